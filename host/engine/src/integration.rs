@@ -1,0 +1,184 @@
+//! Deployments and connections: which plugin runs under which name, with which grants, for whom.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::Digest as _;
+
+use crate::grant::Grants;
+use crate::manifest::Manifest;
+use crate::{ConnectionKey, Name, Timestamp};
+
+/// The sha256 of a component's bytes: a plugin's identity.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Digest([u8; 32]);
+
+/// A text is not a digest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a sha256 digest: expected 64 hexadecimal digits")]
+pub struct DigestError;
+
+impl Digest {
+    /// The digest of `bytes`.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(sha2::Sha256::digest(bytes).into())
+    }
+
+    /// The first 12 digits, for people.
+    #[must_use]
+    pub fn short(&self) -> String {
+        self.to_string().chars().take(12).collect()
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{self}")
+    }
+}
+
+impl FromStr for Digest {
+    type Err = DigestError;
+    fn from_str(text: &str) -> Result<Self, DigestError> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text, &mut bytes).map_err(|_| DigestError)?;
+        Ok(Self(bytes))
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = DigestError;
+    fn try_from(text: String) -> Result<Self, DigestError> {
+        text.parse()
+    }
+}
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        digest.to_string()
+    }
+}
+
+/// One deployment of a component under an integration's name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// Counts from 1 for each integration.
+    pub number: u32,
+    pub digest: Digest,
+    pub manifest: Manifest,
+    pub grants: Grants,
+    /// Config shared by all connections; a connection's own is merged over it.
+    pub config: Map<String, Value>,
+    pub deployed_at: Timestamp,
+}
+
+/// A plugin deployed under a name, with its earlier deployments.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Integration {
+    pub name: Name,
+    pub current: Deployment,
+    /// Newest first, at most [`Self::KEPT`].
+    pub earlier: Vec<Deployment>,
+}
+
+impl Integration {
+    /// Earlier deployments kept.
+    pub const KEPT: usize = 10;
+}
+
+/// What to deploy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewDeployment {
+    pub integration: Name,
+    pub digest: Digest,
+    pub manifest: Manifest,
+    pub grants: Grants,
+    pub config: Map<String, Value>,
+    pub now: Timestamp,
+}
+
+/// One customer's account at an integration.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connection {
+    pub key: ConnectionKey,
+    /// Where the account's API is; requests with a relative URL go there, with credentials.
+    pub base_url: url::Url,
+    pub config: Map<String, Value>,
+    pub metadata: Map<String, Value>,
+    /// Names of its secrets, which may be shown.
+    pub secret_names: Vec<String>,
+    /// The secrets themselves, sealed by the server; the store never reads them.
+    pub sealed_secrets: Vec<u8>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("key", &self.key)
+            .field("base_url", &self.base_url.as_str())
+            .field("secret_names", &self.secret_names)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Merge `patch` over `base`: RFC 7396, on objects.
+pub fn merge(base: &mut Map<String, Value>, patch: &Map<String, Value>) {
+    for (key, value) in patch {
+        match (base.get_mut(key), value) {
+            (_, Value::Null) => {
+                base.remove(key);
+            }
+            (Some(Value::Object(old)), Value::Object(new)) => merge(old, new),
+            (_, Value::Object(new)) => {
+                let mut object = Map::new();
+                merge(&mut object, new);
+                base.insert(key.clone(), Value::Object(object));
+            }
+            _ => {
+                base.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn merges_as_rfc_7396_does() {
+        let rows = [
+            (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
+            (json!({"a": "b"}), json!({"b": "c"}), json!({"a": "b", "b": "c"})),
+            (json!({"a": "b", "b": 1}), json!({"a": null}), json!({"b": 1})),
+            (json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"})),
+            (
+                json!({"a": {"b": "c"}}),
+                json!({"a": {"b": "d", "c": null}}),
+                json!({"a": {"b": "d"}}),
+            ),
+            (json!({"a": [1]}), json!({"a": [1, 2]}), json!({"a": [1, 2]})),
+            (json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}})),
+        ];
+        for (base, patch, want) in rows {
+            let (Value::Object(mut base), Value::Object(patch)) = (base, patch) else {
+                panic!("rows are objects");
+            };
+            merge(&mut base, &patch);
+            assert_eq!(Value::Object(base), want);
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! The rules of Tidegate, without I/O.
+//!
+//! Floor 1: nothing here reads a clock, a file, a socket or the environment, and nothing here knows
+//! wasmtime, sled, reqwest or tokio. Times come in as [`Timestamp`]s, ids are chosen by the caller,
+//! and what must be stored goes out through the [`Store`] trait.
+//!
+//! # Layout
+//!
+//! | module | its one job |
+//! |---|---|
+//! | [`name`] | names and keys: what things are called and how they nest |
+//! | [`time`] | a moment in Unix milliseconds |
+//! | [`manifest`] | what a plugin says of itself, parsed and checked |
+//! | [`grant`] | which origins, ranges and feeds the operator allows |
+//! | [`limits`] | every bound with unit, default and reason |
+//! | [`integration`] | deployments and connections |
+//! | [`record`] | records, pages, changes and their rules |
+//! | [`canonical`] | the hash by which a changed body is told from an unchanged one |
+//! | [`cursor`] | a consumer's place in a change feed, as opaque text |
+//! | [`run`] | runs, how they end, who is to blame, their figures and logs |
+//! | [`store`] | the trait of atomic commands that every backend implements |
+//! | [`memory`] | that trait in memory: the obviously correct backend |
+
+pub mod canonical;
+pub mod cursor;
+pub mod grant;
+pub mod integration;
+pub mod limits;
+pub mod manifest;
+pub mod memory;
+pub mod name;
+pub mod record;
+pub mod run;
+pub mod store;
+pub mod time;
+
+pub use name::{ConnectionKey, ConnectionName, ModelKey, Name, SyncKey};
+pub use store::{Store, StoreError};
+pub use time::Timestamp;

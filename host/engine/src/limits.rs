@@ -1,0 +1,166 @@
+//! Every bound of a run with its unit, default and reason, in one table.
+//!
+//! A limit's value is the operator's override if there is one, else the plugin's request (never
+//! above `request_max`), else the default. `docs/limits.md` is tested against [`TABLE`].
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// One row of [`TABLE`].
+#[derive(Debug, Clone, Copy)]
+pub struct LimitInfo {
+    /// The name, with its unit at the end.
+    pub name: &'static str,
+    pub default: u64,
+    /// The most a plugin gets by asking; an operator may grant more.
+    pub request_max: u64,
+    pub reason: &'static str,
+}
+
+macro_rules! limits {
+    ($($(#[$doc:meta])* $name:ident = $default:expr, $request_max:expr, $reason:literal;)*) => {
+        /// The limits that hold for one run.
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct Limits {
+            $(#[doc = $reason] pub $name: u64,)*
+        }
+
+        impl Default for Limits {
+            fn default() -> Self {
+                Self { $($name: $default,)* }
+            }
+        }
+
+        /// All limits.
+        pub const TABLE: &[LimitInfo] = &[
+            $(LimitInfo {
+                name: stringify!($name),
+                default: $default,
+                request_max: $request_max,
+                reason: $reason,
+            },)*
+        ];
+
+        impl Limits {
+            /// The value of the limit `name`.
+            #[must_use]
+            pub fn get(&self, name: &str) -> Option<u64> {
+                match name {
+                    $(stringify!($name) => Some(self.$name),)*
+                    _ => None,
+                }
+            }
+
+            fn set(&mut self, name: &str, value: u64) -> bool {
+                match name {
+                    $(stringify!($name) => self.$name = value,)*
+                    _ => return false,
+                }
+                true
+            }
+        }
+    };
+}
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+const MINUTE_MS: u64 = 60_000;
+
+limits! {
+    memory_bytes = 128 * MIB, 512 * MIB, "Linear memory and tables of one run together; enough for a page of 10,000 records several times over.";
+    cpu_ms = 5 * MINUTE_MS, 60 * MINUTE_MS, "CPU time inside the guest; a loop that never ends is stopped after this.";
+    wall_ms = 60 * MINUTE_MS, 24 * 60 * MINUTE_MS, "Time from the first instruction to the end of a sync, waiting included.";
+    action_wall_ms = 2 * MINUTE_MS, 15 * MINUTE_MS, "The same for an action or event: somebody waits for its answer.";
+    stack_bytes = MIB, MIB, "The guest's call stack.";
+    instances = 64, 64, "Core instances of one component; a script runner has about ten.";
+    tables = 64, 64, "Tables of one component.";
+    table_elements = 100_000, 100_000, "Elements of one table.";
+    host_call_bytes = 32 * MIB, 64 * MIB, "Bytes that one call may copy from guest to host, lists and strings with their heads.";
+    http_requests = 100_000, 1_000_000, "Requests of one run, retries not counted.";
+    http_in_flight = 16, 64, "Requests of one run at the same time; the rest wait.";
+    http_request_bytes = 8 * MIB, 64 * MIB, "Body of one request.";
+    http_response_bytes = 16 * MIB, 64 * MIB, "Body of one response, after decompression.";
+    http_total_bytes = 10 * 1024 * MIB, 100 * 1024 * MIB, "Response bytes of one run, after decompression.";
+    http_headers = 128, 128, "Headers of one request or response.";
+    http_header_bytes = 32 * KIB, 64 * KIB, "All headers of one request or response.";
+    http_timeout_ms = MINUTE_MS, 10 * MINUTE_MS, "One attempt of a request, from connect to the last byte.";
+    records_per_commit = 10_000, 10_000, "Records and deletions of one commit.";
+    commit_bytes = 16 * MIB, 32 * MIB, "Bodies of one commit.";
+    records_per_run = 50_000_000, 50_000_000, "Records and deletions of one run.";
+    record_bytes = MIB, 4 * MIB, "Body of one record.";
+    record_id_bytes = 512, 512, "A record's id: it is a key.";
+    json_depth = 64, 64, "Nesting of any JSON that crosses.";
+    checkpoint_bytes = 64 * KIB, MIB, "One checkpoint: it is rewritten with every commit.";
+    log_lines = 10_000, 100_000, "Log lines of one run; first and last are kept.";
+    log_line_bytes = 16 * KIB, 64 * KIB, "One log line; longer ones are cut.";
+    action_output_bytes = 2 * MIB, 16 * MIB, "The result of an action.";
+}
+
+/// Why a limit can't be set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LimitError {
+    #[error("unknown limit {0:?}; the limits are {known}", known = known())]
+    Unknown(String),
+    #[error("limit {name} can't be 0: nothing would run")]
+    Zero { name: String },
+}
+
+fn known() -> String {
+    TABLE.iter().map(|l| l.name).collect::<Vec<_>>().join(", ")
+}
+
+/// Values of some limits by name, as a manifest requests and an operator sets them.
+pub type LimitValues = BTreeMap<String, u64>;
+
+/// Check names and values.
+pub fn check(values: &LimitValues) -> Result<(), LimitError> {
+    for (name, value) in values {
+        if !TABLE.iter().any(|l| l.name == name) {
+            return Err(LimitError::Unknown(name.clone()));
+        }
+        if *value == 0 {
+            return Err(LimitError::Zero { name: name.clone() });
+        }
+    }
+    Ok(())
+}
+
+impl Limits {
+    /// What holds for a plugin that requests `requested`, where the operator set `set`.
+    #[must_use]
+    pub fn resolve(requested: &LimitValues, set: &LimitValues) -> Self {
+        let mut limits = Self::default();
+        for row in TABLE {
+            if let Some(value) = requested.get(row.name) {
+                limits.set(row.name, (*value).clamp(1, row.request_max));
+            }
+            if let Some(value) = set.get(row.name) {
+                limits.set(row.name, (*value).max(1));
+            }
+        }
+        limits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_operator_wins_and_a_request_is_capped() {
+        let requested = LimitValues::from([("memory_bytes".into(), u64::MAX), ("cpu_ms".into(), 7)]);
+        let set = LimitValues::from([("cpu_ms".into(), 9)]);
+        let limits = Limits::resolve(&requested, &set);
+        assert_eq!(limits.memory_bytes, 512 * MIB);
+        assert_eq!(limits.cpu_ms, 9);
+        assert_eq!(limits.record_id_bytes, 512);
+    }
+
+    #[test]
+    fn unknown_names_are_refused() {
+        let error = check(&LimitValues::from([("memory".into(), 1)])).unwrap_err();
+        assert!(error.to_string().contains("memory_bytes"), "{error}");
+    }
+}

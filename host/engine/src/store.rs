@@ -1,0 +1,306 @@
+//! The trait of atomic commands that every backend implements.
+//!
+//! Each method is one command: it happens whole and durably, or not at all. It is not a key-value
+//! API: a backend does one batch or one transaction for each. Ids are the caller's, so that
+//! repeating a command whose answer was lost is harmless. Nothing here assumes that only one
+//! process uses the store.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::cursor::{Cursor, CursorError};
+use crate::integration::{Connection, Digest, Integration, NewDeployment};
+use crate::record::{Action, Counts, Page, PageError, Record};
+use crate::run::{Failure, Fence, Figures, LogLine, NewRun, Run, RunEnd, RunId};
+use crate::{ConnectionKey, ModelKey, Name, SyncKey, Timestamp};
+
+/// Why a command did not happen. Nothing of it was stored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    #[error("no {what} {name:?}")]
+    NotFound { what: &'static str, name: String },
+    #[error("{what} {name:?} exists already")]
+    Exists { what: &'static str, name: String },
+    /// Another run holds what this one needs.
+    #[error("{what} is busy: {by} is running")]
+    Busy { what: String, by: String },
+    #[error(transparent)]
+    Page(#[from] PageError),
+    #[error(transparent)]
+    Cursor(#[from] CursorError),
+    /// This run ended, or another took over: it may not write any more.
+    #[error("run {run} may no longer write: it has ended, or another run took over")]
+    Fenced { run: RunId },
+    #[error("no snapshot of {model} is open: begin-snapshot comes first")]
+    NoSnapshot { model: Name },
+    #[error(transparent)]
+    Guard(#[from] SnapshotRefusal),
+    /// Something stored does not have its checksum, or contradicts itself. It is never served.
+    #[error("damaged data at {place}: {reason}")]
+    Damaged { place: String, reason: String },
+    /// The backend failed: disk full, an I/O error.
+    #[error("the store failed: {0}")]
+    Backend(String),
+}
+
+/// The guard against deleting too much said no.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the pull of {model} saw {seen} of {live} records, so ending its snapshot would delete {would_delete}, \
+     more than the {max_share_percent} % that is allowed at once; nothing was deleted. If the records really \
+     are gone, run it once with --allow-deletes"
+)]
+pub struct SnapshotRefusal {
+    pub model: Name,
+    pub live: u64,
+    pub seen: u64,
+    pub would_delete: u64,
+    pub max_share_percent: u8,
+}
+
+/// Whether a commit waits for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// When the command returns, neither a crash nor a power cut loses it.
+    #[default]
+    Durable,
+    /// A crash may lose the last moment's commits, each with its checkpoint.
+    Relaxed,
+}
+
+/// Records, deletions and the checkpoint that goes with them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Commit {
+    /// Checked by [`crate::record::prepare`].
+    pub pages: Vec<Page>,
+    /// JSON text; `None` leaves the checkpoint as it is.
+    pub checkpoint: Option<String>,
+    pub durability: Durability,
+    /// The run's figures with this commit in them, but for `commits` and `counts`, which the
+    /// store adds up.
+    pub progress: Figures,
+    pub now: Timestamp,
+}
+
+/// How much one snapshot may delete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SnapshotGuard {
+    /// Percent of the live records, 0 to 100.
+    pub max_share_percent: u8,
+    /// The operator said that this run may delete whatever is gone, even everything.
+    pub allow_all: bool,
+}
+
+impl Default for SnapshotGuard {
+    fn default() -> Self {
+        Self { max_share_percent: 50, allow_all: false }
+    }
+}
+
+impl SnapshotGuard {
+    /// Whether deleting `would_delete` of `live` records is fine. Deleting everything needs
+    /// `allow_all`, and so does a larger share than allowed.
+    pub fn check(&self, model: &Name, live: u64, would_delete: u64) -> Result<(), SnapshotRefusal> {
+        let share_is_fine =
+            u128::from(would_delete) * 100 <= u128::from(live) * u128::from(self.max_share_percent);
+        if self.allow_all || would_delete == 0 || (share_is_fine && would_delete < live) {
+            return Ok(());
+        }
+        Err(SnapshotRefusal {
+            model: model.clone(),
+            live,
+            seen: live - would_delete,
+            would_delete,
+            max_share_percent: self.max_share_percent,
+        })
+    }
+}
+
+/// A started run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    pub fence: Fence,
+    /// The sync's checkpoint, JSON text.
+    pub checkpoint: Option<String>,
+}
+
+/// Which actions a reader wants to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ActionFilter {
+    pub added: bool,
+    pub updated: bool,
+    pub deleted: bool,
+}
+
+impl ActionFilter {
+    /// Everything.
+    pub const ALL: Self = Self { added: true, updated: true, deleted: true };
+
+    /// Whether `action` passes.
+    #[must_use]
+    pub fn matches(self, action: Action) -> bool {
+        match action {
+            Action::Added => self.added,
+            Action::Updated => self.updated,
+            Action::Deleted => self.deleted,
+        }
+    }
+}
+
+/// A read of a change feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadChanges {
+    pub model: ModelKey,
+    /// `None` reads from the start.
+    pub after: Option<Cursor>,
+    pub filter: ActionFilter,
+    /// At most this many records, at least 1.
+    pub limit: usize,
+    /// Stop after the record that reaches this many bytes of bodies.
+    pub bytes_max: usize,
+}
+
+/// A page of a change feed, oldest first, each record once in its latest state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes {
+    pub records: Vec<Record>,
+    /// Where to go on. Moves even when the filter left nothing.
+    pub next: Cursor,
+    /// Whether there was more when this was read.
+    pub more: bool,
+}
+
+impl Changes {
+    /// The cursor just after `record` of this page.
+    #[must_use]
+    pub fn cursor_after(&self, record: &Record) -> Cursor {
+        Cursor { seq: record.seq, ..self.next }
+    }
+}
+
+/// How many records a model has, exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ModelStats {
+    /// Not deleted.
+    pub live: u64,
+    pub deleted: u64,
+    /// Bodies of the live ones as they were saved.
+    pub live_bytes: u64,
+}
+
+/// Which runs to list, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RunFilter {
+    pub integration: Option<Name>,
+    pub connection: Option<ConnectionKey>,
+    /// Only runs older than this one.
+    pub before: Option<RunId>,
+    pub limit: usize,
+}
+
+/// What a backend must do.
+#[async_trait]
+pub trait Store: Send + Sync + std::fmt::Debug {
+    /// Keep a component's bytes under their digest. Idempotent.
+    async fn put_component(&self, bytes: Vec<u8>) -> Result<Digest, StoreError>;
+    /// The bytes of a component, checked against their digest.
+    async fn component(&self, digest: Digest) -> Result<Vec<u8>, StoreError>;
+
+    /// Make a deployment the current one of its integration, which comes to be if it is new.
+    /// Connections, checkpoints and records stay as they are. Returns the integration.
+    async fn deploy(&self, deployment: NewDeployment) -> Result<Integration, StoreError>;
+    async fn integration(&self, name: &Name) -> Result<Integration, StoreError>;
+    /// By name, at most `limit`, after `after`.
+    async fn integrations(&self, after: Option<&Name>, limit: usize) -> Result<Vec<Integration>, StoreError>;
+
+    /// Add a connection to an existing integration.
+    async fn add_connection(&self, connection: Connection) -> Result<(), StoreError>;
+    async fn connection(&self, key: &ConnectionKey) -> Result<Connection, StoreError>;
+    /// By name, at most `limit`, after `after`.
+    async fn connections(
+        &self,
+        integration: &Name,
+        after: Option<&crate::ConnectionName>,
+        limit: usize,
+    ) -> Result<Vec<Connection>, StoreError>;
+    /// Merge `patch` into the metadata (RFC 7396); at most `bytes_max` when merged.
+    async fn merge_metadata(
+        &self,
+        key: &ConnectionKey,
+        patch: Map<String, Value>,
+        bytes_max: usize,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Record a run as running and hand out its fence. A sync runs once at a time for each key:
+    /// `Busy` otherwise. Repeating it with the same id returns the same answer.
+    async fn start_run(&self, run: NewRun) -> Result<Started, StoreError>;
+    /// Store records, deletions, feed entries, checkpoint and progress in one transaction.
+    /// Returns the counts for each page, in order.
+    async fn commit_page(&self, run: RunId, fence: Fence, commit: Commit) -> Result<Vec<Counts>, StoreError>;
+    /// Open a snapshot of `model`, or go on with the open one (true) unless `restart`.
+    async fn begin_snapshot(&self, run: RunId, fence: Fence, model: &Name, restart: bool) -> Result<bool, StoreError>;
+    /// Delete what the open snapshot has not seen, close it and store the checkpoint, in one
+    /// step. Returns how many were deleted. When the guard refuses, the snapshot stays open.
+    async fn end_snapshot(
+        &self,
+        run: RunId,
+        fence: Fence,
+        model: &Name,
+        guard: SnapshotGuard,
+        checkpoint: Option<String>,
+        now: Timestamp,
+    ) -> Result<u64, StoreError>;
+    /// Write a run's end. Only the first end of a run counts; a later one is `Fenced`.
+    async fn finish_run(&self, run: RunId, fence: Fence, end: RunEnd) -> Result<(), StoreError>;
+    /// End all runs of this connection's or every host's process that are still `running` though
+    /// nothing runs them, as `Interrupted` with `why`. Called once when the only host starts.
+    async fn recover_runs(&self, why: Failure, now: Timestamp) -> Result<Vec<RunId>, StoreError>;
+
+    async fn run(&self, id: RunId) -> Result<Run, StoreError>;
+    async fn runs(&self, filter: RunFilter) -> Result<Vec<Run>, StoreError>;
+    /// Append to a run's log. Indexes are the caller's and increase.
+    async fn append_logs(&self, run: RunId, lines: Vec<LogLine>) -> Result<(), StoreError>;
+    /// Lines with an index of at least `from`, at most `limit`.
+    async fn logs(&self, run: RunId, from: u64, limit: usize) -> Result<Vec<LogLine>, StoreError>;
+
+    async fn read_changes(&self, read: ReadChanges) -> Result<Changes, StoreError>;
+    /// Records by id, deleted ones included, in the order asked.
+    async fn records(&self, model: &ModelKey, ids: &[String]) -> Result<Vec<Option<Record>>, StoreError>;
+    async fn checkpoint(&self, key: &SyncKey) -> Result<Option<String>, StoreError>;
+    /// The models that the connection has records of.
+    async fn models(&self, key: &ConnectionKey) -> Result<Vec<(Name, ModelStats)>, StoreError>;
+
+    /// Wait until everything that was acknowledged is on disk, and stop. Later commands fail.
+    async fn close(&self) -> Result<(), StoreError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guard_refuses_large_shares_and_everything() {
+        let model: Name = "Contact".parse().unwrap();
+        // (max share, live, would delete, fine)
+        let rows = [
+            (50, 100, 50, true),
+            (50, 100, 51, false),
+            (100, 100, 99, true),
+            (100, 100, 100, false),
+            (50, 0, 0, true),
+            (0, 10, 0, true),
+            (0, 10, 1, false),
+            (50, 1, 1, false),
+        ];
+        for (max_share_percent, live, would_delete, fine) in rows {
+            let guard = SnapshotGuard { max_share_percent, allow_all: false };
+            let checked = guard.check(&model, live, would_delete);
+            assert_eq!(checked.is_ok(), fine, "{max_share_percent} {live} {would_delete}");
+            let guard = SnapshotGuard { allow_all: true, ..guard };
+            assert!(guard.check(&model, live, would_delete).is_ok());
+        }
+    }
+}
