@@ -1,0 +1,157 @@
+//! wasmtime's configuration, the linker, and the ticker that makes guests yield.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_contract as contract;
+use tidegate_egress::Gate;
+use tidegate_engine::Timestamp;
+use tidegate_engine::limits::Limits;
+use wasmtime::component::Linker;
+use wasmtime::{Config, Engine};
+
+use crate::state::{Imports, RunState};
+
+/// How often guests yield: the granularity of CPU budgets and cancellation.
+const EPOCH_TICK: Duration = Duration::from_millis(10);
+
+/// Says what time it is; injected so that tests and replays decide.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl Clock {
+    /// A clock that answers with `now`.
+    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// The system's clock.
+    #[must_use]
+    pub fn system() -> Self {
+        Self::new(|| {
+            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            Timestamp(since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)))
+        })
+    }
+
+    /// Now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+/// What a runtime is made from.
+#[derive(Debug)]
+pub struct RuntimeOptions {
+    /// Where precompiled components are kept; `None` compiles each time.
+    pub cache: Option<PathBuf>,
+    pub clock: Clock,
+    pub gate: Gate,
+}
+
+/// The runtime could not be set up, or a component could not be prepared.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    #[error("wasmtime could not be set up: {0}")]
+    Setup(String),
+    #[error(transparent)]
+    Identify(#[from] crate::IdentifyError),
+    #[error("the component does not compile: {0}")]
+    Compile(String),
+    #[error("the component does not fit the contract: {0}")]
+    Link(String),
+}
+
+/// One wasmtime engine with our imports linked; made once for each process.
+pub struct Runtime {
+    pub(crate) engine: Engine,
+    pub(crate) linker: Linker<RunState>,
+    pub(crate) cache: Option<PathBuf>,
+    pub(crate) clock: Clock,
+    pub(crate) gate: Gate,
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime").field("cache", &self.cache).finish_non_exhaustive()
+    }
+}
+
+impl Runtime {
+    /// Set up wasmtime and link every import once.
+    pub fn new(options: RuntimeOptions) -> Result<Self, RuntimeError> {
+        let setup = |error: wasmtime::Error| RuntimeError::Setup(format!("{error:#}"));
+        let engine = Engine::new(&config()).map_err(setup)?;
+        let mut linker = Linker::new(&engine);
+        link_wasi(&mut linker).map_err(setup)?;
+        contract::Plugin::add_to_linker::<RunState, Imports>(&mut linker, |state| state)
+            .map_err(setup)?;
+        start_ticker(&engine).map_err(|error| RuntimeError::Setup(error.to_string()))?;
+        Ok(Self {
+            engine,
+            linker,
+            cache: options.cache,
+            clock: options.clock,
+            gate: options.gate,
+        })
+    }
+
+    /// The clock that runs see.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+}
+
+fn config() -> Config {
+    let stack = usize::try_from(Limits::default().stack_bytes).unwrap_or(1 << 20);
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        .max_wasm_stack(stack)
+        .async_stack_size(stack * 2)
+        .wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable);
+    config
+}
+
+/// What a language's standard library needs, and nothing that reaches out of the sandbox.
+fn link_wasi(linker: &mut Linker<RunState>) -> wasmtime::Result<()> {
+    use wasmtime_wasi::cli::{WasiCli, WasiCliView};
+    use wasmtime_wasi::p2::bindings::{cli, random};
+    use wasmtime_wasi::random::WasiRandom;
+    use wasmtime_wasi::WasiView;
+
+    wasmtime_wasi::p2::add_to_linker_proxy_interfaces_async(linker)?;
+    random::insecure::add_to_linker::<_, WasiRandom>(linker, |s: &mut RunState| s.ctx().ctx.random())?;
+    random::insecure_seed::add_to_linker::<_, WasiRandom>(linker, |s: &mut RunState| s.ctx().ctx.random())?;
+    cli::exit::add_to_linker::<_, WasiCli>(linker, RunState::cli)?;
+    cli::environment::add_to_linker::<_, WasiCli>(linker, RunState::cli)?;
+    cli::terminal_input::add_to_linker::<_, WasiCli>(linker, RunState::cli)?;
+    cli::terminal_output::add_to_linker::<_, WasiCli>(linker, RunState::cli)?;
+    cli::terminal_stdin::add_to_linker::<_, WasiCli>(linker, RunState::cli)?;
+    cli::terminal_stdout::add_to_linker::<_, WasiCli>(linker, RunState::cli)?;
+    cli::terminal_stderr::add_to_linker::<_, WasiCli>(linker, RunState::cli)?;
+    Ok(())
+}
+
+/// A thread that advances the epoch for as long as the engine lives.
+fn start_ticker(engine: &Engine) -> std::io::Result<()> {
+    let engine = engine.weak();
+    std::thread::Builder::new().name("epoch-ticker".to_owned()).spawn(move || {
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            std::thread::sleep(EPOCH_TICK);
+        }
+    })?;
+    Ok(())
+}

@@ -1,0 +1,22 @@
+//! `clock.now` and `clock.sleep`: time is the host's.
+
+use std::time::Duration;
+
+use tidegate_contract::tidegate::plugin::clock::{Host, HostWithStore};
+use wasmtime::component::Accessor;
+
+use crate::state::{Imports, RunState};
+
+impl Host for RunState {
+    fn now(&mut self) -> wasmtime::Result<u64> {
+        Ok(self.live("clock.now")?.clock.now().0)
+    }
+}
+
+impl<T: Send> HostWithStore<T> for Imports {
+    async fn sleep(accessor: &Accessor<T, Self>, duration_ms: u64) -> wasmtime::Result<()> {
+        accessor.with(|mut access| access.get().live("clock.sleep").map(drop))?;
+        tokio::time::sleep(Duration::from_millis(duration_ms)).await;
+        Ok(())
+    }
+}

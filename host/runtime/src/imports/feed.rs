@@ -1,0 +1,87 @@
+//! `feed.read`: change feeds that the operator granted.
+
+use tidegate_contract::tidegate::plugin::feed::{Action, Change, Host, HostWithStore, Source};
+use tidegate_contract::tidegate::plugin::records::Error;
+use tidegate_engine::grant::FeedPattern;
+use tidegate_engine::record;
+use tidegate_engine::store::{ActionFilter, ReadChanges};
+use tidegate_engine::{ConnectionKey, ModelKey};
+use wasmtime::component::Accessor;
+
+use super::records::store_error;
+use crate::state::{Imports, Live, RunState};
+
+/// Most changes of one read.
+const READ_CHANGES_MAX: u32 = 10_000;
+/// A read stops after the change that reaches this many bytes of bodies.
+const READ_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+impl Host for RunState {}
+
+impl<T: Send> HostWithStore<T> for Imports {
+    async fn read(
+        accessor: &Accessor<T, Self>,
+        source: Source,
+        cursor: Option<String>,
+        limit: u32,
+    ) -> wasmtime::Result<Result<Vec<Change>, Error>> {
+        let live = accessor.with(|mut access| access.get().live("feed.read"))?;
+        Ok(read(&live, &source, cursor.as_deref(), limit).await)
+    }
+}
+
+async fn read(
+    live: &Live,
+    source: &Source,
+    cursor: Option<&str>,
+    limit: u32,
+) -> Result<Vec<Change>, Error> {
+    let model = resolve(live, source)?;
+    if limit == 0 || limit > READ_CHANGES_MAX {
+        return Err(Error::Invalid(format!("limit is {limit}; it must be 1 to {READ_CHANGES_MAX}")));
+    }
+    let after = cursor.map(str::parse).transpose();
+    let after = after.map_err(|error: tidegate_engine::cursor::CursorError| Error::Invalid(error.to_string()))?;
+    let read = ReadChanges {
+        model,
+        after,
+        filter: ActionFilter::ALL,
+        limit: limit as usize,
+        bytes_max: READ_BYTES_MAX,
+    };
+    let changes = live.store.read_changes(read).await.map_err(|error| store_error(live, error))?;
+    let next = changes.next;
+    let change = |record: record::Record| Change {
+        cursor: tidegate_engine::cursor::Cursor { seq: record.seq, ..next }.to_string(),
+        id: record.id,
+        action: match record.action {
+            record::Action::Added => Action::Added,
+            record::Action::Updated => Action::Updated,
+            record::Action::Deleted => Action::Deleted,
+        },
+        body: record.body,
+        first_seen_at: record.first_seen_at.0,
+        last_modified_at: record.last_modified_at.0,
+    };
+    Ok(changes.records.into_iter().map(change).collect())
+}
+
+fn resolve(live: &Live, source: &Source) -> Result<ModelKey, Error> {
+    let text = format!("{}/{}", source.integration, source.model);
+    let feed: FeedPattern =
+        text.parse().map_err(|error: tidegate_engine::grant::FeedError| Error::Invalid(error.to_string()))?;
+    if !live.feeds.contains(&feed) {
+        return Err(Error::Denied(format!(
+            "the feed {feed} is not granted: the manifest must request it and the operator grant it with \
+             --allow-feed {feed}"
+        )));
+    }
+    let connection = match &source.connection {
+        None => live.connection.connection.clone(),
+        Some(name) => name
+            .parse()
+            .map_err(|error: tidegate_engine::name::NameError| Error::Invalid(error.to_string()))?,
+    };
+    let connection = ConnectionKey { integration: feed.integration, connection };
+    Ok(connection.model(feed.model))
+}

@@ -1,0 +1,69 @@
+//! `state`: what the plugin knows of its run.
+
+use std::sync::PoisonError;
+
+use serde_json::{Map, Value};
+use tidegate_contract::tidegate::plugin::records::Error;
+use tidegate_contract::tidegate::plugin::state::{Host, HostWithStore};
+use tidegate_engine::integration;
+use wasmtime::component::Accessor;
+
+use super::records::store_error;
+use crate::state::{Imports, RunState};
+
+/// Most bytes of a connection's metadata: it is handed to the guest whole.
+const METADATA_BYTES_MAX: usize = 64 * 1024;
+
+impl Host for RunState {
+    fn checkpoint(&mut self) -> wasmtime::Result<Option<String>> {
+        Ok(self.live("state.checkpoint")?.checkpoint.clone())
+    }
+
+    fn config(&mut self) -> wasmtime::Result<String> {
+        Ok(self.live("state.config")?.config.clone())
+    }
+
+    fn metadata(&mut self) -> wasmtime::Result<String> {
+        let live = self.live("state.metadata")?;
+        let metadata = live.metadata.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Value::Object(metadata.clone()).to_string())
+    }
+
+    fn context(&mut self) -> wasmtime::Result<String> {
+        Ok(self.live("state.context")?.context.clone())
+    }
+}
+
+impl<T: Send> HostWithStore<T> for Imports {
+    async fn merge_metadata(
+        accessor: &Accessor<T, Self>,
+        patch: String,
+    ) -> wasmtime::Result<Result<(), Error>> {
+        let live = accessor.with(|mut access| access.get().live("state.merge-metadata"))?;
+        if !live.metadata_write {
+            return Ok(Err(Error::Denied(
+                "merging metadata needs the capability metadata_write: the manifest must request it and the \
+                 operator grant it with --allow-metadata-write"
+                    .to_owned(),
+            )));
+        }
+        let patch = match serde_json::from_str::<Map<String, Value>>(&patch) {
+            Ok(patch) => patch,
+            Err(error) => {
+                return Ok(Err(Error::Invalid(format!("the metadata patch is not a JSON object: {error}"))));
+            }
+        };
+        let stored = live
+            .store
+            .merge_metadata(&live.connection, patch.clone(), METADATA_BYTES_MAX, live.clock.now())
+            .await;
+        Ok(match stored {
+            Ok(()) => {
+                let mut metadata = live.metadata.lock().unwrap_or_else(PoisonError::into_inner);
+                integration::merge(&mut metadata, &patch);
+                Ok(())
+            }
+            Err(error) => Err(store_error(&live, error)),
+        })
+    }
+}

@@ -1,0 +1,239 @@
+//! A run's bounded log: what the plugin logs and prints, and what the host says about the run.
+//!
+//! The first half of the lines is written as it comes, the second half is a ring of the last
+//! ones; what falls out between is counted. So a plugin that logs without end keeps both its
+//! beginning and its end, and costs a bounded amount of memory.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use serde_json::Value;
+use tidegate_engine::limits::Limits;
+use tidegate_engine::run::{Level, LogLine, LogSource};
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+
+use crate::engine::Clock;
+use crate::run::Observer;
+
+/// Most bytes that a line's fields may have: they are stored beside the message.
+const FIELDS_BYTES_MAX: usize = 8 * 1024;
+
+/// Handle of one run's log; clones share it.
+#[derive(Clone)]
+pub(crate) struct RunLog {
+    inner: Arc<Mutex<Inner>>,
+    clock: Clock,
+    observer: Arc<dyn Observer>,
+    line_bytes_max: usize,
+}
+
+struct Inner {
+    next_index: u64,
+    /// Lines of the first half that are not stored yet.
+    pending: Vec<LogLine>,
+    ring: VecDeque<LogLine>,
+    half: u64,
+    dropped: u64,
+}
+
+impl RunLog {
+    pub(crate) fn new(limits: &Limits, clock: Clock, observer: Arc<dyn Observer>) -> Self {
+        let inner = Inner {
+            next_index: 0,
+            pending: Vec::new(),
+            ring: VecDeque::new(),
+            half: (limits.log_lines / 2).max(1),
+            dropped: 0,
+        };
+        Self {
+            inner: Arc::new(Mutex::new(inner)),
+            clock,
+            observer,
+            line_bytes_max: usize::try_from(limits.log_line_bytes).unwrap_or(usize::MAX),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Add a line; a message or fields that are too long are cut, and say so.
+    pub(crate) fn write(&self, level: Level, source: LogSource, message: &str, fields: &str) {
+        let mut message = cut(message, self.line_bytes_max);
+        let fields = if fields.is_empty() || fields == "{}" {
+            None
+        } else if fields.len() > FIELDS_BYTES_MAX {
+            message.push_str(" … (fields too long, left out)");
+            None
+        } else {
+            match serde_json::from_str::<Value>(fields) {
+                Ok(value @ Value::Object(_)) => Some(value),
+                _ => Some(Value::String(fields.to_owned())),
+            }
+        };
+        let mut inner = self.lock();
+        let line =
+            LogLine { index: inner.next_index, at: self.clock.now(), level, source, message, fields };
+        inner.next_index += 1;
+        if line.index < inner.half {
+            self.observer.log(&line);
+            inner.pending.push(line);
+            return;
+        }
+        if inner.ring.len() as u64 >= inner.half {
+            inner.ring.pop_front();
+            inner.dropped += 1;
+        }
+        inner.ring.push_back(line);
+    }
+
+    /// What the host says about the run.
+    pub(crate) fn host(&self, level: Level, message: &str) {
+        self.write(level, LogSource::Host, message, "");
+    }
+
+    /// Lines of the first half that are not stored yet.
+    pub(crate) fn take_pending(&self) -> Vec<LogLine> {
+        std::mem::take(&mut self.lock().pending)
+    }
+
+    /// Everything that is left, once the run is over, and how many lines were kept and dropped.
+    pub(crate) fn finish(&self) -> (Vec<LogLine>, u64, u64) {
+        let mut inner = self.lock();
+        let mut lines = std::mem::take(&mut inner.pending);
+        let dropped = inner.dropped;
+        if let (true, Some(first)) = (dropped > 0, inner.ring.front()) {
+            lines.push(LogLine {
+                index: first.index - 1,
+                at: first.at,
+                level: Level::Warn,
+                source: LogSource::Host,
+                message: format!("{dropped} lines dropped here: the limit log_lines was reached"),
+                fields: None,
+            });
+        }
+        for line in inner.ring.drain(..) {
+            self.observer.log(&line);
+            lines.push(line);
+        }
+        (lines, inner.next_index - dropped, dropped)
+    }
+}
+
+fn cut(message: &str, bytes_max: usize) -> String {
+    if message.len() <= bytes_max {
+        return message.to_owned();
+    }
+    let end = (0..=bytes_max).rev().find(|end| message.is_char_boundary(*end)).unwrap_or(0);
+    let kept = message.get(..end).unwrap_or_default();
+    format!("{kept} … ({} bytes cut)", message.len() - end)
+}
+
+/// A guest's stdout or stderr, as lines of the run's log.
+#[derive(Clone)]
+pub(crate) struct Stdio {
+    log: RunLog,
+    level: Level,
+    source: LogSource,
+    partial: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Stdio {
+    pub(crate) fn stdout(log: &RunLog) -> Self {
+        Self { log: log.clone(), level: Level::Info, source: LogSource::Stdout, partial: Arc::default() }
+    }
+
+    pub(crate) fn stderr(log: &RunLog) -> Self {
+        Self { log: log.clone(), level: Level::Warn, source: LogSource::Stderr, partial: Arc::default() }
+    }
+
+    fn take(&self, bytes: &[u8]) {
+        let mut partial = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
+        for byte in bytes {
+            // A line without end is written in pieces, so that it can't grow without bound.
+            if *byte == b'\n' || partial.len() >= self.log.line_bytes_max {
+                self.emit(&partial);
+                partial.clear();
+            }
+            if *byte != b'\n' {
+                partial.push(*byte);
+            }
+        }
+    }
+
+    /// Write the line that has no end yet: the run is over.
+    pub(crate) fn flush_partial(&self) {
+        let mut partial = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
+        self.emit(&partial);
+        partial.clear();
+    }
+
+    fn emit(&self, line: &[u8]) {
+        let line = String::from_utf8_lossy(line);
+        let line = line.trim_end();
+        if !line.is_empty() {
+            self.log.write(self.level, self.source, line, "");
+        }
+    }
+}
+
+impl IsTerminal for Stdio {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Stdio {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn p2_stream(&self) -> Box<dyn wasmtime_wasi::p2::OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+impl AsyncWrite for Stdio {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        self.take(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Most bytes a guest may write at once.
+const WRITE_BYTES_MAX: usize = 64 * 1024;
+
+#[wasmtime_wasi::async_trait]
+impl wasmtime_wasi::p2::Pollable for Stdio {
+    async fn ready(&mut self) {}
+}
+
+impl wasmtime_wasi::p2::OutputStream for Stdio {
+    fn write(&mut self, bytes: bytes::Bytes) -> wasmtime_wasi::p2::StreamResult<()> {
+        self.take(&bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> wasmtime_wasi::p2::StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> wasmtime_wasi::p2::StreamResult<usize> {
+        Ok(WRITE_BYTES_MAX)
+    }
+}

@@ -1,0 +1,143 @@
+//! What a trap, a limit or a failure means: how the run ended and who is to blame.
+
+use tidegate_contract::tidegate::plugin::types::{Failure as GuestFailure, FailureKind};
+use tidegate_engine::limits::Limits;
+use tidegate_engine::run::{Blame, Failure, FailureClass, Outcome, Upstream};
+use wasmtime::Trap;
+
+use crate::state::Notes;
+
+/// Most bytes kept of a failure's message and of an upstream's body.
+const MESSAGE_BYTES_MAX: usize = 8 * 1024;
+const UPSTREAM_BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Limits on a whole run, after which continuing makes sense if it has got somewhere. The others
+/// would be hit again at the same place.
+const RUN_LENGTH_LIMITS: &[&str] =
+    &["cpu_ms", "wall_ms", "http_requests", "http_total_bytes", "records_per_run"];
+
+/// How the guest's code came to an end.
+pub(crate) enum Ending {
+    Returned,
+    Failed(GuestFailure),
+    Trapped(wasmtime::Error),
+    CpuExhausted,
+    WallExhausted,
+    Cancelled,
+}
+
+/// Judge a run.
+pub(crate) fn judge(
+    ending: Ending,
+    notes: Notes,
+    refused_growth: Option<&'static str>,
+    is_sync: bool,
+    limits: &Limits,
+) -> (Outcome, Option<Failure>) {
+    let advanced = notes.advanced;
+    let limit = notes.limit;
+    let failure = match ending {
+        Ending::Cancelled => {
+            let message = "cancelled; what was committed stays, with its checkpoint";
+            let failure = Failure::new(FailureClass::Other, Blame::Operator, message);
+            return (Outcome::Cancelled, Some(failure));
+        }
+        _ if notes.sticky.is_some() => notes.sticky,
+        Ending::Returned => return (Outcome::Success, None),
+        Ending::Failed(failure) => Some(from_guest(failure, limit)),
+        Ending::Trapped(error) => Some(from_trap(&error, refused_growth)),
+        Ending::CpuExhausted => Some(Failure::limit(
+            "cpu_ms",
+            Blame::Guest,
+            format!("the plugin used more CPU time than the limit cpu_ms, {} ms", limits.cpu_ms),
+        )),
+        Ending::WallExhausted => {
+            let (name, value) = if is_sync {
+                ("wall_ms", limits.wall_ms)
+            } else {
+                ("action_wall_ms", limits.action_wall_ms)
+            };
+            let message = format!("the run took longer than the limit {name}, {value} ms");
+            Some(Failure::limit(name, Blame::Guest, message))
+        }
+    };
+    let may_continue = failure
+        .as_ref()
+        .and_then(|failure| failure.limit.as_deref())
+        .is_some_and(|limit| RUN_LENGTH_LIMITS.contains(&limit));
+    let outcome =
+        if may_continue && advanced { Outcome::Interrupted } else { Outcome::Failed };
+    (outcome, failure)
+}
+
+fn from_guest(failure: GuestFailure, limit: Option<&'static str>) -> Failure {
+    let (class, blame) = match failure.kind {
+        FailureKind::Transient => (FailureClass::Transient, Blame::Upstream),
+        FailureKind::Auth => (FailureClass::Auth, Blame::Operator),
+        FailureKind::Config => (FailureClass::Config, Blame::Operator),
+        FailureKind::Rejected if failure.upstream.is_some() => {
+            (FailureClass::Rejected, Blame::Upstream)
+        }
+        FailureKind::Rejected => (FailureClass::Rejected, Blame::Operator),
+        FailureKind::Unsupported => (FailureClass::Unsupported, Blame::Operator),
+        FailureKind::Other => (FailureClass::Other, Blame::Guest),
+    };
+    // A guest passes a limit's error on as a failure of its own making; the limit is the cause.
+    let (class, blame) = match limit {
+        Some(_) if class == FailureClass::Other => (FailureClass::Limit, Blame::Guest),
+        _ => (class, blame),
+    };
+    Failure {
+        class,
+        blame,
+        message: cut(failure.message, MESSAGE_BYTES_MAX),
+        limit: limit.filter(|_| class == FailureClass::Limit).map(str::to_owned),
+        code: failure.code.map(|code| cut(code, 200)),
+        payload: failure.payload.and_then(|payload| serde_json::from_str(&payload).ok()),
+        upstream: failure.upstream.map(|upstream| Upstream {
+            status: upstream.status,
+            body: cut(upstream.body, UPSTREAM_BODY_BYTES_MAX),
+        }),
+        retry_after_ms: failure.retry_after_ms,
+    }
+}
+
+fn from_trap(error: &wasmtime::Error, refused_growth: Option<&'static str>) -> Failure {
+    let text = format!("{error:#}");
+    let trap = error.downcast_ref::<Trap>();
+    if text.contains("fuel allocated for hostcalls") {
+        return Failure::limit(
+            "host_call_bytes",
+            Blame::Guest,
+            "one call from the plugin to the host carried more bytes than the limit host_call_bytes",
+        );
+    }
+    if let Some(limit) = refused_growth {
+        let message = format!(
+            "the plugin asked for more than the limit {limit} and then stopped ({}); see the run's log",
+            trap.map_or_else(|| "error".to_owned(), ToString::to_string)
+        );
+        return Failure::limit(limit, Blame::Guest, message);
+    }
+    let message = match trap {
+        Some(Trap::StackOverflow) => {
+            let message = "the plugin's call stack is exhausted (limit stack_bytes): endless recursion?";
+            return Failure::limit("stack_bytes", Blame::Guest, message);
+        }
+        Some(Trap::UnreachableCodeReached) => {
+            "the plugin panicked or aborted; its last words are in the run's log".to_owned()
+        }
+        Some(trap) => format!("the plugin trapped: {trap}"),
+        None => format!("the plugin stopped: {}", cut(text, 2000)),
+    };
+    Failure::new(FailureClass::Trap, Blame::Guest, message)
+}
+
+fn cut(mut text: String, bytes_max: usize) -> String {
+    if text.len() > bytes_max {
+        let end = (0..=bytes_max).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
