@@ -1,7 +1,7 @@
 //! What a file is, and whether it is a plugin of ours, before wasmtime compiles anything.
 
 use semver::Version;
-use wasmparser::{ComponentExternalKind, Encoding, Parser, Payload};
+use wasmparser::{ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payload};
 
 /// Largest component that is looked at: a Python plugin has about 18 MB.
 pub const COMPONENT_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -162,7 +162,11 @@ fn outside(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), IdentifyError> {
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(section) if depth == 0 => {
                 for import in section {
-                    imports.push(import.map_err(damaged)?.name.name.to_owned());
+                    let import = import.map_err(damaged)?;
+                    // The world's own `use`s are imports of types, which give nothing.
+                    if !matches!(import.ty, ComponentTypeRef::Type(_)) {
+                        imports.push(import.name.name.to_owned());
+                    }
                 }
             }
             Payload::ComponentExportSection(section) if depth == 0 => {

@@ -37,7 +37,7 @@ mod outcome;
 mod run;
 mod state;
 
-pub use engine::{Runtime, RuntimeError, RuntimeOptions};
+pub use engine::{Clock, Runtime, RuntimeError, RuntimeOptions};
 pub use identify::{Identity, IdentifyError};
 pub use inspect::{InspectError, Inspection};
 pub use meter::Meter;

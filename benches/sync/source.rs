@@ -1,0 +1,127 @@
+//! The source: records of about 343 bytes, served from memory by cursor and by page.
+//!
+//! `GET /records?limit=N&cursor=K&updated_since=T` answers `{"items":[…],"next_cursor":"…"|null}`;
+//! items are in the order of their last update.
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, RwLock};
+
+/// A running source; its threads end with the process.
+pub(crate) struct Source {
+    pub(crate) address: SocketAddr,
+    data: Arc<RwLock<Data>>,
+}
+
+struct Data {
+    /// Record texts and the time of their last update, oldest update first.
+    records: Vec<(u64, usize, String)>,
+    clock: u64,
+}
+
+impl Source {
+    pub(crate) fn start(records: usize, _page: usize) -> Self {
+        let clock = 1_700_000_000_000;
+        let texts = (0..records).map(|index| (clock, index, record(index, clock, 0))).collect();
+        let data = Arc::new(RwLock::new(Data { records: texts, clock }));
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let shared = Arc::clone(&data);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let data = Arc::clone(&shared);
+                std::thread::spawn(move || serve(stream, &data));
+            }
+        });
+        Self { address, data }
+    }
+
+    /// Change every `nth` record, now.
+    pub(crate) fn change_one_in(&self, nth: usize) {
+        let mut data = self.data.write().expect("no thread panicked");
+        data.clock += 60_000;
+        let clock = data.clock;
+        let (mut kept, mut changed) = (Vec::new(), Vec::new());
+        for (at, index, text) in data.records.drain(..) {
+            if index % nth == 0 {
+                changed.push((clock, index, record(index, clock, 1)));
+            } else {
+                kept.push((at, index, text));
+            }
+        }
+        kept.extend(changed);
+        data.records = kept;
+    }
+}
+
+/// One record: 13 fields, one nested object and one list.
+fn record(index: usize, updated_at: u64, generation: u64) -> String {
+    format!(
+        "{{\"id\":\"c_{index:07}\",\"updated_at\":{updated_at},\"email\":\"person{index}@example.com\",\
+         \"name\":\"Person Number {index}\",\"phone\":\"+49 30 {:07}\",\"company\":\"Company {}\",\
+         \"score\":{}.5,\"active\":{},\"generation\":{generation},\
+         \"address\":{{\"street\":\"Harbour Street {}\",\"city\":\"Port {}\",\"zip\":\"{:05}\"}},\
+         \"tags\":[\"alpha\",\"t{}\",\"omega\"],\"note\":\"a note that is long enough to matter\",\"seq\":{index}}}",
+        index % 10_000_000,
+        index % 500,
+        index % 1000,
+        index % 2 == 0,
+        index % 90,
+        index % 40,
+        index % 100_000,
+        index % 7,
+    )
+}
+
+fn serve(stream: TcpStream, data: &RwLock<Data>) {
+    // A client that goes away ends its thread; nobody needs to know.
+    let _ = stream.set_nodelay(true);
+    let Ok(mut writer) = stream.try_clone() else { return };
+    let mut lines = BufReader::new(stream).lines();
+    while let Some(Ok(request)) = lines.next() {
+        while let Some(Ok(header)) = lines.next() {
+            if header.is_empty() {
+                break;
+            }
+        }
+        let body = answer(&request, &data.read().expect("no thread panicked"));
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        if writer.write_all(head.as_bytes()).and_then(|()| writer.write_all(body.as_bytes())).is_err() {
+            return;
+        }
+    }
+}
+
+fn answer(request: &str, data: &Data) -> String {
+    let query = request.split_whitespace().nth(1).and_then(|path| path.split_once('?')).map_or("", |(_, q)| q);
+    let number = |name: &str| {
+        let pair = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        pair.and_then(|text| text.parse::<u64>().ok())
+    };
+    let limit = number("limit").unwrap_or(1000) as usize;
+    let since = number("updated_since").unwrap_or(0);
+    let first = data.records.partition_point(|(at, ..)| *at < since);
+    let from = first.max(number("cursor").unwrap_or(0) as usize);
+    let page = data.records.get(from..).unwrap_or_default();
+    let page = page.get(..limit).unwrap_or(page);
+    let mut body = String::with_capacity(page.len() * 350 + 64);
+    body.push_str("{\"items\":[");
+    for (index, (_, _, text)) in page.iter().enumerate() {
+        if index > 0 {
+            body.push(',');
+        }
+        body.push_str(text);
+    }
+    let next = from + page.len();
+    if next < data.records.len() {
+        // Infallible: it writes to a String.
+        let _ = write!(body, "],\"next_cursor\":\"{next}\"}}");
+    } else {
+        body.push_str("],\"next_cursor\":null}");
+    }
+    body
+}

@@ -1,0 +1,113 @@
+//! The answer's body, read within the limits, and the client's errors in our words.
+
+use std::error::Error;
+use std::io;
+
+use bytes::{Bytes, BytesMut};
+use tidegate_engine::limits::Limits;
+use tidegate_engine::run::Blame;
+use url::Url;
+
+use crate::address::Refused;
+use crate::error::EgressError;
+use crate::gate;
+use crate::meter::Meter;
+use crate::resolve::LookupError;
+use crate::target::shown;
+
+/// What is set aside for a body before it comes, at most; a server can claim any length.
+const RESERVED_MAX: u64 = 1024 * 1024;
+
+/// What the client says of a connection that broke within a body, or of chunks that are none. It
+/// calls both a decoding error, as it does damaged gzip, and has no other way to tell them apart.
+const READING: &str = "error reading a body from connection";
+/// What it says of a head that is longer than it takes, or has more headers.
+const HEAD_TOO_LARGE: &str = "message head is too large";
+
+/// The whole body, decompressed. It stops as soon as it is beyond a limit, so that a small body
+/// that decompresses to a huge one costs no more than the limit.
+pub(crate) async fn read(
+    mut answer: reqwest::Response,
+    url: &Url,
+    limits: &Limits,
+    meter: &Meter,
+) -> Result<Bytes, EgressError> {
+    let most = limits.http_response_bytes;
+    let too_large = || {
+        let what = format!("the response of {} is", shown(url));
+        EgressError::too_large("http_response_bytes", Blame::Upstream, &what, most)
+    };
+    // Unknown for compressed bodies.
+    let length = answer.content_length().unwrap_or(0);
+    if length > most {
+        return Err(too_large());
+    }
+    let mut body = BytesMut::with_capacity(usize::try_from(length.min(RESERVED_MAX)).unwrap_or(0));
+    while let Some(chunk) = answer
+        .chunk()
+        .await
+        .map_err(|error| failure(&error, url, limits))?
+    {
+        meter.received(chunk.len(), limits)?;
+        if body.len() as u64 + chunk.len() as u64 > most {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+/// The client's error as one of ours. `url` is the one without credentials; the error's own is
+/// not shown.
+pub(crate) fn failure(error: &reqwest::Error, url: &Url, limits: &Limits) -> EgressError {
+    let mut reasons: Vec<String> = Vec::new();
+    let mut damaged = error.is_decode();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        // An error that says what its source says, passes it on as its own.
+        if let Some(refused) = refused(cause) {
+            return gate::denied(url, refused);
+        }
+        let text = cause.to_string();
+        if text == HEAD_TOO_LARGE {
+            let what = format!("the response's headers of {} are", shown(url));
+            let limit = limits.http_headers;
+            return EgressError::too_large("http_headers", Blame::Upstream, &what, limit);
+        }
+        let io = cause.downcast_ref::<io::Error>();
+        if io.is_some_and(|e| e.kind() == io::ErrorKind::UnexpectedEof) || text == READING {
+            damaged = false;
+        }
+        if !reasons.iter().any(|known| known.contains(&text)) {
+            reasons.push(text);
+        }
+        source = cause.source();
+    }
+    let reason = if reasons.is_empty() {
+        "failed".to_owned()
+    } else {
+        reasons.join(": ")
+    };
+    let message = format!("{}: {reason}", shown(url));
+    if error.is_timeout() {
+        EgressError::Timeout { message }
+    } else if damaged {
+        let message = format!("{message} (the response can't be decompressed)");
+        EgressError::Other {
+            blame: Blame::Upstream,
+            message,
+        }
+    } else if error.is_builder() {
+        EgressError::Invalid { message }
+    } else {
+        EgressError::Connect { message }
+    }
+}
+
+/// The gate's word, if that is why the connection wasn't made.
+fn refused<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a Refused> {
+    if let Some(LookupError::Refused(refused)) = cause.downcast_ref() {
+        return Some(refused);
+    }
+    cause.downcast_ref()
+}

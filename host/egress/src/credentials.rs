@@ -1,0 +1,223 @@
+//! A connection's credentials: which header or query parameter they become, and how they stay secret.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::{Map, Value};
+use tidegate_engine::manifest::{Auth, AuthName};
+use tidegate_engine::run::Blame;
+use url::Url;
+use zeroize::Zeroizing;
+
+use crate::error::EgressError;
+use crate::headers;
+
+/// A secret text. It is never printed, and its memory is overwritten when it is dropped.
+#[derive(Clone)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+
+    /// The text itself: for sending it, never for showing it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self::new(text)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+/// Why secrets can't be put on requests. The operator must act; no text holds a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CredentialsError {
+    #[error("the connection has no secret {0:?}; add it with --secret {0}=…")]
+    Missing(String),
+    #[error(
+        "the secret {0:?} has a line break or another control character, which no header can \
+         carry; set it again without (often it is the last line break of a file)"
+    )]
+    Characters(String),
+    #[error(
+        "the user name in the secret {0:?} has a colon, which Basic credentials can't carry (RFC 7617)"
+    )]
+    Colon(String),
+    #[error("{0:?} can't name the header of a credential: {1}")]
+    HeaderName(String, &'static str),
+    #[error(
+        "a query credential needs a parameter's name; the manifest or the config has an empty one"
+    )]
+    QueryName,
+}
+
+/// Credentials, ready to be put on requests to the connection's own origin.
+///
+/// Only the gate reads them, and it puts them on after it has let a request through. On that
+/// origin they replace a header or query parameter of the same name that the guest set.
+#[derive(Debug, Clone)]
+pub enum Credentials {
+    Bearer(Secret),
+    Basic {
+        username: Secret,
+        password: Secret,
+    },
+    Header {
+        name: HeaderName,
+        prefix: String,
+        value: Secret,
+    },
+    Query {
+        name: String,
+        value: Secret,
+    },
+}
+
+impl Credentials {
+    /// The credentials that the manifest's `auth` entry describes, for a connection with this
+    /// config; `secret` looks a secret up by name.
+    pub fn resolve(
+        auth: &Auth,
+        secret: &dyn Fn(&str) -> Option<Secret>,
+        config: &Map<String, Value>,
+    ) -> Result<Self, CredentialsError> {
+        let get = |name: &str| {
+            let found = secret(name).ok_or_else(|| CredentialsError::Missing(name.to_owned()))?;
+            if found.expose().chars().any(char::is_control) {
+                return Err(CredentialsError::Characters(name.to_owned()));
+            }
+            Ok(found)
+        };
+        match auth {
+            Auth::Bearer { token } => Ok(Self::Bearer(get(token)?)),
+            Auth::Basic { username, password } => {
+                let user = get(username)?;
+                if user.expose().contains(':') {
+                    return Err(CredentialsError::Colon(username.clone()));
+                }
+                Ok(Self::Basic {
+                    username: user,
+                    password: get(password)?,
+                })
+            }
+            Auth::Header {
+                name,
+                value,
+                prefix,
+            } => {
+                let name = header_name(name, config)?;
+                if prefix.chars().any(char::is_control) {
+                    return Err(CredentialsError::Characters(value.clone()));
+                }
+                Ok(Self::Header {
+                    name,
+                    prefix: prefix.clone(),
+                    value: get(value)?,
+                })
+            }
+            Auth::Query { name, value } => match name.resolve(config) {
+                "" => Err(CredentialsError::QueryName),
+                name => Ok(Self::Query {
+                    name: name.to_owned(),
+                    value: get(value)?,
+                }),
+            },
+        }
+    }
+
+    /// Put them on a request that the gate has let through to the connection's own origin.
+    pub(crate) fn apply(&self, url: &mut Url, headers: &mut HeaderMap) -> Result<(), EgressError> {
+        let (name, text) = match self {
+            Self::Bearer(token) => (
+                http::header::AUTHORIZATION,
+                Zeroizing::new(format!("Bearer {}", token.expose())),
+            ),
+            Self::Basic { username, password } => {
+                let pair = Zeroizing::new(format!("{}:{}", username.expose(), password.expose()));
+                let encoded = Zeroizing::new(STANDARD.encode(pair.as_bytes()));
+                (
+                    http::header::AUTHORIZATION,
+                    Zeroizing::new(format!("Basic {}", *encoded)),
+                )
+            }
+            Self::Header {
+                name,
+                prefix,
+                value,
+            } => (
+                name.clone(),
+                Zeroizing::new(format!("{prefix}{}", value.expose())),
+            ),
+            Self::Query { name, value } => {
+                remove_parameter(url, name, None);
+                url.query_pairs_mut().append_pair(name, value.expose());
+                return Ok(());
+            }
+        };
+        let mut value =
+            HeaderValue::from_bytes(text.as_bytes()).map_err(|_| EgressError::Other {
+                blame: Blame::Operator,
+                message: "the connection's secret has characters that no header can carry"
+                    .to_owned(),
+            })?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+        Ok(())
+    }
+
+    /// Take a query credential off a URL that a server made from ours (a redirect's target), so
+    /// that neither another origin nor the guest gets it.
+    pub(crate) fn strip(&self, url: &mut Url) {
+        if let Self::Query { name, value } = self {
+            remove_parameter(url, name, Some(value));
+        }
+    }
+}
+
+fn header_name(
+    name: &AuthName,
+    config: &Map<String, Value>,
+) -> Result<HeaderName, CredentialsError> {
+    let name = name.resolve(config);
+    let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
+        CredentialsError::HeaderName(
+            name.chars().take(100).collect(),
+            "a header's name has letters, digits and dashes",
+        )
+    })?;
+    match headers::reserved(&parsed) {
+        Some(reason) => Err(CredentialsError::HeaderName(name.to_owned(), reason)),
+        None => Ok(parsed),
+    }
+}
+
+/// Remove the parameters called `name`, or only those with this value.
+fn remove_parameter(url: &mut Url, name: &str, value: Option<&Secret>) {
+    let hit = |key: &str, text: &str| key == name && value.is_none_or(|v| v.expose() == text);
+    if !url.query_pairs().any(|(key, text)| hit(&key, &text)) {
+        return;
+    }
+    // Raw parts are kept as they were: serialising parsed pairs would respell the others.
+    let kept: Vec<String> = url
+        .query()
+        .unwrap_or_default()
+        .split('&')
+        .filter(|part| !url::form_urlencoded::parse(part.as_bytes()).any(|(k, v)| hit(&k, &v)))
+        .map(str::to_owned)
+        .collect();
+    url.set_query((!kept.is_empty()).then(|| kept.join("&")).as_deref());
+}

@@ -1,0 +1,132 @@
+//! Why a request got no response: the variants of `http.error` in the contract, with who must act.
+
+use tidegate_engine::run::Blame;
+
+/// What has to change so that a denied request is let through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Missing {
+    /// The plugin's author: the manifest doesn't request the origin.
+    Manifest,
+    /// The operator: the origin is not granted.
+    Grant,
+    /// The operator: the address is private and its range is not granted.
+    Private,
+    /// Nothing: no grant opens this.
+    Nothing,
+}
+
+/// No response. The texts name neither credentials nor a URL's query.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EgressError {
+    /// The gate said no; repeating the request can't help.
+    #[error("{message}")]
+    Denied { missing: Missing, message: String },
+    /// No complete answer in time, after retries.
+    #[error("{message}")]
+    Timeout { message: String },
+    /// Name not found, refused, reset, TLS, cut off in the middle, after retries.
+    #[error("{message}")]
+    Connect { message: String },
+    /// A request's or response's headers or body are beyond `limit`.
+    #[error("{message}")]
+    TooLarge {
+        limit: &'static str,
+        blame: Blame,
+        message: String,
+    },
+    /// The request itself is malformed.
+    #[error("{message}")]
+    Invalid { message: String },
+    /// The run has used up `limit`.
+    #[error("{message}")]
+    Exhausted {
+        limit: &'static str,
+        message: String,
+    },
+    /// The server answered something that is not usable, such as an endless chain of redirects.
+    #[error("{message}")]
+    Other { blame: Blame, message: String },
+}
+
+impl EgressError {
+    /// Who must act.
+    #[must_use]
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::Denied {
+                missing: Missing::Manifest,
+                ..
+            }
+            | Self::Invalid { .. }
+            | Self::Exhausted { .. } => Blame::Guest,
+            Self::Denied { .. } => Blame::Operator,
+            Self::Timeout { .. } | Self::Connect { .. } => Blame::Upstream,
+            Self::TooLarge { blame, .. } | Self::Other { blame, .. } => *blame,
+        }
+    }
+
+    /// The limit that was hit, by its name in `tidegate_engine::limits`.
+    #[must_use]
+    pub fn limit(&self) -> Option<&'static str> {
+        match self {
+            Self::TooLarge { limit, .. } | Self::Exhausted { limit, .. } => Some(limit),
+            _ => None,
+        }
+    }
+
+    /// Whether another attempt may go better: the connection failed, or the answer didn't come.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Timeout { .. } | Self::Connect { .. })
+    }
+
+    /// What belongs to the message, for people.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        match self {
+            Self::Denied { message, .. }
+            | Self::Timeout { message }
+            | Self::Connect { message }
+            | Self::TooLarge { message, .. }
+            | Self::Invalid { message }
+            | Self::Exhausted { message, .. }
+            | Self::Other { message, .. } => message,
+        }
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::Invalid {
+            message: message.into(),
+        }
+    }
+
+    pub(crate) fn connect(message: impl Into<String>) -> Self {
+        Self::Connect {
+            message: message.into(),
+        }
+    }
+
+    /// `what` of the request or response goes beyond `limit`, which is `value`.
+    pub(crate) fn too_large(limit: &'static str, blame: Blame, what: &str, value: u64) -> Self {
+        let who = match blame {
+            Blame::Guest => "send less, or ask",
+            _ => "ask for smaller pages, or ask",
+        };
+        let message = format!(
+            "{what} beyond the limit {limit} = {value}; {who} the operator to raise the limit"
+        );
+        Self::TooLarge {
+            limit,
+            blame,
+            message,
+        }
+    }
+
+    /// The run's budget `limit` of `value` is spent.
+    pub(crate) fn exhausted(limit: &'static str, what: &str, value: u64) -> Self {
+        let message = format!(
+            "the run has used up its {what}: limit {limit} = {value}; commit what you have and end"
+        );
+        Self::Exhausted { limit, message }
+    }
+}

@@ -1,0 +1,68 @@
+//! The one gate for every outgoing byte.
+//!
+//! Plugins run with their users' credentials beside them, so what leaves is decided here and
+//! nowhere else: this is the only crate of the workspace that knows an HTTP client.
+//!
+//! # A request's way
+//!
+//! [`Session::send`] → budgets (`meter`) → the URL (`target`) and headers (`headers`) → the
+//! gate (`gate`: manifest and grants in `policy`, addresses in `address`) → up to 4 attempts
+//! (`retry`), each of up to 3 redirects (`redirect`) that pass the gate again → credentials
+//! (`credentials`) → the client (`client`: names through `resolve`, peers through `peer`)
+//! → the body (`body`) or one of seven errors (`error`).
+//!
+//! # Layout
+//!
+//! | module | its one job |
+//! |---|---|
+//! | `gate` | what all sessions share; the check that each request and redirect passes |
+//! | `session` | one run's requests: budgets, attempts and redirects |
+//! | `policy` | what one run may reach, and why a URL is refused |
+//! | `address` | which IP addresses may be connected to |
+//! | `resolve` | names to addresses, all of them judged |
+//! | `peer` | the open connection's peer, judged again |
+//! | `client` | the HTTP client of a session |
+//! | `target` | the guest's text and the base URL make one URL |
+//! | `headers` | headers both ways |
+//! | `credentials` | the connection's secrets on its own origin |
+//! | `redirect` | what the next request is, and what it must not carry along |
+//! | `retry` | which answers are asked for again, and when |
+//! | `body` | the answer's body within limits; the client's errors in our words |
+//! | `meter` | figures and budgets |
+//! | `error` | why there is no response, and who must act |
+//!
+//! # What always holds
+//!
+//! - Nothing is sent before `gate` has said yes to the URL: to each redirect's too.
+//! - A connection leads to an address that was judged: a literal before, a name's when it was
+//!   looked up for this connection, and both again when it is open.
+//! - Credentials of the connection are on requests to its base URL's origin only, are added after
+//!   the gate to a copy of the request, and are in no error, no `Debug` text and no response's URL.
+//! - Sessions share no connection, no TLS ticket and no cookie. There are no cookies.
+//! - Everything has a limit, and an error that names it.
+
+mod address;
+mod body;
+mod client;
+mod credentials;
+mod error;
+mod gate;
+mod headers;
+mod meter;
+mod peer;
+mod policy;
+mod redirect;
+mod resolve;
+mod retry;
+mod session;
+mod target;
+
+pub use address::{AddressPolicy, Refused};
+pub use credentials::{Credentials, CredentialsError, Secret};
+pub use error::{EgressError, Missing};
+pub use gate::{Gate, GateOptions};
+pub use meter::Figures;
+pub use policy::Policy;
+pub use resolve::{Resolve, SystemResolver};
+pub use retry::{Retry, SystemTimers, Timers};
+pub use session::{Request, Response, Session};

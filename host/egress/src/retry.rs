@@ -1,0 +1,200 @@
+//! Repeating a request: which answers, how long to wait, and what the server says about it.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use futures::future::BoxFuture;
+use http::Method;
+
+use crate::error::EgressError;
+use crate::session::Response;
+
+/// Most attempts of one request, the first included.
+pub(crate) const ATTEMPTS_MAX: u32 = 4;
+/// Longest `Retry-After` that is waited for.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+/// The back-off's bound after the first attempt; it doubles with each.
+const BACKOFF_BASE: Duration = Duration::from_millis(500);
+const BACKOFF_MAX: Duration = Duration::from_secs(10);
+
+/// Whether the host repeats a request (`http.retry` in the contract).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Retry {
+    /// If its method is idempotent, or it has an idempotency key.
+    #[default]
+    Idempotent,
+    Never,
+}
+
+/// Time and chance, so that tests need neither.
+pub trait Timers: fmt::Debug + Send + Sync {
+    /// What `Retry-After` dates are compared with.
+    fn now(&self) -> SystemTime;
+    /// Ends after `time`.
+    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()>;
+    /// A time between 0 and `most`, evenly spread.
+    fn jitter(&self, most: Duration) -> Duration;
+}
+
+/// The machine's clock and a fast random generator: back-off needs no secrecy.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemTimers;
+
+impl Timers for SystemTimers {
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(time))
+    }
+
+    fn jitter(&self, most: Duration) -> Duration {
+        most.mul_f64(fastrand::f64())
+    }
+}
+
+/// May a request with this method be repeated?
+pub(crate) fn repeatable(retry: Retry, method: &Method, has_key: bool) -> bool {
+    // RFC 9110 §9.2.2; the safe ones are among them.
+    retry == Retry::Idempotent && (has_key || method.is_idempotent())
+}
+
+/// How long to wait before the next attempt; `None` when this outcome is the last.
+/// `attempt` counts from 1.
+pub(crate) fn wait(
+    attempt: u32,
+    outcome: &Result<Response, EgressError>,
+    timers: &dyn Timers,
+) -> Option<Duration> {
+    if attempt >= ATTEMPTS_MAX {
+        return None;
+    }
+    let backoff = || {
+        let doubled = BACKOFF_BASE.saturating_mul(1 << (attempt - 1).min(8));
+        timers.jitter(doubled.min(BACKOFF_MAX))
+    };
+    match outcome {
+        Err(error) => error.is_transient().then(backoff),
+        Ok(response) if matches!(response.status, 408 | 425 | 429 | 500 | 502 | 503 | 504) => {
+            match retry_after(response, timers.now()) {
+                Some(time) => (time <= RETRY_AFTER_MAX).then_some(time),
+                None => Some(backoff()),
+            }
+        }
+        Ok(_) => None,
+    }
+}
+
+/// The server's `Retry-After`, in seconds or as a date (RFC 9110 §10.2.3); a date that has passed
+/// is now. `None` when it says nothing, or nothing that can be understood.
+fn retry_after(response: &Response, now: SystemTime) -> Option<Duration> {
+    let text = response.header("retry-after")?.trim();
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+        // More digits than a number has room for is long, too.
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use url::Url;
+
+    #[derive(Debug)]
+    struct Fixed;
+
+    impl Timers for Fixed {
+        fn now(&self) -> SystemTime {
+            httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap()
+        }
+        fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
+            Box::pin(std::future::ready(()))
+        }
+        fn jitter(&self, most: Duration) -> Duration {
+            most
+        }
+    }
+
+    fn answer(status: u16, retry_after: Option<&str>) -> Result<Response, EgressError> {
+        let headers = retry_after.map(|v| ("retry-after".to_owned(), v.to_owned()));
+        Ok(Response {
+            status,
+            headers: headers.into_iter().collect(),
+            body: Bytes::new(),
+            url: Url::parse("https://h/").unwrap(),
+        })
+    }
+
+    #[test]
+    fn waits_grow_and_end() {
+        let failed = Err(EgressError::connect("reset"));
+        let waits: Vec<_> = (1..=4).map(|n| wait(n, &failed, &Fixed)).collect();
+        let ms = |ms| Some(Duration::from_millis(ms));
+        assert_eq!(waits, [ms(500), ms(1000), ms(2000), None]);
+        for status in 100..600 {
+            let retried = [408, 425, 429, 500, 502, 503, 504].contains(&status);
+            assert_eq!(
+                wait(1, &answer(status, None), &Fixed).is_some(),
+                retried,
+                "{status}"
+            );
+        }
+        assert!(wait(1, &Err(EgressError::invalid("")), &Fixed).is_none());
+        for _ in 0..100 {
+            assert!(SystemTimers.jitter(BACKOFF_MAX) <= BACKOFF_MAX);
+        }
+    }
+
+    #[test]
+    fn retry_after_is_honoured_up_to_a_minute() {
+        let s = |seconds| Some(Duration::from_secs(seconds));
+        let backoff = Some(BACKOFF_BASE);
+        let rows = [
+            ("0", s(0)),
+            ("7", s(7)),
+            (" 7 ", s(7)),
+            ("60", s(60)),
+            ("61", None),
+            ("86400", None),
+            ("99999999999999999999999", None),
+            ("Sun, 06 Nov 1994 08:49:57 GMT", s(20)),
+            ("Sunday, 06-Nov-94 08:49:57 GMT", s(20)),
+            ("Sun, 06 Nov 1994 08:00:00 GMT", s(0)),
+            ("Sun, 06 Nov 1994 09:49:37 GMT", None),
+            ("-1", backoff),
+            ("1.5", backoff),
+            ("soon", backoff),
+            ("", backoff),
+        ];
+        for (text, want) in rows {
+            assert_eq!(wait(1, &answer(429, Some(text)), &Fixed), want, "{text:?}");
+        }
+        assert_eq!(wait(4, &answer(429, Some("0")), &Fixed), None);
+        assert_eq!(wait(1, &answer(200, Some("0")), &Fixed), None);
+    }
+
+    #[test]
+    fn only_what_is_safe_to_repeat_is_repeated() {
+        for (method, safe) in [
+            (Method::GET, true),
+            (Method::HEAD, true),
+            (Method::OPTIONS, true),
+            (Method::PUT, true),
+            (Method::DELETE, true),
+            (Method::POST, false),
+            (Method::PATCH, false),
+        ] {
+            assert_eq!(
+                repeatable(Retry::Idempotent, &method, false),
+                safe,
+                "{method}"
+            );
+            assert!(repeatable(Retry::Idempotent, &method, true), "{method}");
+            assert!(!repeatable(Retry::Never, &method, true), "{method}");
+        }
+    }
+}

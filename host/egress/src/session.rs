@@ -1,0 +1,292 @@
+//! One run's requests: budgets, attempts and redirects around the gate.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use reqwest::Client;
+use tidegate_engine::run::Blame;
+use tokio::sync::Semaphore;
+use url::Url;
+
+use crate::error::EgressError;
+use crate::gate::{self, Gate};
+use crate::meter::{Figures, Meter};
+use crate::policy::Policy;
+use crate::redirect::{self, Hop, REDIRECTS_MAX};
+use crate::resolve::Guard;
+use crate::retry::{self, Retry};
+use crate::target::{self, shown};
+use crate::{body, client, headers};
+
+/// Longest method, in bytes.
+const METHOD_BYTES_MAX: usize = 32;
+
+/// A request as the guest makes it.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// Upper case.
+    pub method: String,
+    /// Absolute, or below the connection's base URL.
+    pub url: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Option<Bytes>,
+    /// For one attempt with its redirects; more than the limit is the limit.
+    pub timeout_ms: Option<u32>,
+    pub retry: Retry,
+    pub idempotency_key: Option<String>,
+}
+
+/// The whole response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// After decompression.
+    pub body: Bytes,
+    /// Where the answer came from, after redirects, without credentials.
+    pub url: Url,
+}
+
+impl Response {
+    /// The first header called `name` (lower case).
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+/// The requests of one run. Clones are the same session.
+#[derive(Debug, Clone)]
+pub struct Session(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    gate: Gate,
+    policy: Policy,
+    guard: Guard,
+    meter: Meter,
+    in_flight: Semaphore,
+    /// Built for the first request of its kind: most of a client's cost is TLS.
+    plain: OnceLock<Result<Client, String>>,
+    secure: OnceLock<Result<Client, String>>,
+}
+
+impl Session {
+    pub(crate) fn new(gate: Gate, policy: Policy) -> Self {
+        let permits = usize::try_from(policy.limits.http_in_flight).unwrap_or(usize::MAX);
+        Self(Arc::new(Inner {
+            guard: gate.guard(&policy),
+            gate,
+            meter: Meter::default(),
+            in_flight: Semaphore::new(permits.min(Semaphore::MAX_PERMITS)),
+            policy,
+            plain: OnceLock::new(),
+            secure: OnceLock::new(),
+        }))
+    }
+
+    /// What the session has sent and received so far.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        self.0.meter.figures()
+    }
+
+    /// Send one request and wait for the whole response, whatever its status. Calls overlap up to
+    /// `http_in_flight`; the rest wait. Dropping the future cancels the request.
+    pub async fn send(&self, request: Request) -> Result<Response, EgressError> {
+        self.0.meter.call(&self.0.policy.limits)?;
+        let (first, time) = self.0.accept(&request)?;
+        let repeatable = retry::repeatable(
+            request.retry,
+            &first.method,
+            request.idempotency_key.is_some(),
+        );
+        let _permit = self
+            .0
+            .in_flight
+            .acquire()
+            .await
+            .map_err(|_| EgressError::Other {
+                blame: Blame::Host,
+                message: "the session is closed".to_owned(),
+            })?;
+        let mut attempt = 1;
+        loop {
+            let outcome = match tokio::time::timeout(time, Box::pin(self.0.attempt(&first))).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(late(&first.url, time)),
+            };
+            let timers = self.0.gate.timers();
+            let wait = repeatable
+                .then(|| retry::wait(attempt, &outcome, timers))
+                .flatten();
+            let Some(wait) = wait else {
+                return outcome.map_err(|error| with_attempts(error, attempt));
+            };
+            timers.sleep(wait).await;
+            self.0.meter.retried();
+            attempt += 1;
+        }
+    }
+}
+
+impl Inner {
+    /// The guest's request, checked, and the time for each attempt.
+    fn accept(&self, request: &Request) -> Result<(Hop, Duration), EgressError> {
+        let limits = &self.policy.limits;
+        let method = method(&request.method)?;
+        let url = target::resolve(&request.url, &self.policy.base_url)?;
+        let key = request.idempotency_key.as_deref();
+        let headers = headers::outgoing(&request.headers, key, limits)?;
+        let body = request.body.clone().unwrap_or_default();
+        if body.len() as u64 > limits.http_request_bytes {
+            let limit = limits.http_request_bytes;
+            let what = format!("the request's body of {} bytes is", body.len());
+            return Err(EgressError::too_large(
+                "http_request_bytes",
+                Blame::Guest,
+                &what,
+                limit,
+            ));
+        }
+        let most = limits.http_timeout_ms;
+        let time = request
+            .timeout_ms
+            .map_or(most, |ms| u64::from(ms).min(most));
+        if time == 0 {
+            return Err(EgressError::invalid(
+                "a time-out of 0 ms leaves no time for an answer",
+            ));
+        }
+        Ok((
+            Hop {
+                method,
+                url,
+                headers,
+                body,
+            },
+            Duration::from_millis(time),
+        ))
+    }
+
+    /// The request and its redirects, once.
+    async fn attempt(&self, first: &Hop) -> Result<Response, EgressError> {
+        gate::check(&first.url, &self.policy, &self.guard).await?;
+        let mut hop = first.clone();
+        for _ in 0..=REDIRECTS_MAX {
+            let answer = self.exchange(&hop).await?;
+            let Some(mut next) = redirect::next(&hop, answer.status(), answer.headers())? else {
+                return self.finish(answer, hop.url).await;
+            };
+            self.policy.strip(&mut next.url);
+            gate::check(&next.url, &self.policy, &self.guard)
+                .await
+                .map_err(|error| redirect::explain(error, &hop.url))?;
+            hop = next;
+        }
+        Err(redirect::too_many(&first.url))
+    }
+
+    /// Send one request that the gate has let through, and wait for the answer's head. This is the
+    /// only place that sends: a rate limiter, a proxy or a recording belongs here.
+    async fn exchange(&self, hop: &Hop) -> Result<reqwest::Response, EgressError> {
+        let mut url = hop.url.clone();
+        let mut headers = hop.headers.clone();
+        if let Some(credentials) = &self.policy.credentials
+            && self.policy.is_own_origin(&url)
+        {
+            credentials.apply(&mut url, &mut headers)?;
+        }
+        let client = self.client(url.scheme() == "https")?;
+        let mut request = reqwest::Request::new(hop.method.clone(), url);
+        *request.headers_mut() = headers;
+        if !hop.body.is_empty() {
+            *request.body_mut() = Some(hop.body.clone().into());
+        }
+        self.meter.sent(hop.body.len());
+        client
+            .execute(request)
+            .await
+            .map_err(|error| body::failure(&error, &hop.url, &self.policy.limits))
+    }
+
+    async fn finish(&self, answer: reqwest::Response, url: Url) -> Result<Response, EgressError> {
+        let limits = &self.policy.limits;
+        let status = answer.status().as_u16();
+        let headers = headers::incoming(answer.headers(), limits)?;
+        let body = body::read(answer, &url, limits, &self.meter).await?;
+        Ok(Response {
+            status,
+            headers,
+            body,
+            url,
+        })
+    }
+
+    fn client(&self, https: bool) -> Result<&Client, EgressError> {
+        let slot = if https { &self.secure } else { &self.plain };
+        let made = slot.get_or_init(|| {
+            client::client(
+                self.gate.tls(https)?,
+                self.guard.clone(),
+                &self.policy.limits,
+            )
+        });
+        made.as_ref().map_err(|message| EgressError::Other {
+            blame: Blame::Host,
+            message: message.clone(),
+        })
+    }
+}
+
+fn method(text: &str) -> Result<Method, EgressError> {
+    let shape = !text.is_empty()
+        && text.len() <= METHOD_BYTES_MAX
+        && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'-');
+    let parsed = shape
+        .then(|| Method::from_bytes(text.as_bytes()).ok())
+        .flatten();
+    match parsed {
+        // A tunnel would leave the gate, and an echo would hand out the connection's credentials.
+        Some(Method::CONNECT | Method::TRACE) => Err(EgressError::invalid(format!(
+            "the method {text} can't be used"
+        ))),
+        Some(method) => Ok(method),
+        None => {
+            let shown: String = text.chars().take(METHOD_BYTES_MAX).collect();
+            let message = format!("{shown:?} is not a method; methods are upper case, such as GET");
+            Err(EgressError::invalid(message))
+        }
+    }
+}
+
+fn late(url: &Url, time: Duration) -> EgressError {
+    let message = format!(
+        "{}: no complete answer within {} ms",
+        shown(url),
+        time.as_millis()
+    );
+    EgressError::Timeout { message }
+}
+
+fn with_attempts(error: EgressError, attempts: u32) -> EgressError {
+    let with = |message: String| match attempts {
+        1 => message,
+        n => format!("{message} ({n} attempts)"),
+    };
+    match error {
+        EgressError::Timeout { message } => EgressError::Timeout {
+            message: with(message),
+        },
+        EgressError::Connect { message } => EgressError::Connect {
+            message: with(message),
+        },
+        other => other,
+    }
+}

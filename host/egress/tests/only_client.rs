@@ -1,0 +1,56 @@
+//! Every byte leaves through this crate: nothing else of the workspace depends on an HTTP client.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+use std::fs;
+use std::path::Path;
+
+const CLIENTS: [&str; 10] = [
+    "reqwest",
+    "hyper",
+    "hyper-util",
+    "ureq",
+    "isahc",
+    "curl",
+    "attohttpc",
+    "awc",
+    "surf",
+    "minreq",
+];
+
+#[test]
+fn no_other_crate_has_an_http_client() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut manifests = vec![root.join("Cargo.toml"), root.join("plugin-sdk/Cargo.toml")];
+    for folder in ["host", "plugins"] {
+        let entries = fs::read_dir(root.join(folder)).unwrap();
+        manifests.extend(entries.map(|entry| entry.unwrap().path().join("Cargo.toml")));
+    }
+    let mut found = Vec::new();
+    for path in manifests {
+        // Not every folder is a crate.
+        let Ok(text) = fs::read_to_string(&path) else {
+            continue;
+        };
+        let mut counts = false;
+        for line in text.lines() {
+            if line.starts_with('[') {
+                // What ships: neither the table of versions nor what tests use.
+                counts = line.ends_with("dependencies]")
+                    && !line.contains("workspace.")
+                    && !line.contains("dev-");
+            }
+            let name = line.split(['.', ' ', '=']).next().unwrap_or_default();
+            if counts && CLIENTS.contains(&name) {
+                let folder = path.parent().and_then(Path::file_name).unwrap_or_default();
+                found.push(format!("{name} in {}", folder.display()));
+            }
+        }
+    }
+    found.sort();
+    assert_eq!(found, ["hyper-util in egress", "reqwest in egress"]);
+}

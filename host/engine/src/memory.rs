@@ -1,0 +1,319 @@
+//! The store trait in memory: the obviously correct backend.
+//!
+//! Maps behind one mutex, everything cloned on its way in and out. Tests run against it, and the
+//! conformance suite compares every other backend with it, so it has no cleverness: where this
+//! module and another backend differ, this one is right or the trait's text is.
+
+mod records;
+pub mod rules;
+mod runs;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use serde_json::{Map, Value};
+
+use crate::integration::{Connection, Digest, Integration, NewDeployment};
+use crate::record::{Counts, Record};
+use crate::run::{Failure, Fence, LogLine, NewRun, Run, RunEnd, RunId};
+use crate::store::{
+    Changes, Commit, ModelStats, ReadChanges, RunFilter, SnapshotGuard, Started, Store, StoreError,
+};
+use crate::{ConnectionKey, ConnectionName, ModelKey, Name, SyncKey, Timestamp};
+
+/// A store that is gone when it is dropped.
+#[derive(Debug)]
+pub struct MemoryStore {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Goes into cursors.
+    id: u64,
+    closed: bool,
+    components: HashMap<Digest, Vec<u8>>,
+    integrations: BTreeMap<Name, Integration>,
+    connections: BTreeMap<ConnectionKey, Connection>,
+    runs: BTreeMap<RunId, Run>,
+    logs: BTreeMap<RunId, BTreeMap<u64, LogLine>>,
+    last_fence: u64,
+    checkpoints: HashMap<SyncKey, String>,
+    feeds: BTreeMap<ModelKey, records::Feed>,
+    last_feed: u64,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new(1)
+    }
+}
+
+impl MemoryStore {
+    /// An empty store whose cursors carry `id`.
+    #[must_use]
+    pub fn new(id: u64) -> Self {
+        Self {
+            state: Mutex::new(State {
+                id,
+                ..State::default()
+            }),
+        }
+    }
+
+    /// Run one command. A command that panicked in a test has broken nothing that matters there.
+    fn with<T>(
+        &self,
+        command: impl FnOnce(&mut State) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.closed {
+            return Err(StoreError::Backend("the store is closed".into()));
+        }
+        command(&mut state)
+    }
+}
+
+fn not_found(what: &'static str, name: &impl ToString) -> StoreError {
+    StoreError::NotFound {
+        what,
+        name: name.to_string(),
+    }
+}
+
+impl State {
+    fn deploy(&mut self, new: &NewDeployment) -> Result<Integration, StoreError> {
+        if !self.components.contains_key(&new.digest) {
+            return Err(not_found("component", &new.digest));
+        }
+        let integration = rules::deployed(self.integrations.get(&new.integration), new);
+        self.integrations
+            .insert(integration.name.clone(), integration.clone());
+        Ok(integration)
+    }
+
+    fn add_connection(&mut self, connection: Connection) -> Result<(), StoreError> {
+        if !self.integrations.contains_key(&connection.key.integration) {
+            return Err(not_found("integration", &connection.key.integration));
+        }
+        match self.connections.get(&connection.key) {
+            Some(same) if *same == connection => Ok(()),
+            Some(_) => Err(StoreError::Exists {
+                what: "connection",
+                name: connection.key.to_string(),
+            }),
+            None => {
+                self.connections.insert(connection.key.clone(), connection);
+                Ok(())
+            }
+        }
+    }
+
+    fn connection(&self, key: &ConnectionKey) -> Result<&Connection, StoreError> {
+        self.connections
+            .get(key)
+            .ok_or_else(|| not_found("connection", key))
+    }
+
+    fn connections(
+        &self,
+        integration: &Name,
+        after: Option<&ConnectionName>,
+        limit: usize,
+    ) -> Result<Vec<Connection>, StoreError> {
+        if !self.integrations.contains_key(integration) {
+            return Err(not_found("integration", integration));
+        }
+        let own = self
+            .connections
+            .values()
+            .filter(|c| c.key.integration == *integration);
+        let rest = own.filter(|c| after.is_none_or(|after| c.key.connection > *after));
+        Ok(rest.take(limit).cloned().collect())
+    }
+
+    fn merge_metadata(
+        &mut self,
+        key: &ConnectionKey,
+        patch: &Map<String, Value>,
+        bytes_max: usize,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let connection = self
+            .connections
+            .get_mut(key)
+            .ok_or_else(|| not_found("connection", key))?;
+        connection.metadata = rules::merged_metadata(connection, patch, bytes_max)?;
+        connection.updated_at = now;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn put_component(&self, bytes: Vec<u8>) -> Result<Digest, StoreError> {
+        let digest = Digest::of(&bytes);
+        self.with(|state| {
+            state.components.insert(digest, bytes);
+            Ok(digest)
+        })
+    }
+
+    async fn component(&self, digest: Digest) -> Result<Vec<u8>, StoreError> {
+        self.with(|state| {
+            state
+                .components
+                .get(&digest)
+                .cloned()
+                .ok_or_else(|| not_found("component", &digest))
+        })
+    }
+
+    async fn deploy(&self, deployment: NewDeployment) -> Result<Integration, StoreError> {
+        self.with(|state| state.deploy(&deployment))
+    }
+
+    async fn integration(&self, name: &Name) -> Result<Integration, StoreError> {
+        self.with(|state| {
+            state
+                .integrations
+                .get(name)
+                .cloned()
+                .ok_or_else(|| not_found("integration", name))
+        })
+    }
+
+    async fn integrations(
+        &self,
+        after: Option<&Name>,
+        limit: usize,
+    ) -> Result<Vec<Integration>, StoreError> {
+        self.with(|state| {
+            let all = state.integrations.values();
+            let rest = all.filter(|i| after.is_none_or(|after| i.name > *after));
+            Ok(rest.take(limit).cloned().collect())
+        })
+    }
+
+    async fn add_connection(&self, connection: Connection) -> Result<(), StoreError> {
+        self.with(|state| state.add_connection(connection))
+    }
+
+    async fn connection(&self, key: &ConnectionKey) -> Result<Connection, StoreError> {
+        self.with(|state| state.connection(key).cloned())
+    }
+
+    async fn connections(
+        &self,
+        integration: &Name,
+        after: Option<&ConnectionName>,
+        limit: usize,
+    ) -> Result<Vec<Connection>, StoreError> {
+        self.with(|state| state.connections(integration, after, limit))
+    }
+
+    async fn merge_metadata(
+        &self,
+        key: &ConnectionKey,
+        patch: Map<String, Value>,
+        bytes_max: usize,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.with(|state| state.merge_metadata(key, &patch, bytes_max, now))
+    }
+
+    async fn start_run(&self, run: NewRun) -> Result<Started, StoreError> {
+        self.with(|state| state.start_run(run))
+    }
+
+    async fn commit_page(
+        &self,
+        run: RunId,
+        fence: Fence,
+        commit: Commit,
+    ) -> Result<Vec<Counts>, StoreError> {
+        self.with(|state| state.commit_page(run, fence, commit))
+    }
+
+    async fn begin_snapshot(
+        &self,
+        run: RunId,
+        fence: Fence,
+        model: &Name,
+        restart: bool,
+    ) -> Result<bool, StoreError> {
+        self.with(|state| state.begin_snapshot(run, fence, model, restart))
+    }
+
+    async fn end_snapshot(
+        &self,
+        run: RunId,
+        fence: Fence,
+        model: &Name,
+        guard: SnapshotGuard,
+        checkpoint: Option<String>,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        self.with(|state| state.end_snapshot(run, fence, model, guard, checkpoint, now))
+    }
+
+    async fn finish_run(&self, run: RunId, fence: Fence, end: RunEnd) -> Result<(), StoreError> {
+        self.with(|state| state.finish_run(run, fence, end))
+    }
+
+    async fn recover_runs(&self, why: Failure, now: Timestamp) -> Result<Vec<RunId>, StoreError> {
+        self.with(|state| Ok(state.recover_runs(&why, now)))
+    }
+
+    async fn run(&self, id: RunId) -> Result<Run, StoreError> {
+        self.with(|state| {
+            state
+                .runs
+                .get(&id)
+                .cloned()
+                .ok_or_else(|| not_found("run", &id))
+        })
+    }
+
+    async fn runs(&self, filter: RunFilter) -> Result<Vec<Run>, StoreError> {
+        self.with(|state| Ok(state.list_runs(&filter)))
+    }
+
+    async fn append_logs(&self, run: RunId, lines: Vec<LogLine>) -> Result<(), StoreError> {
+        self.with(|state| state.append_logs(run, lines))
+    }
+
+    async fn logs(&self, run: RunId, from: u64, limit: usize) -> Result<Vec<LogLine>, StoreError> {
+        self.with(|state| state.read_logs(run, from, limit))
+    }
+
+    async fn read_changes(&self, read: ReadChanges) -> Result<Changes, StoreError> {
+        self.with(|state| state.read_changes(&read))
+    }
+
+    async fn records(
+        &self,
+        model: &ModelKey,
+        ids: &[String],
+    ) -> Result<Vec<Option<Record>>, StoreError> {
+        self.with(|state| state.records(model, ids))
+    }
+
+    async fn checkpoint(&self, key: &SyncKey) -> Result<Option<String>, StoreError> {
+        self.with(|state| {
+            state.connection(&key.connection)?;
+            Ok(state.checkpoints.get(key).cloned())
+        })
+    }
+
+    async fn models(&self, key: &ConnectionKey) -> Result<Vec<(Name, ModelStats)>, StoreError> {
+        self.with(|state| state.models(key))
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.closed = true;
+        Ok(())
+    }
+}

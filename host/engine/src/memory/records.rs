@@ -1,0 +1,261 @@
+//! Records, change feeds and snapshots of the memory store.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::canonical::BodyHash;
+use crate::cursor::Cursor;
+use crate::record::{Action, Counts, Record, Save};
+use crate::run::{Fence, RunId};
+use crate::store::{Changes, Commit, ModelStats, ReadChanges, SnapshotGuard, StoreError};
+use crate::{ConnectionKey, ModelKey, Name, SyncKey, Timestamp};
+
+use super::{State, rules};
+
+/// The change feed of a model, with its records.
+#[derive(Debug, Default)]
+pub(super) struct Feed {
+    number: u64,
+    last_seq: u64,
+    records: BTreeMap<String, (Record, BodyHash)>,
+    /// The ids that each sync with an open snapshot has saved since its beginning.
+    pub(super) snapshots: BTreeMap<SyncKey, HashSet<String>>,
+}
+
+impl Feed {
+    fn next_seq(&mut self) -> u64 {
+        self.last_seq += 1;
+        self.last_seq
+    }
+
+    fn save(&mut self, save: Save, hash: BodyHash, now: Timestamp, counts: &mut Counts) {
+        for seen in self.snapshots.values_mut() {
+            seen.insert(save.id.clone());
+        }
+        let (action, first_seen_at) = match self.records.get(&save.id) {
+            None => (Action::Added, now),
+            Some((old, _)) if old.action == Action::Deleted => (Action::Added, old.first_seen_at),
+            Some((_, old_hash)) if *old_hash == hash => {
+                counts.unchanged += 1;
+                return;
+            }
+            Some((old, _)) => (Action::Updated, old.first_seen_at),
+        };
+        match action {
+            Action::Added => counts.added += 1,
+            _ => counts.updated += 1,
+        }
+        let record = Record {
+            id: save.id.clone(),
+            body: Some(save.body),
+            action,
+            first_seen_at,
+            last_modified_at: now,
+            deleted_at: None,
+            seq: self.next_seq(),
+        };
+        self.records.insert(save.id, (record, hash));
+    }
+
+    fn delete(&mut self, id: &str, now: Timestamp, counts: &mut Counts) {
+        let seq = self.last_seq + 1;
+        match self.records.get_mut(id) {
+            Some((record, _)) if record.action != Action::Deleted => {
+                record.action = Action::Deleted;
+                record.last_modified_at = now;
+                record.deleted_at = Some(now);
+                record.seq = seq;
+                self.last_seq = seq;
+                counts.deleted += 1;
+            }
+            _ => counts.unchanged += 1,
+        }
+    }
+
+    fn live(&self) -> impl Iterator<Item = &Record> {
+        self.records
+            .values()
+            .map(|(record, _)| record)
+            .filter(|r| r.action != Action::Deleted)
+    }
+
+    fn stats(&self) -> ModelStats {
+        let live = self.live().count() as u64;
+        ModelStats {
+            live,
+            deleted: self.records.len() as u64 - live,
+            live_bytes: self
+                .live()
+                .map(|r| r.body.as_ref().map_or(0, String::len) as u64)
+                .sum(),
+        }
+    }
+}
+
+impl State {
+    /// The feed of a model, made if there is none.
+    fn feed(&mut self, model: ModelKey) -> &mut Feed {
+        let last_feed = &mut self.last_feed;
+        self.feeds.entry(model).or_insert_with(|| {
+            *last_feed += 1;
+            Feed {
+                number: *last_feed,
+                ..Feed::default()
+            }
+        })
+    }
+
+    pub(super) fn commit_page(
+        &mut self,
+        id: RunId,
+        fence: Fence,
+        commit: Commit,
+    ) -> Result<Vec<Counts>, StoreError> {
+        // All that can fail comes before the first change, and first what depends on nothing stored.
+        let hashes: Vec<Vec<BodyHash>> =
+            commit.pages.iter().map(rules::hash_page).collect::<Result<_, _>>()?;
+        let connection = self.writing(id, fence)?.target.connection().clone();
+        if commit.checkpoint.is_some() {
+            self.writing_sync(id, fence)?;
+        }
+
+        let mut all = Vec::new();
+        let models: Vec<Name> = commit.pages.iter().map(|page| page.model.clone()).collect();
+        for (page, hashes) in commit.pages.into_iter().zip(hashes) {
+            let mut counts = Counts::default();
+            if !page.save.is_empty() || !page.delete.is_empty() {
+                let feed = self.feed(connection.model(page.model));
+                for id in &page.delete {
+                    feed.delete(id, commit.now, &mut counts);
+                }
+                for (save, hash) in page.save.into_iter().zip(hashes) {
+                    feed.save(save, hash, commit.now, &mut counts);
+                }
+            }
+            all.push(counts);
+        }
+        if let Some(checkpoint) = commit.checkpoint {
+            let sync = self.writing_sync(id, fence)?;
+            self.checkpoints.insert(sync, checkpoint);
+        }
+        let run = self.writing(id, fence)?;
+        rules::add_progress(&mut run.progress, &commit.progress, models.iter().zip(&all));
+        Ok(all)
+    }
+
+    pub(super) fn begin_snapshot(
+        &mut self,
+        id: RunId,
+        fence: Fence,
+        model: &Name,
+        restart: bool,
+    ) -> Result<bool, StoreError> {
+        let sync = self.writing_sync(id, fence)?;
+        let feed = self.feed(sync.connection.model(model.clone()));
+        if !restart && feed.snapshots.contains_key(&sync) {
+            return Ok(true);
+        }
+        feed.snapshots.insert(sync, HashSet::new());
+        Ok(false)
+    }
+
+    pub(super) fn end_snapshot(
+        &mut self,
+        id: RunId,
+        fence: Fence,
+        model: &Name,
+        guard: SnapshotGuard,
+        checkpoint: Option<String>,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let sync = self.writing_sync(id, fence)?;
+        let none = || StoreError::NoSnapshot {
+            model: model.clone(),
+        };
+        let key = sync.connection.model(model.clone());
+        let feed = self.feeds.get_mut(&key).ok_or_else(none)?;
+        let seen = feed.snapshots.get(&sync).ok_or_else(none)?;
+        // In the order of the feed.
+        let gone: BTreeMap<u64, String> = feed
+            .live()
+            .filter(|record| !seen.contains(&record.id))
+            .map(|record| (record.seq, record.id.clone()))
+            .collect();
+        guard.check(model, feed.stats().live, gone.len() as u64)?;
+        feed.snapshots.remove(&sync);
+        let mut counts = Counts::default();
+        for id in gone.values() {
+            feed.delete(id, now, &mut counts);
+        }
+        if let Some(checkpoint) = checkpoint {
+            self.checkpoints.insert(sync, checkpoint);
+        }
+        let run = self.writing(id, fence)?;
+        run.progress
+            .counts
+            .entry(model.clone())
+            .or_default()
+            .add(counts);
+        Ok(counts.deleted)
+    }
+
+    pub(super) fn read_changes(&self, read: &ReadChanges) -> Result<Changes, StoreError> {
+        self.connection(&read.model.connection)?;
+        let feed = self.feeds.get(&read.model);
+        let (number, last_seq) = feed.map_or((0, 0), |feed| (feed.number, feed.last_seq));
+        let after = rules::start_of(read.after, self.id, number, last_seq)?;
+        let in_order: BTreeMap<u64, &Record> = feed
+            .into_iter()
+            .flat_map(|feed| feed.records.values())
+            .map(|(record, _)| (record.seq, record))
+            .collect();
+        let mut next = Cursor {
+            store: self.id,
+            feed: number,
+            seq: after,
+        };
+        let mut records = Vec::new();
+        let mut bytes = 0;
+        for (seq, record) in in_order.range(after + 1..) {
+            next.seq = *seq;
+            if read.filter.matches(record.action) {
+                bytes += record.body.as_ref().map_or(0, String::len);
+                records.push((*record).clone());
+            }
+            if records.len() >= read.limit.max(1) || (bytes >= read.bytes_max && bytes > 0) {
+                break;
+            }
+        }
+        let more = in_order.range(next.seq + 1..).next().is_some();
+        Ok(Changes {
+            records,
+            next,
+            more,
+        })
+    }
+
+    pub(super) fn records(
+        &self,
+        model: &ModelKey,
+        ids: &[String],
+    ) -> Result<Vec<Option<Record>>, StoreError> {
+        self.connection(&model.connection)?;
+        let feed = self.feeds.get(model);
+        let find = |id| Some(feed?.records.get(id)?.0.clone());
+        Ok(ids.iter().map(find).collect())
+    }
+
+    pub(super) fn models(
+        &self,
+        key: &ConnectionKey,
+    ) -> Result<Vec<(Name, ModelStats)>, StoreError> {
+        self.connection(key)?;
+        let own = self
+            .feeds
+            .iter()
+            .filter(|(model, _)| model.connection == *key);
+        let filled = own.filter(|(_, feed)| !feed.records.is_empty());
+        Ok(filled
+            .map(|(model, feed)| (model.model.clone(), feed.stats()))
+            .collect())
+    }
+}

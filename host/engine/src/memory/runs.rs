@@ -1,0 +1,138 @@
+//! Runs, fences and logs of the memory store.
+
+use crate::run::{Failure, Fence, LogLine, NewRun, Run, RunEnd, RunId, Target};
+use crate::store::{RunFilter, Started, StoreError};
+use crate::{SyncKey, Timestamp};
+
+use super::{State, not_found, rules};
+
+impl State {
+    pub(super) fn start_run(&mut self, new: NewRun) -> Result<Started, StoreError> {
+        self.connection(new.target.connection())?;
+        if let Some(run) = self.runs.get(&new.id) {
+            if run.target != new.target {
+                return Err(StoreError::Exists {
+                    what: "run",
+                    name: new.id.to_string(),
+                });
+            }
+            return Ok(Started {
+                fence: run.fence,
+                checkpoint: self.checkpoint_of(&new.target),
+            });
+        }
+        if let Target::Sync(key) = &new.target {
+            let same = |run: &&Run| run.end.is_none() && run.target == new.target;
+            if let Some(run) = self.runs.values().find(same) {
+                return Err(StoreError::Busy {
+                    what: key.to_string(),
+                    by: run.id.to_string(),
+                });
+            }
+            if new.reset {
+                self.checkpoints.remove(key);
+                for feed in self.feeds.values_mut() {
+                    feed.snapshots.remove(key);
+                }
+            }
+        }
+        self.last_fence += 1;
+        let fence = Fence(self.last_fence);
+        let checkpoint = self.checkpoint_of(&new.target);
+        self.runs.insert(new.id, rules::started(new, fence));
+        Ok(Started { fence, checkpoint })
+    }
+
+    fn checkpoint_of(&self, target: &Target) -> Option<String> {
+        match target {
+            Target::Sync(key) => self.checkpoints.get(key).cloned(),
+            _ => None,
+        }
+    }
+
+    /// The run, if it may still write.
+    pub(super) fn writing(&mut self, id: RunId, fence: Fence) -> Result<&mut Run, StoreError> {
+        let run = self
+            .runs
+            .get_mut(&id)
+            .ok_or_else(|| not_found("run", &id))?;
+        if run.end.is_some() || run.fence != fence {
+            return Err(StoreError::Fenced { run: id });
+        }
+        Ok(run)
+    }
+
+    /// The sync of a run that may still write; snapshots and checkpoints are a sync's.
+    pub(super) fn writing_sync(&mut self, id: RunId, fence: Fence) -> Result<SyncKey, StoreError> {
+        match &self.writing(id, fence)?.target {
+            Target::Sync(key) => Ok(key.clone()),
+            _ => Err(not_found("sync that is run by", &id)),
+        }
+    }
+
+    pub(super) fn finish_run(
+        &mut self,
+        id: RunId,
+        fence: Fence,
+        end: RunEnd,
+    ) -> Result<(), StoreError> {
+        self.writing(id, fence)?.end = Some(end);
+        Ok(())
+    }
+
+    pub(super) fn recover_runs(&mut self, why: &Failure, now: Timestamp) -> Vec<RunId> {
+        let running = self.runs.values_mut().filter(|run| run.end.is_none());
+        running
+            .map(|run| {
+                run.end = Some(rules::interrupted(run, why, now));
+                run.id
+            })
+            .collect()
+    }
+
+    pub(super) fn list_runs(&self, filter: &RunFilter) -> Vec<Run> {
+        let newest_first = self.runs.values().rev();
+        newest_first
+            .filter(|run| {
+                let key = run.target.connection();
+                filter
+                    .integration
+                    .as_ref()
+                    .is_none_or(|name| key.integration == *name)
+                    && filter
+                        .connection
+                        .as_ref()
+                        .is_none_or(|wanted| key == wanted)
+                    && filter.before.is_none_or(|before| run.id < before)
+            })
+            .take(filter.limit)
+            .cloned()
+            .collect()
+    }
+
+    pub(super) fn append_logs(&mut self, id: RunId, lines: Vec<LogLine>) -> Result<(), StoreError> {
+        if !self.runs.contains_key(&id) {
+            return Err(not_found("run", &id));
+        }
+        let log = self.logs.entry(id).or_default();
+        log.extend(lines.into_iter().map(|line| (line.index, line)));
+        Ok(())
+    }
+
+    pub(super) fn read_logs(
+        &self,
+        id: RunId,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<LogLine>, StoreError> {
+        if !self.runs.contains_key(&id) {
+            return Err(not_found("run", &id));
+        }
+        let lines = self
+            .logs
+            .get(&id)
+            .into_iter()
+            .flat_map(|log| log.range(from..));
+        Ok(lines.take(limit).map(|(_, line)| line.clone()).collect())
+    }
+}

@@ -1,0 +1,30 @@
+//! `tidegate build`: compile a plugin's crate to a component and check it.
+
+use std::path::PathBuf;
+
+use crate::author::component::Component;
+use crate::author::package::{Echo, Package};
+use crate::output;
+use crate::problem::Result;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The crate's folder
+    #[arg(default_value = ".")]
+    path: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(args: Args) -> Result<()> {
+    let package = Package::find(&args.path).await?;
+    let file = package.compile(Echo::Stderr).await?;
+    let component = Component::inspect(&file).await?;
+    if args.json {
+        return output::json(&component.listing());
+    }
+    output::line(component.text());
+    output::line(format!("\nNext:\n  {}", component.deploy_command()));
+    Ok(())
+}

@@ -1,0 +1,187 @@
+//! `tidegate deploy`: show what a component asks for and what it is granted, then store it.
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use serde_json::{Map, Value, json};
+use tidegate_engine::Name;
+use tidegate_engine::grant::{FeedPattern, HostPattern};
+use tidegate_engine::limits::LimitValues;
+
+use super::Global;
+use super::connections::parse_config;
+use crate::control::{Control, DeployPlan, DeployRequest, GrantChanges};
+use crate::output;
+use crate::problem::{Kind, Problem, Result};
+
+/// Arguments of `deploy`. A kind of grant that is not given is kept from the earlier deploy.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The component
+    file: PathBuf,
+    /// The integration's name, if not the plugin's own
+    #[arg(long = "as", value_name = "NAME")]
+    name: Option<Name>,
+    /// Let it send requests to this origin: scheme://host[:port], with *.domain, an IP or a CIDR
+    #[arg(long, value_name = "ORIGIN")]
+    allow_host: Vec<HostPattern>,
+    /// Let it reach private or loopback addresses in this range
+    #[arg(long, value_name = "CIDR", value_parser = parse_range)]
+    allow_private: Vec<IpNet>,
+    /// Let it read the change feed of another integration's model
+    #[arg(long, value_name = "INTEGRATION/MODEL")]
+    allow_feed: Vec<FeedPattern>,
+    /// Let it change its connections' metadata
+    #[arg(long)]
+    allow_metadata_write: bool,
+    /// Set a limit, such as memory_bytes=268435456 (docs/limits.md)
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_limit)]
+    limit: Vec<(String, u64)>,
+    /// Config of all connections: KEY=VALUE (VALUE is JSON, or else text) or @FILE (a JSON object)
+    #[arg(long, value_name = "KEY=VALUE|@FILE")]
+    config: Vec<String>,
+    /// Take all grants away that an earlier deploy gave, before those given here
+    #[arg(long)]
+    fresh_grants: bool,
+    /// Don't ask
+    #[arg(long, short)]
+    yes: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
+    let component = read_component(&args.file)?;
+    let request = DeployRequest { component, name: args.name.clone(), grants: changes(&args)? };
+    let control = global.open().await?;
+    let plan = control.plan_deploy(request.clone()).await?;
+    if args.json {
+        output::notice(describe(&plan));
+    } else {
+        output::line(describe(&plan));
+    }
+    if !args.yes && !confirmed()? {
+        control.close().await?;
+        return Err(Problem::invalid("not deployed"));
+    }
+    let integration = control.deploy(request).await?;
+    control.close().await?;
+    let version = &integration.current.manifest.version;
+    if args.json {
+        return output::json(&json!({
+            "integration": integration.name,
+            "deployment": integration.current.number,
+            "version": version,
+            "digest": integration.current.digest,
+            "previous_version": plan.previous.as_ref().map(|(version, _)| version),
+            "grants": integration.current.grants,
+            "missing": plan.missing,
+        }));
+    }
+    match &plan.previous {
+        Some((old, _)) => output::line(format!(
+            "upgraded {} from version {old} to {version}; its connections, checkpoints and records stay",
+            integration.name
+        )),
+        None => output::line(format!("deployed {} version {version}", integration.name)),
+    }
+    Ok(())
+}
+
+/// Read a component's bytes, at most what the host accepts.
+pub(super) fn read_component(path: &Path) -> Result<Vec<u8>> {
+    let problem = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => Problem::not_found(format!("{}: no such file", path.display()))
+            .hint("`tidegate build` prints where it wrote the component"),
+        _ => Problem::new(Kind::NotFound, format!("{}: {error}", path.display())),
+    };
+    let size = std::fs::metadata(path).map_err(problem)?.len();
+    if size > tidegate_runtime::identify::COMPONENT_BYTES_MAX as u64 {
+        return Err(Problem::new(
+            Kind::Plugin,
+            format!(
+                "{}: {size} bytes; the largest component accepted has {}",
+                path.display(),
+                tidegate_runtime::identify::COMPONENT_BYTES_MAX
+            ),
+        ));
+    }
+    std::fs::read(path).map_err(problem)
+}
+
+fn changes(args: &Args) -> Result<GrantChanges> {
+    let fresh = args.fresh_grants;
+    fn given<T>(values: Vec<T>, fresh: bool) -> Option<Vec<T>> {
+        (fresh || !values.is_empty()).then_some(values)
+    }
+    let limits: LimitValues = args.limit.iter().cloned().collect();
+    let config = if args.config.is_empty() { None } else { Some(parse_config(&args.config)?) };
+    Ok(GrantChanges {
+        hosts: given(args.allow_host.clone(), fresh),
+        private: given(args.allow_private.clone(), fresh),
+        feeds: given(args.allow_feed.clone(), fresh),
+        metadata_write: (fresh || args.allow_metadata_write).then_some(args.allow_metadata_write),
+        limits: (fresh || !limits.is_empty()).then_some(limits),
+        config: config.or_else(|| fresh.then(Map::<String, Value>::new)),
+    })
+}
+
+/// What will be deployed, with what it asks for and what it gets.
+fn describe(plan: &DeployPlan) -> String {
+    let manifest = &plan.inspection.manifest;
+    let requested = &manifest.capabilities;
+    let list = |items: Vec<String>| if items.is_empty() { "nothing".to_owned() } else { items.join(", ") };
+    let mut requests: Vec<String> = requested.hosts.iter().map(|host| format!("host {host}")).collect();
+    requests.extend(requested.feeds.iter().map(|feed| format!("feed {}", String::from(feed.clone()))));
+    requests.extend(requested.metadata_write.then(|| "writing metadata".to_owned()));
+    requests.extend(requested.limits.iter().map(|(name, value)| format!("limit {name}={value}")));
+    let grants = &plan.grants;
+    let mut granted: Vec<String> = grants.hosts.iter().map(|host| format!("host {host}")).collect();
+    granted.extend(grants.private.iter().map(|range| format!("private range {range}")));
+    granted.extend(grants.feeds.iter().map(|feed| format!("feed {feed}")));
+    granted.extend(grants.metadata_write.then(|| "writing metadata".to_owned()));
+    granted.extend(grants.limits.iter().map(|(name, value)| format!("limit {name}={value}")));
+    let mut text = format!(
+        "plugin       {} {} (sha256:{})\nintegration  {}\nrequests     {}\ngranted      {}",
+        manifest.name,
+        manifest.version,
+        plan.inspection.digest.short(),
+        plan.integration,
+        list(requests),
+        list(granted),
+    );
+    for flag in &plan.missing {
+        text.push_str(&format!("\nnot granted  {flag}"));
+    }
+    for flag in &plan.unused {
+        text.push_str(&format!("\nno effect    {flag}: the plugin doesn't request it"));
+    }
+    if let Some((version, digest)) = &plan.previous {
+        text.push_str(&format!("\nreplaces     version {version} (sha256:{})", digest.short()));
+    }
+    text
+}
+
+fn confirmed() -> Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Problem::invalid("not deployed: nobody can be asked here").hint("add --yes"));
+    }
+    // A prompt that can't be shown is answered with no.
+    let _ = write!(std::io::stderr(), "deploy? [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).map_err(Problem::internal)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+fn parse_range(text: &str) -> std::result::Result<IpNet, String> {
+    let net = text.parse::<IpNet>().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
+    net.map(|net| net.trunc()).map_err(|_| "write a range such as 10.1.0.0/16 or an address".to_owned())
+}
+
+fn parse_limit(text: &str) -> std::result::Result<(String, u64), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE, such as memory_bytes=268435456")?;
+    let value = value.parse().map_err(|_| format!("{value:?} is not a whole number"))?;
+    Ok((name.to_owned(), value))
+}

@@ -1,0 +1,50 @@
+//! `tidegate integrations`: what is deployed, and with which grants.
+
+use serde_json::json;
+
+use super::Global;
+use crate::control::Control;
+use crate::output;
+use crate::problem::Result;
+
+/// Arguments of `integrations`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
+    let control = global.open().await?;
+    let integrations = control.integrations().await?;
+    control.close().await?;
+    if args.json {
+        return integrations.iter().try_for_each(|integration| {
+            let current = &integration.current;
+            output::json(&json!({
+                "integration": integration.name,
+                "plugin": current.manifest.name,
+                "version": current.manifest.version,
+                "digest": current.digest,
+                "deployment": current.number,
+                "deployed_at": output::time(current.deployed_at),
+                "grants": current.grants,
+                "config": current.config,
+            }))
+        });
+    }
+    let rows = integrations.iter().map(|integration| {
+        let current = &integration.current;
+        let hosts = current.grants.hosts.iter().map(ToString::to_string).collect::<Vec<_>>();
+        vec![
+            integration.name.to_string(),
+            format!("{} {}", current.manifest.name, current.manifest.version),
+            current.digest.short(),
+            hosts.join(" "),
+            output::time(current.deployed_at),
+        ]
+    });
+    output::line(output::table(&["integration", "plugin", "digest", "hosts", "deployed"], &[], rows));
+    Ok(())
+}

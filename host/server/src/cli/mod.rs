@@ -1,0 +1,112 @@
+//! The command line: arguments in, one command run, an exit code out.
+
+mod build;
+mod connections;
+mod demo;
+mod deploy;
+mod inspect;
+mod integrations;
+mod logs;
+mod new;
+mod records;
+mod run;
+mod runs;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::control::Local;
+use crate::output;
+use crate::problem::{Problem, Result};
+
+/// A self-hosted sync engine whose integrations are sandboxed WebAssembly components.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, max_term_width = 100, disable_help_subcommand = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, clap::Args)]
+struct Global {
+    /// The data directory
+    #[arg(long, global = true, env = "TIDEGATE_DATA", default_value = "./tidegate-data", value_name = "DIR")]
+    data: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show everything once: build a plugin, sync a source API, change it, sync again
+    Demo(demo::Args),
+    /// Write a new plugin crate
+    New(new::Args),
+    /// Compile a plugin crate to a component and check it
+    Build(build::Args),
+    /// Say what a component is, what it does and what it asks for
+    Inspect(inspect::Args),
+    /// Store a component and what it is granted, under an integration's name
+    Deploy(deploy::Args),
+    /// List the integrations
+    Integrations(integrations::Args),
+    /// Add, list and show connections: customers' accounts at an integration
+    Connections(connections::Args),
+    /// Run a sync in the foreground
+    Run(run::Args),
+    /// Read a model's change feed
+    Records(records::Args),
+    /// List runs
+    Runs(runs::Args),
+    /// Show what a run logged and printed
+    Logs(logs::Args),
+}
+
+/// Run the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report(&Problem::internal(format!("the async runtime: {error}"))),
+    };
+    let result = runtime.block_on(dispatch(cli));
+    // Nothing that still runs in the background matters any more: commands await what they need.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => report(&problem),
+    }
+}
+
+async fn dispatch(cli: Cli) -> Result<()> {
+    let global = cli.global;
+    match cli.command {
+        Command::Demo(args) => demo::run(args).await,
+        Command::New(args) => new::run(args),
+        Command::Build(args) => build::run(args).await,
+        Command::Inspect(args) => inspect::run(args).await,
+        Command::Deploy(args) => deploy::run(&global, args).await,
+        Command::Integrations(args) => integrations::run(&global, args).await,
+        Command::Connections(args) => connections::run(&global, args).await,
+        Command::Run(args) => run::run(&global, args).await,
+        Command::Records(args) => records::run(&global, args).await,
+        Command::Runs(args) => runs::run(&global, args).await,
+        Command::Logs(args) => logs::run(&global, args).await,
+    }
+}
+
+impl Global {
+    /// Open the data directory; it comes to be if it is not there.
+    async fn open(&self) -> Result<Local> {
+        Local::open(&self.data).await
+    }
+}
+
+fn report(problem: &Problem) -> ExitCode {
+    output::error(problem);
+    ExitCode::from(problem.kind.exit_code())
+}

@@ -1,0 +1,176 @@
+//! `tidegate records`: a model's change feed by cursor.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tidegate_engine::cursor::Cursor;
+use tidegate_engine::record::{Action, Record};
+use tidegate_engine::store::{ActionFilter, Changes, ReadChanges};
+use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name};
+
+use super::Global;
+use crate::control::Control;
+use crate::output;
+use crate::problem::{Kind, Problem, Result};
+
+/// Most records read from the store at once, and most bytes of bodies.
+const PAGE: usize = 1000;
+const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How often `--follow` looks for changes.
+const FOLLOW_EVERY: Duration = Duration::from_secs(1);
+
+/// Arguments of `records`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    integration: Name,
+    model: Name,
+    #[arg(long, short)]
+    connection: ConnectionName,
+    /// Read what changed after this cursor; from the start without one
+    #[arg(long)]
+    cursor: Option<String>,
+    /// Only records whose last action is one of these
+    #[arg(long, value_delimiter = ',', value_name = "added,updated,deleted")]
+    filter: Vec<String>,
+    /// Most records to print
+    #[arg(long, default_value_t = 100)]
+    limit: u64,
+    /// Go on and print changes as they come, until interrupted; between looks the data directory
+    /// is free for other commands
+    #[arg(long)]
+    follow: bool,
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
+    let filter = parse_filter(&args.filter)?;
+    let connection =
+        ConnectionKey { integration: args.integration.clone(), connection: args.connection.clone() };
+    let model = connection.model(args.model.clone());
+    let mut after =
+        args.cursor.as_deref().map(str::parse::<Cursor>).transpose().map_err(Problem::invalid)?;
+    let mut left = if args.follow { u64::MAX } else { args.limit };
+    if left == 0 {
+        return Err(Problem::invalid("--limit must be at least 1"));
+    }
+    loop {
+        let read = read_all(global, &args, &model, filter, &mut after, &mut left).await;
+        match read {
+            Ok(()) => {}
+            Err(problem) if args.follow && problem.kind == Kind::DataDirectory => {
+                // Another command holds the directory for a moment; the cursor waits.
+            }
+            Err(problem) => return Err(problem),
+        }
+        if !args.follow {
+            break;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(FOLLOW_EVERY) => {}
+            _ = tokio::signal::ctrl_c() => break,
+        }
+    }
+    match (args.json, after) {
+        (false, Some(cursor)) => output::notice(format!("next cursor: {cursor}")),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Print everything after the cursor, up to what is left to print.
+async fn read_all(
+    global: &Global,
+    args: &Args,
+    model: &ModelKey,
+    filter: ActionFilter,
+    after: &mut Option<Cursor>,
+    left: &mut u64,
+) -> Result<()> {
+    let control = global.open().await?;
+    loop {
+        let limit = usize::try_from(*left).unwrap_or(PAGE).min(PAGE);
+        let read = ReadChanges {
+            model: model.clone(),
+            after: *after,
+            filter,
+            limit,
+            bytes_max: PAGE_BYTES_MAX,
+        };
+        let changes = control.read_changes(read).await?;
+        print(args, &changes)?;
+        *after = Some(changes.next);
+        *left -= changes.records.len() as u64;
+        if !changes.more || *left == 0 {
+            break;
+        }
+    }
+    control.close().await
+}
+
+fn print(args: &Args, changes: &Changes) -> Result<()> {
+    for record in &changes.records {
+        let cursor = changes.cursor_after(record);
+        if args.json {
+            output::json(&shown(record, cursor)?)?;
+        } else {
+            output::line(format!(
+                "{} {:7} {}  {}",
+                output::time(record.last_modified_at),
+                record.action.as_str(),
+                record.id,
+                record.body.as_deref().unwrap_or("(pruned)"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A record with its metadata as JSON; the body is passed through as it was saved, so that no
+/// number loses digits on the way.
+#[derive(Debug, Serialize)]
+pub(crate) struct Shown<'a> {
+    id: &'a str,
+    action: Action,
+    body: Option<&'a RawValue>,
+    first_seen_at: String,
+    last_modified_at: String,
+    deleted_at: Option<String>,
+    cursor: String,
+}
+
+/// The JSON form of `record`, with the cursor just after it.
+pub(crate) fn shown(record: &Record, cursor: Cursor) -> Result<Shown<'_>> {
+    let body = record.body.as_deref().map(serde_json::from_str).transpose();
+    Ok(Shown {
+        id: &record.id,
+        action: record.action,
+        body: body.map_err(|error| Problem::internal(format!("record {}: {error}", record.id)))?,
+        first_seen_at: output::time(record.first_seen_at),
+        last_modified_at: output::time(record.last_modified_at),
+        deleted_at: record.deleted_at.map(output::time),
+        cursor: cursor.to_string(),
+    })
+}
+
+fn parse_filter(words: &[String]) -> Result<ActionFilter> {
+    if words.is_empty() {
+        return Ok(ActionFilter::ALL);
+    }
+    let mut filter = ActionFilter { added: false, updated: false, deleted: false };
+    for word in words {
+        match word.as_str() {
+            "added" => filter.added = true,
+            "updated" => filter.updated = true,
+            "deleted" => filter.deleted = true,
+            _ => {
+                return Err(Problem::invalid(format!(
+                    "--filter {word:?}: it takes added, updated and deleted, with commas"
+                )));
+            }
+        }
+    }
+    Ok(filter)
+}

@@ -1,0 +1,175 @@
+//! `tidegate run`: one sync in the foreground, with progress; exits 0 only on success.
+
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tidegate_engine::run::{Figures, Level, LogLine, Outcome, Run, RunId};
+use tidegate_engine::store::Durability;
+use tidegate_engine::{ConnectionKey, ConnectionName, Name};
+
+use super::Global;
+use super::runs::{explain, shown};
+use crate::control::{Control, Progress, SyncRequest};
+use crate::output;
+use crate::problem::{Kind, Problem, Result};
+
+/// Arguments of `run`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The sync to run
+    #[arg(value_name = "INTEGRATION/SYNC")]
+    sync: SyncName,
+    /// For whom
+    #[arg(long, short)]
+    connection: ConnectionName,
+    /// Start without a checkpoint; records are kept, so that changes are still told apart
+    #[arg(long)]
+    reset: bool,
+    /// Let a full pull delete whatever is gone at the source, however much that is
+    #[arg(long)]
+    allow_deletes: bool,
+    /// Don't wait for the disk at each page: a crash may lose the last moment's pages, which the
+    /// next run fetches again
+    #[arg(long)]
+    relaxed: bool,
+    /// Print the run as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// `INTEGRATION/SYNC`
+#[derive(Debug, Clone)]
+struct SyncName {
+    integration: Name,
+    sync: Name,
+}
+
+impl FromStr for SyncName {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let (integration, sync) =
+            text.split_once('/').ok_or("write INTEGRATION/SYNC, such as crm/contacts")?;
+        let name = |text: &str| text.parse::<Name>().map_err(|error| error.to_string());
+        Ok(Self { integration: name(integration)?, sync: name(sync)? })
+    }
+}
+
+pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
+    let request = SyncRequest {
+        connection: ConnectionKey { integration: args.sync.integration, connection: args.connection },
+        sync: args.sync.sync,
+        reset: args.reset,
+        allow_deletes: args.allow_deletes,
+        durability: if args.relaxed { Durability::Relaxed } else { Durability::Durable },
+    };
+    let control = global.open().await?;
+    let progress = Arc::new(RunProgress::new());
+    let run = control.run_sync(request, Arc::clone(&progress) as Arc<dyn Progress>).await?;
+    progress.clear();
+    control.close().await?;
+    if args.json {
+        output::json(&shown(&run))?;
+    } else {
+        output::line(explain(&run));
+    }
+    outcome(&run)
+}
+
+fn outcome(run: &Run) -> Result<()> {
+    let Some(end) = &run.end else {
+        return Err(Problem::internal(format!("run {} has no end", run.id)));
+    };
+    if end.outcome == Outcome::Success {
+        return Ok(());
+    }
+    let problem = match &end.failure {
+        Some(failure) => Problem::new(
+            Kind::RunFailed,
+            format!(
+                "the run {}: {} ({}, blame: {})",
+                end.outcome.as_str(),
+                failure.message,
+                failure.class.as_str(),
+                failure.blame.as_str()
+            ),
+        ),
+        None => Problem::new(Kind::RunFailed, format!("the run ended as {}", end.outcome.as_str())),
+    };
+    Err(problem.hint(format!("tidegate logs {}", run.id)))
+}
+
+/// How often a line of progress is printed where no bar can be drawn.
+const PLAIN_EVERY: Duration = Duration::from_secs(2);
+
+/// Draws a run's progress: a spinner on a terminal, a line now and then elsewhere.
+pub(crate) struct RunProgress {
+    bar: Option<ProgressBar>,
+    last_line: Mutex<Instant>,
+}
+
+impl RunProgress {
+    pub(crate) fn new() -> Self {
+        let bar = output::is_terminal().then(|| {
+            let bar = ProgressBar::new_spinner();
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {msg}") {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        Self { bar, last_line: Mutex::new(Instant::now()) }
+    }
+
+    /// Take the bar away, so that results don't mix with it.
+    pub(crate) fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn say(&self, text: String) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| output::notice(text)),
+            None => output::notice(text),
+        }
+    }
+}
+
+impl Progress for RunProgress {
+    fn started(&self, run: RunId) {
+        self.say(format!("{run} started"));
+    }
+
+    fn log(&self, line: &LogLine) {
+        if line.level >= Level::Warn {
+            self.say(format!("{:5} {}", line.level.as_str(), line.message));
+        }
+    }
+
+    fn figures(&self, figures: &Figures) {
+        let total = figures.total();
+        let text = format!(
+            "{} pages, {} records ({} new, {} changed, {} deleted), {} requests, {}",
+            output::count(figures.commits),
+            output::count(total.total()),
+            output::count(total.added),
+            output::count(total.updated),
+            output::count(total.deleted),
+            output::count(figures.requests),
+            output::bytes(figures.bytes_in),
+        );
+        match &self.bar {
+            Some(bar) => bar.set_message(text),
+            None => {
+                let mut last = self.last_line.lock().unwrap_or_else(PoisonError::into_inner);
+                if last.elapsed() >= PLAIN_EVERY {
+                    *last = Instant::now();
+                    output::notice(format!("{} {text}", output::duration(figures.wall_ms)));
+                }
+            }
+        }
+    }
+}

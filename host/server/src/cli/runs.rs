@@ -1,0 +1,174 @@
+//! `tidegate runs`: what ran, how it ended, who is to blame.
+
+use serde_json::{Value, json};
+use tidegate_engine::run::{Figures, Run, RunId};
+use tidegate_engine::store::RunFilter;
+use tidegate_engine::{ConnectionKey, ConnectionName, Name};
+
+use super::Global;
+use crate::control::Control;
+use crate::output;
+use crate::problem::{Problem, Result};
+
+/// Arguments of `runs`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// One run, in full
+    run: Option<RunId>,
+    /// Only this integration's
+    #[arg(long, short)]
+    integration: Option<Name>,
+    /// Only this connection's, of --integration
+    #[arg(long, short, requires = "integration")]
+    connection: Option<ConnectionName>,
+    /// Only runs older than this one
+    #[arg(long, value_name = "RUN")]
+    before: Option<RunId>,
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    limit: u16,
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
+    let control = global.open().await?;
+    let runs = match args.run {
+        Some(id) => vec![control.run(id).await?],
+        None => control.runs(filter(&args)?).await?,
+    };
+    control.close().await?;
+    if args.json {
+        return runs.iter().try_for_each(|run| output::json(&shown(run)));
+    }
+    if let (Some(_), Some(run)) = (args.run, runs.first()) {
+        output::line(explain(run));
+        return Ok(());
+    }
+    output::line(table(&runs));
+    Ok(())
+}
+
+fn filter(args: &Args) -> Result<RunFilter> {
+    let connection = match (&args.integration, &args.connection) {
+        (Some(integration), Some(connection)) => {
+            Some(ConnectionKey { integration: integration.clone(), connection: connection.clone() })
+        }
+        (None, Some(_)) => return Err(Problem::invalid("--connection needs --integration")),
+        _ => None,
+    };
+    Ok(RunFilter {
+        integration: args.integration.clone(),
+        connection,
+        before: args.before,
+        limit: usize::from(args.limit),
+    })
+}
+
+fn figures(run: &Run) -> &Figures {
+    run.end.as_ref().map_or(&run.progress, |end| &end.figures)
+}
+
+fn outcome(run: &Run) -> &'static str {
+    run.end.as_ref().map_or("running", |end| end.outcome.as_str())
+}
+
+fn table(runs: &[Run]) -> String {
+    let rows = runs.iter().map(|run| {
+        let total = figures(run).total();
+        let failure = run.end.as_ref().and_then(|end| end.failure.as_ref());
+        let wall = run.end.as_ref().map(|end| end.at.since(run.started_at));
+        vec![
+            run.id.to_string(),
+            format!("{}/{}", run.target.connection().integration, run.target.name()),
+            run.target.connection().connection.to_string(),
+            outcome(run).to_owned(),
+            failure.map(|f| f.blame.as_str()).unwrap_or_default().to_owned(),
+            output::count(total.added),
+            output::count(total.updated),
+            output::count(total.deleted),
+            output::count(total.unchanged),
+            wall.map(output::duration).unwrap_or_default(),
+            output::time(run.started_at),
+        ]
+    });
+    let heading = [
+        "run", "sync", "connection", "outcome", "blame", "added", "updated", "deleted", "unchanged",
+        "took", "started",
+    ];
+    output::table(&heading, &["added", "updated", "deleted", "unchanged", "took"], rows)
+}
+
+/// A run in full, for people.
+pub(super) fn explain(run: &Run) -> String {
+    let figures = figures(run);
+    let mut text = format!(
+        "run        {}\n{:10} {}/{} for {}\nplugin     version {} (sha256:{})\noutcome    {}",
+        run.id,
+        run.target.kind(),
+        run.target.connection().integration,
+        run.target.name(),
+        run.target.connection().connection,
+        run.plugin_version,
+        run.plugin.short(),
+        outcome(run),
+    );
+    if let Some(failure) = run.end.as_ref().and_then(|end| end.failure.as_ref()) {
+        text.push_str(&format!(
+            "\nreason     {}\nclass      {}\nblame      {}",
+            failure.message,
+            failure.class.as_str(),
+            failure.blame.as_str()
+        ));
+        if let Some(limit) = &failure.limit {
+            text.push_str(&format!("\nlimit      {limit}"));
+        }
+        if let Some(upstream) = &failure.upstream {
+            let body: String = upstream.body.chars().take(500).collect();
+            text.push_str(&format!("\nupstream   status {}: {body}", upstream.status));
+        }
+    }
+    for (model, counts) in &figures.counts {
+        text.push_str(&format!(
+            "\n{model}: {} added, {} updated, {} deleted, {} unchanged",
+            output::count(counts.added),
+            output::count(counts.updated),
+            output::count(counts.deleted),
+            output::count(counts.unchanged),
+        ));
+    }
+    text.push_str(&format!(
+        "\nfigures    {} commits, {} requests ({} of them retries), {} in, {} out, {} CPU, {} memory, {}",
+        output::count(figures.commits),
+        output::count(figures.requests),
+        output::count(figures.retries),
+        output::bytes(figures.bytes_in),
+        output::bytes(figures.bytes_out),
+        output::duration(figures.cpu_ms),
+        output::bytes(figures.memory_bytes),
+        output::duration(figures.wall_ms),
+    ));
+    text
+}
+
+/// A run as JSON.
+pub(super) fn shown(run: &Run) -> Value {
+    let figures = figures(run);
+    json!({
+        "run": run.id,
+        "kind": run.target.kind(),
+        "integration": run.target.connection().integration,
+        "connection": run.target.connection().connection,
+        "name": run.target.name(),
+        "plugin": run.plugin,
+        "plugin_version": run.plugin_version,
+        "trigger": run.trigger,
+        "attempt": run.attempt,
+        "reset": run.reset,
+        "started_at": output::time(run.started_at),
+        "ended_at": run.end.as_ref().map(|end| output::time(end.at)),
+        "outcome": outcome(run),
+        "failure": run.end.as_ref().and_then(|end| end.failure.as_ref()),
+        "figures": figures,
+    })
+}

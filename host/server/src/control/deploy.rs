@@ -1,0 +1,259 @@
+//! Deploying components and adding connections: checks first, then one command of the store.
+
+use ipnet::IpNet;
+use serde_json::{Map, Value};
+use tidegate_engine::grant::{FeedPattern, Grants, HostPattern, HostRequest};
+use tidegate_engine::integration::{Connection, Integration, NewDeployment, merge};
+use tidegate_engine::limits;
+use tidegate_engine::manifest::{FeedRequest, Manifest};
+use tidegate_engine::{Name, StoreError};
+use tidegate_runtime::{InspectError, RuntimeError};
+
+use super::local::{Local, listed};
+use super::{DeployPlan, DeployRequest, GrantChanges, NewConnection};
+use crate::problem::{Kind, Problem, Result};
+
+/// Most bytes of an integration's or connection's config: it is handed to the guest whole.
+const CONFIG_BYTES_MAX: usize = 256 * 1024;
+/// Most bytes of a connection's metadata, as in `merge-metadata`.
+const METADATA_BYTES_MAX: usize = 64 * 1024;
+
+/// What a component that can't be deployed means.
+pub(crate) fn inspect_problem(error: &InspectError) -> Problem {
+    let kind = match error {
+        InspectError::Runtime(RuntimeError::Setup(_)) => Kind::Internal,
+        _ => Kind::Plugin,
+    };
+    Problem::new(kind, error)
+}
+
+pub(super) async fn plan(local: &Local, request: &DeployRequest) -> Result<DeployPlan> {
+    let (inspection, _plugin) =
+        local.runtime()?.inspect(&request.component).await.map_err(|error| inspect_problem(&error))?;
+    let manifest = &inspection.manifest;
+    let integration = request.name.clone().unwrap_or_else(|| manifest.name.clone());
+    let previous = match local.store.integration(&integration).await {
+        Ok(integration) => Some(integration.current),
+        Err(StoreError::NotFound { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let (old_grants, old_config) =
+        previous.as_ref().map(|p| (p.grants.clone(), p.config.clone())).unwrap_or_default();
+    let grants = granted(old_grants, &request.grants)?;
+    let config = request.grants.config.clone().unwrap_or(old_config);
+    check_size("the integration's config", &config, CONFIG_BYTES_MAX)?;
+    Ok(DeployPlan {
+        missing: missing(manifest, &grants),
+        unused: unused(manifest, &grants),
+        integration,
+        grants,
+        config,
+        previous: previous.map(|p| (p.manifest.version.to_string(), p.digest)),
+        inspection,
+    })
+}
+
+pub(super) async fn deploy(local: &Local, request: DeployRequest) -> Result<Integration> {
+    let plan = plan(local, &request).await?;
+    let digest = local.store.put_component(request.component).await?;
+    let deployment = NewDeployment {
+        integration: plan.integration,
+        digest,
+        manifest: plan.inspection.manifest,
+        grants: plan.grants,
+        config: plan.config,
+        now: local.clock.now(),
+    };
+    Ok(local.store.deploy(deployment).await?)
+}
+
+fn granted(old: Grants, changes: &GrantChanges) -> Result<Grants> {
+    let mut grants = old;
+    if let Some(hosts) = &changes.hosts {
+        grants.hosts.clone_from(hosts);
+    }
+    if let Some(private) = &changes.private {
+        for range in private {
+            check_private(range)?;
+        }
+        grants.private.clone_from(private);
+    }
+    if let Some(feeds) = &changes.feeds {
+        grants.feeds.clone_from(feeds);
+    }
+    if let Some(metadata_write) = changes.metadata_write {
+        grants.metadata_write = metadata_write;
+    }
+    if let Some(values) = &changes.limits {
+        limits::check(values).map_err(Problem::invalid)?;
+        grants.limits.clone_from(values);
+    }
+    Ok(grants)
+}
+
+/// A range so wide that it opens the whole address space is a mistake.
+fn check_private(range: &IpNet) -> Result<()> {
+    if range.prefix_len() == 0 {
+        return Err(Problem::invalid(format!(
+            "--allow-private {range} would open every address; name the range that the plugin needs, such as 10.1.0.0/16"
+        )));
+    }
+    Ok(())
+}
+
+/// Requests that nothing grants, as the flags that would grant them.
+fn missing(manifest: &Manifest, grants: &Grants) -> Vec<String> {
+    let requested = &manifest.capabilities;
+    let mut missing = Vec::new();
+    for host in &requested.hosts {
+        match host {
+            HostRequest::BaseUrl if grants.hosts.is_empty() => missing.push(
+                "--allow-host with the origin of the connections' base URLs (the plugin asks for base-url)".to_owned(),
+            ),
+            HostRequest::Pattern(pattern) if !grants.hosts.contains(pattern) => {
+                missing.push(format!("--allow-host '{pattern}'"));
+            }
+            _ => {}
+        }
+    }
+    for feed in &requested.feeds {
+        match feed {
+            FeedRequest::Feed(feed) if !grants.feeds.contains(feed) => {
+                missing.push(format!("--allow-feed {feed}"));
+            }
+            FeedRequest::Config if grants.feeds.is_empty() => {
+                missing.push("--allow-feed INTEGRATION/MODEL (the config names the feeds)".to_owned());
+            }
+            _ => {}
+        }
+    }
+    if requested.metadata_write && !grants.metadata_write {
+        missing.push("--allow-metadata-write".to_owned());
+    }
+    for (name, value) in &requested.limits {
+        let most = limits::TABLE.iter().find(|l| l.name == name).map_or(*value, |l| l.request_max);
+        if *value > most && !grants.limits.contains_key(name) {
+            missing.push(format!("--limit {name}={value} (without it, {most})"));
+        }
+    }
+    missing
+}
+
+/// Grants that have no effect because the manifest doesn't ask for them.
+fn unused(manifest: &Manifest, grants: &Grants) -> Vec<String> {
+    let requested = &manifest.capabilities;
+    let base_url = requested.hosts.contains(&HostRequest::BaseUrl);
+    let asked = |pattern: &HostPattern| {
+        base_url || requested.hosts.iter().any(|r| matches!(r, HostRequest::Pattern(p) if p == pattern))
+    };
+    let mut unused: Vec<String> =
+        grants.hosts.iter().filter(|p| !asked(p)).map(|p| format!("--allow-host '{p}'")).collect();
+    let asks_feed = |feed: &FeedPattern| {
+        requested.feeds.iter().any(|r| match r {
+            FeedRequest::Config => true,
+            FeedRequest::Feed(f) => f == feed,
+        })
+    };
+    unused.extend(grants.feeds.iter().filter(|f| !asks_feed(f)).map(|f| format!("--allow-feed {f}")));
+    if grants.metadata_write && !requested.metadata_write {
+        unused.push("--allow-metadata-write".to_owned());
+    }
+    unused
+}
+
+pub(super) async fn add_connection(local: &Local, new: NewConnection) -> Result<()> {
+    let integration = local.find_integration(&new.key.integration).await?;
+    if !matches!(new.base_url.scheme(), "http" | "https") || new.base_url.host().is_none() {
+        return Err(Problem::invalid(format!(
+            "base URL {}: it must be http:// or https:// with a host",
+            new.base_url
+        )));
+    }
+    if !new.base_url.username().is_empty() || new.base_url.password().is_some() {
+        return Err(Problem::invalid("the base URL holds credentials; add them with --secret instead"));
+    }
+    check_size("the connection's config", &new.config, CONFIG_BYTES_MAX)?;
+    check_size("the connection's metadata", &new.metadata, METADATA_BYTES_MAX)?;
+    let manifest = &integration.current.manifest;
+    check_secrets(manifest, new.secrets.keys().map(String::as_str))?;
+    let mut config = integration.current.config.clone();
+    merge(&mut config, &new.config);
+    check_config(manifest, &config)?;
+    let sealed_secrets = local.master_key()?.seal(&new.key, &new.secrets)?;
+    let now = local.clock.now();
+    let connection = Connection {
+        key: new.key,
+        base_url: new.base_url,
+        config: new.config,
+        metadata: new.metadata,
+        secret_names: new.secrets.keys().cloned().collect(),
+        sealed_secrets,
+        created_at: now,
+        updated_at: now,
+    };
+    Ok(local.store.add_connection(connection).await?)
+}
+
+/// A secret that the manifest doesn't know is a typo that would show only as a 401.
+fn check_secrets<'a>(manifest: &Manifest, names: impl Iterator<Item = &'a str>) -> Result<()> {
+    let known: Vec<&str> = manifest.auth.iter().flat_map(|auth| auth.secrets()).collect();
+    for name in names {
+        if !known.contains(&name) {
+            let message = format!("the plugin {} has no use for a secret {name:?}", manifest.name);
+            let hint = if known.is_empty() {
+                "it uses none".to_owned()
+            } else {
+                listed("secrets it knows", known.iter().copied())
+            };
+            return Err(Problem::invalid(message).hint(hint));
+        }
+    }
+    Ok(())
+}
+
+/// Every violation of the manifest's config schema, with its path.
+pub(super) fn check_config(manifest: &Manifest, config: &Map<String, Value>) -> Result<()> {
+    let validator = jsonschema::validator_for(&manifest.config).map_err(|error| {
+        Problem::new(Kind::Plugin, format!("the manifest's config schema is not valid: {error}"))
+    })?;
+    let config_value = Value::Object(config.clone());
+    let errors: Vec<String> = validator
+        .iter_errors(&config_value)
+        .take(20)
+        .map(|error| {
+            let path = error.instance_path().to_string();
+            let path = if path.is_empty() { "(top)".to_owned() } else { path };
+            format!("{path}: {error}")
+        })
+        .collect();
+    let bad_keys = manifest.bad_each_keys(config);
+    let bad_keys = bad_keys.iter().map(|key| format!("{key:?} can't name a sync and its model"));
+    let errors: Vec<String> = errors.into_iter().chain(bad_keys).collect();
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(Problem::invalid(format!("the config doesn't fit the plugin {}:\n  {}", manifest.name, errors.join("\n  "))))
+}
+
+fn check_size(what: &str, value: &Map<String, Value>, bytes_max: usize) -> Result<()> {
+    let bytes = serde_json::to_vec(value).map_err(Problem::internal)?.len();
+    if bytes > bytes_max {
+        return Err(Problem::invalid(format!("{what} has {bytes} bytes; the most is {bytes_max}")));
+    }
+    Ok(())
+}
+
+/// The models that a sync of this name writes, or a problem that lists the syncs there are.
+pub(super) fn find_sync(integration: &Integration, config: &Map<String, Value>, sync: &Name) -> Result<Vec<Name>> {
+    let syncs = integration.current.manifest.syncs_for(config);
+    if let Some(found) = syncs.iter().find(|s| s.name == *sync) {
+        return Ok(found.models.clone());
+    }
+    let message = format!("integration {} has no sync {:?}", integration.name, sync.as_str());
+    let hint = if syncs.is_empty() {
+        "it has none for this connection; is its config missing?".to_owned()
+    } else {
+        listed("syncs", syncs.iter().map(|s| s.name.as_str()))
+    };
+    Err(Problem::not_found(message).hint(hint))
+}

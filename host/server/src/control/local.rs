@@ -1,0 +1,228 @@
+//! [`Control`] in this process: it holds the data directory while it lives.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tidegate_egress::{Gate, GateOptions};
+use tidegate_engine::integration::{Connection, Integration};
+use tidegate_engine::record::Record;
+use tidegate_engine::run::{Blame, Failure, FailureClass, LogLine, Run, RunId};
+use tidegate_engine::store::{Changes, ModelStats, ReadChanges, RunFilter};
+use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name, Store, StoreError};
+use tidegate_runtime::{Clock, Runtime, RuntimeOptions};
+use tidegate_store::{Options, SledStore};
+
+use super::{Control, DeployPlan, DeployRequest, NewConnection, Progress, SyncRequest};
+use crate::output;
+use crate::problem::{Problem, Result};
+use crate::secrets::MasterKey;
+
+/// Where precompiled components lie in the data directory.
+const CACHE: &str = "cache";
+/// Most names listed in a hint.
+const HINT_NAMES_MAX: usize = 20;
+
+/// The engine in this process.
+#[derive(Debug)]
+pub struct Local {
+    pub(super) data: PathBuf,
+    pub(super) store: Arc<dyn Store>,
+    /// Made when first needed: reading records needs no wasmtime.
+    runtime: std::sync::OnceLock<Runtime>,
+    pub(super) clock: Clock,
+}
+
+impl Local {
+    /// Open the data directory, make it if there is none, and end runs that a dead process left.
+    pub async fn open(data: &Path) -> Result<Self> {
+        let path = data.to_owned();
+        let opened = tokio::task::spawn_blocking(move || SledStore::open(&path, Options::default()))
+            .await
+            .map_err(Problem::internal)?;
+        let store = opened?;
+        for note in store.notes() {
+            output::notice(format!("note: {note}"));
+        }
+        let clock = Clock::system();
+        let why = Failure::new(
+            FailureClass::Internal,
+            Blame::Host,
+            "the process that ran it ended; what it had committed stays, and the next run goes on from there",
+        );
+        let store: Arc<dyn Store> = Arc::new(store);
+        store.recover_runs(why, clock.now()).await?;
+        Ok(Self { data: data.to_owned(), store, runtime: std::sync::OnceLock::new(), clock })
+    }
+
+    /// wasmtime, set up once.
+    pub(super) fn runtime(&self) -> Result<&Runtime> {
+        if let Some(runtime) = self.runtime.get() {
+            return Ok(runtime);
+        }
+        let runtime = Runtime::new(RuntimeOptions {
+            cache: Some(self.data.join(CACHE)),
+            clock: self.clock.clone(),
+            gate: Gate::new(GateOptions::default()),
+        })
+        .map_err(Problem::internal)?;
+        Ok(self.runtime.get_or_init(|| runtime))
+    }
+
+    pub(super) fn master_key(&self) -> Result<MasterKey> {
+        MasterKey::load(&self.data)
+    }
+
+    /// An integration, or a problem that lists those there are.
+    pub(super) async fn find_integration(&self, name: &Name) -> Result<Integration> {
+        match self.store.integration(name).await {
+            Err(error @ StoreError::NotFound { .. }) => {
+                let known = self.store.integrations(None, HINT_NAMES_MAX).await?;
+                let hint = if known.is_empty() {
+                    "deploy one with: tidegate deploy FILE.wasm".to_owned()
+                } else {
+                    listed("integrations", known.iter().map(|i| i.name.as_str()))
+                };
+                Err(Problem::from(error).hint(hint))
+            }
+            found => Ok(found?),
+        }
+    }
+
+    /// A connection, or a problem that lists those there are.
+    pub(super) async fn find_connection(&self, key: &ConnectionKey) -> Result<Connection> {
+        match self.store.connection(key).await {
+            Err(StoreError::NotFound { .. }) => {
+                let integration = self.find_integration(&key.integration).await?;
+                let known = self.store.connections(&integration.name, None, HINT_NAMES_MAX).await?;
+                let hint = if known.is_empty() {
+                    format!("add it with: tidegate connections add {} {} --base-url URL", key.integration, key.connection)
+                } else {
+                    listed("connections", known.iter().map(|c| c.key.connection.as_str()))
+                };
+                let message =
+                    format!("integration {} has no connection {:?}", key.integration, key.connection.as_str());
+                Err(Problem::not_found(message).hint(hint))
+            }
+            found => Ok(found?),
+        }
+    }
+
+    /// A connection's config: the integration's with the connection's own over it.
+    pub(super) fn config(integration: &Integration, connection: &Connection) -> serde_json::Map<String, serde_json::Value> {
+        let mut config = integration.current.config.clone();
+        tidegate_engine::integration::merge(&mut config, &connection.config);
+        config
+    }
+
+    /// Check that the model is one that the connection has, or may get.
+    async fn check_model(&self, model: &ModelKey) -> Result<()> {
+        let integration = self.find_integration(&model.connection.integration).await?;
+        let connection = self.find_connection(&model.connection).await?;
+        let config = Self::config(&integration, &connection);
+        let manifest = &integration.current.manifest;
+        let mut known: Vec<Name> = manifest.models.iter().map(|m| m.name.clone()).collect();
+        known.extend(manifest.syncs_for(&config).into_iter().flat_map(|sync| sync.models));
+        known.extend(self.store.models(&model.connection).await?.into_iter().map(|(name, _)| name));
+        known.sort();
+        known.dedup();
+        if known.contains(&model.model) {
+            return Ok(());
+        }
+        let message = format!("integration {} has no model {:?}", integration.name, model.model.as_str());
+        Err(Problem::not_found(message).hint(listed("models", known.iter().map(Name::as_str))))
+    }
+}
+
+/// `the integrations are a, b`
+pub(super) fn listed<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> String {
+    format!("the {what} are {}", names.collect::<Vec<_>>().join(", "))
+}
+
+#[async_trait]
+impl Control for Local {
+    async fn plan_deploy(&self, request: DeployRequest) -> Result<DeployPlan> {
+        super::deploy::plan(self, &request).await
+    }
+
+    async fn deploy(&self, request: DeployRequest) -> Result<Integration> {
+        super::deploy::deploy(self, request).await
+    }
+
+    async fn integrations(&self) -> Result<Vec<Integration>> {
+        const PAGE: usize = 100;
+        let mut all: Vec<Integration> = Vec::new();
+        loop {
+            let page = self.store.integrations(all.last().map(|i| &i.name), PAGE).await?;
+            let last = page.len() < PAGE;
+            all.extend(page);
+            if last {
+                return Ok(all);
+            }
+        }
+    }
+
+    async fn integration(&self, name: &Name) -> Result<Integration> {
+        self.find_integration(name).await
+    }
+
+    async fn add_connection(&self, connection: NewConnection) -> Result<()> {
+        super::deploy::add_connection(self, connection).await
+    }
+
+    async fn connection(&self, key: &ConnectionKey) -> Result<Connection> {
+        self.find_connection(key).await
+    }
+
+    async fn connections(
+        &self,
+        integration: &Name,
+        after: Option<&ConnectionName>,
+        limit: usize,
+    ) -> Result<Vec<Connection>> {
+        self.find_integration(integration).await?;
+        Ok(self.store.connections(integration, after, limit).await?)
+    }
+
+    async fn models(&self, key: &ConnectionKey) -> Result<Vec<(Name, ModelStats)>> {
+        self.find_connection(key).await?;
+        Ok(self.store.models(key).await?)
+    }
+
+    async fn run_sync(&self, request: SyncRequest, progress: Arc<dyn Progress>) -> Result<Run> {
+        super::sync::run(self, request, progress).await
+    }
+
+    async fn read_changes(&self, read: ReadChanges) -> Result<Changes> {
+        self.check_model(&read.model).await?;
+        Ok(self.store.read_changes(read).await?)
+    }
+
+    async fn records(&self, model: &ModelKey, ids: &[String]) -> Result<Vec<Option<Record>>> {
+        self.check_model(model).await?;
+        Ok(self.store.records(model, ids).await?)
+    }
+
+    async fn runs(&self, filter: RunFilter) -> Result<Vec<Run>> {
+        if let Some(connection) = &filter.connection {
+            self.find_connection(connection).await?;
+        } else if let Some(integration) = &filter.integration {
+            self.find_integration(integration).await?;
+        }
+        Ok(self.store.runs(filter).await?)
+    }
+
+    async fn run(&self, id: RunId) -> Result<Run> {
+        let run = self.store.run(id).await.map_err(Problem::from);
+        run.map_err(|problem| problem.hint("list them with: tidegate runs"))
+    }
+
+    async fn logs(&self, run: RunId, from: u64, limit: usize) -> Result<Vec<LogLine>> {
+        Control::run(self, run).await?;
+        Ok(self.store.logs(run, from, limit).await?)
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(self.store.close().await?)
+    }
+}

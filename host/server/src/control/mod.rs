@@ -1,0 +1,129 @@
+//! What the commands do, as one interface.
+//!
+//! A command is written against [`Control`] and does not know whether the work happens in its own
+//! process ([`Local`], which holds the data directory) or in a running server.
+
+mod deploy;
+mod local;
+mod sync;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use ipnet::IpNet;
+use serde_json::{Map, Value};
+use tidegate_engine::grant::{FeedPattern, Grants, HostPattern};
+use tidegate_engine::integration::{Connection, Digest, Integration};
+use tidegate_engine::limits::LimitValues;
+use tidegate_engine::record::Record;
+use tidegate_engine::run::{Figures, LogLine, Run, RunId};
+use tidegate_engine::store::{Changes, Durability, ModelStats, ReadChanges, RunFilter};
+use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name};
+use tidegate_runtime::Inspection;
+use url::Url;
+
+pub use local::Local;
+
+use crate::problem::Result;
+use crate::secrets::SecretMap;
+
+/// Grants that the operator gives at a deploy. `None` keeps what an earlier deploy granted.
+#[derive(Debug, Clone, Default)]
+pub struct GrantChanges {
+    pub hosts: Option<Vec<HostPattern>>,
+    pub private: Option<Vec<IpNet>>,
+    pub feeds: Option<Vec<FeedPattern>>,
+    pub metadata_write: Option<bool>,
+    pub limits: Option<LimitValues>,
+    pub config: Option<Map<String, Value>>,
+}
+
+/// A component to deploy.
+#[derive(Debug, Clone)]
+pub struct DeployRequest {
+    pub component: Vec<u8>,
+    /// The integration's name; the manifest's own if `None`.
+    pub name: Option<Name>,
+    pub grants: GrantChanges,
+}
+
+/// What a deploy would do, to be shown before it is done.
+#[derive(Debug, Clone)]
+pub struct DeployPlan {
+    pub integration: Name,
+    pub inspection: Inspection,
+    pub grants: Grants,
+    pub config: Map<String, Value>,
+    /// What the manifest requests and nothing grants, as the flags that would.
+    pub missing: Vec<String>,
+    /// Grants that the manifest doesn't request, so that they have no effect.
+    pub unused: Vec<String>,
+    /// What is deployed under this name now: version and digest.
+    pub previous: Option<(String, Digest)>,
+}
+
+/// A connection to add.
+#[derive(Debug)]
+pub struct NewConnection {
+    pub key: ConnectionKey,
+    pub base_url: Url,
+    pub config: Map<String, Value>,
+    pub metadata: Map<String, Value>,
+    pub secrets: SecretMap,
+}
+
+/// A sync to run.
+#[derive(Debug, Clone)]
+pub struct SyncRequest {
+    pub connection: ConnectionKey,
+    pub sync: Name,
+    pub reset: bool,
+    /// The snapshot guard's exception for this run.
+    pub allow_deletes: bool,
+    pub durability: Durability,
+}
+
+/// Sees a run go on. Calls are short and don't block.
+pub trait Progress: Send + Sync {
+    /// The run has started.
+    fn started(&self, run: RunId);
+    /// A log line.
+    fn log(&self, line: &LogLine);
+    /// The figures so far, about ten times a second.
+    fn figures(&self, figures: &Figures);
+}
+
+/// Everything that commands ask of the engine.
+#[async_trait]
+pub trait Control: Send + Sync {
+    /// Work out what a deploy would do. Changes nothing but the cache of compiled components.
+    async fn plan_deploy(&self, request: DeployRequest) -> Result<DeployPlan>;
+    /// Do what the plan of the same request says.
+    async fn deploy(&self, request: DeployRequest) -> Result<Integration>;
+    async fn integrations(&self) -> Result<Vec<Integration>>;
+    async fn integration(&self, name: &Name) -> Result<Integration>;
+
+    async fn add_connection(&self, connection: NewConnection) -> Result<()>;
+    async fn connection(&self, key: &ConnectionKey) -> Result<Connection>;
+    /// By name, at most `limit`, after `after`.
+    async fn connections(
+        &self,
+        integration: &Name,
+        after: Option<&ConnectionName>,
+        limit: usize,
+    ) -> Result<Vec<Connection>>;
+    /// Models of a connection with their counts.
+    async fn models(&self, key: &ConnectionKey) -> Result<Vec<(Name, ModelStats)>>;
+
+    /// Run a sync to its end. `Ok` whatever its outcome is; an error means that no run started.
+    async fn run_sync(&self, request: SyncRequest, progress: Arc<dyn Progress>) -> Result<Run>;
+
+    async fn read_changes(&self, read: ReadChanges) -> Result<Changes>;
+    async fn records(&self, model: &ModelKey, ids: &[String]) -> Result<Vec<Option<Record>>>;
+    async fn runs(&self, filter: RunFilter) -> Result<Vec<Run>>;
+    async fn run(&self, id: RunId) -> Result<Run>;
+    async fn logs(&self, run: RunId, from: u64, limit: usize) -> Result<Vec<LogLine>>;
+
+    /// Let go of the data directory, once everything acknowledged is on disk.
+    async fn close(&self) -> Result<()>;
+}

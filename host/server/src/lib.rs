@@ -1,0 +1,27 @@
+//! The commands of the binary `tidegate`.
+//!
+//! Floor 3: the only crate that knows the command line, the data directory as a whole, and which
+//! parts make a host. Commands are written against [`control::Control`], so that they do the same
+//! in this process and, when a server holds the data directory, through it.
+//!
+//! # Layout
+//!
+//! | module | its one job |
+//! |---|---|
+//! | `cli` | the command line: one file for each command |
+//! | [`control`] | what the commands do, as one interface; `control::local` does it in this process |
+//! | `problem` | what went wrong, for people and as an exit code |
+//! | `secrets` | credentials: where they come from, and sealing them at rest |
+//! | `author` | plugins: new crates, builds, the SDK that the binary carries |
+//! | `demo` | the demo's source API and its story |
+//! | `output` | tables, JSON lines, progress, times and sizes for people |
+
+mod author;
+mod cli;
+pub mod control;
+mod demo;
+mod output;
+mod problem;
+mod secrets;
+
+pub use cli::main;

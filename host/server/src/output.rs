@@ -1,0 +1,88 @@
+//! Tables, JSON lines, progress, times and sizes for people.
+//!
+//! Results go to stdout; progress, notices and errors go to stderr. Without a terminal there are
+//! no colours, no bars and no rewriting of lines.
+
+use std::io::{IsTerminal, Write};
+
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table};
+use serde::Serialize;
+use tidegate_engine::Timestamp;
+
+use crate::problem::{Problem, Result};
+
+/// Write a line to stdout. A closed pipe (`| head`) ends the program quietly, as tools do.
+pub(crate) fn line(text: impl std::fmt::Display) {
+    if writeln!(std::io::stdout().lock(), "{text}").is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// Write one JSON object as a line.
+pub(crate) fn json(value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string(value).map_err(Problem::internal)?;
+    line(text);
+    Ok(())
+}
+
+/// Say something beside the result.
+pub(crate) fn notice(text: impl std::fmt::Display) {
+    // Nobody can be told when stderr is gone.
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Show a problem.
+pub(crate) fn error(problem: &Problem) {
+    notice(format!("error: {problem}"));
+}
+
+/// Whether progress may be drawn.
+pub(crate) fn is_terminal() -> bool {
+    std::io::stderr().is_terminal()
+}
+
+/// A table with a heading; columns named in `right` are aligned to the right.
+pub(crate) fn table(heading: &[&str], right: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none())).set_header(heading.to_vec());
+    if std::io::stdout().is_terminal() {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+    }
+    for row in rows {
+        table.add_row(row);
+    }
+    for (index, name) in heading.iter().enumerate() {
+        if let (true, Some(column)) = (right.contains(name), table.column_mut(index)) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.to_string()
+}
+
+/// RFC 3339 in UTC with milliseconds.
+pub(crate) fn time(at: Timestamp) -> String {
+    i64::try_from(at.0)
+        .ok()
+        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
+        .map_or_else(|| format!("{} ms", at.0), |time| format!("{time:.3}"))
+}
+
+/// `1.5 MB`: powers of 1000.
+pub(crate) fn bytes(bytes: u64) -> String {
+    indicatif::DecimalBytes(bytes).to_string()
+}
+
+/// `1.25 s`, `3m 4s`.
+pub(crate) fn duration(ms: u64) -> String {
+    match ms {
+        0..1000 => format!("{ms} ms"),
+        1000..60_000 => format!("{}.{:02} s", ms / 1000, ms % 1000 / 10),
+        _ => format!("{}m {}s", ms / 60_000, ms % 60_000 / 1000),
+    }
+}
+
+/// `12,345`
+pub(crate) fn count(number: u64) -> String {
+    indicatif::HumanCount(number).to_string()
+}

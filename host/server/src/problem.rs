@@ -1,0 +1,126 @@
+//! What went wrong, for people and as an exit code.
+
+use std::fmt;
+
+use tidegate_engine::StoreError;
+use tidegate_store::OpenError;
+
+/// Kinds of problems; each has its exit code, documented in `docs/cli.md`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A run or an action did not succeed.
+    RunFailed,
+    /// The command line or an input is wrong. clap exits with the same code.
+    Invalid,
+    /// An integration, connection, run or file that is not there.
+    NotFound,
+    /// What is there contradicts what is asked: exists already, busy.
+    Conflict,
+    /// The data directory can't be used: in use, read-only, of a newer format, damaged.
+    DataDirectory,
+    /// A plugin that can't be built or deployed.
+    Plugin,
+    /// Tidegate or the machine failed.
+    Internal,
+}
+
+impl Kind {
+    /// The exit code of the command.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::RunFailed => 1,
+            Self::Invalid => 2,
+            Self::NotFound => 3,
+            Self::Conflict => 4,
+            Self::DataDirectory => 5,
+            Self::Plugin => 6,
+            Self::Internal => 70,
+        }
+    }
+}
+
+/// A problem, with what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub kind: Kind,
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+/// What commands return.
+pub(crate) type Result<T> = std::result::Result<T, Problem>;
+
+impl Problem {
+    /// A problem without a hint.
+    pub fn new(kind: Kind, message: impl fmt::Display) -> Self {
+        Self { kind, message: message.to_string(), hint: None }
+    }
+
+    /// Bad input.
+    pub fn invalid(message: impl fmt::Display) -> Self {
+        Self::new(Kind::Invalid, message)
+    }
+
+    /// Something that is not there.
+    pub fn not_found(message: impl fmt::Display) -> Self {
+        Self::new(Kind::NotFound, message)
+    }
+
+    /// Our own failure.
+    pub fn internal(message: impl fmt::Display) -> Self {
+        Self::new(Kind::Internal, message)
+    }
+
+    /// Add what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl fmt::Display) -> Self {
+        self.hint = Some(hint.to_string());
+        self
+    }
+
+    /// Say where it happened.
+    #[must_use]
+    pub fn at(mut self, place: impl fmt::Display) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if let Some(hint) = &self.hint {
+            write!(f, "\n  hint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        let kind = match &error {
+            StoreError::NotFound { .. } => Kind::NotFound,
+            StoreError::Exists { .. } | StoreError::Busy { .. } | StoreError::Fenced { .. } => Kind::Conflict,
+            StoreError::Page(_) | StoreError::Cursor(_) | StoreError::NoSnapshot { .. } => Kind::Invalid,
+            StoreError::Guard(_) => Kind::RunFailed,
+            StoreError::Damaged { .. } => Kind::DataDirectory,
+            StoreError::Backend(_) => Kind::Internal,
+        };
+        Self::new(kind, error)
+    }
+}
+
+impl From<OpenError> for Problem {
+    fn from(error: OpenError) -> Self {
+        Self::new(Kind::DataDirectory, error)
+    }
+}
+
+impl From<tidegate_engine::name::NameError> for Problem {
+    fn from(error: tidegate_engine::name::NameError) -> Self {
+        Self::invalid(error)
+    }
+}

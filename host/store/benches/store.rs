@@ -1,0 +1,261 @@
+//! What the store alone costs: CPU seconds for 100,000 records of 343 bytes, in durable pages of
+//! 1,000, and how fast its change feed is read.
+//!
+//! `cargo bench -p tidegate-store` prints one JSON line for each number of records given in the
+//! variable `TIDEGATE_BENCH_RECORDS` (default `100000,1000000`). Bodies are made before the clock
+//! starts, so a figure is hashing, planning, compressing, writing and syncing, and nothing else.
+
+use std::path::Path;
+use std::time::Instant;
+
+use rustix::process::{RUsageWho, getrusage};
+use tidegate_engine::canonical;
+use tidegate_engine::integration::{Connection, Digest, NewDeployment};
+use tidegate_engine::record::{Page, Save};
+use tidegate_engine::run::{Fence, Figures, NewRun, RunId, Target, Trigger};
+use tidegate_engine::store::{ActionFilter, Commit, Durability, ReadChanges, SnapshotGuard};
+use tidegate_engine::{ConnectionKey, Name, Store, SyncKey, Timestamp};
+use tidegate_store::{Options, SledStore};
+
+type Failure = Box<dyn std::error::Error>;
+
+const PAGE: usize = 1000;
+
+/// CPU of this process so far, user and system, in seconds.
+fn cpu() -> f64 {
+    let usage = getrusage(RUsageWho::Self_);
+    [usage.ru_utime, usage.ru_stime].iter().map(|t| t.tv_sec as f64 + t.tv_usec as f64 / 1e6).sum()
+}
+
+/// A body of 343 bytes as an API may send it: keys unsorted, one object and one list inside.
+fn body(id: usize, version: usize) -> String {
+    format!(
+        r#"{{"id":"cus_{id:010}","object":"customer","email":"customer.{id:07}@example.com","name":"Customer Number {id:07}","phone":"+49 170 {id:07}","created":{created},"balance":{version},"currency":"eur","livemode":true,"address":{{"line1":"{id} Long Street Name","city":"Hamburg","postal_code":"20095","country":"DE"}},"tags":["alpha","beta","{tag:06}"]}}"#,
+        created = 1_600_000_000 + id,
+        tag = id.wrapping_mul(2_654_435_761) % 1_000_000,
+    )
+}
+
+/// A permutation of 0..n: steps of a number that shares no factor with n.
+fn shuffled(n: usize) -> impl Iterator<Item = usize> {
+    let step = (n as f64 * 0.618) as usize | 1;
+    let step = (step..).step_by(2).find(|step| gcd(*step, n) == 1).unwrap_or(1);
+    (0..n).map(move |index| index * step % n)
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+struct Bench {
+    store: SledStore,
+    records: usize,
+    run: RunId,
+    fence: Fence,
+    model: Name,
+    connection: ConnectionKey,
+}
+
+impl Bench {
+    async fn new(root: &Path, records: usize) -> Result<Self, Failure> {
+        let store = SledStore::open(root, Options::default())?;
+        let digest = store.put_component(b"bench".to_vec()).await?;
+        let integration: Name = "bench".parse()?;
+        store
+            .deploy(NewDeployment {
+                integration: integration.clone(),
+                digest,
+                manifest: serde_json::from_str(r#"{"manifest":1,"name":"bench","version":"1.0.0"}"#)?,
+                grants: Default::default(),
+                config: Default::default(),
+                now: Timestamp(1),
+            })
+            .await?;
+        let connection = ConnectionKey { integration, connection: "acme".parse()? };
+        store
+            .add_connection(Connection {
+                key: connection.clone(),
+                base_url: "https://api.example.com".parse()?,
+                config: Default::default(),
+                metadata: Default::default(),
+                secret_names: Vec::new(),
+                sealed_secrets: Vec::new(),
+                created_at: Timestamp(1),
+                updated_at: Timestamp(1),
+            })
+            .await?;
+        let run = RunId::from_parts(Timestamp(1), 1);
+        let sync = SyncKey { connection: connection.clone(), sync: "pull".parse()?, variant: "base".parse()? };
+        let started = store
+            .start_run(NewRun {
+                id: run,
+                target: Target::Sync(sync),
+                plugin: Digest::of(b"bench"),
+                plugin_version: "1.0.0".into(),
+                trigger: Trigger::Manual,
+                attempt: 1,
+                reset: false,
+                now: Timestamp(1),
+            })
+            .await?;
+        let model = "Customer".parse()?;
+        Ok(Self { store, records, run, fence: started.fence, model, connection })
+    }
+
+    /// Commit all `ids` in pages; CPU and wall seconds per 100,000.
+    async fn pull(
+        &self,
+        ids: impl Iterator<Item = usize>,
+        version: usize,
+    ) -> Result<(f64, f64), Failure> {
+        let mut ids = ids.peekable();
+        let (mut cpu_used, mut wall) = (0.0, 0.0);
+        while ids.peek().is_some() {
+            // Some pages ahead, so that the clock need not be stopped often.
+            let commits: Vec<Commit> = std::iter::from_fn(|| {
+                let save: Vec<Save> = ids
+                    .by_ref()
+                    .take(PAGE)
+                    .map(|id| Save { id: format!("cus_{id:010}"), body: body(id, version) })
+                    .collect();
+                (!save.is_empty()).then(|| Commit {
+                    pages: vec![Page { model: self.model.clone(), save, delete: Vec::new() }],
+                    checkpoint: Some(r#"{"page":"next"}"#.into()),
+                    durability: Durability::Durable,
+                    progress: Figures::default(),
+                    now: Timestamp(1_700_000_000_000 + version as u64),
+                })
+            })
+            .take(50)
+            .collect();
+            let (cpu_before, wall_before) = (cpu(), Instant::now());
+            for commit in commits {
+                self.store.commit_page(self.run, self.fence, commit).await?;
+            }
+            cpu_used += cpu() - cpu_before;
+            wall += wall_before.elapsed().as_secs_f64();
+        }
+        let scale = 100_000.0 / self.records as f64;
+        Ok((cpu_used * scale, wall * scale))
+    }
+
+    /// Read the feed to its end; records per second of CPU.
+    async fn read(&self) -> Result<f64, Failure> {
+        let mut read = ReadChanges {
+            model: self.connection.model(self.model.clone()),
+            after: None,
+            filter: ActionFilter::ALL,
+            limit: PAGE,
+            bytes_max: usize::MAX,
+        };
+        let before = cpu();
+        let mut records = 0;
+        loop {
+            let changes = self.store.read_changes(read.clone()).await?;
+            records += changes.records.len();
+            read.after = Some(changes.next);
+            if !changes.more {
+                break;
+            }
+        }
+        assert_eq!(records, self.records);
+        Ok(records as f64 / (cpu() - before))
+    }
+
+    /// Get single records by id; microseconds of CPU each.
+    async fn get(&self) -> Result<f64, Failure> {
+        let model = self.connection.model(self.model.clone());
+        let before = cpu();
+        for id in shuffled(self.records).take(2000) {
+            let found = self.store.records(&model, &[format!("cus_{id:010}")]).await?;
+            assert!(found.iter().all(Option::is_some));
+        }
+        Ok((cpu() - before) * 1e6 / 2000.0)
+    }
+}
+
+/// The peak of resident memory so far, in MB.
+fn rss() -> f64 {
+    getrusage(RUsageWho::Self_).ru_maxrss as f64 / 1024.0
+}
+
+fn disk(root: &Path) -> Result<f64, Failure> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(root)? {
+        let entry = entry?;
+        bytes += match entry.metadata()? {
+            meta if meta.is_dir() => (disk(&entry.path())? * 1e6) as u64,
+            meta => std::os::unix::fs::MetadataExt::blocks(&meta) * 512,
+        };
+    }
+    Ok(bytes as f64 / 1e6)
+}
+
+async fn measure(records: usize) -> Result<(), Failure> {
+    let dir = tempfile::tempdir()?;
+    let bench = Bench::new(dir.path(), records).await?;
+    let json_mb = records as f64 * body(0, 0).len() as f64 / 1e6;
+
+    let bodies: Vec<String> = (0..100_000).map(|id| body(id, 0)).collect();
+    let before = cpu();
+    for body in &bodies {
+        std::hint::black_box(canonical::hash(body)?);
+    }
+    let hash = cpu() - before;
+    drop(bodies);
+
+    let initial = bench.pull(0..records, 0).await?;
+    let (loaded_mb, loaded_rss) = (disk(dir.path())?, rss());
+    let read = bench.read().await?;
+    let unchanged = bench.pull(0..records, 0).await?;
+    let unchanged_shuffled = bench.pull(shuffled(records), 0).await?;
+    bench.store.begin_snapshot(bench.run, bench.fence, &bench.model, false).await?;
+    let snapshot = bench.pull(0..records, 0).await?;
+    let guard = SnapshotGuard::default();
+    bench.store.end_snapshot(bench.run, bench.fence, &bench.model, guard, None, Timestamp(2)).await?;
+    let overwrite = bench.pull(shuffled(records), 1).await?;
+    let overwritten_mb = disk(dir.path())?;
+    let read_overwritten = bench.read().await?;
+    let get = bench.get().await?;
+    bench.store.close().await?;
+    drop(bench);
+    let (cpu_before, wall_before) = (cpu(), Instant::now());
+    let store = SledStore::open(dir.path(), Options::default())?;
+    let (open_cpu, open_wall) = (cpu() - cpu_before, wall_before.elapsed().as_secs_f64());
+    drop(store);
+
+    let round = |number: f64| (number * 1000.0).round() / 1000.0;
+    let line = serde_json::json!({
+        "records": records,
+        "body_bytes": body(0, 0).len(),
+        "cpu_s_per_100k": {
+            "hash_alone": round(hash),
+            "initial": round(initial.0),
+            "unchanged": round(unchanged.0),
+            "unchanged_random_order": round(unchanged_shuffled.0),
+            "unchanged_in_snapshot": round(snapshot.0),
+            "overwrite_random_order": round(overwrite.0),
+        },
+        "wall_s_per_100k": {
+            "initial": round(initial.1),
+            "unchanged": round(unchanged.1),
+            "overwrite_random_order": round(overwrite.1),
+        },
+        "feed_records_per_cpu_s": { "loaded": read.round(), "overwritten": read_overwritten.round() },
+        "get_cpu_us": round(get),
+        "disk_mb": { "json": json_mb.round(), "loaded": loaded_mb.round(), "overwritten": overwritten_mb.round() },
+        "rss_mb": { "loaded": loaded_rss.round(), "peak": rss().round() },
+        "open_s": { "cpu": round(open_cpu), "wall": round(open_wall) },
+    });
+    println!("{line}");
+    Ok(())
+}
+
+fn main() -> Result<(), Failure> {
+    let sizes = std::env::var("TIDEGATE_BENCH_RECORDS").unwrap_or("100000,1000000".into());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    for size in sizes.split(',') {
+        runtime.block_on(measure(size.trim().parse()?))?;
+    }
+    Ok(())
+}

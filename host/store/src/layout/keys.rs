@@ -1,0 +1,276 @@
+//! Keys of the one sled tree: a tag, then parts whose bytes sort as what they stand for.
+
+use tidegate_engine::run::RunId;
+use tidegate_engine::{ConnectionName, Name};
+
+use super::Corrupt;
+
+/// First byte of every key: what the value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Tag {
+    /// The store itself: its id, its counters.
+    Store = b'a',
+    /// Connections, by integration and name.
+    Connection = b'c',
+    /// Headers of feeds, by feed.
+    Feed = b'f',
+    /// Segments of records, by feed and first sequence.
+    Segment = b'g',
+    /// Integrations, by name.
+    Integration = b'i',
+    /// What commits changed in a feed's sequence sets since the last fold, by feed and sequence.
+    Journal = b'j',
+    /// Checkpoints, by sync.
+    Checkpoint = b'k',
+    /// Log lines, by run and first index.
+    Log = b'l',
+    /// Models, by connection and name: their feeds.
+    Model = b'm',
+    /// Live sequences as of the last fold, by feed and chunk.
+    Live = b'n',
+    /// Sequences of live deletions as of the last fold, by feed and chunk.
+    Tomb = b'o',
+    /// Runs, by id.
+    Run = b'r',
+    /// Runs that have not ended, by id.
+    Running = b's',
+    /// Ids of runs, by integration.
+    RunOfIntegration = b't',
+    /// Ids of runs, by connection.
+    RunOfConnection = b'u',
+    /// Open snapshots, by feed and sync.
+    Snapshot = b'v',
+    /// What one commit saw for a snapshot, by feed, sync and number.
+    SeenDelta = b'w',
+    /// Index packs, by feed and first record id.
+    Pack = b'x',
+    /// Syncs, by connection, name and variant.
+    Sync = b'y',
+    /// Later parts of long values, by their key.
+    Part = b'z',
+    /// Seen sequences of a snapshot as of its last fold, by feed, sync and chunk.
+    Seen = b'W',
+}
+
+/// A key under construction.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key(Vec<u8>);
+
+impl Key {
+    pub(crate) fn new(tag: Tag) -> Self {
+        let mut bytes = Vec::with_capacity(32);
+        bytes.push(tag as u8);
+        Self(bytes)
+    }
+
+    /// A key that was read.
+    pub(crate) fn stored(bytes: &[u8]) -> Self {
+        Self(bytes.to_vec())
+    }
+
+    /// A number: how many bytes it has, then these, highest first; short for small numbers.
+    pub(crate) fn number(mut self, number: u64) -> Self {
+        let bytes = number.to_be_bytes();
+        let mut digits = bytes.as_slice();
+        let mut len = 8;
+        while let [0, rest @ ..] = digits {
+            digits = rest;
+            len -= 1;
+        }
+        self.0.push(len);
+        self.0.extend_from_slice(digits);
+        self
+    }
+
+    /// A name; the 0 after it keeps `ab` + `c` apart from `a` + `bc`. Names have no zeros.
+    pub(crate) fn name(mut self, name: &str) -> Self {
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.push(0);
+        self
+    }
+
+    pub(crate) fn run(self, id: RunId) -> Self {
+        self.raw(&id.to_bytes())
+    }
+
+    /// Bytes as they are; only at the end of a key.
+    pub(crate) fn raw(mut self, bytes: &[u8]) -> Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    /// The first key that does not begin with this one. No key is all 0xff: tags are ASCII.
+    pub(crate) fn after_prefix(&self) -> Self {
+        let mut bytes = self.0.clone();
+        while let Some(last) = bytes.pop() {
+            if last < 0xff {
+                bytes.push(last + 1);
+                break;
+            }
+        }
+        Self(bytes)
+    }
+}
+
+impl AsRef<[u8]> for Key {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<Key> for sled::IVec {
+    fn from(key: Key) -> Self {
+        Self::from(key.0)
+    }
+}
+
+/// The number at the start of `bytes`, and what follows it.
+pub(crate) fn split_number(bytes: &[u8]) -> Result<(u64, &[u8]), Corrupt> {
+    let bad = Corrupt("a key without the number it should have");
+    let (len, rest) = bytes.split_first().ok_or(bad)?;
+    let (digits, rest) = rest.split_at_checked(usize::from(*len)).ok_or(bad)?;
+    if digits.len() > 8 {
+        return Err(bad);
+    }
+    Ok((digits.iter().fold(0, |number, byte| (number << 8) | u64::from(*byte)), rest))
+}
+
+/// The run id that `bytes` are.
+pub(crate) fn decode_run(bytes: &[u8]) -> Result<RunId, Corrupt> {
+    let bytes = bytes.try_into().map_err(|_| Corrupt("a key without the run id it should have"))?;
+    Ok(RunId::from_bytes(bytes))
+}
+
+/// A number as a value.
+pub(crate) fn encode_number(number: u64) -> [u8; 8] {
+    number.to_be_bytes()
+}
+
+pub(crate) fn decode_number(bytes: &[u8]) -> Result<u64, Corrupt> {
+    let bytes = bytes.try_into().map_err(|_| Corrupt("a value that should be a number"))?;
+    Ok(u64::from_be_bytes(bytes))
+}
+
+pub(crate) fn decode_text(bytes: &[u8]) -> Result<String, Corrupt> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Corrupt("a text is not UTF-8"))?;
+    Ok(text.to_owned())
+}
+
+/// The name that `bytes` are, with the 0 after it.
+pub(crate) fn decode_name(bytes: &[u8]) -> Result<Name, Corrupt> {
+    let bad = Corrupt("a key without the name it should have");
+    let name = bytes.strip_suffix(&[0]).and_then(|name| std::str::from_utf8(name).ok());
+    name.and_then(|name| name.parse().ok()).ok_or(bad)
+}
+
+/// What is left of `key` after `prefix`.
+pub(crate) fn rest<'a>(key: &'a [u8], prefix: &Key) -> Result<&'a [u8], Corrupt> {
+    key.strip_prefix(prefix.as_ref()).ok_or(Corrupt("a key of another kind"))
+}
+
+/// A key as text for people: its tag, then names as text and the rest in hexadecimal.
+pub(crate) fn describe(key: &[u8]) -> String {
+    key.escape_ascii().to_string()
+}
+
+pub(crate) fn store_id() -> Key {
+    Key::new(Tag::Store).name("id")
+}
+
+pub(crate) fn counters() -> Key {
+    Key::new(Tag::Store).name("counters")
+}
+
+pub(crate) fn integration(name: &Name) -> Key {
+    Key::new(Tag::Integration).name(name.as_str())
+}
+
+pub(crate) fn connections(integration: &Name) -> Key {
+    Key::new(Tag::Connection).name(integration.as_str())
+}
+
+pub(crate) fn connection(integration: &Name, connection: &ConnectionName) -> Key {
+    connections(integration).name(connection.as_str())
+}
+
+pub(crate) fn models(connection: u64) -> Key {
+    Key::new(Tag::Model).number(connection)
+}
+
+pub(crate) fn model(connection: u64, model: &Name) -> Key {
+    models(connection).name(model.as_str())
+}
+
+pub(crate) fn sync(connection: u64, sync: &Name, variant: &Name) -> Key {
+    Key::new(Tag::Sync).number(connection).name(sync.as_str()).name(variant.as_str())
+}
+
+pub(crate) fn checkpoint(sync: u64) -> Key {
+    Key::new(Tag::Checkpoint).number(sync)
+}
+
+/// Everything of one kind that belongs to one feed.
+pub(crate) fn of_feed(tag: Tag, feed: u64) -> Key {
+    Key::new(tag).number(feed)
+}
+
+pub(crate) fn pack(feed: u64, first_id: &[u8]) -> Key {
+    of_feed(Tag::Pack, feed).raw(first_id)
+}
+
+pub(crate) fn run(id: RunId) -> Key {
+    Key::new(Tag::Run).run(id)
+}
+
+pub(crate) fn running(id: RunId) -> Key {
+    Key::new(Tag::Running).run(id)
+}
+
+pub(crate) fn runs_of_integration(name: &Name) -> Key {
+    Key::new(Tag::RunOfIntegration).name(name.as_str())
+}
+
+pub(crate) fn runs_of_connection(connection: u64) -> Key {
+    Key::new(Tag::RunOfConnection).number(connection)
+}
+
+pub(crate) fn logs(run: RunId) -> Key {
+    Key::new(Tag::Log).run(run)
+}
+
+pub(crate) fn snapshot(feed: u64, sync: u64) -> Key {
+    of_feed(Tag::Snapshot, feed).number(sync)
+}
+
+pub(crate) fn seen_deltas(feed: u64, sync: u64) -> Key {
+    of_feed(Tag::SeenDelta, feed).number(sync)
+}
+
+pub(crate) fn seen(feed: u64, sync: u64) -> Key {
+    of_feed(Tag::Seen, feed).number(sync)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_sort_as_numbers_and_come_back() {
+        let numbers = [0, 1, 255, 256, 65_535, 65_536, u64::from(u32::MAX), 1 << 40, u64::MAX];
+        let keys: Vec<Key> = numbers.iter().map(|n| Key::new(Tag::Segment).number(*n)).collect();
+        assert!(keys.is_sorted());
+        for (key, number) in keys.iter().zip(numbers) {
+            assert_eq!(split_number(&key.as_ref()[1..]), Ok((number, &[][..])));
+        }
+    }
+
+    #[test]
+    fn a_prefix_ends_before_its_next() {
+        let prefix = Key::new(Tag::Segment).number(255);
+        let inside = prefix.clone().number(u64::MAX);
+        assert!(prefix < inside && inside < prefix.after_prefix());
+        assert!(Key::new(Tag::Segment).number(256) >= prefix.after_prefix());
+        assert_eq!(Key(vec![b'a', 0xff, 0xff]).after_prefix(), Key(vec![b'b']));
+    }
+}

@@ -1,0 +1,32 @@
+//! The sled store behind the engine's `Store` trait.
+//!
+//! Floor 2: knows sled and files, and of the engine only its types and rules. One process has the
+//! store open; one thread in it writes. The on-disk format is described in `docs/store-format.md`.
+//!
+//! # Layout
+//!
+//! | module | its one job |
+//! |---|---|
+//! | [`open`] | opening a data directory: whose it is, which format, what a crash left behind |
+//! | `store` | the trait, on top of everything below |
+//! | `writer` | the one thread that changes anything: queue, commands, compaction |
+//! | `read`, `lists` | reads, beside the writer |
+//! | `feeds` | what readers may see of each feed: the state as of the last flush |
+//! | `segments` | finding feed entries by sequence |
+//! | `disk` | the sled tree with what it lacks |
+//! | `components` | component files |
+//! | `layout` | keys and values, without I/O |
+
+mod components;
+mod disk;
+mod feeds;
+mod layout;
+mod lists;
+pub mod open;
+mod read;
+mod segments;
+mod store;
+mod writer;
+
+pub use open::{OpenError, Options, Tuning};
+pub use store::SledStore;

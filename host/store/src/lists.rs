@@ -1,0 +1,131 @@
+//! Reads of everything but records: integrations, connections, runs, logs, checkpoints.
+
+use tidegate_engine::integration::{Connection, Integration};
+use tidegate_engine::run::{LogLine, Run, RunId};
+use tidegate_engine::store::RunFilter;
+use tidegate_engine::{ConnectionKey, ConnectionName, Name, StoreError, SyncKey};
+
+use crate::disk::{View, damaged};
+use crate::layout::keys::{self, Key, Tag};
+use crate::layout::rows::{self, ConnectionRow, SyncRow};
+use crate::read::connection;
+
+fn not_found(what: &'static str, name: &impl ToString) -> StoreError {
+    StoreError::NotFound { what, name: name.to_string() }
+}
+
+pub(crate) fn integration(view: &View<'_>, name: &Name) -> Result<Integration, StoreError> {
+    let row = view.row(&keys::integration(name), rows::decode)?;
+    row.ok_or_else(|| not_found("integration", name))
+}
+
+pub(crate) fn integrations(
+    view: &View<'_>,
+    after: Option<&Name>,
+    limit: usize,
+) -> Result<Vec<Integration>, StoreError> {
+    let prefix = Key::new(Tag::Integration);
+    let first = after.map_or_else(|| prefix.clone(), |after| keys::integration(after).after_prefix());
+    let items = view.range(&first, &prefix.after_prefix()).take(limit);
+    items
+        .map(|item| {
+            let (key, value) = item?;
+            rows::decode(&value).map_err(|corrupt| damaged(&key, corrupt))
+        })
+        .collect()
+}
+
+pub(crate) fn connections(
+    view: &View<'_>,
+    integration: &Name,
+    after: Option<&ConnectionName>,
+    limit: usize,
+) -> Result<Vec<Connection>, StoreError> {
+    if view.get(&keys::integration(integration))?.is_none() {
+        return Err(not_found("integration", integration));
+    }
+    let prefix = keys::connections(integration);
+    let first = after
+        .map_or_else(|| prefix.clone(), |after| keys::connection(integration, after).after_prefix());
+    let items = view.range(&first, &prefix.after_prefix()).take(limit);
+    items
+        .map(|item| {
+            let (key, value) = item?;
+            let row: ConnectionRow =
+                rows::decode(&value).map_err(|corrupt| damaged(&key, corrupt))?;
+            Ok(row.connection)
+        })
+        .collect()
+}
+
+pub(crate) fn checkpoint(view: &View<'_>, key: &SyncKey) -> Result<Option<String>, StoreError> {
+    let connection = connection(view, &key.connection)?.number;
+    let row = view.row(&keys::sync(connection, &key.sync, &key.variant), rows::decode)?;
+    let Some(SyncRow { number, .. }) = row else { return Ok(None) };
+    view.row(&keys::checkpoint(number), keys::decode_text)
+}
+
+pub(crate) fn run(view: &View<'_>, id: RunId) -> Result<Run, StoreError> {
+    view.row(&keys::run(id), rows::decode)?.ok_or_else(|| not_found("run", &id))
+}
+
+/// Newest first, by the narrowest index that the filter allows.
+pub(crate) fn runs(view: &View<'_>, filter: &RunFilter) -> Result<Vec<Run>, StoreError> {
+    let other_integration = |key: &ConnectionKey| {
+        filter.integration.as_ref().is_some_and(|integration| key.integration != *integration)
+    };
+    let prefix = match (&filter.connection, &filter.integration) {
+        (Some(key), _) if other_integration(key) => return Ok(Vec::new()),
+        (Some(key), _) => match connection(view, key) {
+            Ok(row) => keys::runs_of_connection(row.number),
+            Err(StoreError::NotFound { .. }) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        },
+        (None, Some(integration)) => keys::runs_of_integration(integration),
+        (None, None) => Key::new(Tag::Run),
+    };
+    let end = filter.before.map_or_else(|| prefix.after_prefix(), |id| prefix.clone().run(id));
+    let items = view.range(&prefix, &end).rev().take(filter.limit);
+    items
+        .map(|item| {
+            let (key, _) = item?;
+            let id = keys::rest(&key, &prefix).and_then(keys::decode_run);
+            run(view, id.map_err(|corrupt| damaged(&key, corrupt))?)
+        })
+        .collect()
+}
+
+pub(crate) fn logs(
+    view: &View<'_>,
+    id: RunId,
+    from: u64,
+    limit: usize,
+) -> Result<Vec<LogLine>, StoreError> {
+    if view.get(&keys::run(id))?.is_none() {
+        return Err(not_found("run", &id));
+    }
+    let prefix = keys::logs(id);
+    let wanted = prefix.clone().number(from);
+    // The chunk that has `from` may begin before it.
+    let first = match view.at_or_before(&prefix, &wanted)? {
+        Some((key, _)) => Key::stored(&key),
+        None => wanted,
+    };
+    let mut lines: Vec<LogLine> = Vec::new();
+    for item in view.range(&first, &prefix.after_prefix()) {
+        let (key, value) = item?;
+        let chunk: Vec<LogLine> =
+            rows::decode(&value).map_err(|corrupt| damaged(&key, corrupt))?;
+        for line in chunk {
+            // Lines that were appended twice are in two chunks.
+            let next = lines.last().map_or(from, |last| last.index + 1);
+            if line.index >= next && lines.len() < limit {
+                lines.push(line);
+            }
+        }
+        if lines.len() >= limit {
+            break;
+        }
+    }
+    Ok(lines)
+}

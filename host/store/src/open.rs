@@ -1,0 +1,190 @@
+//! Opening a data directory: whose it is, which format it has, and what a crash left behind.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{Error, ErrorKind, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use crate::components::write_atomically;
+use crate::disk::Disk;
+
+/// The format that this version writes.
+pub const FORMAT: u32 = 1;
+
+/// Choices when opening a store.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Memory that sled may use for its cache, in bytes; it takes about as much again.
+    pub cache_bytes: u64,
+    pub tuning: Tuning,
+}
+
+/// When work that is put off gets done. Tests make these small, so that it happens all the time.
+#[derive(Debug, Clone, Copy)]
+pub struct Tuning {
+    /// Superseded entries a feed may have, beyond as many as it has records, before its segments
+    /// are rewritten.
+    pub compact_slack: u64,
+    /// Changes of a feed's sequence sets that are kept one by one before the sets are stored.
+    pub fold_after: u64,
+    /// Deletions in one batch; a snapshot that ends with more does it in several.
+    pub ending_step: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { cache_bytes: 64 * 1024 * 1024, tuning: Tuning::default() }
+    }
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self { compact_slack: 4096, fold_after: 256, ending_step: 10_000 }
+    }
+}
+
+/// Why a data directory can't be opened. Nothing in it was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(
+        "the data directory is in use by another tidegate process{}: stop it, or let commands go through it",
+        .pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default()
+    )]
+    InUse { pid: Option<u32> },
+    #[error("can't write to the data directory: {}: {error}", .path.display())]
+    ReadOnly { path: PathBuf, error: Error },
+    #[error("can't use the data directory: {}: {error}", .path.display())]
+    Io { path: PathBuf, error: Error },
+    #[error(
+        "the data directory has format {found}, and this version reads up to {supported}: use the version of \
+         tidegate that wrote it, or a newer one"
+    )]
+    Newer { found: u32, supported: u32 },
+    #[error("{} is not empty and not a data directory of tidegate: name another one", .path.display())]
+    NotADataDirectory { path: PathBuf },
+    #[error(
+        "damaged data in {}: {reason}. Nothing was changed: keep the directory, and restore a backup or ask for help",
+        .path.display()
+    )]
+    Damaged { path: PathBuf, reason: String },
+}
+
+impl OpenError {
+    fn io(path: &Path, error: Error) -> Self {
+        let path = path.to_owned();
+        match error.kind() {
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                Self::ReadOnly { path, error }
+            }
+            _ => Self::Io { path, error },
+        }
+    }
+}
+
+/// A data directory that belongs to this process.
+#[derive(Debug)]
+pub(crate) struct DataDir {
+    pub(crate) disk: Disk,
+    pub(crate) components: PathBuf,
+    /// Kept open: the lock goes with it.
+    pub(crate) lock: File,
+    /// What was done on the way, for the log.
+    pub(crate) notes: Vec<String>,
+}
+
+/// Open `root`, making it if there is nothing.
+pub(crate) fn open(root: &Path, options: &Options) -> Result<DataDir, OpenError> {
+    fs::create_dir_all(root).map_err(|error| OpenError::io(root, error))?;
+    let format = root.join("format");
+    let found = read_format(root, &format)?;
+    let lock = lock(&root.join("lock"))?;
+    if found.is_none() {
+        let text = format!("tidegate data directory, format {FORMAT}\n");
+        write_atomically(&format, text.as_bytes()).map_err(|error| OpenError::io(&format, error))?;
+    }
+    let components = root.join("components");
+    fs::create_dir_all(&components).map_err(|error| OpenError::io(&components, error))?;
+
+    let db = root.join("db");
+    let notes = remove_unfinished_snapshots(&db)?;
+    let disk = Disk::open(&db, options.cache_bytes).map_err(|error| match error {
+        sled::Error::Io(error) => OpenError::io(&db, error),
+        other => OpenError::Damaged { path: db.clone(), reason: other.to_string() },
+    })?;
+    Ok(DataDir { disk, components, lock, notes })
+}
+
+/// The format of the directory; `None` for one that is empty as yet.
+fn read_format(root: &Path, path: &Path) -> Result<Option<u32>, OpenError> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return if is_empty(root)? {
+                Ok(None)
+            } else {
+                Err(OpenError::NotADataDirectory { path: root.to_owned() })
+            };
+        }
+        Err(error) => return Err(OpenError::io(path, error)),
+    };
+    let number = text.trim().strip_prefix("tidegate data directory, format ");
+    let found = number.and_then(|number| number.parse::<u32>().ok()).ok_or_else(|| {
+        let reason = "it should say `tidegate data directory, format N`".into();
+        OpenError::Damaged { path: path.to_owned(), reason }
+    })?;
+    if found > FORMAT {
+        return Err(OpenError::Newer { found, supported: FORMAT });
+    }
+    Ok(Some(found))
+}
+
+/// Whether nothing is there but what an opening that was cut short leaves.
+fn is_empty(root: &Path) -> Result<bool, OpenError> {
+    for entry in fs::read_dir(root).map_err(|error| OpenError::io(root, error))? {
+        let name = entry.map_err(|error| OpenError::io(root, error))?.file_name();
+        let name = name.to_string_lossy();
+        if name != "lock" && !(name.starts_with("format.") && name.ends_with(".tmp")) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Take the lock file, and write into it who has it.
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let failed = |error| OpenError::io(path, error);
+    let options = File::options().read(true).write(true).create(true).truncate(false).open(path);
+    let mut file = options.map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            // Whoever has the lock may just be writing its pid.
+            let _ = file.read_to_string(&mut pid);
+            return Err(OpenError::InUse { pid: pid.trim().parse().ok() });
+        }
+        Err(TryLockError::Error(error)) => return Err(failed(error)),
+    }
+    file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
+    writeln!(file, "{}", std::process::id()).map_err(failed)?;
+    Ok(file)
+}
+
+/// sled takes a `snap.*.generating` that a kill left behind for a snapshot, and then finds it
+/// corrupt. Such files are never needed: a finished one has been renamed.
+fn remove_unfinished_snapshots(db: &Path) -> Result<Vec<String>, OpenError> {
+    let mut notes = Vec::new();
+    let entries = match fs::read_dir(db) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(notes),
+        Err(error) => return Err(OpenError::io(db, error)),
+    };
+    for entry in entries {
+        let path = entry.map_err(|error| OpenError::io(db, error))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            fs::remove_file(&path).map_err(|error| OpenError::io(&path, error))?;
+            notes.push(format!("removed {name}, which an interrupted start had left behind"));
+        }
+    }
+    Ok(notes)
+}

@@ -1,0 +1,338 @@
+//! The store: the engine's trait on top of the writer thread and the readers beside it.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use serde_json::{Map, Value};
+use tidegate_engine::canonical::BodyHash;
+use tidegate_engine::integration::{Connection, Digest, Integration, NewDeployment};
+use tidegate_engine::memory::rules;
+use tidegate_engine::record::{Counts, Record};
+use tidegate_engine::run::{Failure, Fence, LogLine, NewRun, Run, RunEnd, RunId};
+use tidegate_engine::store::{
+    Changes, Commit, Durability, ModelStats, ReadChanges, RunFilter, SnapshotGuard, Started,
+};
+use tidegate_engine::{
+    ConnectionKey, ConnectionName, ModelKey, Name, Store, StoreError, SyncKey, Timestamp,
+};
+
+use crate::components::Components;
+use crate::disk::{Disk, View, Writes, damaged};
+use crate::feeds::Feeds;
+use crate::layout::keys;
+use crate::lists;
+use crate::open::{self, DataDir, OpenError, Options};
+use crate::read::{Found, Reader};
+use crate::writer::{Queue, Urgency, Writer};
+
+/// Bodies of a commit that are hashed without leaving the async thread: less than 0.1 ms of work.
+const HASH_INLINE_BYTES: usize = 32 * 1024;
+
+/// A store in a data directory, which belongs to this process as long as it lives.
+#[derive(Debug)]
+pub struct SledStore {
+    // In the order in which they are dropped: the lock goes last.
+    queue: Queue,
+    reader: Arc<Reader>,
+    components: Components,
+    closed: AtomicBool,
+    notes: Vec<String>,
+    _lock: File,
+}
+
+impl SledStore {
+    /// Open the data directory `root`, or make one where nothing is. Blocks: up to seconds for a
+    /// large store, or one that was killed.
+    pub fn open(root: &Path, options: Options) -> Result<Self, OpenError> {
+        let DataDir { disk, components, lock, notes } = open::open(root, &options)?;
+        let db = root.join("db");
+        let failed = |error: StoreError| match error {
+            StoreError::Damaged { place, reason } => {
+                OpenError::Damaged { path: db.clone(), reason: format!("{place}: {reason}") }
+            }
+            other => OpenError::Io { path: db.clone(), error: std::io::Error::other(other) },
+        };
+        let disk = Arc::new(disk);
+        let store_id = store_id(&disk).map_err(failed)?;
+        let feeds = Arc::new(Feeds::default());
+        let writer =
+            Writer::open(Arc::clone(&disk), Arc::clone(&feeds), options.tuning).map_err(failed)?;
+        let queue = Queue::start(writer)
+            .map_err(|error| OpenError::Io { path: root.to_owned(), error })?;
+        Ok(Self {
+            queue,
+            reader: Arc::new(Reader { disk, feeds, store_id }),
+            components: Components::new(components),
+            closed: AtomicBool::new(false),
+            notes,
+            _lock: lock,
+        })
+    }
+
+    /// What opening had to put right, for the log.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Bytes that the database's files take on disk, components aside.
+    pub fn size_on_disk(&self) -> Result<u64, StoreError> {
+        self.reader.disk.size()
+    }
+
+    fn check_open(&self) -> Result<(), StoreError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(StoreError::Backend("the store is closed".into()));
+        }
+        Ok(())
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        command: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.check_open()?;
+        self.queue.run(Urgency::Durable, command).await
+    }
+
+    /// Read off the async threads.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.check_open()?;
+        let reader = Arc::clone(&self.reader);
+        blocking(move || read(&reader)).await
+    }
+
+    async fn view<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&View<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.read(move |reader| read(&reader.disk.view())).await
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| StoreError::Backend(format!("a read of the store did not finish: {error}")))?
+}
+
+/// The store's own id, chosen when it is made: cursors of another store are told by it.
+fn store_id(disk: &Disk) -> Result<u64, StoreError> {
+    let key = keys::store_id();
+    let stored = disk.view().row(&key, keys::decode_number)?;
+    if let Some(id) = stored {
+        return Ok(id);
+    }
+    // The standard library's hash keys are the randomness of the operating system.
+    let id = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id());
+    let mut writes = Writes::default();
+    writes.put_new(key.clone(), &keys::encode_number(id));
+    disk.apply(writes)?;
+    disk.flush()?;
+    match disk.view().row(&key, keys::decode_number)? {
+        Some(stored) if stored == id => Ok(id),
+        _ => Err(damaged(key.as_ref(), crate::layout::Corrupt("what was just written is not there"))),
+    }
+}
+
+fn hash_pages(commit: &Commit) -> Result<Vec<Vec<BodyHash>>, StoreError> {
+    let pages = commit.pages.iter().map(rules::hash_page);
+    Ok(pages.collect::<Result<_, _>>()?)
+}
+
+#[async_trait]
+impl Store for SledStore {
+    async fn put_component(&self, bytes: Vec<u8>) -> Result<Digest, StoreError> {
+        self.check_open()?;
+        let components = self.components.clone();
+        blocking(move || components.put(&bytes)).await
+    }
+
+    async fn component(&self, digest: Digest) -> Result<Vec<u8>, StoreError> {
+        self.check_open()?;
+        let components = self.components.clone();
+        blocking(move || components.get(digest)).await
+    }
+
+    async fn deploy(&self, deployment: NewDeployment) -> Result<Integration, StoreError> {
+        let components = self.components.clone();
+        self.write(move |writer| {
+            if !components.has(deployment.digest) {
+                let name = deployment.digest.to_string();
+                return Err(StoreError::NotFound { what: "component", name });
+            }
+            writer.deploy(&deployment)
+        })
+        .await
+    }
+
+    async fn integration(&self, name: &Name) -> Result<Integration, StoreError> {
+        let name = name.clone();
+        self.view(move |view| lists::integration(view, &name)).await
+    }
+
+    async fn integrations(
+        &self,
+        after: Option<&Name>,
+        limit: usize,
+    ) -> Result<Vec<Integration>, StoreError> {
+        let after = after.cloned();
+        self.view(move |view| lists::integrations(view, after.as_ref(), limit)).await
+    }
+
+    async fn add_connection(&self, connection: Connection) -> Result<(), StoreError> {
+        self.write(move |writer| writer.add_connection(connection)).await
+    }
+
+    async fn connection(&self, key: &ConnectionKey) -> Result<Connection, StoreError> {
+        let key = key.clone();
+        self.view(move |view| Ok(crate::read::connection(view, &key)?.connection)).await
+    }
+
+    async fn connections(
+        &self,
+        integration: &Name,
+        after: Option<&ConnectionName>,
+        limit: usize,
+    ) -> Result<Vec<Connection>, StoreError> {
+        let (integration, after) = (integration.clone(), after.cloned());
+        self.view(move |view| lists::connections(view, &integration, after.as_ref(), limit)).await
+    }
+
+    async fn merge_metadata(
+        &self,
+        key: &ConnectionKey,
+        patch: Map<String, Value>,
+        bytes_max: usize,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let key = key.clone();
+        self.write(move |writer| writer.merge_metadata(&key, &patch, bytes_max, now)).await
+    }
+
+    async fn start_run(&self, run: NewRun) -> Result<Started, StoreError> {
+        self.write(move |writer| writer.start_run(run)).await
+    }
+
+    async fn commit_page(
+        &self,
+        run: RunId,
+        fence: Fence,
+        commit: Commit,
+    ) -> Result<Vec<Counts>, StoreError> {
+        self.check_open()?;
+        let urgency = match commit.durability {
+            Durability::Durable => Urgency::Durable,
+            Durability::Relaxed => Urgency::Relaxed,
+        };
+        let bytes = commit.pages.iter().flat_map(|p| &p.save).map(|s| s.body.len()).sum::<usize>();
+        let (commit, hashes) = if bytes <= HASH_INLINE_BYTES {
+            let hashes = hash_pages(&commit)?;
+            (commit, hashes)
+        } else {
+            blocking(move || {
+                let hashes = hash_pages(&commit)?;
+                Ok((commit, hashes))
+            })
+            .await?
+        };
+        self.queue
+            .run(urgency, move |writer| writer.commit_page(run, fence, &commit, &hashes))
+            .await
+    }
+
+    async fn begin_snapshot(
+        &self,
+        run: RunId,
+        fence: Fence,
+        model: &Name,
+        restart: bool,
+    ) -> Result<bool, StoreError> {
+        let model = model.clone();
+        self.write(move |writer| writer.begin_snapshot(run, fence, &model, restart)).await
+    }
+
+    async fn end_snapshot(
+        &self,
+        run: RunId,
+        fence: Fence,
+        model: &Name,
+        guard: SnapshotGuard,
+        checkpoint: Option<String>,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let model = model.clone();
+        self.write(move |writer| writer.end_snapshot(run, fence, &model, guard, checkpoint, now))
+            .await
+    }
+
+    async fn finish_run(&self, run: RunId, fence: Fence, end: RunEnd) -> Result<(), StoreError> {
+        self.write(move |writer| writer.finish_run(run, fence, end)).await
+    }
+
+    async fn recover_runs(&self, why: Failure, now: Timestamp) -> Result<Vec<RunId>, StoreError> {
+        self.write(move |writer| writer.recover_runs(&why, now)).await
+    }
+
+    async fn run(&self, id: RunId) -> Result<Run, StoreError> {
+        self.view(move |view| lists::run(view, id)).await
+    }
+
+    async fn runs(&self, filter: RunFilter) -> Result<Vec<Run>, StoreError> {
+        self.view(move |view| lists::runs(view, &filter)).await
+    }
+
+    async fn append_logs(&self, run: RunId, lines: Vec<LogLine>) -> Result<(), StoreError> {
+        self.write(move |writer| writer.append_logs(run, &lines)).await
+    }
+
+    async fn logs(&self, run: RunId, from: u64, limit: usize) -> Result<Vec<LogLine>, StoreError> {
+        self.view(move |view| lists::logs(view, run, from, limit)).await
+    }
+
+    async fn read_changes(&self, read: ReadChanges) -> Result<Changes, StoreError> {
+        self.read(move |reader| reader.changes(&read)).await
+    }
+
+    async fn records(
+        &self,
+        model: &ModelKey,
+        ids: &[String],
+    ) -> Result<Vec<Option<Record>>, StoreError> {
+        let (model, ids) = (model.clone(), ids.to_vec());
+        let found = {
+            let (model, ids) = (model.clone(), ids.clone());
+            self.read(move |reader| reader.records(&model, &ids)).await?
+        };
+        let Found::Unflushed = found else { return found.records() };
+        // Nobody may see what a crash could still take back: read again right after a flush.
+        let reader = Arc::clone(&self.reader);
+        let again = move |writer: &mut Writer| {
+            writer.flush()?;
+            reader.records(&model, &ids)
+        };
+        self.write(again).await?.records()
+    }
+
+    async fn checkpoint(&self, key: &SyncKey) -> Result<Option<String>, StoreError> {
+        let key = key.clone();
+        self.view(move |view| lists::checkpoint(view, &key)).await
+    }
+
+    async fn models(&self, key: &ConnectionKey) -> Result<Vec<(Name, ModelStats)>, StoreError> {
+        let key = key.clone();
+        self.read(move |reader| reader.models(&key)).await
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.closed.store(true, Ordering::Release);
+        self.queue.stop().await
+    }
+}

@@ -1,0 +1,323 @@
+//! Works out what saves and deletions do to one feed, and turns that into writes.
+//!
+//! Two steps: [`plan`] only reads and may fail; [`Plan::write`] gives out sequences and changes the
+//! feed in memory. Ids are looked up in their order, so that each index pack is read once, while
+//! sequences follow the order of the page.
+
+use std::collections::HashMap;
+
+use tidegate_engine::canonical::BodyHash;
+use tidegate_engine::record::{Action, Counts};
+use tidegate_engine::{StoreError, Timestamp};
+
+use crate::disk::{View, Writes, damaged};
+use crate::feeds::Publication;
+use crate::layout::keys::{self, Tag};
+use crate::layout::pack::{Entry, Pack};
+use crate::layout::segment::{Builder, Built, FeedEntry};
+use crate::segments;
+
+use super::feed::FeedState;
+
+/// A save or a deletion.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Op<'a> {
+    pub(super) id: &'a str,
+    /// Which page of the commit it is from.
+    pub(super) page: usize,
+    /// What is saved; `None` deletes.
+    pub(super) save: Option<(&'a str, BodyHash)>,
+}
+
+/// The state that an operation replaces.
+#[derive(Debug, Clone, Copy)]
+enum Before {
+    Stored(Entry),
+    /// The result of an earlier operation of the same commit.
+    Op(usize, Entry),
+}
+
+impl Before {
+    fn entry(&self) -> &Entry {
+        match self {
+            Self::Stored(entry) | Self::Op(_, entry) => entry,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Change {
+    action: Action,
+    before: Option<Before>,
+    /// What the index will say; its sequence is not known yet.
+    after: Entry,
+}
+
+/// An index pack that changes.
+#[derive(Debug)]
+struct PackPlan {
+    first_id: Vec<u8>,
+    value: sled::IVec,
+    /// Operations whose results it gets, by id.
+    ops: Vec<usize>,
+}
+
+/// What a commit does to one feed.
+#[derive(Debug)]
+pub(super) struct Plan<'a> {
+    ops: Vec<Op<'a>>,
+    changes: Vec<Option<Change>>,
+    packs: Vec<PackPlan>,
+    /// Sequences of records that were saved unchanged, sorted.
+    seen: Vec<u64>,
+    /// Bodies of stored records that get deleted, by sequence.
+    bodies: HashMap<u64, Option<String>>,
+}
+
+/// Work out what `ops` do to the feed `number`; adds up `counts` by page.
+pub(super) fn plan<'a>(
+    view: &View<'_>,
+    number: u64,
+    ops: Vec<Op<'a>>,
+    now: Timestamp,
+    counts: &mut [Counts],
+) -> Result<Plan<'a>, StoreError> {
+    let mut order: Vec<usize> = (0..ops.len()).collect();
+    let id = |op: &usize| ops.get(*op).map(|op| op.id).unwrap_or_default();
+    if !order.is_sorted_by(|a, b| id(a) <= id(b)) {
+        // Stable: operations on one id stay in their order.
+        order.sort_by(|a, b| id(a).cmp(id(b)));
+    }
+    let mut changes: Vec<Option<Change>> = vec![None; ops.len()];
+    let mut packs = Vec::new();
+    let mut seen = Vec::new();
+    let mut gone = Vec::new();
+
+    let prefix = keys::of_feed(Tag::Pack, number);
+    let mut rest = order.chunk_by(|a, b| id(a) == id(b)).peekable();
+    while let Some(first) = rest.peek().and_then(|same| same.first()) {
+        let found = view.at_or_before(&prefix, &keys::pack(number, id(first).as_bytes()))?;
+        let (key, value) = found.unwrap_or_else(|| (prefix.clone().into(), sled::IVec::default()));
+        let bad = |corrupt| damaged(&key, corrupt);
+        let pack = if value.is_empty() { Pack::EMPTY } else { Pack::decode(&value).map_err(bad)? };
+        let mut changed = Vec::new();
+        while let Some(same) =
+            rest.next_if(|same| same.first().is_some_and(|op| pack.covers(id(op).as_bytes())))
+        {
+            let stored = same.first().and_then(|op| pack.get(id(op).as_bytes()));
+            let mut before = stored.copied().map(Before::Stored);
+            let mut last = None;
+            for number in same {
+                let Some(op) = ops.get(*number) else { continue };
+                let change = decide(op, before, now);
+                if let Some(counts) = counts.get_mut(op.page) {
+                    count(counts, change.as_ref());
+                }
+                match (&change, before) {
+                    (None, Some(Before::Stored(entry))) if op.save.is_some() => seen.push(entry.seq),
+                    (Some(Change { action: Action::Deleted, .. }), Some(Before::Stored(entry))) => {
+                        gone.push(entry.seq);
+                    }
+                    _ => {}
+                }
+                if let Some(change) = change {
+                    before = Some(Before::Op(*number, change.after));
+                    last = Some(*number);
+                    if let Some(slot) = changes.get_mut(*number) {
+                        *slot = Some(change);
+                    }
+                }
+            }
+            changed.extend(last);
+        }
+        if !changed.is_empty() {
+            let first_id = keys::rest(&key, &prefix).map_err(bad)?.to_vec();
+            packs.push(PackPlan { first_id, value: value.clone(), ops: changed });
+        }
+    }
+    seen.sort_unstable();
+    gone.sort_unstable();
+    let bodies = bodies(view, number, &gone)?;
+    Ok(Plan { ops, changes, packs, seen, bodies })
+}
+
+/// What `op` does to a record that is as `before` says; `None` when nothing changes.
+fn decide(op: &Op<'_>, before: Option<Before>, now: Timestamp) -> Option<Change> {
+    let old = before.as_ref().map(Before::entry);
+    let (action, after) = match (op.save, old) {
+        (None, None) => return None,
+        (None, Some(old)) if old.deleted => return None,
+        (None, Some(old)) => (Action::Deleted, Entry { deleted: true, ..*old }),
+        (Some((_, hash)), Some(old)) if !old.deleted && old.hash == hash => return None,
+        (Some((body, hash)), old) => {
+            let action = match old {
+                Some(old) if !old.deleted => Action::Updated,
+                _ => Action::Added,
+            };
+            let first_seen = old.map_or(now, |old| old.first_seen);
+            let body_len = body.len() as u64;
+            (action, Entry { seq: 0, hash, first_seen, body_len, deleted: false })
+        }
+    };
+    Some(Change { action, before, after })
+}
+
+fn count(counts: &mut Counts, change: Option<&Change>) {
+    match change.map(|change| change.action) {
+        None => counts.unchanged += 1,
+        Some(Action::Added) => counts.added += 1,
+        Some(Action::Updated) => counts.updated += 1,
+        Some(Action::Deleted) => counts.deleted += 1,
+    }
+}
+
+fn bodies(
+    view: &View<'_>,
+    feed: u64,
+    sequences: &[u64],
+) -> Result<HashMap<u64, Option<String>>, StoreError> {
+    let mut bodies = HashMap::with_capacity(sequences.len());
+    let missing = segments::visit(|seq| segments::find(view, feed, seq), sequences, |entry| {
+        bodies.insert(entry.seq, entry.body.map(str::to_owned));
+        true
+    })?;
+    match missing.first() {
+        Some(seq) => Err(segments::lost(feed, *seq)),
+        None => Ok(bodies),
+    }
+}
+
+impl Plan<'_> {
+    /// Give out sequences, change the feed in memory and collect the writes.
+    pub(super) fn write(
+        &self,
+        view: &View<'_>,
+        feed: &mut FeedState,
+        writes: &mut Writes,
+        now: Timestamp,
+    ) -> Result<Option<Publication>, StoreError> {
+        feed.mark_seen(view, writes, &self.seen)?;
+        if self.packs.is_empty() {
+            return Ok(None);
+        }
+        let first_new = feed.header.last_seq + 1;
+        let number = feed.published.number;
+        let mut sequences = vec![0; self.ops.len()];
+        let mut superseded = Vec::new();
+        let mut tombs = Vec::new();
+        let mut builder = Builder::default();
+        for (index, (op, change)) in self.ops.iter().zip(&self.changes).enumerate() {
+            let Some(change) = change else { continue };
+            feed.header.last_seq += 1;
+            let seq = feed.header.last_seq;
+            if let Some(slot) = sequences.get_mut(index) {
+                *slot = seq;
+            }
+            match change.before {
+                Some(Before::Stored(entry)) => superseded.push(entry.seq),
+                Some(Before::Op(op, _)) => superseded.extend(sequences.get(op)),
+                None => {}
+            }
+            if change.action == Action::Deleted {
+                tombs.push(seq);
+            }
+            count_stats(feed, change);
+            let entry = FeedEntry {
+                seq,
+                action: change.action,
+                first_seen: change.after.first_seen,
+                last_modified: now,
+                id: op.id,
+                body: self.body(op, change),
+            };
+            if let Some(built) = builder.push(&entry) {
+                put_segment(feed, writes, &built);
+            }
+        }
+        if let Some(built) = builder.finish() {
+            put_segment(feed, writes, &built);
+        }
+        self.put_packs(number, &sequences, writes)?;
+
+        superseded.sort_unstable();
+        feed.live.insert_range(first_new, feed.header.last_seq);
+        for seq in &superseded {
+            feed.live.remove(*seq);
+            feed.tombs.remove(*seq);
+        }
+        for seq in tombs.iter().filter(|seq| feed.live.contains(**seq)) {
+            feed.tombs.insert(*seq);
+        }
+        feed.put_sets(view, writes, &superseded, &tombs)?;
+        Ok(Some(Publication {
+            feed: feed.published.clone(),
+            last_seq: feed.header.last_seq,
+            superseded,
+            stats: feed.header.stats,
+        }))
+    }
+
+    /// The body that an entry gets: the saved one, or of a deletion the last one.
+    fn body<'s>(&'s self, op: &Op<'s>, change: &Change) -> Option<&'s str> {
+        if let Some((body, _)) = op.save {
+            return Some(body);
+        }
+        match change.before {
+            Some(Before::Stored(entry)) => self.bodies.get(&entry.seq)?.as_deref(),
+            Some(Before::Op(before, _)) => Some(self.ops.get(before)?.save?.0),
+            None => None,
+        }
+    }
+
+    fn put_packs(
+        &self,
+        feed: u64,
+        sequences: &[u64],
+        writes: &mut Writes,
+    ) -> Result<(), StoreError> {
+        for plan in &self.packs {
+            let key = keys::pack(feed, &plan.first_id);
+            let bad = |corrupt| damaged(key.as_ref(), corrupt);
+            let pack = match plan.value.is_empty() {
+                true => Pack::EMPTY,
+                false => Pack::decode(&plan.value).map_err(bad)?,
+            };
+            let entry = |op: &usize| {
+                let change = self.changes.get(*op)?.as_ref()?;
+                let entry = Entry { seq: *sequences.get(*op)?, ..change.after };
+                Some((self.ops.get(*op)?.id.as_bytes(), entry))
+            };
+            let changes: Vec<(&[u8], Entry)> = plan.ops.iter().filter_map(entry).collect();
+            for (first_id, value) in pack.with(&plan.first_id, &changes) {
+                writes.put_new(keys::pack(feed, &first_id), &value);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn count_stats(feed: &mut FeedState, change: &Change) {
+    let stats = &mut feed.header.stats;
+    if let Some(old) = change.before.as_ref().map(Before::entry) {
+        if old.deleted {
+            stats.deleted -= 1;
+        } else {
+            stats.live -= 1;
+            stats.live_bytes -= old.body_len;
+        }
+    }
+    if change.after.deleted {
+        stats.deleted += 1;
+    } else {
+        stats.live += 1;
+        stats.live_bytes += change.after.body_len;
+    }
+}
+
+fn put_segment(feed: &mut FeedState, writes: &mut Writes, built: &Built) {
+    feed.header.segments += 1;
+    feed.header.entries += built.entries;
+    feed.header.segment_bytes += built.value.len() as u64;
+    let key = keys::of_feed(Tag::Segment, feed.published.number).number(built.first_seq);
+    writes.put_new(key, &built.value);
+}

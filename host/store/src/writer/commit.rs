@@ -1,0 +1,123 @@
+//! The command `commit_page`: pages, checkpoint and progress in one batch.
+
+use tidegate_engine::canonical::BodyHash;
+use tidegate_engine::memory::rules;
+use tidegate_engine::record::Counts;
+use tidegate_engine::run::{Fence, RunId};
+use tidegate_engine::store::Commit;
+use tidegate_engine::{Name, StoreError};
+
+use crate::disk::Writes;
+use crate::layout::keys;
+
+use super::Writer;
+use super::changes::{Op, Plan, plan};
+
+impl Writer {
+    /// Store a commit whose bodies have been hashed, page by page.
+    pub(crate) fn commit_page(
+        &mut self,
+        id: RunId,
+        fence: Fence,
+        commit: &Commit,
+        hashes: &[Vec<BodyHash>],
+    ) -> Result<Vec<Counts>, StoreError> {
+        self.writing(id, fence)?;
+        let sync = match commit.checkpoint {
+            Some(_) => Some(self.writing_sync(id, fence)?.1),
+            None => None,
+        };
+        // In the order of the pages; a commit has few models.
+        let mut by_model: Vec<(&Name, Vec<Op<'_>>)> = Vec::new();
+        for (index, (page, hashes)) in commit.pages.iter().zip(hashes).enumerate() {
+            if page.save.is_empty() && page.delete.is_empty() {
+                continue;
+            }
+            let own = match by_model.iter().position(|(model, _)| **model == page.model) {
+                Some(own) => own,
+                None => {
+                    by_model.push((&page.model, Vec::new()));
+                    by_model.len() - 1
+                }
+            };
+            let Some((_, ops)) = by_model.get_mut(own) else { continue };
+            ops.reserve(page.save.len() + page.delete.len());
+            ops.extend(page.delete.iter().map(|id| Op { id, page: index, save: None }));
+            let saves = page.save.iter().zip(hashes);
+            ops.extend(saves.map(|(save, hash)| Op {
+                id: &save.id,
+                page: index,
+                save: Some((&save.body, *hash)),
+            }));
+        }
+
+        let mut writes = Writes::default();
+        let mut counts = vec![Counts::default(); commit.pages.len()];
+        let mut plans = Vec::with_capacity(by_model.len());
+        for (model, ops) in by_model {
+            let feed = self.feed_of_run(id, model, &mut writes)?;
+            self.load_feed(feed)?;
+            plans.push((feed, plan(&self.view(), feed, ops, commit.now, &mut counts)?));
+        }
+        let models = commit.pages.iter().map(|page| &page.model);
+        self.put_progress(id, &mut writes, |progress| {
+            rules::add_progress(progress, &commit.progress, models.zip(&counts));
+        })?;
+        if let (Some(checkpoint), Some(sync)) = (&commit.checkpoint, sync) {
+            writes.put(&self.view(), keys::checkpoint(sync), checkpoint.as_bytes())?;
+        }
+        self.write_plans(&plans, writes, commit.now)?;
+        Ok(counts)
+    }
+
+    /// Carry out plans together with other writes, as one batch.
+    pub(super) fn write_plans(
+        &mut self,
+        plans: &[(u64, Plan<'_>)],
+        mut writes: Writes,
+        now: tidegate_engine::Timestamp,
+    ) -> Result<(), StoreError> {
+        let disk = std::sync::Arc::clone(&self.disk);
+        let view = disk.writer_view();
+        let mut publications = Vec::with_capacity(plans.len());
+        for (number, plan) in plans {
+            let Some(feed) = self.feeds.get_mut(number) else { continue };
+            let written = plan.write(&view, feed, &mut writes, now);
+            // The feed in memory is ahead of the disk by now.
+            self.failure = written.as_ref().err().cloned();
+            publications.extend(written?);
+        }
+        self.apply(writes)?;
+        self.pending.extend(publications);
+        Ok(())
+    }
+
+    /// The feed of a model of the run's connection; made if there is none.
+    pub(super) fn feed_of_run(
+        &mut self,
+        id: RunId,
+        model: &Name,
+        writes: &mut Writes,
+    ) -> Result<u64, StoreError> {
+        let running = self.running.get(&id).ok_or(StoreError::Fenced { run: id })?;
+        if let Some(feed) = running.feeds.get(model) {
+            return Ok(*feed);
+        }
+        let key = keys::model(running.connection, model);
+        let stored = self.view().row(&key, keys::decode_number)?;
+        let feed = match stored {
+            Some(feed) => feed,
+            None => {
+                // Stays given out even if the command fails: numbers need not be dense.
+                self.counters.feed += 1;
+                self.put_counters(writes)?;
+                writes.put_new(key, &keys::encode_number(self.counters.feed));
+                return Ok(self.counters.feed);
+            }
+        };
+        if let Some(running) = self.running.get_mut(&id) {
+            running.feeds.insert(model.clone(), feed);
+        }
+        Ok(feed)
+    }
+}

@@ -1,0 +1,112 @@
+//! Rewrites segments that are mostly superseded or very small, a bounded step at a time.
+//!
+//! Sequences stay as they are; only which segment holds an entry changes. Entries are dropped only
+//! when a flushed commit superseded them: whoever reads past one finds its successor later.
+
+use std::sync::Arc;
+
+use tidegate_engine::StoreError;
+
+use crate::disk::{Writes, damaged};
+use crate::layout::keys::{self, Key, Tag};
+use crate::layout::segment::{Builder, Built, RAW_TARGET, Segment};
+
+use super::Writer;
+use super::feed::FeedState;
+
+/// Stored bytes of segments that one step reads.
+const STEP_BYTES: usize = 1024 * 1024;
+
+impl Writer {
+    pub(super) fn wants_compaction(&self) -> bool {
+        self.feeds.values().any(|feed| feed.wants_compaction(self.tuning.compact_slack))
+    }
+
+    /// Go on with the compaction of one feed, if any wants it and nothing is unflushed.
+    pub(super) fn compact_step(&mut self) -> Result<(), StoreError> {
+        if !self.pending.is_empty() {
+            return Ok(());
+        }
+        let slack = self.tuning.compact_slack;
+        let Some(feed) = self.feeds.values_mut().find(|feed| feed.wants_compaction(slack)) else {
+            return Ok(());
+        };
+        let disk = Arc::clone(&self.disk);
+        let mut writes = Writes::default();
+        let step = feed.compact(&disk.writer_view(), &mut writes, slack);
+        // The header in memory may be ahead of the disk.
+        self.failure = step.as_ref().err().cloned();
+        step?;
+        self.apply(writes)
+    }
+}
+
+impl FeedState {
+    fn wants_compaction(&self, slack: u64) -> bool {
+        if self.compact_from.is_some() {
+            return true;
+        }
+        let header = &self.header;
+        let mostly_dead = header.entries > 2 * header.records() + slack;
+        // A full segment is rarely stored in less than 8 KiB.
+        let many_small = header.segments > slack / 64 + 16 + header.segment_bytes / 2048;
+        header.last_seq >= self.compact_after && (mostly_dead || many_small)
+    }
+
+    fn compact(
+        &mut self,
+        view: &crate::disk::View<'_>,
+        writes: &mut Writes,
+        slack: u64,
+    ) -> Result<(), StoreError> {
+        let prefix = keys::of_feed(Tag::Segment, self.published.number);
+        let from = prefix.clone().number(self.compact_from.unwrap_or(0));
+        let mut builder = Builder::default();
+        let mut built = Vec::new();
+        let mut bytes = 0;
+        let mut next = None;
+        for item in view.range(&from, &prefix.after_prefix()) {
+            let (key, value) = item?;
+            let bad = |corrupt| damaged(&key, corrupt);
+            let segment = Segment::decode(&value).map_err(bad)?;
+            if bytes >= STEP_BYTES {
+                next = Some(segment.first_seq);
+                break;
+            }
+            bytes += value.len();
+            let mut live = Vec::new();
+            for entry in segment.iter() {
+                let entry = entry.map_err(bad)?;
+                if self.live.contains(entry.seq) {
+                    live.push(entry);
+                }
+            }
+            let full = segment.raw_len() >= RAW_TARGET / 2;
+            if full && live.len() as u64 * 4 >= segment.entries * 3 {
+                built.extend(builder.finish());
+                continue;
+            }
+            for entry in &live {
+                built.extend(builder.push(entry));
+            }
+            self.header.segments -= 1;
+            self.header.entries -= segment.entries;
+            self.header.segment_bytes -= value.len() as u64;
+            writes.remove(view, Key::stored(&key))?;
+        }
+        built.extend(builder.finish());
+        for Built { first_seq, entries, value } in built {
+            self.header.segments += 1;
+            self.header.entries += entries;
+            self.header.segment_bytes += value.len() as u64;
+            // Comes after the removal of the segment that had this key.
+            writes.put_new(prefix.clone().number(first_seq), &value);
+        }
+        writes.put_new(keys::of_feed(Tag::Feed, self.published.number), &self.header.encode());
+        self.compact_from = next;
+        if next.is_none() {
+            self.compact_after = self.header.last_seq + slack.max(self.header.records() / 4);
+        }
+        Ok(())
+    }
+}

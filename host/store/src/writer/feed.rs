@@ -1,0 +1,192 @@
+//! A feed as the writer has it: with what is applied but not yet flushed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tidegate_engine::StoreError;
+
+use crate::disk::{View, Writes, damaged};
+use crate::feeds::{Feed, Loaded, load, load_chunks};
+use crate::layout::codec::Reader;
+use crate::layout::header::Header;
+use crate::layout::keys::{self, Key, Tag};
+use crate::layout::rows::{self, SnapshotRow};
+use crate::layout::seqset::{SeqSet, put_runs, read_runs};
+
+use super::Writer;
+
+/// A feed in use by the writer.
+#[derive(Debug)]
+pub(super) struct FeedState {
+    pub(super) published: Arc<Feed>,
+    pub(super) header: Header,
+    pub(super) live: SeqSet,
+    pub(super) tombs: SeqSet,
+    /// By the number of the sync.
+    pub(super) snapshots: BTreeMap<u64, OpenSnapshot>,
+    /// Where a pass of compaction goes on.
+    pub(super) compact_from: Option<u64>,
+    /// No pass before the feed has reached this sequence.
+    pub(super) compact_after: u64,
+    /// When it was used last, by the writer's clock.
+    pub(super) used: u64,
+    fold_after: u64,
+}
+
+/// A snapshot that has begun and not ended.
+#[derive(Debug)]
+pub(super) struct OpenSnapshot {
+    pub(super) row: SnapshotRow,
+    /// Sequences of records that were saved unchanged since.
+    pub(super) seen: SeqSet,
+    /// The first delta that is not in the stored chunks.
+    pub(super) first_delta: u64,
+}
+
+impl Writer {
+    /// Have the feed in memory.
+    pub(super) fn load_feed(&mut self, number: u64) -> Result<&mut FeedState, StoreError> {
+        self.clock += 1;
+        if !self.feeds.contains_key(&number) {
+            let disk = Arc::clone(&self.disk);
+            let view = disk.writer_view();
+            let published = self.published.get(number);
+            // Readers load it now or have, while nothing of it is unflushed.
+            published.with(&view, |_| ())?;
+            let Loaded { header, live, tombs } = load(&view, number)?;
+            let snapshots = self.load_snapshots(number)?;
+            let state = FeedState {
+                published,
+                header,
+                live,
+                tombs,
+                snapshots,
+                compact_from: None,
+                compact_after: 0,
+                used: 0,
+                fold_after: self.tuning.fold_after,
+            };
+            self.feeds.insert(number, state);
+        }
+        let state = self.feeds.get_mut(&number);
+        let state = state.ok_or_else(|| super::not_found("feed", &number))?;
+        state.used = self.clock;
+        Ok(state)
+    }
+
+    fn load_snapshots(&self, feed: u64) -> Result<BTreeMap<u64, OpenSnapshot>, StoreError> {
+        let view = self.view();
+        let prefix = keys::of_feed(Tag::Snapshot, feed);
+        let mut snapshots = BTreeMap::new();
+        for item in view.prefix(&prefix) {
+            let (key, value) = item?;
+            let bad = |corrupt| damaged(&key, corrupt);
+            let (sync, _) = keys::rest(&key, &prefix).and_then(keys::split_number).map_err(bad)?;
+            let mut row: SnapshotRow = rows::decode(&value).map_err(bad)?;
+            let first_delta = row.next_delta;
+            let mut seen = load_chunks(&view, &keys::seen(feed, sync))?;
+            let deltas = keys::seen_deltas(feed, sync);
+            for item in view.prefix(&deltas) {
+                let (key, value) = item?;
+                let bad = |corrupt| damaged(&key, corrupt);
+                let delta = keys::rest(&key, &deltas).and_then(keys::split_number);
+                row.next_delta = delta.map_err(bad)?.0 + 1;
+                for (first, last) in read_runs(&mut Reader(&value)).map_err(bad)? {
+                    seen.insert_range(first, last);
+                }
+            }
+            snapshots.insert(sync, OpenSnapshot { row, seen, first_delta });
+        }
+        Ok(snapshots)
+    }
+
+    /// Forget the half of the feeds that was used longest ago. Everything is published.
+    pub(super) fn forget_feeds(&mut self) {
+        let mut used: Vec<u64> = self.feeds.values().map(|feed| feed.used).collect();
+        used.sort_unstable();
+        let limit = used.get(used.len() / 2).copied().unwrap_or(0);
+        self.feeds.retain(|_, feed| feed.used > limit);
+        let feeds = &self.feeds;
+        self.published.forget(|number| feeds.contains_key(&number));
+    }
+}
+
+impl FeedState {
+    /// Write the header, and what a commit superseded and deleted: as a journal entry, or by
+    /// folding the journal into the stored chunks when it is long.
+    ///
+    /// The sets and the header's other fields are up to date already.
+    pub(super) fn put_sets(
+        &mut self,
+        view: &View<'_>,
+        writes: &mut Writes,
+        superseded: &[u64],
+        tombs: &[u64],
+    ) -> Result<(), StoreError> {
+        let feed = self.published.number;
+        if self.header.journal_entries >= self.fold_after {
+            writes.remove_prefix(view, &keys::of_feed(Tag::Journal, feed))?;
+            for (tag, set) in [(Tag::Live, &mut self.live), (Tag::Tomb, &mut self.tombs)] {
+                put_chunks(writes, &keys::of_feed(tag, feed), set);
+            }
+            self.header.folded_seq = self.header.last_seq;
+            self.header.journal_entries = 0;
+        } else if !superseded.is_empty() || !tombs.is_empty() {
+            let mut value = Vec::new();
+            put_runs(&mut value, superseded);
+            put_runs(&mut value, tombs);
+            let key = keys::of_feed(Tag::Journal, feed).number(self.header.last_seq);
+            writes.put_new(key, &value);
+            self.header.journal_entries += 1;
+        }
+        writes.put_new(keys::of_feed(Tag::Feed, feed), &self.header.encode());
+        Ok(())
+    }
+
+    /// Count `sequences` (sorted) of unchanged records as seen by the open snapshots.
+    pub(super) fn mark_seen(
+        &mut self,
+        view: &View<'_>,
+        writes: &mut Writes,
+        sequences: &[u64],
+    ) -> Result<(), StoreError> {
+        let (feed, fold_after) = (self.published.number, self.fold_after);
+        for (sync, snapshot) in &mut self.snapshots {
+            let OpenSnapshot { row, seen, first_delta } = snapshot;
+            let begin = row.begin_seq;
+            let new = sequences.iter().copied().filter(|seq| *seq <= begin && !seen.contains(*seq));
+            let new: Vec<u64> = new.collect();
+            if new.is_empty() {
+                continue;
+            }
+            for seq in &new {
+                seen.insert(*seq);
+            }
+            let deltas = keys::seen_deltas(feed, *sync);
+            if row.next_delta - *first_delta < fold_after {
+                let mut value = Vec::new();
+                put_runs(&mut value, &new);
+                writes.put_new(deltas.number(row.next_delta), &value);
+                row.next_delta += 1;
+                continue;
+            }
+            writes.remove_prefix(view, &deltas)?;
+            put_chunks(writes, &keys::seen(feed, *sync), seen);
+            *first_delta = row.next_delta;
+            let key = keys::snapshot(feed, *sync);
+            let value = super::encode(key.as_ref(), row)?;
+            writes.put_new(key, &value);
+        }
+        Ok(())
+    }
+}
+
+fn put_chunks(writes: &mut Writes, prefix: &Key, set: &mut SeqSet) {
+    for (chunk, bytes) in set.take_dirty() {
+        let key = prefix.clone().number(chunk);
+        match bytes {
+            Some(bytes) => writes.put_new(key, &bytes),
+            None => writes.remove_short(key),
+        }
+    }
+}

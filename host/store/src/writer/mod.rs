@@ -1,0 +1,168 @@
+//! The writer thread: it alone changes the database, so it is what gives everything an order.
+//!
+//! Commands wait in a queue. The thread takes all that are there, plans and applies each as one
+//! batch, flushes once for all of them, publishes what readers may now see, and only then answers.
+
+mod catalog;
+mod changes;
+mod commit;
+mod compact;
+mod feed;
+mod queue;
+mod runs;
+mod snapshot;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use tidegate_engine::integration::Connection;
+use tidegate_engine::run::{Fence, Run, RunId};
+use tidegate_engine::{ConnectionKey, Name, StoreError, SyncKey};
+
+pub(crate) use queue::{Queue, Urgency};
+
+use crate::disk::{Disk, View, Writes, damaged};
+use crate::feeds::{Feeds, Publication};
+use crate::layout::keys;
+use crate::layout::rows::{self, ConnectionRow, Counters};
+use crate::open::Tuning;
+
+/// Feeds kept in memory; above it, those that nobody used lately are forgotten.
+const FEEDS_MAX: usize = 2_000;
+
+/// Everything that the writer thread owns.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    disk: Arc<Disk>,
+    published: Arc<Feeds>,
+    counters: Counters,
+    /// Runs that have not ended.
+    running: BTreeMap<RunId, Running>,
+    feeds: HashMap<u64, feed::FeedState>,
+    /// Applied, not flushed.
+    pending: Vec<Publication>,
+    unflushed: bool,
+    /// A batch that could not be applied: memory and disk may differ.
+    failure: Option<StoreError>,
+    tuning: Tuning,
+    /// Counts uses of feeds, to tell the ones not used lately.
+    clock: u64,
+}
+
+/// A run that has not ended.
+#[derive(Debug)]
+struct Running {
+    run: Run,
+    /// The number of its connection.
+    connection: u64,
+    /// Of a sync: its key and number.
+    sync: Option<(SyncKey, u64)>,
+    /// The feeds of the models that it wrote.
+    feeds: HashMap<Name, u64>,
+}
+
+fn not_found(what: &'static str, name: &impl ToString) -> StoreError {
+    StoreError::NotFound { what, name: name.to_string() }
+}
+
+impl Writer {
+    /// Take up a database where it was left.
+    pub(crate) fn open(
+        disk: Arc<Disk>,
+        published: Arc<Feeds>,
+        tuning: Tuning,
+    ) -> Result<Self, StoreError> {
+        let counters = disk.view().row(&keys::counters(), rows::decode)?.unwrap_or_default();
+        let mut writer = Self {
+            disk,
+            published,
+            counters,
+            running: BTreeMap::new(),
+            feeds: HashMap::new(),
+            pending: Vec::new(),
+            unflushed: false,
+            failure: None,
+            tuning,
+            clock: 0,
+        };
+        writer.load_running()?;
+        writer.finish_endings()?;
+        writer.flush()?;
+        Ok(writer)
+    }
+
+    fn view(&self) -> View<'_> {
+        self.disk.writer_view()
+    }
+
+    fn apply(&mut self, writes: Writes) -> Result<(), StoreError> {
+        self.unflushed = true;
+        let applied = self.disk.apply(writes);
+        self.failure = applied.clone().err();
+        applied
+    }
+
+    fn take_failure(&mut self) -> Option<StoreError> {
+        self.failure.take()
+    }
+
+    /// Make everything applied durable, then show it to readers.
+    pub(crate) fn flush(&mut self) -> Result<(), StoreError> {
+        if self.unflushed {
+            self.disk.flush()?;
+            self.unflushed = false;
+        }
+        for publication in self.pending.drain(..) {
+            publication.publish();
+        }
+        if self.feeds.len() > FEEDS_MAX || self.published.count() > 2 * FEEDS_MAX {
+            self.forget_feeds();
+        }
+        Ok(())
+    }
+
+    fn put_counters(&self, writes: &mut Writes) -> Result<(), StoreError> {
+        let key = keys::counters();
+        let row = encode(key.as_ref(), &self.counters)?;
+        writes.put_new(key, &row);
+        Ok(())
+    }
+
+    fn connection_row(&self, key: &ConnectionKey) -> Result<ConnectionRow, StoreError> {
+        let stored = keys::connection(&key.integration, &key.connection);
+        self.view().row(&stored, rows::decode)?.ok_or_else(|| not_found("connection", key))
+    }
+
+    fn put_connection(
+        &self,
+        writes: &mut Writes,
+        number: u64,
+        connection: Connection,
+    ) -> Result<(), StoreError> {
+        let key = keys::connection(&connection.key.integration, &connection.key.connection);
+        let row = encode(key.as_ref(), &ConnectionRow { number, connection })?;
+        writes.put(&self.view(), key, &row)
+    }
+
+    /// The run, if it may still write.
+    fn writing(&self, id: RunId, fence: Fence) -> Result<&Running, StoreError> {
+        match self.running.get(&id) {
+            Some(running) if running.run.fence == fence => Ok(running),
+            Some(_) => Err(StoreError::Fenced { run: id }),
+            None if self.view().get(&keys::run(id))?.is_some() => {
+                Err(StoreError::Fenced { run: id })
+            }
+            None => Err(not_found("run", &id)),
+        }
+    }
+
+    /// The sync of a run that may still write, and its number.
+    fn writing_sync(&self, id: RunId, fence: Fence) -> Result<(SyncKey, u64), StoreError> {
+        let running = self.writing(id, fence)?;
+        running.sync.clone().ok_or_else(|| not_found("sync that is run by", &id))
+    }
+}
+
+fn encode<T: serde::Serialize>(key: &[u8], row: &T) -> Result<Vec<u8>, StoreError> {
+    rows::encode(row).map_err(|corrupt| damaged(key, corrupt))
+}

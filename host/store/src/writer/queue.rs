@@ -1,0 +1,186 @@
+//! The queue before the writer thread, and the thread's loop.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tidegate_engine::StoreError;
+use tokio::sync::oneshot;
+
+use super::Writer;
+
+/// Commands that share one flush, at most.
+const GROUP_MAX: usize = 256;
+/// How long a relaxed commit may wait for a flush.
+const RELAXED_MAX: Duration = Duration::from_millis(50);
+
+/// Whether a command is answered before it is flushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Urgency {
+    Durable,
+    Relaxed,
+}
+
+/// Answers a command, once it is known whether the flush went well.
+type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// A command, given the writer or the reason why nothing is written any more.
+type Command = dyn FnOnce(Result<&mut Writer, StoreError>) -> Answer + Send;
+
+enum Job {
+    Command(Urgency, Box<Command>),
+    Stop(Answer),
+}
+
+/// Hands commands to the writer thread.
+pub(crate) struct Queue {
+    jobs: Sender<Job>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queue").finish_non_exhaustive()
+    }
+}
+
+fn closed() -> StoreError {
+    StoreError::Backend("the store is closed".into())
+}
+
+impl Queue {
+    /// Start the thread.
+    pub(crate) fn start(writer: Writer) -> std::io::Result<Self> {
+        let (jobs, queue) = channel();
+        let thread = std::thread::Builder::new()
+            .name("tidegate-store".into())
+            .spawn(move || Thread { writer, queue, failed: None, flushed: Instant::now() }.work())?;
+        Ok(Self { jobs, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Run `command` in the writer thread and wait for its answer.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        urgency: Urgency,
+        command: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (sender, answer) = oneshot::channel();
+        let job = Box::new(move |writer: Result<&mut Writer, StoreError>| -> Answer {
+            let done = writer.and_then(command);
+            // Nobody may be waiting any more; the command happened all the same.
+            Box::new(move |flushed| drop(sender.send(flushed.and(done))))
+        });
+        self.jobs.send(Job::Command(urgency, job)).map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+
+    /// Let the commands before this one finish, then end the thread.
+    pub(crate) async fn stop(&self) -> Result<(), StoreError> {
+        let (sender, answer) = oneshot::channel();
+        let job = Job::Stop(Box::new(move |flushed| drop(sender.send(flushed))));
+        if self.jobs.send(job).is_err() {
+            return Ok(());
+        }
+        answer.await.unwrap_or(Ok(()))
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // An error means that the thread has ended already.
+        let _ = self.jobs.send(Job::Stop(Box::new(drop)));
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // A panic in the thread has been printed by then.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Thread {
+    writer: Writer,
+    queue: Receiver<Job>,
+    /// After a failed write what is in memory and what is on disk may differ; nothing is written
+    /// any more until the store is opened again.
+    failed: Option<StoreError>,
+    /// When the last flush was.
+    flushed: Instant,
+}
+
+impl Thread {
+    fn work(mut self) {
+        loop {
+            let Some(first) = self.wait() else { return };
+            let mut answers = Vec::new();
+            let mut urgent = false;
+            let mut stop = None;
+            let more = std::iter::from_fn(|| self.queue.try_recv().ok());
+            let group: Vec<Job> = std::iter::once(first).chain(more).take(GROUP_MAX).collect();
+            for job in group {
+                match job {
+                    Job::Command(..) if stop.is_some() => {}
+                    Job::Command(urgency, command) => {
+                        urgent |= urgency == Urgency::Durable;
+                        answers.push(match &self.failed {
+                            None => command(Ok(&mut self.writer)),
+                            Some(failed) => command(Err(failed.clone())),
+                        });
+                        self.failed = self.failed.take().or_else(|| self.writer.take_failure());
+                    }
+                    Job::Stop(answer) => stop = Some(answer),
+                }
+            }
+            let flushed = self.finish_group(urgent || stop.is_some());
+            for answer in answers {
+                answer(flushed.clone());
+            }
+            if let Some(answer) = stop {
+                // The database is closed before anybody hears of it.
+                drop(self);
+                answer(flushed);
+                return;
+            }
+            if self.failed.is_none() {
+                self.failed = self.writer.compact_step().err();
+            }
+        }
+    }
+
+    /// The next job. Meanwhile what is left to do is done.
+    fn wait(&mut self) -> Option<Job> {
+        loop {
+            if self.failed.is_none() && self.writer.wants_compaction() {
+                match self.queue.try_recv() {
+                    Ok(job) => return Some(job),
+                    Err(std::sync::mpsc::TryRecvError::Disconnected) => return None,
+                    Err(std::sync::mpsc::TryRecvError::Empty) => {
+                        let step = self.writer.flush().and_then(|()| self.writer.compact_step());
+                        self.failed = step.err();
+                    }
+                }
+            } else if self.failed.is_none() && self.writer.unflushed {
+                match self.queue.recv_timeout(RELAXED_MAX) {
+                    Ok(job) => return Some(job),
+                    Err(RecvTimeoutError::Disconnected) => return None,
+                    Err(RecvTimeoutError::Timeout) => self.failed = self.writer.flush().err(),
+                }
+            } else {
+                return self.queue.recv().ok();
+            }
+        }
+    }
+
+    fn finish_group(&mut self, urgent: bool) -> Result<(), StoreError> {
+        if let Some(failed) = &self.failed {
+            return Err(StoreError::Backend(format!("an earlier write failed: {failed}")));
+        }
+        if urgent || self.flushed.elapsed() >= RELAXED_MAX {
+            let flushed = self.writer.flush();
+            self.flushed = Instant::now();
+            self.failed = flushed.clone().err();
+            return flushed;
+        }
+        Ok(())
+    }
+}

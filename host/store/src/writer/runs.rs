@@ -1,0 +1,215 @@
+//! The commands that start, end and recover runs, and append to their logs.
+
+use std::collections::HashMap;
+
+use tidegate_engine::memory::rules;
+use tidegate_engine::run::{Failure, Fence, Figures, LogLine, NewRun, Run, RunEnd, RunId, Target};
+use tidegate_engine::store::Started;
+use tidegate_engine::{StoreError, SyncKey, Timestamp};
+
+use crate::disk::{Writes, damaged};
+use crate::layout::keys::{self, Key, Tag};
+use crate::layout::rows::{self, SyncRow};
+
+use super::{Running, Writer, encode, not_found};
+
+/// Raw bytes of log lines in one value.
+const LOG_CHUNK_BYTES: usize = 12 * 1024;
+
+impl Writer {
+    pub(super) fn load_running(&mut self) -> Result<(), StoreError> {
+        let prefix = Key::new(Tag::Running);
+        let mut ids = Vec::new();
+        for item in self.view().prefix(&prefix) {
+            let (key, _) = item?;
+            let id = keys::rest(&key, &prefix).and_then(keys::decode_run);
+            ids.push(id.map_err(|corrupt| damaged(&key, corrupt))?);
+        }
+        for id in ids {
+            let run: Option<Run> = self.view().row(&keys::run(id), rows::decode)?;
+            let run = run.ok_or_else(|| not_found("run", &id))?;
+            let connection = self.connection_row(run.target.connection())?.number;
+            let sync = match &run.target {
+                Target::Sync(key) => {
+                    let row = self.sync_row(connection, key)?;
+                    row.map(|row| (key.clone(), row.number))
+                }
+                _ => None,
+            };
+            self.running.insert(id, Running { run, connection, sync, feeds: HashMap::new() });
+        }
+        Ok(())
+    }
+
+    fn sync_row(&self, connection: u64, key: &SyncKey) -> Result<Option<SyncRow>, StoreError> {
+        self.view().row(&keys::sync(connection, &key.sync, &key.variant), rows::decode)
+    }
+
+    fn put_sync(
+        &self,
+        writes: &mut Writes,
+        connection: u64,
+        key: &SyncKey,
+        row: SyncRow,
+    ) -> Result<(), StoreError> {
+        let stored = keys::sync(connection, &key.sync, &key.variant);
+        let value = encode(stored.as_ref(), &row)?;
+        writes.put_new(stored, &value);
+        Ok(())
+    }
+
+    fn put_run(&self, writes: &mut Writes, run: &Run) -> Result<(), StoreError> {
+        let key = keys::run(run.id);
+        let value = encode(key.as_ref(), run)?;
+        writes.put(&self.view(), key, &value)
+    }
+
+    fn stored_checkpoint(&self, sync: u64) -> Result<Option<String>, StoreError> {
+        self.view().row(&keys::checkpoint(sync), keys::decode_text)
+    }
+
+    pub(crate) fn start_run(&mut self, new: NewRun) -> Result<Started, StoreError> {
+        let connection = self.connection_row(new.target.connection())?.number;
+        let sync = match &new.target {
+            Target::Sync(key) => Some((key.clone(), self.sync_row(connection, key)?)),
+            _ => None,
+        };
+        let stored: Option<Run> = self.view().row(&keys::run(new.id), rows::decode)?;
+        if let Some(run) = stored {
+            if run.target != new.target {
+                return Err(StoreError::Exists { what: "run", name: new.id.to_string() });
+            }
+            let checkpoint = match sync {
+                Some((_, Some(row))) => self.stored_checkpoint(row.number)?,
+                _ => None,
+            };
+            return Ok(Started { fence: run.fence, checkpoint });
+        }
+
+        let mut writes = Writes::default();
+        let mut checkpoint = None;
+        let mut number = None;
+        if let Some((key, row)) = sync {
+            if let Some(by) = row.and_then(|row| row.running) {
+                return Err(StoreError::Busy { what: key.to_string(), by: by.to_string() });
+            }
+            let sync = match row {
+                Some(row) => row.number,
+                None => {
+                    self.counters.sync += 1;
+                    self.counters.sync
+                }
+            };
+            if new.reset {
+                self.forget_progress(&mut writes, connection, sync)?;
+            } else {
+                checkpoint = self.stored_checkpoint(sync)?;
+            }
+            let row = SyncRow { number: sync, running: Some(new.id) };
+            self.put_sync(&mut writes, connection, &key, row)?;
+            number = Some((key, sync));
+        }
+        self.counters.fence += 1;
+        self.put_counters(&mut writes)?;
+        let run = rules::started(new, Fence(self.counters.fence));
+        let (id, fence) = (run.id, run.fence);
+        self.put_run(&mut writes, &run)?;
+        writes.put_new(keys::running(id), &[]);
+        let integration = &run.target.connection().integration;
+        writes.put_new(keys::runs_of_integration(integration).run(id), &[]);
+        writes.put_new(keys::runs_of_connection(connection).run(id), &[]);
+        self.apply(writes)?;
+        let running = Running { run, connection, sync: number, feeds: HashMap::new() };
+        self.running.insert(id, running);
+        Ok(Started { fence, checkpoint })
+    }
+
+    /// Change a running run's progress and put its row.
+    pub(super) fn put_progress(
+        &mut self,
+        id: RunId,
+        writes: &mut Writes,
+        change: impl FnOnce(&mut Figures),
+    ) -> Result<(), StoreError> {
+        let Some(running) = self.running.get(&id) else { return Ok(()) };
+        let mut run = running.run.clone();
+        change(&mut run.progress);
+        self.put_run(writes, &run)?;
+        if let Some(running) = self.running.get_mut(&id) {
+            running.run = run;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn finish_run(
+        &mut self,
+        id: RunId,
+        fence: Fence,
+        end: RunEnd,
+    ) -> Result<(), StoreError> {
+        self.writing(id, fence)?;
+        let mut writes = Writes::default();
+        self.end_run(&mut writes, id, end)?;
+        self.apply(writes)?;
+        self.running.remove(&id);
+        Ok(())
+    }
+
+    fn end_run(&self, writes: &mut Writes, id: RunId, end: RunEnd) -> Result<(), StoreError> {
+        let Some(running) = self.running.get(&id) else { return Ok(()) };
+        let run = Run { end: Some(end), ..running.run.clone() };
+        self.put_run(writes, &run)?;
+        writes.remove_short(keys::running(id));
+        if let Some((key, number)) = &running.sync {
+            let row = SyncRow { number: *number, running: None };
+            self.put_sync(writes, running.connection, key, row)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn recover_runs(
+        &mut self,
+        why: &Failure,
+        now: Timestamp,
+    ) -> Result<Vec<RunId>, StoreError> {
+        let mut writes = Writes::default();
+        let ids: Vec<RunId> = self.running.keys().copied().collect();
+        for (id, running) in &self.running {
+            self.end_run(&mut writes, *id, rules::interrupted(&running.run, why, now))?;
+        }
+        self.apply(writes)?;
+        self.running.clear();
+        Ok(ids)
+    }
+
+    pub(crate) fn append_logs(&mut self, id: RunId, lines: &[LogLine]) -> Result<(), StoreError> {
+        if self.view().get(&keys::run(id))?.is_none() {
+            return Err(not_found("run", &id));
+        }
+        let mut writes = Writes::default();
+        let mut chunk: Vec<&LogLine> = Vec::new();
+        let mut bytes = 0;
+        for line in lines {
+            chunk.push(line);
+            bytes += line.message.len() + 100;
+            if bytes >= LOG_CHUNK_BYTES {
+                self.put_log_chunk(&mut writes, id, &std::mem::take(&mut chunk))?;
+                bytes = 0;
+            }
+        }
+        self.put_log_chunk(&mut writes, id, &chunk)?;
+        self.apply(writes)
+    }
+
+    fn put_log_chunk(
+        &self,
+        writes: &mut Writes,
+        id: RunId,
+        lines: &[&LogLine],
+    ) -> Result<(), StoreError> {
+        let Some(first) = lines.first() else { return Ok(()) };
+        let key = keys::logs(id).number(first.index);
+        let value = encode(key.as_ref(), &lines)?;
+        writes.put(&self.view(), key, &value)
+    }
+}

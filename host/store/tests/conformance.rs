@@ -1,0 +1,395 @@
+//! Random commands do the same to the sled store as to the memory store, reopened at any point.
+//!
+//! Every answer is compared, errors included, and at the end everything that can be listed.
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
+use tidegate_engine::cursor::Cursor;
+use tidegate_engine::memory::MemoryStore;
+use tidegate_engine::record::{Page, Save};
+use tidegate_engine::run::{
+    Blame, Failure, FailureClass, Fence, Level, LogLine, LogSource, Target,
+};
+use tidegate_engine::store::{
+    ActionFilter, Commit, Durability, ReadChanges, RunFilter, SnapshotGuard,
+};
+use tidegate_engine::{Store, StoreError, Timestamp};
+use tidegate_store::{Options, SledStore, Tuning};
+
+use common::*;
+
+const MODELS: [&str; 2] = ["Contact", "Deal"];
+const CONNECTIONS: [&str; 3] = ["acme", "bolt", "nobody"];
+
+/// Seeds of cases that failed once; they are run first.
+const REGRESSIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformance.regressions");
+
+/// Saves or deletions of neighbouring ids.
+#[derive(Debug, Clone)]
+struct Change {
+    page: u8,
+    model: usize,
+    first: u16,
+    count: u16,
+    step: u16,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Delete,
+    Save { version: u8, spelling: u8, padding: u16 },
+    /// Not JSON.
+    Bad,
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Start { slot: u8, target: u8, reset: bool },
+    Commit { slot: u8, changes: Vec<Change>, checkpoint: bool, relaxed: bool, stale: bool },
+    Begin { slot: u8, model: usize, restart: bool },
+    End { slot: u8, model: usize, share: u8, all: bool, checkpoint: bool },
+    Finish { slot: u8 },
+    Recover,
+    Logs { slot: u8, from: u64, count: u64 },
+    ReadLogs { slot: u8, from: u64, limit: usize },
+    Read { model: usize, connection: usize, resume: bool, deleted_only: bool, limit: usize, bytes: usize },
+    Get { model: usize, connection: usize, first: u16, count: u16 },
+    List,
+    Metadata { value: Option<u8> },
+    Deploy { version: u8 },
+    Reopen { close: bool },
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let kind = prop_oneof![
+        4 => Just(Kind::Delete),
+        20 => (0u8..3, 0u8..3, prop_oneof![9 => 0u16..300, 1 => 20_000u16..30_000])
+            .prop_map(|(version, spelling, padding)| Kind::Save { version, spelling, padding }),
+        1 => Just(Kind::Bad),
+    ];
+    let count = prop_oneof![6 => 1u16..8, 1 => 30u16..120];
+    (0u8..3, 0usize..2, 0u16..120, count, 1u16..4, kind).prop_map(
+        |(page, model, first, count, step, kind)| Change { page, model, first, count, step, kind },
+    )
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let slot = 0u8..5;
+    prop_oneof![
+        4 => (slot.clone(), 0u8..5, prop::bool::weighted(0.1))
+            .prop_map(|(slot, target, reset)| Step::Start { slot, target, reset }),
+        20 => (slot.clone(), vec(change(), 0..5), any::<bool>(), prop::bool::weighted(0.1), prop::bool::weighted(0.05))
+            .prop_map(|(slot, changes, checkpoint, relaxed, stale)| Step::Commit { slot, changes, checkpoint, relaxed, stale }),
+        3 => (slot.clone(), 0usize..2, prop::bool::weighted(0.2))
+            .prop_map(|(slot, model, restart)| Step::Begin { slot, model, restart }),
+        3 => (slot.clone(), 0usize..2, 0u8..101, any::<bool>(), any::<bool>())
+            .prop_map(|(slot, model, share, all, checkpoint)| Step::End { slot, model, share, all, checkpoint }),
+        2 => slot.clone().prop_map(|slot| Step::Finish { slot }),
+        1 => Just(Step::Recover),
+        1 => (slot.clone(), 0u64..300, 0u64..200)
+            .prop_map(|(slot, from, count)| Step::Logs { slot, from, count }),
+        1 => (slot, 0u64..300, 0usize..300)
+            .prop_map(|(slot, from, limit)| Step::ReadLogs { slot, from, limit }),
+        8 => (0usize..2, 0usize..3, any::<bool>(), prop::bool::weighted(0.2), 0usize..40, prop_oneof![Just(usize::MAX), 0usize..5000])
+            .prop_map(|(model, connection, resume, deleted_only, limit, bytes)| Step::Read { model, connection, resume, deleted_only, limit, bytes }),
+        3 => (0usize..2, 0usize..3, 0u16..400, 0u16..60)
+            .prop_map(|(model, connection, first, count)| Step::Get { model, connection, first, count }),
+        2 => Just(Step::List),
+        1 => any::<Option<u8>>().prop_map(|value| Step::Metadata { value }),
+        1 => (0u8..3).prop_map(|version| Step::Deploy { version }),
+        3 => any::<bool>().prop_map(|close| Step::Reopen { close }),
+    ]
+}
+
+fn id(number: u16) -> String {
+    // Ids that are prefixes of others, and ones that are not ASCII.
+    match number % 7 {
+        0 => format!("{number}"),
+        1 => format!("é-{number}"),
+        _ => format!("id-{number:05}"),
+    }
+}
+
+fn body(id: &str, version: u8, spelling: u8, padding: u16) -> String {
+    let mut noise = u32::from(version) + 1;
+    let padding: String = std::iter::from_fn(|| {
+        noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        Some(char::from(b'a' + (noise >> 24) as u8 % 26))
+    })
+    .take(padding.into())
+    .collect();
+    match spelling {
+        0 => format!(r#"{{"id":"{id}","v":{version},"p":"{padding}"}}"#),
+        1 => format!(r#"{{ "v" : {version}.0 , "id":"{id}","p":"{padding}" }}"#),
+        _ => format!(r#"{{"p":"{padding}","id":"{id}","v":{version}e0}}"#),
+    }
+}
+
+fn pages(changes: &[Change]) -> Vec<Page> {
+    let mut pages: BTreeMap<(u8, usize), Page> = BTreeMap::new();
+    for change in changes {
+        let page = pages.entry((change.page, change.model)).or_insert_with(|| {
+            Page { model: name(MODELS[change.model]), save: vec![], delete: vec![] }
+        });
+        for n in 0..change.count {
+            let id = id(change.first + n * change.step);
+            match change.kind {
+                Kind::Delete => page.delete.push(id),
+                Kind::Save { version, spelling, padding } => {
+                    let body = body(&id, version, spelling, padding);
+                    page.save.push(Save { id, body });
+                }
+                Kind::Bad => page.save.push(Save { id, body: "[1]".into() }),
+            }
+        }
+    }
+    pages.into_values().collect()
+}
+
+/// Both stores, and what a client of them would remember.
+struct Pair {
+    dir: tempfile::TempDir,
+    sled: Option<SledStore>,
+    memory: MemoryStore,
+    now: u64,
+    next_run: u64,
+    /// The last run that was started in each slot.
+    runs: BTreeMap<u8, (u64, Fence)>,
+    cursors: BTreeMap<(usize, usize), Cursor>,
+}
+
+macro_rules! both {
+    ($pair:expr, $store:ident => $call:expr) => {{
+        let from_sled = {
+            let $store: &dyn Store = $pair.sled.as_ref().unwrap();
+            $call.await
+        };
+        let from_memory = {
+            let $store: &dyn Store = &$pair.memory;
+            $call.await
+        };
+        assert_eq!(from_sled, from_memory, "left: sled, right: memory");
+        from_memory
+    }};
+}
+
+fn open_small(path: &std::path::Path) -> SledStore {
+    let tuning = Tuning { compact_slack: 8, fold_after: 4, ending_step: 10 };
+    SledStore::open(path, Options { cache_bytes: 8 << 20, tuning }).unwrap()
+}
+
+impl Pair {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let sled = open_small(dir.path());
+        set_up(&sled).await;
+        let cursor = sled.read_changes(read(model("acme", "Contact"))).await.unwrap().next;
+        let memory = MemoryStore::new(cursor.store);
+        set_up(&memory).await;
+        Self {
+            dir,
+            sled: Some(sled),
+            memory,
+            now: 1_000_000,
+            next_run: 0,
+            runs: BTreeMap::new(),
+            cursors: BTreeMap::new(),
+        }
+    }
+
+    fn run(&self, slot: u8) -> (u64, Fence) {
+        self.runs.get(&slot).copied().unwrap_or((999_999, Fence(1)))
+    }
+
+    async fn step(&mut self, step: &Step) {
+        self.now += 10;
+        let now = Timestamp(self.now);
+        match step {
+            Step::Start { slot, target, reset } => {
+                let target = match target {
+                    0 => Target::Sync(sync("acme", "contacts")),
+                    1 => Target::Sync(sync("acme", "deals")),
+                    2 => Target::Sync(sync("bolt", "contacts")),
+                    3 => Target::Action { connection: connection("acme"), action: name("push") },
+                    _ => Target::Sync(sync("nobody", "contacts")),
+                };
+                self.next_run += 1;
+                let mut run = new_run(self.next_run, target);
+                run.reset = *reset;
+                let started = both!(self, store => store.start_run(run.clone()));
+                if let Ok(started) = started {
+                    self.runs.insert(*slot, (self.next_run, started.fence));
+                    both!(self, store => store.start_run(run.clone())).unwrap();
+                }
+            }
+            Step::Commit { slot, changes, checkpoint, relaxed, stale } => {
+                let (run, fence) = self.run(*slot);
+                let fence = if *stale { Fence(fence.0 - 1) } else { fence };
+                let mut commit: Commit = commit(pages(changes), self.now);
+                commit.checkpoint = checkpoint.then(|| format!("{{\"at\":{}}}", self.now));
+                commit.progress.requests = self.now;
+                if *relaxed {
+                    commit.durability = Durability::Relaxed;
+                }
+                let _ = both!(self, store => store.commit_page(run_id(run), fence, commit.clone()));
+                if *relaxed {
+                    // Readers see a relaxed commit after the next flush; this makes one.
+                    self.metadata(serde_json::Map::new()).await;
+                }
+            }
+            Step::Begin { slot, model, restart } => {
+                let (run, fence) = self.run(*slot);
+                let model = name(MODELS[*model]);
+                let _ = both!(self, store => store.begin_snapshot(run_id(run), fence, &model, *restart));
+            }
+            Step::End { slot, model, share, all, checkpoint } => {
+                let (run, fence) = self.run(*slot);
+                let model = name(MODELS[*model]);
+                let guard = SnapshotGuard { max_share_percent: *share, allow_all: *all };
+                let checkpoint = checkpoint.then(|| format!("{{\"end\":{}}}", self.now));
+                let _ = both!(self, store => store.end_snapshot(run_id(run), fence, &model, guard, checkpoint.clone(), now));
+            }
+            Step::Finish { slot } => {
+                let (run, fence) = self.run(*slot);
+                let _ = both!(self, store => store.finish_run(run_id(run), fence, end(self.now)));
+            }
+            Step::Recover => {
+                let why = Failure::new(FailureClass::Internal, Blame::Host, "the process ended");
+                both!(self, store => store.recover_runs(why.clone(), now)).unwrap();
+            }
+            Step::Logs { slot, from, count } => {
+                let (run, _) = self.run(*slot);
+                let lines: Vec<LogLine> = (*from..from + count).map(|n| line(n, run)).collect();
+                let _ = both!(self, store => store.append_logs(run_id(run), lines.clone()));
+            }
+            Step::ReadLogs { slot, from, limit } => {
+                let (run, _) = self.run(*slot);
+                let _ = both!(self, store => store.logs(run_id(run), *from, *limit));
+            }
+            Step::Read { model, connection, resume, deleted_only, limit, bytes } => {
+                let place = (*connection, *model);
+                let after = if *resume { self.cursors.get(&place).copied() } else { None };
+                let mut filter = ActionFilter::ALL;
+                if *deleted_only {
+                    filter = ActionFilter { added: false, updated: false, deleted: true };
+                }
+                let key = common::model(CONNECTIONS[*connection], MODELS[*model]);
+                let read = ReadChanges { model: key, after, filter, limit: *limit, bytes_max: *bytes };
+                if let Ok(changes) = both!(self, store => store.read_changes(read.clone())) {
+                    self.cursors.insert(place, changes.next);
+                }
+            }
+            Step::Get { model, connection, first, count } => {
+                let key = common::model(CONNECTIONS[*connection], MODELS[*model]);
+                let ids: Vec<String> = (*first..first + count).rev().map(id).collect();
+                let _ = both!(self, store => store.records(&key, &ids));
+            }
+            Step::List => self.list().await,
+            Step::Metadata { value } => {
+                let value = serde_json::json!({ "a": value });
+                self.metadata(value.as_object().unwrap().clone()).await;
+            }
+            Step::Deploy { version } => {
+                for store in [self.sled.as_ref().unwrap() as &dyn Store, &self.memory] {
+                    let new = deployment(store, &format!("{version}.0.0"), self.now).await;
+                    store.deploy(new).await.unwrap();
+                }
+            }
+            Step::Reopen { close } => {
+                let sled = self.sled.take().unwrap();
+                if *close {
+                    sled.close().await.unwrap();
+                    let closed = sled.run(run_id(1)).await;
+                    assert!(matches!(closed, Err(StoreError::Backend(_))), "{closed:?}");
+                }
+                drop(sled);
+                self.sled = Some(open_small(self.dir.path()));
+            }
+        }
+    }
+
+    async fn metadata(&self, patch: serde_json::Map<String, serde_json::Value>) {
+        let now = Timestamp(self.now);
+        both!(self, store => store.merge_metadata(&connection("acme"), patch.clone(), 1000, now))
+            .unwrap();
+    }
+
+    async fn list(&self) {
+        for connection_name in CONNECTIONS {
+            let key = connection(connection_name);
+            let _ = both!(self, store => store.models(&key));
+            let _ = both!(self, store => store.connection(&key));
+            for sync_name in ["contacts", "deals"] {
+                let key = sync(connection_name, sync_name);
+                let _ = both!(self, store => store.checkpoint(&key));
+            }
+            let filter = RunFilter { connection: Some(key), limit: 3, ..RunFilter::default() };
+            both!(self, store => store.runs(filter.clone())).unwrap();
+        }
+        let filters = [
+            RunFilter { limit: 100, ..RunFilter::default() },
+            RunFilter { before: Some(run_id(self.next_run / 2)), limit: 2, ..RunFilter::default() },
+            RunFilter { integration: Some(name("crm")), limit: 5, ..RunFilter::default() },
+            RunFilter { integration: Some(name("other")), limit: 5, ..RunFilter::default() },
+        ];
+        for filter in filters {
+            both!(self, store => store.runs(filter.clone())).unwrap();
+        }
+        both!(self, store => store.integrations(None, 10)).unwrap();
+        both!(self, store => store.connections(&name("crm"), Some(&"acme".parse().unwrap()), 10))
+            .unwrap();
+    }
+
+    /// Read everything to its end, from the start and from where the cursors are.
+    async fn check_all(&mut self) {
+        self.list().await;
+        for (connection, model) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            for resume in [true, false] {
+                self.step(&Step::Read { model, connection, resume, deleted_only: false, limit: 10_000, bytes: usize::MAX })
+                    .await;
+            }
+            self.step(&Step::Get { model, connection, first: 0, count: 500 }).await;
+        }
+    }
+}
+
+fn line(index: u64, run: u64) -> LogLine {
+    LogLine {
+        index,
+        at: Timestamp(index),
+        level: Level::Info,
+        source: LogSource::Plugin,
+        message: format!("line {index} of {run} {}", "x".repeat(300)),
+        fields: (index % 2 == 0).then(|| serde_json::json!({ "n": index })),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 48,
+        max_shrink_iters: 2000,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(REGRESSIONS))),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn sled_does_what_memory_does(steps in vec(step(), 1..120)) {
+        block_on(async {
+            let mut pair = Pair::new().await;
+            // Almost every command needs a run.
+            pair.step(&Step::Start { slot: 0, target: 0, reset: false }).await;
+            for step in &steps {
+                pair.step(step).await;
+            }
+            pair.check_all().await;
+            pair.step(&Step::Reopen { close: false }).await;
+            pair.check_all().await;
+        });
+    }
+}

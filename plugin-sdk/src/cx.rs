@@ -1,0 +1,256 @@
+//! `Cx`: everything that a handler can do, for the run it is in.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::failure::of_store;
+use crate::feed::FeedReader;
+use crate::host::{Handle, Host};
+use crate::http::RequestBuilder;
+use crate::records::Commit;
+use crate::{Failure, Result};
+
+/// At most so many ids go into one `records.get` (the contract's limit).
+const GET_IDS_MAX: usize = 1_000;
+
+/// The run: its requests, its records, and what it knows of itself. Cheap to clone.
+#[derive(Clone)]
+pub struct Cx {
+    host: Handle,
+}
+
+/// About a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct RunContext {
+    /// The run's id.
+    pub run: String,
+    /// The name under which the plugin is deployed.
+    pub integration: String,
+    /// The connection that the run is for.
+    pub connection: String,
+    /// Where relative URLs go.
+    pub base_url: Option<String>,
+    /// `sync`, `action` or `event`.
+    pub kind: String,
+    /// Of the sync, the action or the event.
+    pub name: String,
+    /// The variant of the sync.
+    pub variant: Option<String>,
+    /// Counts from 1.
+    pub attempt: u32,
+    /// What started the run, for example `schedule` or `manual`.
+    pub trigger: String,
+}
+
+impl Cx {
+    pub(crate) fn new(host: Handle) -> Self {
+        Cx { host }
+    }
+
+    pub(crate) fn host(&self) -> &Handle {
+        &self.host
+    }
+
+    /// A GET request. `url` is absolute, or a path under the connection's base URL
+    /// (base `https://h/v1` and `/items` is `https://h/v1/items`).
+    pub fn get(&self, url: impl Into<String>) -> RequestBuilder {
+        self.request("GET", url)
+    }
+
+    /// A POST request.
+    pub fn post(&self, url: impl Into<String>) -> RequestBuilder {
+        self.request("POST", url)
+    }
+
+    /// A PUT request.
+    pub fn put(&self, url: impl Into<String>) -> RequestBuilder {
+        self.request("PUT", url)
+    }
+
+    /// A PATCH request.
+    pub fn patch(&self, url: impl Into<String>) -> RequestBuilder {
+        self.request("PATCH", url)
+    }
+
+    /// A DELETE request.
+    pub fn delete(&self, url: impl Into<String>) -> RequestBuilder {
+        self.request("DELETE", url)
+    }
+
+    /// A request of any method (upper case).
+    pub fn request(&self, method: &str, url: impl Into<String>) -> RequestBuilder {
+        RequestBuilder::new(self.clone(), method, url.into())
+    }
+
+    /// Start a commit with changes of `model`. Nothing is stored before
+    /// [`Commit::commit`].
+    pub fn page(&self, model: impl Into<String>) -> Commit {
+        Commit::new(self.clone(), model.into())
+    }
+
+    /// What the last commit of this sync stored as its checkpoint; `None` on the first run and
+    /// after a reset, and always in actions. One that `T` can't hold (an older version of the
+    /// plugin wrote it) is a failure of kind `config`, which says to run with `--reset`.
+    pub fn checkpoint<T: DeserializeOwned>(&self) -> Result<Option<T>> {
+        let Some(text) = self.host.checkpoint() else {
+            return Ok(None);
+        };
+        let decoded = serde_json::from_str(&text).map_err(|error| {
+            Failure::config(format!(
+                "the stored checkpoint does not fit this version of the plugin: {error}; \
+                 run the sync once with --reset to start over (the checkpoint is {})",
+                crate::text::excerpt(&text, 200)
+            ))
+            .code("checkpoint-unreadable")
+        })?;
+        Ok(Some(decoded))
+    }
+
+    /// Store a checkpoint by itself: a commit without records.
+    pub async fn save_checkpoint<T: Serialize + ?Sized>(&self, checkpoint: &T) -> Result<()> {
+        let text = serde_json::to_string(checkpoint)?;
+        self.host
+            .commit(Vec::new(), Some(text))
+            .await
+            .map_err(|error| of_store("saving the checkpoint", error))?;
+        Ok(())
+    }
+
+    /// The integration's config with the connection's merged over it. A value that `T` can't
+    /// hold is a failure of kind `config` that names the key.
+    pub fn config<T: DeserializeOwned>(&self) -> Result<T> {
+        decode_object("config", &self.host.config())
+    }
+
+    /// The connection's metadata. A value that `T` can't hold is a failure of kind `config` that
+    /// names the key.
+    pub fn metadata<T: DeserializeOwned>(&self) -> Result<T> {
+        decode_object("metadata", &self.host.metadata())
+    }
+
+    /// Merge an object into the connection's metadata (RFC 7396: null removes a key). Needs
+    /// [`Plugin::metadata_write`](crate::Plugin::metadata_write).
+    pub async fn merge_metadata<T: Serialize + ?Sized>(&self, patch: &T) -> Result<()> {
+        let text = serde_json::to_string(patch)?;
+        self.host
+            .merge_metadata(text)
+            .await
+            .map_err(|error| of_store("merging the connection's metadata", error))
+    }
+
+    /// About this run.
+    pub fn context(&self) -> Result<RunContext> {
+        let text = self.host.context();
+        serde_json::from_str(&text)
+            .map_err(|error| Failure::other(format!("the host's run context: {error}")))
+    }
+
+    /// Unix time in milliseconds, by the host's clock.
+    pub fn now(&self) -> u64 {
+        self.host.now()
+    }
+
+    /// Wait. It counts towards the run's time.
+    pub async fn sleep(&self, duration: Duration) {
+        let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        self.host.sleep(ms).await;
+    }
+
+    /// Stored records by id, in the order asked; `None` for those not stored or deleted.
+    pub async fn get_records<T: DeserializeOwned>(
+        &self,
+        model: &str,
+        ids: impl IntoIterator<Item = impl ToString>,
+    ) -> Result<Vec<Option<T>>> {
+        let ids: Vec<String> = ids.into_iter().map(|id| id.to_string()).collect();
+        let mut records = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(GET_IDS_MAX) {
+            let bodies = self
+                .host
+                .get(model.to_owned(), ids.to_vec())
+                .await
+                .map_err(|error| of_store(&format!("reading {model} records"), error))?;
+            for (id, body) in ids.iter().zip(bodies) {
+                let record = body.map(|body| serde_json::from_str(&body)).transpose();
+                records.push(record.map_err(|error| {
+                    Failure::other(format!("the stored {model} `{id}`: {error}"))
+                })?);
+            }
+        }
+        Ok(records)
+    }
+
+    /// Start a pull of everything that the outside API has of `model`, so that
+    /// [`end_snapshot`](Cx::end_snapshot) can delete what is gone there. True when an
+    /// interrupted run's snapshot goes on: then the plugin may continue from its checkpoint.
+    pub async fn begin_snapshot(&self, model: &str) -> Result<bool> {
+        self.open_snapshot(model, false).await
+    }
+
+    /// Like [`begin_snapshot`](Cx::begin_snapshot), but forget an open one and begin anew.
+    pub async fn restart_snapshot(&self, model: &str) -> Result<()> {
+        self.open_snapshot(model, true).await.map(drop)
+    }
+
+    async fn open_snapshot(&self, model: &str, restart: bool) -> Result<bool> {
+        self.host
+            .begin_snapshot(model.to_owned(), restart)
+            .await
+            .map_err(|error| of_store(&format!("beginning the snapshot of {model}"), error))
+    }
+
+    /// The pull was whole: delete what was not seen since the snapshot began. Returns how many
+    /// were deleted. The host refuses (code `snapshot-refused`) when that would be more than the
+    /// operator allows.
+    pub async fn end_snapshot(&self, model: &str) -> Result<u64> {
+        self.close_snapshot(model, None).await
+    }
+
+    /// Like [`end_snapshot`](Cx::end_snapshot), and store a checkpoint with it.
+    pub async fn end_snapshot_with<T: Serialize + ?Sized>(
+        &self,
+        model: &str,
+        checkpoint: &T,
+    ) -> Result<u64> {
+        let text = serde_json::to_string(checkpoint)?;
+        self.close_snapshot(model, Some(text)).await
+    }
+
+    async fn close_snapshot(&self, model: &str, checkpoint: Option<String>) -> Result<u64> {
+        self.host
+            .end_snapshot(model.to_owned(), checkpoint)
+            .await
+            .map_err(|error| of_store(&format!("ending the snapshot of {model}"), error))
+    }
+
+    /// Read the change feed of another integration's model (for destinations). Needs
+    /// [`Plugin::feed`](crate::Plugin::feed).
+    pub fn feed(&self, integration: impl Into<String>, model: impl Into<String>) -> FeedReader {
+        FeedReader::new(self.clone(), integration.into(), model.into())
+    }
+}
+
+impl fmt::Debug for Cx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Cx")
+    }
+}
+
+fn decode_object<T: DeserializeOwned>(what: &str, text: &str) -> Result<T> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        let place = if path == "." {
+            String::new()
+        } else {
+            format!(" at `{path}`")
+        };
+        Failure::config(format!("the connection's {what}{place}: {}", error.inner()))
+            .code(format!("{what}-invalid"))
+    })
+}

@@ -1,0 +1,198 @@
+//! The seam: every call that a plugin can make of its host, as one trait with two
+//! implementations. In a component it is the WIT imports; natively it is the fake host.
+
+use std::fmt;
+
+#[cfg(target_arch = "wasm32")]
+pub mod wasm;
+
+#[cfg(target_arch = "wasm32")]
+pub(crate) use wasm::{Handle, log};
+
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use crate::test::{Handle, log};
+
+/// The imports of the world `plugin`, apart from `log`, which needs no run to write to.
+pub(crate) trait Host {
+    async fn send(&self, request: Request) -> Result<Answer, HttpError>;
+
+    async fn commit(
+        &self,
+        pages: Vec<Page>,
+        checkpoint: Option<String>,
+    ) -> Result<Vec<ModelOutcome>, StoreError>;
+    async fn get(&self, model: String, ids: Vec<String>)
+    -> Result<Vec<Option<String>>, StoreError>;
+    async fn begin_snapshot(&self, model: String, restart: bool) -> Result<bool, StoreError>;
+    async fn end_snapshot(
+        &self,
+        model: String,
+        checkpoint: Option<String>,
+    ) -> Result<u64, StoreError>;
+
+    async fn read_feed(
+        &self,
+        source: Source,
+        cursor: Option<String>,
+        limit: u32,
+    ) -> Result<Vec<Change>, StoreError>;
+
+    fn checkpoint(&self) -> Option<String>;
+    fn config(&self) -> String;
+    fn metadata(&self) -> String;
+    async fn merge_metadata(&self, patch: String) -> Result<(), StoreError>;
+    fn context(&self) -> String;
+
+    fn now(&self) -> u64;
+    async fn sleep(&self, duration_ms: u64);
+}
+
+/// Whether the host repeats a request that failed for the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// When its method is idempotent, or it has an idempotency key.
+    Idempotent,
+    /// Never.
+    Never,
+}
+
+/// One HTTP request, as it goes to the host.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    /// Upper case.
+    pub(crate) method: String,
+    /// Absolute, or a path under the connection's base URL.
+    pub(crate) url: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Option<Vec<u8>>,
+    /// For one attempt; `None` is the host's default (60,000).
+    pub(crate) timeout_ms: Option<u32>,
+    pub(crate) retry: Retry,
+    pub(crate) idempotency_key: Option<String>,
+}
+
+/// What came back for a [`Request`].
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) url: String,
+}
+
+/// Why there is no [`Answer`].
+#[derive(Debug, Clone)]
+pub(crate) enum HttpError {
+    Denied(String),
+    Timeout(String),
+    Connect(String),
+    TooLarge(String),
+    Invalid(String),
+    Exhausted(String),
+    Other(String),
+}
+
+/// A record to store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Saved {
+    /// The record's id at its source.
+    pub id: String,
+    /// A JSON object, as text.
+    pub body: String,
+}
+
+/// Changes of one model.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    /// A model of the manifest.
+    pub model: String,
+    /// Records to store.
+    pub save: Vec<Saved>,
+    /// Ids to delete.
+    pub delete: Vec<String>,
+}
+
+/// What a commit did to one model.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModelOutcome {
+    /// The model.
+    pub model: String,
+    /// Records that were not there, or had been deleted.
+    pub added: u32,
+    /// Records whose body changed.
+    pub updated: u32,
+    /// Records that were deleted.
+    pub deleted: u32,
+    /// Records that were saved as they were already.
+    pub unchanged: u32,
+}
+
+/// Why the store said no.
+#[derive(Debug, Clone)]
+pub(crate) enum StoreError {
+    Denied(String),
+    Invalid(String),
+    Refused(String),
+    Fenced(String),
+    Other(String),
+}
+
+/// Whose change feed: a model of a connection of an integration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Source {
+    pub(crate) integration: String,
+    pub(crate) connection: Option<String>,
+    pub(crate) model: String,
+}
+
+/// What happened to a record in a change feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeAction {
+    /// It is new, or had been deleted.
+    Added,
+    /// Its body changed.
+    Updated,
+    /// It was deleted.
+    Deleted,
+}
+
+/// One change of a change feed: a record in its latest state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The record's id.
+    pub id: String,
+    /// What happened to it.
+    pub action: ChangeAction,
+    /// The body as JSON text; the last one of a deleted record; `None` when it was pruned.
+    pub body: Option<String>,
+    /// Unix time in milliseconds.
+    pub first_seen_at: u64,
+    /// Unix time in milliseconds.
+    pub last_modified_at: u64,
+    /// The cursor just after this change.
+    pub cursor: String,
+}
+
+/// How much a line of the log matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// For the plugin's author.
+    Debug,
+    /// For the operator, in passing.
+    Info,
+    /// Something is odd, and the run goes on.
+    Warn,
+    /// Something went wrong.
+    Error,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Level::Debug => "debug",
+            Level::Info => "info",
+            Level::Warn => "warn",
+            Level::Error => "error",
+        })
+    }
+}

@@ -1,0 +1,16 @@
+//! HTTP for plugins: building requests, reading responses, following pages.
+
+mod link;
+mod page;
+mod paginate;
+mod query;
+mod request;
+mod response;
+mod retry_after;
+mod url;
+
+pub use self::page::HttpPage;
+pub use self::paginate::{Pages, Paginate, Position};
+pub use self::query::encode;
+pub use self::request::RequestBuilder;
+pub use self::response::Response;

@@ -1,0 +1,331 @@
+//! Following pages: the five common styles, with the position to checkpoint.
+
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use serde::{Deserialize, Serialize};
+
+use super::link;
+use super::page::HttpPage;
+use super::request::RequestBuilder;
+use super::url::resolve;
+use crate::{Failure, Result};
+
+/// More pages than this are taken for a loop.
+const PAGES_MAX: u64 = 100_000;
+
+/// How an API hands out its pages.
+///
+/// ```
+/// use tidegate_sdk::prelude::*;
+///
+/// # async fn contacts(cx: Cx) -> Result<()> {
+/// let style = Paginate::cursor("/next_cursor", "cursor").items("/items");
+/// let mut pages = cx.get("/contacts").query("limit", 100).paginate(style);
+/// while let Some(page) = pages.next().await? {
+///     let contacts: Vec<Value> = page.items()?;
+///     cx.page("Contact").save_all(&contacts)?.commit().await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Paginate {
+    style: Style,
+    items: String,
+    more: Option<String>,
+    size: Option<(String, u64)>,
+    from: Option<Position>,
+}
+
+#[derive(Debug, Clone)]
+enum Style {
+    Cursor { pointer: String, parameter: String },
+    Page { parameter: String, first: u64 },
+    Offset { parameter: String },
+    Link,
+    NextUrl { pointer: String },
+}
+
+/// Where to go on. As JSON it is for example `{"cursor":"c2"}`, `{"page":3}`, `{"offset":200}`
+/// or `{"url":"https://…"}`; it is meant to be part of a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Position {
+    /// The value of the cursor's parameter.
+    Cursor(String),
+    /// The number of the page.
+    Page(u64),
+    /// How many items come before.
+    Offset(u64),
+    /// The URL of the page.
+    Url(String),
+}
+
+impl Paginate {
+    /// The body names the cursor of the next page at a JSON pointer; it is sent as a query
+    /// parameter. Ends when it is missing, null, false or empty.
+    pub fn cursor(pointer: impl Into<String>, parameter: impl Into<String>) -> Self {
+        Self::new(Style::Cursor {
+            pointer: pointer.into(),
+            parameter: parameter.into(),
+        })
+    }
+
+    /// A query parameter counts pages from `first` (usually 0 or 1). Ends on an empty page; with
+    /// [`size`](Self::size) also on a short one.
+    pub fn page(parameter: impl Into<String>, first: u64) -> Self {
+        Self::new(Style::Page {
+            parameter: parameter.into(),
+            first,
+        })
+    }
+
+    /// A query parameter says how many items to skip: as many as have been received. Ends on an
+    /// empty page; with [`size`](Self::size) also on a short one.
+    pub fn offset(parameter: impl Into<String>) -> Self {
+        Self::new(Style::Offset {
+            parameter: parameter.into(),
+        })
+    }
+
+    /// The header `Link` (RFC 8288) names the next page with `rel="next"`. Ends when it doesn't.
+    pub fn link() -> Self {
+        Self::new(Style::Link)
+    }
+
+    /// The body names the URL of the next page at a JSON pointer. Ends when it is missing, null,
+    /// false or empty.
+    pub fn next_url(pointer: impl Into<String>) -> Self {
+        Self::new(Style::NextUrl {
+            pointer: pointer.into(),
+        })
+    }
+
+    fn new(style: Style) -> Self {
+        Paginate {
+            style,
+            items: String::new(),
+            more: None,
+            size: None,
+            from: None,
+        }
+    }
+
+    /// Where a body holds its items, as a JSON pointer. By default the body is the list itself.
+    pub fn items(mut self, pointer: impl Into<String>) -> Self {
+        self.items = pointer.into();
+        self
+    }
+
+    /// Where a body says whether there are more pages, for example `/has_more`: `false` ends.
+    pub fn more(mut self, pointer: impl Into<String>) -> Self {
+        self.more = Some(pointer.into());
+        self
+    }
+
+    /// Ask for `size` items a page with a query parameter. With [`page`](Self::page) and
+    /// [`offset`](Self::offset) a page shorter than that is the last one, except for the first:
+    /// servers may cap the size lower than asked, so its length becomes the size.
+    pub fn size(mut self, parameter: impl Into<String>, size: u64) -> Self {
+        self.size = Some((parameter.into(), size));
+        self
+    }
+
+    /// Continue at a saved position; `None` is the start.
+    pub fn from(mut self, position: impl Into<Option<Position>>) -> Self {
+        self.from = position.into();
+        self
+    }
+}
+
+/// The pages of a request, one after the other.
+#[derive(Debug)]
+pub struct Pages {
+    request: RequestBuilder,
+    style: Paginate,
+    next: Next,
+    /// Hashes of the cursors and URLs so far (kept small, and free of random numbers).
+    seen: BTreeSet<u64>,
+    count: u64,
+    /// How many items a page has that is not the last.
+    full: Option<u64>,
+    /// Hash of the last page's items, in styles where only they can tell a loop.
+    last: Option<u64>,
+}
+
+#[derive(Debug, Clone)]
+enum Next {
+    Start,
+    At(Position),
+    End,
+}
+
+impl Pages {
+    pub(super) fn new(request: RequestBuilder, style: Paginate) -> Self {
+        let mut request = request;
+        if let Some((parameter, size)) = &style.size {
+            request = request.query(parameter, size);
+        }
+        Pages {
+            request,
+            next: style.from.clone().map_or(Next::Start, Next::At),
+            style,
+            seen: BTreeSet::new(),
+            count: 0,
+            full: None,
+            last: None,
+        }
+    }
+
+    /// The next page, or `None` after the last one. After a failure it may be called again, and
+    /// asks for the same page.
+    ///
+    /// Fails, apart from what [`send`](RequestBuilder::send) fails with, when a cursor or a URL
+    /// comes again, when two pages in a row are the same, and beyond 100,000 pages (kind
+    /// `other`, code `pagination-loop`).
+    pub async fn next(&mut self) -> Result<Option<HttpPage>> {
+        let at = match &self.next {
+            Next::Start => None,
+            Next::At(position) => Some(position.clone()),
+            Next::End => return Ok(None),
+        };
+        if self.count == PAGES_MAX {
+            return Err(self.looped(&format!("there are more than {PAGES_MAX} pages")));
+        }
+        let request = self.request_at(at.as_ref())?;
+        let response = request.send().await?;
+        let mut page = HttpPage::new(response, self.style.items.clone(), at)?;
+        let next = self.after(&page)?;
+        self.count += 1;
+        page.next.clone_from(&next);
+        self.next = next.map_or(Next::End, Next::At);
+        Ok(Some(page))
+    }
+
+    fn request_at(&self, at: Option<&Position>) -> Result<RequestBuilder> {
+        let request = self.request.clone();
+        Ok(match (&self.style.style, at) {
+            (Style::Cursor { parameter, .. }, Some(Position::Cursor(cursor))) => {
+                request.query(parameter, cursor)
+            }
+            (Style::Page { parameter, first }, None) => request.query(parameter, first),
+            (Style::Page { parameter, .. }, Some(Position::Page(page))) => {
+                request.query(parameter, page)
+            }
+            (Style::Offset { parameter }, None) => request.query(parameter, 0),
+            (Style::Offset { parameter }, Some(Position::Offset(offset))) => {
+                request.query(parameter, offset)
+            }
+            (Style::Link | Style::NextUrl { .. }, Some(Position::Url(url))) => {
+                let mut request = request;
+                request.set_url(url.clone());
+                request
+            }
+            (Style::Cursor { .. } | Style::Link | Style::NextUrl { .. }, None) => request,
+            (_, Some(position)) => {
+                return Err(Failure::config(format!(
+                    "{}: the saved position {position:?} is of another pagination style; \
+                     run the sync once with --reset to start over",
+                    self.request.name()
+                ))
+                .code("checkpoint-unreadable"));
+            }
+        })
+    }
+
+    /// Where to go on after this page.
+    fn after(&mut self, page: &HttpPage) -> Result<Option<Position>> {
+        if let Some(pointer) = &self.style.more
+            && page.at::<bool>(pointer)? == Some(false)
+        {
+            return Ok(None);
+        }
+        let next = match &self.style.style {
+            Style::Cursor { pointer, .. } => page.token(pointer)?.map(Position::Cursor),
+            Style::NextUrl { pointer } => page
+                .token(pointer)?
+                .map(|url| Position::Url(resolve(page.response().url(), &url))),
+            Style::Link => page
+                .response()
+                .headers()
+                .filter(|(name, _)| name.eq_ignore_ascii_case("link"))
+                .find_map(|(_, value)| link::next(value))
+                .map(|url| Position::Url(resolve(page.response().url(), url))),
+            Style::Page { first, .. } => {
+                let number = match page.position() {
+                    Some(Position::Page(number)) => *number,
+                    _ => *first,
+                };
+                self.counted(page)?.map(|_| Position::Page(number + 1))
+            }
+            Style::Offset { .. } => {
+                let offset = match page.position() {
+                    Some(Position::Offset(offset)) => *offset,
+                    _ => 0,
+                };
+                self.counted(page)?
+                    .map(|count| Position::Offset(offset + count))
+            }
+        };
+        if let Some(position) = &next {
+            // Where this page came from counts too: a cursor that names itself is a loop.
+            if let Some(at) = page.position() {
+                self.seen.insert(hash(at));
+            }
+            if !self.seen.insert(hash(position)) {
+                return Err(self.looped(&format!("{} comes again", described(position))));
+            }
+        }
+        Ok(next)
+    }
+
+    /// How many items a page has; `None` when it is the last one.
+    fn counted(&mut self, page: &HttpPage) -> Result<Option<u64>> {
+        let count = page.raw_items()?.len() as u64;
+        if count == 0 {
+            return Ok(None);
+        }
+        let items = hash(&page.items_text());
+        if self.last.replace(items) == Some(items) {
+            let problem = "two pages in a row are the same: does the API know the parameter?";
+            return Err(self.looped(problem));
+        }
+        let Some((_, size)) = &self.style.size else {
+            return Ok(Some(count));
+        };
+        match self.full {
+            Some(full) if count < full => Ok(None),
+            Some(_) => Ok(Some(count)),
+            None => {
+                self.full = Some(count.min(*size));
+                Ok(Some(count))
+            }
+        }
+    }
+
+    fn looped(&self, problem: &str) -> Failure {
+        Failure::other(format!(
+            "{}: page {}: {problem}",
+            self.request.name(),
+            self.count + 1
+        ))
+        .code("pagination-loop")
+    }
+}
+
+fn described(position: &Position) -> String {
+    match position {
+        Position::Cursor(cursor) => format!("the cursor `{cursor}`"),
+        Position::Page(page) => format!("the page {page}"),
+        Position::Offset(offset) => format!("the offset {offset}"),
+        Position::Url(url) => format!("the URL {url}"),
+    }
+}
+
+fn hash<T: Hash + ?Sized>(value: &T) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,153 @@
+//! Building one request and sending it.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::paginate::{Pages, Paginate};
+use super::query;
+use super::response::Response;
+use crate::failure::of_http;
+use crate::host::{Host, Request, Retry};
+use crate::{Cx, Failure, Result};
+
+/// A request being built. The host adds the connection's credentials to requests for the
+/// connection's own origin, and repeats idempotent ones that failed for the moment.
+#[derive(Clone)]
+#[must_use = "a request does nothing before it is sent"]
+pub struct RequestBuilder {
+    cx: Cx,
+    request: Request,
+    /// The first thing that went wrong while building; `send` returns it.
+    problem: Option<Failure>,
+}
+
+impl RequestBuilder {
+    pub(crate) fn new(cx: Cx, method: &str, url: String) -> Self {
+        RequestBuilder {
+            cx,
+            request: Request {
+                method: method.to_owned(),
+                url,
+                headers: Vec::new(),
+                body: None,
+                timeout_ms: None,
+                retry: Retry::Idempotent,
+                idempotency_key: None,
+            },
+            problem: None,
+        }
+    }
+
+    /// Append a query parameter, percent-encoded, to those that the URL has.
+    pub fn query(mut self, name: &str, value: impl fmt::Display) -> Self {
+        query::append(&mut self.request.url, name, &value.to_string());
+        self
+    }
+
+    /// Append a query parameter when there is a value.
+    pub fn query_opt(self, name: &str, value: Option<impl fmt::Display>) -> Self {
+        match value {
+            Some(value) => self.query(name, value),
+            None => self,
+        }
+    }
+
+    /// Add a header.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.request.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Send this value as the JSON body, with its `Content-Type`.
+    pub fn json_body<T: Serialize + ?Sized>(mut self, body: &T) -> Self {
+        match serde_json::to_vec(body) {
+            Ok(body) => self.header("Content-Type", "application/json").body(body),
+            Err(error) => {
+                let failure = Failure::other(format!("{}: the body: {error}", self.name()));
+                self.problem.get_or_insert(failure);
+                self
+            }
+        }
+    }
+
+    /// Send these bytes as the body.
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.request.body = Some(body.into());
+        self
+    }
+
+    /// For one attempt, from connect to the last byte; default and limit 60 s.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.request.timeout_ms = Some(u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX));
+        self
+    }
+
+    /// The host may not repeat this request: the plugin wants each answer.
+    pub fn never_retry(mut self) -> Self {
+        self.request.retry = Retry::Never;
+        self
+    }
+
+    /// Send `Idempotency-Key`, so that the host may repeat a POST or PATCH too.
+    pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
+        self.request.idempotency_key = Some(key.into());
+        self
+    }
+
+    /// Send it. A status of 400 and more is a failure: 401 and 403 `auth`; 408, 425, 429 and 5xx
+    /// `transient`, with `Retry-After`; any other `rejected`. It carries the status and the body.
+    pub async fn send(self) -> Result<Response> {
+        let cx = self.cx.clone();
+        let response = self.send_any().await?;
+        if response.status() < 400 {
+            Ok(response)
+        } else {
+            Err(response.into_failure(cx.now()))
+        }
+    }
+
+    /// Send it, and return the response whatever its status.
+    pub async fn send_any(self) -> Result<Response> {
+        if let Some(problem) = self.problem {
+            return Err(problem);
+        }
+        let name = name(&self.request);
+        let method = self.request.method.clone();
+        match self.cx.host().send(self.request).await {
+            Ok(answer) => Ok(Response::new(method, answer)),
+            Err(error) => Err(of_http(&name, error)),
+        }
+    }
+
+    /// Send it and decode the JSON body: [`send`](Self::send), then [`Response::json`].
+    pub async fn json<T: DeserializeOwned>(self) -> Result<T> {
+        self.send().await?.json()
+    }
+
+    /// Send it page by page.
+    pub fn paginate(self, style: Paginate) -> Pages {
+        Pages::new(self, style)
+    }
+
+    pub(super) fn set_url(&mut self, url: String) {
+        self.request.url = url;
+    }
+
+    /// How messages name this request.
+    pub(super) fn name(&self) -> String {
+        name(&self.request)
+    }
+}
+
+impl fmt::Debug for RequestBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.request.fmt(f)
+    }
+}
+
+fn name(request: &Request) -> String {
+    format!("{} {}", request.method, request.url)
+}

@@ -1,0 +1,96 @@
+#![doc = include_str!("../README.md")]
+
+mod cx;
+mod document;
+mod failure;
+mod feed;
+#[cfg_attr(
+    target_arch = "wasm32",
+    allow(
+        unreachable_pub,
+        reason = "some shapes are public only in the fake host"
+    )
+)]
+mod host;
+mod http;
+mod json;
+pub mod log;
+mod plugin;
+pub mod prelude;
+mod records;
+mod text;
+
+#[cfg(not(target_arch = "wasm32"))]
+pub mod test;
+
+pub use crate::cx::{Cx, RunContext};
+pub use crate::failure::{Context, Failure, FailureKind, Result, Upstream};
+pub use crate::feed::FeedReader;
+pub use crate::host::{Change, ChangeAction, ModelOutcome};
+pub use crate::http::{HttpPage, Pages, Paginate, Position, RequestBuilder, Response, encode};
+pub use crate::plugin::{Action, Auth, ConfigKey, HeaderAuth, Model, Name, Plugin, Schema, Sync};
+pub use crate::records::{Commit, CommitOutcome};
+pub use futures;
+pub use serde_json;
+
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+pub use crate::host::wasm as __wasm;
+
+/// Makes the plugin that a function declares the one that this crate's component exports.
+///
+/// Natively it only checks the function's type, so that the crate can be tested.
+///
+/// ```
+/// use tidegate_sdk::prelude::*;
+///
+/// fn plugin() -> Plugin {
+///     Plugin::new("nothing", "0.1.0")
+/// }
+///
+/// tidegate_sdk::export!(plugin);
+/// ```
+#[macro_export]
+macro_rules! export {
+    ($plugin:path) => {
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: fn() -> $crate::Plugin = $plugin;
+
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            struct Exported;
+
+            impl $crate::__wasm::bindings::Guest for Exported {
+                fn manifest() -> ::std::string::String {
+                    $plugin().manifest()
+                }
+
+                async fn sync(
+                    name: ::std::string::String,
+                ) -> ::std::result::Result<(), $crate::__wasm::bindings::Failure> {
+                    $crate::__wasm::sync($plugin(), name).await
+                }
+
+                async fn action(
+                    name: ::std::string::String,
+                    input: ::std::string::String,
+                ) -> ::std::result::Result<::std::string::String, $crate::__wasm::bindings::Failure>
+                {
+                    $crate::__wasm::action($plugin(), name, input).await
+                }
+
+                async fn event(
+                    kind: ::std::string::String,
+                    payload: ::std::string::String,
+                ) -> ::std::result::Result<::std::string::String, $crate::__wasm::bindings::Failure>
+                {
+                    $crate::__wasm::event($plugin(), kind, payload).await
+                }
+            }
+
+            $crate::__wasm::bindings::export_plugin!(
+                Exported with_types_in $crate::__wasm::bindings
+            );
+        };
+    };
+}

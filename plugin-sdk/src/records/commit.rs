@@ -1,0 +1,249 @@
+//! Building a commit: records and deletions of one or several models, and a checkpoint.
+
+use std::fmt;
+use std::mem;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::id;
+use super::outcome::CommitOutcome;
+use crate::failure::of_store;
+use crate::host::{Host, Page, Saved};
+use crate::{Cx, Failure, Result};
+
+/// A commit being built: [`Cx::page`] starts it, [`commit`](Commit::commit) stores all of it or
+/// nothing. Limits: 10,000 records and 16 MiB of bodies a commit, 1 MiB a record, 512 bytes an
+/// id, 64 KiB a checkpoint.
+///
+/// ```
+/// use tidegate_sdk::prelude::*;
+///
+/// # async fn run(cx: Cx, contacts: Vec<Value>, gone: Vec<String>) -> Result<()> {
+/// let outcome = cx
+///     .page("Contact")
+///     .save_all(&contacts)?
+///     .delete_all(gone)
+///     .and("Company")
+///     .save_with_id("acme", &json!({ "name": "Acme" }))?
+///     .checkpoint(&json!({ "since": cx.now() }))?
+///     .commit()
+///     .await?;
+/// info!("{} contacts are new", outcome.model("Contact").added);
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "nothing is stored before commit()"]
+pub struct Commit {
+    cx: Cx,
+    /// The pages before the current one.
+    pages: Vec<Page>,
+    page: Page,
+    id_field: String,
+    checkpoint: Option<String>,
+}
+
+impl Commit {
+    pub(crate) fn new(cx: Cx, model: String) -> Self {
+        Commit {
+            cx,
+            pages: Vec::new(),
+            page: page_of(model),
+            id_field: "id".to_owned(),
+            checkpoint: None,
+        }
+    }
+
+    /// Go on with changes of another model, in the same commit.
+    pub fn and(&mut self, model: impl Into<String>) -> &mut Self {
+        let model = model.into();
+        if model != self.page.model {
+            let page = match self.pages.iter().position(|page| page.model == model) {
+                Some(at) => self.pages.swap_remove(at),
+                None => page_of(model),
+            };
+            self.pages.push(mem::replace(&mut self.page, page));
+        }
+        self
+    }
+
+    /// Take ids from this field instead of `id`.
+    pub fn id_field(&mut self, field: impl Into<String>) -> &mut Self {
+        self.id_field = field.into();
+        self
+    }
+
+    /// Save a record under the id in its field `id`: a string that is not empty, or an integer.
+    pub fn save<T: Serialize + ?Sized>(&mut self, record: &T) -> Result<&mut Self> {
+        let body = self.body_of(record)?;
+        self.save_text(body)
+    }
+
+    /// Save records, each under the id in its field `id`.
+    pub fn save_all<'a, T: Serialize + 'a>(
+        &mut self,
+        records: impl IntoIterator<Item = &'a T>,
+    ) -> Result<&mut Self> {
+        for record in records {
+            self.save(record)?;
+        }
+        Ok(self)
+    }
+
+    /// Save records, each under the id that a function takes from it:
+    /// `save_by(|order| order.number.to_string(), &orders)`.
+    pub fn save_by<'a, T: Serialize + 'a>(
+        &mut self,
+        id: impl Fn(&T) -> String,
+        records: impl IntoIterator<Item = &'a T>,
+    ) -> Result<&mut Self> {
+        for record in records {
+            self.save_with_id(id(record), record)?;
+        }
+        Ok(self)
+    }
+
+    /// Save a record under this id.
+    pub fn save_with_id<T: Serialize + ?Sized>(
+        &mut self,
+        id: impl Into<String>,
+        record: &T,
+    ) -> Result<&mut Self> {
+        let body = self.body_of(record)?;
+        let id = id.into();
+        if id.is_empty() {
+            return Err(self.unfit("its id is empty"));
+        }
+        self.page.save.push(Saved { id, body });
+        Ok(self)
+    }
+
+    /// Save a record that is JSON text already, under this id.
+    pub fn save_json(&mut self, id: impl Into<String>, body: impl Into<String>) -> &mut Self {
+        self.page.save.push(Saved {
+            id: id.into(),
+            body: body.into(),
+        });
+        self
+    }
+
+    /// Save records that are JSON text already (see
+    /// [`raw_items`](crate::HttpPage::raw_items)), each under the id in its field `id`. Of each
+    /// only so much is read as it takes to find the id.
+    pub fn save_raw<'a>(
+        &mut self,
+        records: impl IntoIterator<Item = &'a RawValue>,
+    ) -> Result<&mut Self> {
+        for record in records {
+            self.save_text(record.get().to_owned())?;
+        }
+        Ok(self)
+    }
+
+    /// Delete a record. One that is not stored is ignored. In one commit deletes come before
+    /// saves, so a record that is both is saved.
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "`delete(7)` and `delete(id)` read better than references"
+    )]
+    pub fn delete(&mut self, id: impl ToString) -> &mut Self {
+        self.page.delete.push(id.to_string());
+        self
+    }
+
+    /// Delete records.
+    pub fn delete_all(&mut self, ids: impl IntoIterator<Item = impl ToString>) -> &mut Self {
+        let ids = ids.into_iter().map(|id| id.to_string());
+        self.page.delete.extend(ids);
+        self
+    }
+
+    /// Store this checkpoint with the records: what [`Cx::checkpoint`] returns in the next run.
+    pub fn checkpoint<T: Serialize + ?Sized>(&mut self, checkpoint: &T) -> Result<&mut Self> {
+        self.checkpoint = Some(serde_json::to_string(checkpoint)?);
+        Ok(self)
+    }
+
+    /// How many records are saved and deleted so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let of = |page: &Page| page.save.len() + page.delete.len();
+        self.pages.iter().map(of).sum::<usize>() + of(&self.page)
+    }
+
+    /// Whether there is neither a record nor a deletion so far.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Store all of it, or nothing. When it returns, it is durable, and the builder is empty and
+    /// can be used again.
+    pub async fn commit(&mut self) -> Result<CommitOutcome> {
+        let empty = page_of(self.page.model.clone());
+        let mut pages = mem::take(&mut self.pages);
+        pages.push(mem::replace(&mut self.page, empty));
+        let what = format!("committing {}", models_of(&pages));
+        let outcome = self
+            .cx
+            .host()
+            .commit(pages, self.checkpoint.take())
+            .await
+            .map_err(|error| of_store(&what, error))?;
+        Ok(CommitOutcome::new(outcome))
+    }
+
+    fn body_of<T: Serialize + ?Sized>(&self, record: &T) -> Result<String> {
+        serde_json::to_string(record).map_err(|error| self.unfit(&error.to_string()))
+    }
+
+    fn save_text(&mut self, body: String) -> Result<&mut Self> {
+        match id::find(&body, &self.id_field) {
+            Ok(id) => {
+                self.page.save.push(Saved { id, body });
+                Ok(self)
+            }
+            Err(problem) => {
+                let begins = crate::text::excerpt(&body, 120);
+                Err(self.unfit(&format!("{problem} (the record begins: {begins})")))
+            }
+        }
+    }
+
+    fn unfit(&self, problem: &str) -> Failure {
+        let Page { model, save, .. } = &self.page;
+        Failure::other(format!(
+            "{model}: record {} of the page can't be saved: {problem}",
+            save.len() + 1
+        ))
+        .code("record-invalid")
+    }
+}
+
+impl fmt::Debug for Commit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Commit")
+            .field("model", &self.page.model)
+            .field("len", &self.len())
+            .field("checkpoint", &self.checkpoint)
+            .finish_non_exhaustive()
+    }
+}
+
+fn page_of(model: String) -> Page {
+    Page {
+        model,
+        ..Page::default()
+    }
+}
+
+fn models_of(pages: &[Page]) -> String {
+    let mut names = String::new();
+    for page in pages {
+        if !names.is_empty() {
+            names.push_str(" and ");
+        }
+        names.push_str(&page.model);
+    }
+    names
+}

@@ -1,0 +1,126 @@
+//! The manifest is exactly what `docs/manifest.md` describes.
+
+use tidegate_sdk::ConfigKey;
+use tidegate_sdk::prelude::*;
+
+async fn nothing(_: Cx) -> Result<()> {
+    Ok(())
+}
+
+async fn echo(_: Cx, input: Value) -> Result<Value> {
+    Ok(input)
+}
+
+fn manifest(plugin: &Plugin) -> Value {
+    serde_json::from_str(&plugin.manifest()).unwrap()
+}
+
+#[test]
+fn of_a_plugin_with_everything() {
+    let plugin = Plugin::new("demo-crm", "0.1.0")
+        .describe("Contacts \"and\" companies")
+        .host("base-url")
+        .feed("crm/Contact")
+        .metadata_write()
+        .limit("memory_bytes", 67_108_864)
+        .config(json!({ "type": "object", "properties": {} }))
+        .auth(Auth::bearer("token"))
+        .auth(Auth::basic("user", "password"))
+        .auth(Auth::header("X-Api-Key", "token").prefix("Token "))
+        .auth(Auth::header(
+            ConfigKey::new("/header", "X-Api-Key"),
+            "token",
+        ))
+        .auth(Auth::query("api_key", "token"))
+        .sync(
+            Sync::new("contacts", nothing)
+                .model("Contact")
+                .describe("d")
+                .every("1h"),
+        )
+        .sync(
+            Sync::new("all", nothing)
+                .models(["Contact", "Company"])
+                .cron("0 6 * * 1-5", "UTC"),
+        )
+        .sync(Sync::each("/models", nothing))
+        .action(
+            Action::new("create", echo)
+                .describe("d")
+                .model("Contact")
+                .input(r#"{"type":"object"}"#)
+                .output(json!({})),
+        )
+        .model(
+            Model::new("Contact")
+                .describe("a person")
+                .schema(json!({ "type": "object" })),
+        );
+    assert_eq!(
+        manifest(&plugin),
+        json!({
+            "manifest": 1,
+            "name": "demo-crm",
+            "version": "0.1.0",
+            "description": "Contacts \"and\" companies",
+            "sdk": concat!("tidegate-sdk ", env!("CARGO_PKG_VERSION")),
+            "syncs": [
+                {
+                    "name": "contacts", "description": "d", "models": ["Contact"],
+                    "schedule": { "every": "1h" }
+                },
+                {
+                    "name": "all", "models": ["Contact", "Company"],
+                    "schedule": { "cron": "0 6 * * 1-5", "timezone": "UTC" }
+                },
+                { "name": "*", "models": ["*"], "each": "/models" }
+            ],
+            "actions": [{
+                "name": "create", "description": "d", "models": ["Contact"],
+                "input": { "type": "object" }, "output": {}
+            }],
+            "models": [
+                { "name": "Contact", "description": "a person", "schema": { "type": "object" } },
+                { "name": "Company" }
+            ],
+            "capabilities": {
+                "hosts": ["base-url"],
+                "feeds": ["crm/Contact"],
+                "metadata_write": true,
+                "limits": { "memory_bytes": 67_108_864 }
+            },
+            "config": { "type": "object", "properties": {} },
+            "auth": [
+                { "kind": "bearer", "token": "token" },
+                { "kind": "basic", "username": "user", "password": "password" },
+                { "kind": "header", "name": "X-Api-Key", "value": "token", "prefix": "Token " },
+                {
+                    "kind": "header", "value": "token",
+                    "name": { "config": "/header", "default": "X-Api-Key" }
+                },
+                { "kind": "query", "name": "api_key", "value": "token" }
+            ]
+        })
+    );
+}
+
+#[test]
+fn of_a_plugin_with_nothing() {
+    let expected = json!({
+        "manifest": 1, "name": "p", "version": "0.1.0",
+        "sdk": concat!("tidegate-sdk ", env!("CARGO_PKG_VERSION")),
+        "syncs": [], "actions": [], "models": [], "auth": [],
+        "capabilities": { "hosts": [], "feeds": [], "metadata_write": false, "limits": {} }
+    });
+    assert_eq!(manifest(&Plugin::new("p", "0.1.0")), expected);
+}
+
+#[test]
+fn a_model_is_listed_once_with_all_that_is_said_of_it() {
+    let plugin = Plugin::new("p", "0.1.0")
+        .sync(Sync::new("a", nothing).model("M"))
+        .sync(Sync::new("b", nothing).model(Model::new("M").schema("{}")))
+        .model(Model::new("M").describe("d"));
+    let models = json!([{ "name": "M", "description": "d", "schema": {} }]);
+    assert_eq!(manifest(&plugin)["models"], models);
+}

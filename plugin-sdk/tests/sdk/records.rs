@@ -1,0 +1,330 @@
+//! Records: saving, deleting, several models, the contract's rules, snapshots.
+
+use tidegate_sdk::prelude::*;
+use tidegate_sdk::serde_json::value::RawValue;
+
+use crate::{host, run};
+
+#[derive(Serialize)]
+struct Order {
+    number: u64,
+    total: f64,
+}
+
+#[test]
+fn every_way_to_save() {
+    let outcome = run(&host(), |cx| async move {
+        let orders = [
+            Order {
+                number: 1,
+                total: 1.5,
+            },
+            Order {
+                number: 2,
+                total: 0.1,
+            },
+        ];
+        let raw: Vec<Box<RawValue>> = serde_json::from_str(r#"[ {"x":[{}],"id": "r"} ]"#)?;
+        let outcome = cx
+            .page("M")
+            .save(&json!({ "id": "a" }))?
+            .save_all(&[json!({ "id": 7 }), json!({ "id": -8 })])?
+            .save_by(|order: &Order| format!("o{}", order.number), &orders)?
+            .save_with_id("b", &json!({ "no": "id" }))?
+            .save_json("c", r#"{"z":1,"a":2}"#)
+            .save_raw(raw.iter().map(AsRef::as_ref))?
+            .id_field("number")
+            .save_all(&orders)?
+            .commit()
+            .await?;
+        assert_eq!(outcome.model("M").added, 10);
+        assert_eq!(outcome.model("N").added, 0);
+        assert_eq!(outcome.changed(), 10);
+        Ok(())
+    });
+    let ids: Vec<String> = outcome.assert_ok().records("M").into_keys().collect();
+    assert_eq!(ids, ["-8", "1", "2", "7", "a", "b", "c", "o1", "o2", "r"]);
+    assert_eq!(
+        outcome.records("M")["o1"],
+        json!({ "number": 1, "total": 1.5 })
+    );
+    assert_eq!(outcome.records("M")["c"], json!({ "a": 2, "z": 1 }));
+}
+
+#[test]
+fn records_without_an_id() {
+    for (record, says) in [
+        (json!({ "name": "x" }), "it has no `id`"),
+        (
+            json!({ "id": "" }),
+            "its `id` is \"\", neither a text nor an integer",
+        ),
+        (json!({ "id": null }), "its `id` is null"),
+        (json!([1]), "it is not a JSON object"),
+    ] {
+        let outcome = run(&host(), move |cx| {
+            let record = record.clone();
+            async move {
+                cx.page("M")
+                    .save(&json!({ "id": 1 }))?
+                    .save(&record)?
+                    .commit()
+                    .await?;
+                Ok(())
+            }
+        });
+        let failure = outcome.failure();
+        assert_eq!(failure.code.as_deref(), Some("record-invalid"));
+        let message = &failure.message;
+        assert!(
+            message.starts_with("M: record 2 of the page can't be saved: "),
+            "{message}"
+        );
+        assert!(message.contains(says), "{message} does not say {says}");
+        assert!(outcome.commits.is_empty());
+    }
+}
+
+#[test]
+fn several_models_in_one_commit() {
+    let outcome = run(&host(), |cx| async move {
+        let mut commit = cx.page("M");
+        commit
+            .save(&json!({ "id": 1 }))?
+            .and("N")
+            .save(&json!({ "id": 2 }))?;
+        commit
+            .and("M")
+            .and("M")
+            .save(&json!({ "id": 3 }))?
+            .checkpoint(&5)?;
+        commit.and("M");
+        assert_eq!((commit.len(), commit.is_empty()), (3, false));
+        commit.commit().await?;
+        assert!(commit.is_empty(), "the builder can be used again");
+        commit.delete(3).commit().await?;
+        Ok(())
+    });
+    outcome.assert_ok();
+    assert_eq!(outcome.commits.len(), 2);
+    assert_eq!(outcome.commits[0].checkpoint, Some(json!(5)));
+    assert_eq!(outcome.commits[1].checkpoint, None);
+    assert_eq!(
+        outcome.checkpoint(),
+        Some(&json!(5)),
+        "no checkpoint leaves the stored one"
+    );
+    assert_eq!(
+        (outcome.records("M").len(), outcome.records("N").len()),
+        (1, 1)
+    );
+}
+
+#[test]
+fn counting() {
+    let host = host()
+        .record("M", "same", json!({ "id": "same", "a": 1, "b": 2 }))
+        .record("M", "changed", json!({ "id": "changed", "a": 1 }))
+        .record("M", "gone", json!({ "id": "gone" }))
+        .record("M", "both", json!({ "id": "both" }));
+    let outcome = run(&host, |cx| async move {
+        cx.page("M")
+            .save_json("same", r#"{"b":2, "a":1, "id":"same"}"#)
+            .save(&json!({ "id": "changed", "a": 2 }))?
+            .save(&json!({ "id": "twice", "n": 1 }))?
+            .save(&json!({ "id": "twice", "n": 2 }))?
+            .save(&json!({ "id": "both", "n": 1 }))?
+            .delete_all(["gone", "never-there", "both"])
+            .commit()
+            .await?;
+        Ok(())
+    });
+    let totals = outcome.assert_ok().totals("M");
+    assert_eq!(
+        (
+            totals.added,
+            totals.updated,
+            totals.deleted,
+            totals.unchanged
+        ),
+        (1, 2, 1, 1)
+    );
+    assert_eq!(outcome.records("M")["twice"]["n"], 2, "the last wins");
+    assert_eq!(
+        outcome.records("M")["both"]["n"],
+        1,
+        "deletes come before saves"
+    );
+    let [line] = outcome.logs.as_slice() else {
+        panic!("{:?}", outcome.logs)
+    };
+    assert!(
+        line.message.contains("M `twice`, M `both`"),
+        "{}",
+        line.message
+    );
+}
+
+#[test]
+fn commits_that_break_a_rule_store_nothing() {
+    type Build = fn(&mut tidegate_sdk::Commit) -> &mut tidegate_sdk::Commit;
+    let cases: [(Build, &str, &str); 9] = [
+        (
+            |c| c.save_json("", "{}"),
+            "store-invalid",
+            "M: save[1]: the id is empty",
+        ),
+        (
+            |c| c.save_json("x".repeat(513), "{}"),
+            "store-invalid",
+            "longer than 512 bytes",
+        ),
+        (
+            |c| c.save_json("a\nb", "{}"),
+            "store-invalid",
+            "a control character",
+        ),
+        (
+            |c| c.delete(""),
+            "store-invalid",
+            "M: delete[0]: the id is empty",
+        ),
+        (
+            |c| c.save_json("x", "[]"),
+            "store-invalid",
+            "not a JSON object",
+        ),
+        (|c| c.save_json("x", "{"), "store-invalid", "not JSON"),
+        (
+            |c| c.save_json("x", format!("{{\"a\":\"{}\"}}", "x".repeat(1 << 20))),
+            "store-invalid",
+            "M: save[1]: the body is 1048584 bytes; at most 1048576",
+        ),
+        (
+            |c| c.delete_all(0..10_000),
+            "store-invalid",
+            "a commit of 10001 records",
+        ),
+        (
+            |c| c.and("Z").delete(1),
+            "store-denied",
+            "does not list the model Z here; it lists: M, N",
+        ),
+    ];
+    for (build, code, says) in cases {
+        let outcome = run(&host(), move |cx| async move {
+            build(cx.page("M").save_json("fine", "{}")).commit().await?;
+            Ok(())
+        });
+        let failure = outcome.failure();
+        assert_eq!(failure.code.as_deref(), Some(code), "{failure}");
+        assert!(failure.message.starts_with("committing M"), "{failure}");
+        assert!(
+            failure.message.contains(says),
+            "{failure} does not say {says}"
+        );
+        assert!(outcome.records("M").is_empty());
+    }
+}
+
+#[test]
+fn checkpoints_have_a_limit() {
+    let outcome = run(&host(), |cx| async move {
+        cx.save_checkpoint(&"x".repeat(1 << 16)).await
+    });
+    assert!(
+        outcome
+            .failure()
+            .message
+            .contains("a checkpoint of 65538 bytes")
+    );
+}
+
+#[test]
+fn reading_back() {
+    let host = (0..1_500).fold(host(), |host, id| {
+        host.record("M", id.to_string(), json!({ "n": id }))
+    });
+    let outcome = run(&host, |cx| async move {
+        let records: Vec<Option<Value>> = cx.get_records("M", 1..1_502).await?;
+        assert_eq!(records.len(), 1_501, "asked for in several steps");
+        assert_eq!(records[0], Some(json!({ "n": 1 })));
+        assert_eq!((&records[1_499], &records[1_500]), (&None, &None));
+        assert!(cx.get_records::<Vec<u8>>("M", [1]).await.is_err());
+        assert!(cx.get_records::<Value>("Z", [1]).await.is_err());
+        Ok(())
+    });
+    outcome.assert_ok();
+}
+
+#[test]
+fn a_snapshot_deletes_what_it_did_not_see() {
+    let host = host()
+        .record("M", "1", json!({ "id": 1 }))
+        .record("M", "2", json!({ "id": 2 }))
+        .record("M", "3", json!({ "id": 3 }));
+    let sync = |cx: Cx| async move {
+        let continuing = cx.begin_snapshot("M").await?;
+        if !continuing {
+            cx.page("M").save(&json!({ "id": 1 }))?.commit().await?;
+        }
+        cx.page("M").save(&json!({ "id": 2 }))?.commit().await?;
+        assert_eq!(cx.end_snapshot_with("M", &"done").await?, 1);
+        Ok(())
+    };
+    run(&host.clone().kill_after_commits(1), sync);
+    let outcome = run(&host, sync);
+    let ids: Vec<String> = outcome.assert_ok().records("M").into_keys().collect();
+    assert_eq!(ids, ["1", "2"], "what the killed run saw counts");
+    assert_eq!(outcome.checkpoint(), Some(&json!("done")));
+    assert_eq!(outcome.totals("M").deleted, 1);
+    let again = run(
+        &host,
+        |cx| async move { cx.end_snapshot("M").await.map(drop) },
+    );
+    assert!(
+        again
+            .failure()
+            .message
+            .contains("no snapshot of M was begun")
+    );
+}
+
+#[test]
+fn a_snapshot_that_saw_too_little_is_refused() {
+    let three = || {
+        (1..=3).fold(host(), |host, id| {
+            host.record("M", id.to_string(), json!({}))
+        })
+    };
+    for (guard, seen, refused) in [
+        (0.5, 0, true),
+        (0.5, 1, true),
+        (0.5, 2, false),
+        (1.0, 0, true),
+        (1.0, 1, false),
+    ] {
+        let host = three().snapshot_guard(guard);
+        let outcome = run(&host, move |cx| async move {
+            cx.restart_snapshot("M").await?;
+            for id in 1..=seen {
+                cx.page("M")
+                    .save_with_id(id.to_string(), &json!({}))?
+                    .commit()
+                    .await?;
+            }
+            cx.end_snapshot("M").await.map(drop)
+        });
+        let code = outcome
+            .result
+            .as_ref()
+            .err()
+            .and_then(|failure| failure.code.as_deref());
+        assert_eq!(
+            code,
+            refused.then_some("snapshot-refused"),
+            "{guard} {seen}"
+        );
+        assert_eq!(outcome.records("M").len(), if refused { 3 } else { seen });
+    }
+}

@@ -1,0 +1,83 @@
+//! What is stored between runs, and with each page of a pull.
+
+use tidegate_sdk::prelude::*;
+
+use crate::incremental::Mark;
+use crate::paging::Place;
+use crate::plan::Plan;
+
+/// How far the outside API has been read.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Checkpoint {
+    /// Everything up to here is stored. Moves only when a pull is whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mark: Option<Mark>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) etag: Option<Etag>,
+    /// When the last full pull ended, in Unix milliseconds; kept when they are due regularly.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) full_at: Option<u64>,
+    /// A pull that is not finished.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pull: Option<Pull>,
+}
+
+/// The `ETag` of a whole pull's only page, and the request it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Etag {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) since: Option<String>,
+    pub(crate) value: String,
+}
+
+/// A pull under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Pull {
+    /// The page to ask for next.
+    pub(crate) at: Place,
+    /// What the mark is to be, by the pages so far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) found: Option<Mark>,
+    /// When it began, by the server's clock, in Unix milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) begun: Option<i64>,
+    /// It asks for everything, whatever the mark.
+    pub(crate) full: bool,
+    /// What it does not see is to be deleted: a snapshot is open.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) deletes: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+impl Checkpoint {
+    /// The stored one, without what a config that has changed since can't use.
+    pub(crate) fn load(cx: &Cx, plan: &Plan) -> Result<Self> {
+        let mut checkpoint: Checkpoint = cx.checkpoint()?.unwrap_or_default();
+        let fits = |mark: &Option<Mark>| match (&plan.incremental, mark) {
+            (_, None) => true,
+            (Some(incremental), Some(mark)) => incremental.fits(mark),
+            (None, Some(_)) => false,
+        };
+        if !fits(&checkpoint.mark) {
+            warn!(
+                "`models.{}.incremental` has changed: pulling everything",
+                plan.model
+            );
+            return Ok(Checkpoint::default());
+        }
+        if let Some(pull) = &checkpoint.pull
+            && !(plan.paging.fits(&pull.at) && fits(&pull.found))
+        {
+            warn!(
+                "`models.{}.pagination` has changed: the unfinished pull starts over",
+                plan.model
+            );
+            checkpoint.pull = None;
+        }
+        Ok(checkpoint)
+    }
+}

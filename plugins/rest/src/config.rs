@@ -1,0 +1,157 @@
+//! The connection's config as it is written. `plan.rs` checks what the shapes can't say.
+//!
+//! `docs/rest-plugin.md` describes every key; `config.schema.json` is the same as a JSON Schema.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::time::Format;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// For the host: names of the header and the query parameter that carry a secret.
+    #[serde(default, rename = "auth")]
+    pub(crate) _auth: AuthNames,
+    /// Headers of every request.
+    #[serde(default)]
+    pub(crate) headers: BTreeMap<String, String>,
+    /// What a check of the connection asks for; by default the path of the first model.
+    pub(crate) check: Option<String>,
+    /// Each is a sync, and the model that it writes.
+    pub(crate) models: BTreeMap<String, Model>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AuthNames {
+    #[serde(rename = "header")]
+    _header: Option<String>,
+    #[serde(rename = "query")]
+    _query: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Model {
+    pub(crate) path: String,
+    #[serde(default)]
+    pub(crate) query: BTreeMap<String, Value>,
+    #[serde(default)]
+    pub(crate) headers: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(crate) records: String,
+    #[serde(default)]
+    pub(crate) records_may_be_absent: bool,
+    #[serde(default = "id_default")]
+    pub(crate) id: OneOrMany,
+    pub(crate) tombstone: Option<Tombstone>,
+    #[serde(default)]
+    pub(crate) pagination: Pagination,
+    pub(crate) incremental: Option<Incremental>,
+    #[serde(default)]
+    pub(crate) conditional: bool,
+    #[serde(default)]
+    pub(crate) full_pull_with_deletes: bool,
+    pub(crate) full_pull_every_hours: Option<u32>,
+    pub(crate) detail: Option<Detail>,
+}
+
+fn id_default() -> OneOrMany {
+    OneOrMany::One("/id".to_owned())
+}
+
+/// A pointer, or several.
+#[derive(Debug, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected a JSON pointer or a list of JSON pointers"
+)]
+pub(crate) enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl OneOrMany {
+    pub(crate) fn as_slice(&self) -> &[String] {
+        match self {
+            OneOrMany::One(pointer) => std::slice::from_ref(pointer),
+            OneOrMany::Many(pointers) => pointers,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tombstone {
+    pub(crate) field: String,
+    pub(crate) value: Option<Value>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Style {
+    #[default]
+    None,
+    Cursor,
+    Page,
+    Offset,
+    Link,
+    NextUrl,
+}
+
+/// All styles in one shape, so that an error names the very key; which keys belong to which style
+/// is checked in `plan.rs`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Pagination {
+    pub(crate) style: Style,
+    pub(crate) parameter: Option<String>,
+    pub(crate) first: Option<u64>,
+    pub(crate) cursor_pointer: Option<String>,
+    pub(crate) cursor_header: Option<String>,
+    pub(crate) cursor_record_pointer: Option<String>,
+    pub(crate) url_pointer: Option<String>,
+    pub(crate) url_header: Option<String>,
+    pub(crate) more_pointer: Option<String>,
+    pub(crate) total_pages_pointer: Option<String>,
+    pub(crate) total_pointer: Option<String>,
+    pub(crate) end_statuses: Option<Vec<u16>>,
+    pub(crate) page_size: Option<u64>,
+    pub(crate) page_size_parameter: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Incremental {
+    pub(crate) parameter: String,
+    pub(crate) field: Option<OneOrMany>,
+    pub(crate) header: Option<String>,
+    pub(crate) format: Option<Format>,
+    pub(crate) parameter_format: Option<Format>,
+    pub(crate) overlap_seconds: Option<u32>,
+    pub(crate) initial: Option<Value>,
+    #[serde(default)]
+    pub(crate) ordered: bool,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Mode {
+    #[default]
+    Replace,
+    Merge,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Detail {
+    pub(crate) path: String,
+    #[serde(default)]
+    pub(crate) record: String,
+    #[serde(default)]
+    pub(crate) mode: Mode,
+    pub(crate) concurrency: Option<usize>,
+}

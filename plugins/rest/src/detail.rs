@@ -1,0 +1,168 @@
+//! One more request per record, for APIs whose lists leave out what matters.
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+use tidegate_sdk::prelude::*;
+use tidegate_sdk::{Response, encode};
+
+use crate::config::{self, Mode};
+use crate::page::Record;
+use crate::plan::{Key, Plan};
+use crate::pointer::{Pointer, scalar};
+
+/// As many requests of a run are in flight at once, whatever it asks for.
+const CONCURRENCY_MAX: usize = 16;
+const CONCURRENCY_DEFAULT: usize = 8;
+/// The record is gone since it was listed.
+const GONE: [u16; 2] = [404, 410];
+
+/// The members of an object, as the text that came.
+type Members<'a> = BTreeMap<String, &'a RawValue>;
+
+/// Where the rest of a record is.
+#[derive(Debug)]
+pub(crate) struct Detail {
+    path: Vec<Part>,
+    record: Pointer,
+    mode: Mode,
+    concurrency: usize,
+}
+
+#[derive(Debug)]
+enum Part {
+    Text(String),
+    /// `{id}`: the record's id.
+    Id,
+    /// `{/account/id}`: a value of the listed record.
+    Value(Pointer),
+}
+
+impl Detail {
+    pub(crate) fn new(config: &config::Detail, key: &Key) -> Result<Self> {
+        let concurrency = config.concurrency.unwrap_or(CONCURRENCY_DEFAULT);
+        if !(1..=CONCURRENCY_MAX).contains(&concurrency) {
+            return Err(key.at("concurrency").wrong(format!(
+                "{concurrency} is not between 1 and {CONCURRENCY_MAX}"
+            )));
+        }
+        Ok(Detail {
+            path: parts(&config.path, &key.at("path"))?,
+            record: key.at("record").pointer(&config.record)?,
+            mode: config.mode,
+            concurrency,
+        })
+    }
+
+    /// The ids and bodies of these records with their details, in the same order. A record that
+    /// is gone since it was listed is left out.
+    pub(crate) async fn fetch(
+        &self,
+        cx: &Cx,
+        plan: &Plan,
+        records: Vec<Record<'_>>,
+    ) -> Result<Vec<(String, String)>> {
+        let fetched: Vec<Option<(String, String)>> = stream::iter(records)
+            .map(|record| self.fetch_one(cx, plan, record))
+            .buffered(self.concurrency)
+            .try_collect()
+            .await?;
+        Ok(fetched.into_iter().flatten().collect())
+    }
+
+    async fn fetch_one(
+        &self,
+        cx: &Cx,
+        plan: &Plan,
+        record: Record<'_>,
+    ) -> Result<Option<(String, String)>> {
+        let mut request = cx.get(self.path_of(plan, &record)?);
+        for (name, value) in &plan.headers {
+            request = request.header(name, value);
+        }
+        match request.send().await {
+            Ok(response) => {
+                let body = self.body(plan, &record, &response)?;
+                Ok(Some((record.id, body)))
+            }
+            Err(failure) => match &failure.upstream {
+                Some(upstream) if GONE.contains(&upstream.status) => {
+                    debug!("{} `{}` is gone since it was listed", plan.model, record.id);
+                    Ok(None)
+                }
+                _ => Err(failure),
+            },
+        }
+    }
+
+    fn path_of(&self, plan: &Plan, record: &Record<'_>) -> Result<String> {
+        let mut path = String::new();
+        for part in &self.path {
+            match part {
+                Part::Text(text) => path.push_str(text),
+                Part::Id => path.push_str(&encode(&record.id)),
+                Part::Value(pointer) => {
+                    let raw = pointer.value(record.body.get())?;
+                    let value = raw.and_then(scalar).ok_or_else(|| {
+                        Failure::other(format!(
+                            "{} `{}` has no text or number at {pointer}, which \
+                             `models.{}.detail.path` needs",
+                            plan.model, record.id, plan.model
+                        ))
+                        .code("record-invalid")
+                    })?;
+                    path.push_str(&encode(&value));
+                }
+            }
+        }
+        Ok(path)
+    }
+
+    fn body(&self, plan: &Plan, record: &Record<'_>, response: &Response) -> Result<String> {
+        let whole: &RawValue = response.json()?;
+        let detail = self.record.value(whole.get())?.ok_or_else(|| {
+            Failure::other(format!(
+                "{} has nothing at `models.{}.detail.record`",
+                response.url(),
+                plan.model
+            ))
+            .code("response-invalid")
+        })?;
+        match self.mode {
+            Mode::Replace => Ok(detail.get().to_owned()),
+            Mode::Merge => {
+                let mut merged: Members<'_> = serde_json::from_str(record.body.get())?;
+                let detail: Members<'_> =
+                    serde_json::from_str(detail.get()).context(response.url())?;
+                merged.extend(detail);
+                Ok(serde_json::to_string(&merged)?)
+            }
+        }
+    }
+}
+
+fn parts(path: &str, key: &Key) -> Result<Vec<Part>> {
+    let mut parts = Vec::new();
+    let mut rest = path;
+    while let Some((text, after)) = rest.split_once('{') {
+        let Some((name, next)) = after.split_once('}') else {
+            return Err(key.wrong("has a `{` without a `}`"));
+        };
+        parts.push(Part::Text(text.to_owned()));
+        parts.push(match name {
+            "id" => Part::Id,
+            pointer if pointer.starts_with('/') => Part::Value(key.pointer(pointer)?),
+            other => {
+                return Err(key.wrong(format!(
+                    "`{{{other}}}` is neither `{{id}}` nor a JSON pointer such as `{{/account/id}}`"
+                )));
+            }
+        });
+        rest = next;
+    }
+    if parts.is_empty() {
+        return Err(key.wrong("names no record: put `{id}` where the id goes"));
+    }
+    parts.push(Part::Text(rest.to_owned()));
+    Ok(parts)
+}

@@ -1,0 +1,372 @@
+//! Finding the values of several JSON pointers in one pass over a JSON text.
+//!
+//! Records are stored as the text that came, so all that is read of them is what the config
+//! points at: everything else is skipped without being decoded.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::pointer::Pointer;
+
+/// Pointers that one [`Finder`] can look for at once.
+pub(crate) const POINTERS_MAX: usize = 32;
+
+/// What lies at a pointer.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Found<'a> {
+    /// There is no such place.
+    #[default]
+    Nothing,
+    /// Its JSON text.
+    Value(&'a RawValue),
+    /// The elements of the array there: only at the finder's list.
+    List(Vec<&'a RawValue>),
+}
+
+impl<'a> Found<'a> {
+    /// The text, unless it is null.
+    pub(crate) fn value(&self) -> Option<&'a RawValue> {
+        match self {
+            Found::Value(raw) if raw.get() != "null" => Some(raw),
+            _ => None,
+        }
+    }
+}
+
+/// Looks for the values of several pointers at once.
+#[derive(Debug, Clone)]
+pub(crate) struct Finder {
+    pointers: Vec<Pointer>,
+    list: Option<usize>,
+}
+
+impl Finder {
+    /// At most [`POINTERS_MAX`]; further ones are not looked for.
+    pub(crate) fn new(pointers: Vec<Pointer>) -> Self {
+        Finder {
+            pointers,
+            list: None,
+        }
+    }
+
+    /// Take the array at the pointer of this index apart.
+    pub(crate) fn list(mut self, index: usize) -> Self {
+        self.list = Some(index);
+        self
+    }
+
+    /// How many values it looks for.
+    pub(crate) fn len(&self) -> usize {
+        self.pointers.len()
+    }
+
+    /// Put what lies at each pointer into `found`, which is as long as [`len`](Self::len). Of a
+    /// name that occurs twice in an object the last counts. Fails when the text is not JSON, or
+    /// when there is something else than an array or null at the list's place.
+    pub(crate) fn find<'a>(
+        &self,
+        json: &'a str,
+        found: &mut [Found<'a>],
+    ) -> serde_json::Result<()> {
+        found.fill(Found::Nothing);
+        let all = self.pointers.iter().take(POINTERS_MAX).enumerate();
+        let wanted = all.fold(0, |wanted, (index, _)| wanted | 1 << index);
+        let mut deserializer = serde_json::Deserializer::from_str(json);
+        let root = Place {
+            finder: self,
+            depth: 0,
+            wanted,
+        };
+        root.read(&mut deserializer, found)?;
+        deserializer.end()
+    }
+
+    /// Those of `wanted` whose pointers fit, as bits.
+    fn those(&self, wanted: u32, fits: impl Fn(&Pointer) -> bool) -> u32 {
+        let mut those = 0;
+        for (index, pointer) in self.pointers.iter().enumerate().take(POINTERS_MAX) {
+            if wanted & (1 << index) != 0 && fits(pointer) {
+                those |= 1 << index;
+            }
+        }
+        those
+    }
+}
+
+/// A place in the text that some pointers lead to.
+#[derive(Clone, Copy)]
+struct Place<'p> {
+    finder: &'p Finder,
+    /// How many segments lead here.
+    depth: usize,
+    /// The pointers that lead here, as bits.
+    wanted: u32,
+}
+
+impl<'p> Place<'p> {
+    fn read<'de, D: Deserializer<'de>>(
+        self,
+        deserializer: D,
+        found: &mut [Found<'de>],
+    ) -> Result<(), D::Error> {
+        let ends = self
+            .finder
+            .those(self.wanted, |pointer| pointer.segments.len() == self.depth);
+        let list = self.finder.list.map_or(0, |index| 1 << index);
+        if ends == 0 {
+            return deserializer.deserialize_any(Inside { place: self, found });
+        }
+        if ends == list && self.wanted == list {
+            let items = deserializer.deserialize_any(List)?;
+            self.put(list, &Found::List(items), found);
+            return Ok(());
+        }
+        // Several pointers end here, or some lead on: each looks at the text by itself.
+        let raw: &'de RawValue = serde::Deserialize::deserialize(deserializer)?;
+        self.put(ends & !list, &Found::Value(raw), found);
+        for wanted in [ends & list, self.wanted & !ends] {
+            if wanted != 0 {
+                let place = Place { wanted, ..self };
+                place
+                    .read(&mut serde_json::Deserializer::from_str(raw.get()), found)
+                    .map_err(serde::de::Error::custom)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn put<'de>(self, ends: u32, value: &Found<'de>, found: &mut [Found<'de>]) {
+        for (index, slot) in found.iter_mut().enumerate().take(POINTERS_MAX) {
+            if ends & (1 << index) != 0 {
+                slot.clone_from(value);
+            }
+        }
+    }
+
+    /// The place of a member or an element of this one.
+    fn inner(self, name: &str) -> Option<Place<'p>> {
+        let leads = |pointer: &Pointer| pointer.segments.get(self.depth).is_some_and(|s| s == name);
+        let wanted = self.finder.those(self.wanted, leads);
+        (wanted != 0).then_some(Place {
+            depth: self.depth + 1,
+            wanted,
+            ..self
+        })
+    }
+}
+
+/// The inside of a value that pointers lead into.
+struct Inside<'p, 'f, 'de> {
+    place: Place<'p>,
+    found: &'f mut [Found<'de>],
+}
+
+impl<'de> DeserializeSeed<'de> for Inside<'_, '_, 'de> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        self.place.read(deserializer, self.found)
+    }
+}
+
+impl<'de> Visitor<'de> for Inside<'_, '_, 'de> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(place) = map.next_key_seed(Name(self.place))? {
+            match place {
+                Some(place) => map.next_value_seed(Inside {
+                    place,
+                    found: &mut *self.found,
+                })?,
+                None => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
+        let mut index = 0_usize;
+        loop {
+            let more = match self.place.inner(&index.to_string()) {
+                Some(place) => elements
+                    .next_element_seed(Inside {
+                        place,
+                        found: &mut *self.found,
+                    })?
+                    .is_some(),
+                None => elements.next_element::<IgnoredAny>()?.is_some(),
+            };
+            if !more {
+                return Ok(());
+            }
+            index += 1;
+        }
+    }
+
+    // Pointers that lead into a scalar lead to nothing.
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+/// Tells from a member's name which pointers lead into it.
+struct Name<'p>(Place<'p>);
+
+impl<'de, 'p> DeserializeSeed<'de> for Name<'p> {
+    type Value = Option<Place<'p>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'p> Visitor<'_> for Name<'p> {
+    type Value = Option<Place<'p>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(self.0.inner(name))
+    }
+}
+
+/// The elements of an array; none of null.
+struct List;
+
+impl<'de> Visitor<'de> for List {
+    type Value = Vec<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of records")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = elements.next_element()? {
+            items.push(item);
+        }
+        Ok(items)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Vec::new())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Finder, Found};
+    use crate::pointer::Pointer;
+
+    fn finder(pointers: &[&str]) -> Finder {
+        Finder::new(
+            pointers
+                .iter()
+                .map(|p| Pointer::parse(p).unwrap())
+                .collect(),
+        )
+    }
+
+    fn texts(json: &str, finder: &Finder) -> Vec<String> {
+        let mut found = vec![Found::Nothing; finder.len()];
+        finder.find(json, &mut found).unwrap();
+        found
+            .iter()
+            .map(|found| match found {
+                Found::Nothing => "-".to_owned(),
+                Found::Value(raw) => raw.get().to_owned(),
+                Found::List(items) => items
+                    .iter()
+                    .map(|raw| raw.get())
+                    .collect::<Vec<_>>()
+                    .join("|"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn values() {
+        let json = r#" {"a":{"b":[10,{"c":"x"}],"":1},"a/b":2,"~":3,"d":null,"e":1,"e":2} "#;
+        for (pointers, expected) in [
+            (&["/a/b/1/c"][..], &[r#""x""#][..]),
+            (
+                &["/a/b", "/a/b/0", "/a"],
+                &[r#"[10,{"c":"x"}]"#, "10", r#"{"b":[10,{"c":"x"}],"":1}"#],
+            ),
+            (&["/a~1b", "/~0", "/a/"], &["2", "3", "1"]),
+            (
+                &["/d", "/d/x", "/e/x", "/nothing", "/a/b/2"],
+                &["null", "-", "-", "-", "-"],
+            ),
+            (&["/e", "/e"], &["2", "2"]),
+            (&[""], &[json.trim()]),
+            (&["", "/e"], &[json.trim(), "2"]),
+        ] {
+            assert_eq!(texts(json, &finder(pointers)), expected, "{pointers:?}");
+        }
+    }
+
+    #[test]
+    fn lists() {
+        for (json, pointers, expected) in [
+            ("[1,{\"a\":2}]", &[""][..], &["1|{\"a\":2}"][..]),
+            ("{\"d\":[1,2],\"n\":3}", &["/d", "/n"], &["1|2", "3"]),
+            (
+                "{\"d\":[1,2]}",
+                &["/d", "/d/1", "/d"],
+                &["1|2", "2", "[1,2]"],
+            ),
+            ("{\"d\":null}", &["/d"], &[""]),
+            ("{\"d\":[]}", &["/d"], &[""]),
+            ("{}", &["/d"], &["-"]),
+        ] {
+            assert_eq!(texts(json, &finder(pointers).list(0)), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn not_what_it_should_be() {
+        for json in [
+            "",
+            "{",
+            "{\"d\":[1}",
+            "{\"d\":[]} x",
+            "{\"d\":{}}",
+            "{\"d\":\"x\"}",
+            "{\"x\":[1,]}",
+        ] {
+            let finder = finder(&["/d"]).list(0);
+            let mut found = vec![Found::Nothing];
+            assert!(finder.find(json, &mut found).is_err(), "{json}");
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! How far the outside API has been read: the high-water mark, and the parameter that asks for
+//! what came after it.
+//!
+//! The rules, each of which some API punishes the lack of:
+//!
+//! - The mark is only as good as the pull behind it: it counts when the pull is whole. (In an
+//!   `ordered` pull each page continues where the last one ended, so there it also says where an
+//!   interrupted pull goes on.)
+//! - In a pull that is not ordered by the field, a record can change after its page was read,
+//!   while another with a later change is read further on. So the mark is never later than the
+//!   pull's begin, by the server's own clock (its `Date` header).
+//! - A header such as `ETag` is taken from the first page: a later one covers changes to records
+//!   whose pages had been read already.
+//! - Clocks have a resolution, and replicas lag: the next pull begins `overlap_seconds` before the
+//!   mark. What comes again unchanged costs nothing.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+use tidegate_sdk::prelude::*;
+
+use crate::config;
+use crate::find::Found;
+use crate::plan::{Key, text};
+use crate::pointer::scalar;
+use crate::time::Format;
+
+/// How far: a time in Unix milliseconds, or a text that only the API understands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Mark {
+    Time(i64),
+    Text(String),
+}
+
+/// Asks for changes only.
+#[derive(Debug)]
+pub(crate) struct Incremental {
+    pub(crate) parameter: String,
+    pub(crate) source: Source,
+    parameter_format: Format,
+    overlap_ms: i64,
+    initial: Option<String>,
+    key: Key,
+}
+
+/// Where the mark comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A header of the first page.
+    Header(String),
+    /// The latest value of a field of the records.
+    Field { format: Format, ordered: bool },
+}
+
+impl Incremental {
+    pub(crate) fn new(config: &config::Incremental, key: &Key) -> Result<Self> {
+        let source = source(config, key)?;
+        let format = match source {
+            Source::Header(_) => Format::Opaque,
+            Source::Field { format, .. } => format,
+        };
+        let parameter_format = config.parameter_format.unwrap_or(format);
+        if (parameter_format == Format::Opaque) != (format == Format::Opaque) {
+            return Err(key.at("parameter_format").wrong(format!(
+                "`{}` can't be made of a mark of format `{}`",
+                parameter_format.name(),
+                format.name()
+            )));
+        }
+        let overlap = match (format, parameter_format, config.overlap_seconds) {
+            (Format::Opaque, _, Some(seconds)) if seconds > 0 => {
+                return Err(key
+                    .at("overlap_seconds")
+                    .wrong("an opaque mark can't be set back; leave it out"));
+            }
+            (Format::Opaque, ..) => 0,
+            (_, _, Some(seconds)) => seconds,
+            // A day may be over before its last change is visible.
+            (Format::Date, ..) | (_, Format::Date, _) => 86_400,
+            _ => 1,
+        };
+        let initial = match &config.initial {
+            None => None,
+            Some(value) => Some(
+                text(value)
+                    .ok_or_else(|| key.at("initial").wrong("is no text, number or boolean"))?,
+            ),
+        };
+        Ok(Incremental {
+            parameter: config.parameter.clone(),
+            source,
+            parameter_format,
+            overlap_ms: i64::from(overlap) * 1_000,
+            initial,
+            key: key.clone(),
+        })
+    }
+
+    /// Whether records come in the order of the field that the mark follows.
+    pub(crate) fn ordered(&self) -> bool {
+        matches!(self.source, Source::Field { ordered: true, .. })
+    }
+
+    /// The parameter's value for what came after `mark`.
+    pub(crate) fn since(&self, mark: Option<&Mark>) -> Option<String> {
+        match mark {
+            None => self.initial.clone(),
+            Some(Mark::Time(ms)) => Some(
+                self.parameter_format
+                    .write(ms.saturating_sub(self.overlap_ms)),
+            ),
+            Some(Mark::Text(text)) => Some(text.clone()),
+        }
+    }
+
+    /// Whether a stored mark is of the kind that this config makes.
+    pub(crate) fn fits(&self, mark: &Mark) -> bool {
+        let opaque = self.parameter_format == Format::Opaque;
+        opaque == matches!(mark, Mark::Text(_))
+    }
+
+    /// The mark of one record: of the fields, the first that is there and not null.
+    pub(crate) fn mark_of(
+        &self,
+        found: &[Found<'_>],
+        marks: &Range<usize>,
+    ) -> Result<Option<Mark>> {
+        let Source::Field { format, .. } = self.source else {
+            return Ok(None);
+        };
+        let fields = found.get(marks.clone()).unwrap_or_default();
+        let Some(raw) = fields.iter().find_map(Found::value) else {
+            return Ok(None);
+        };
+        let mark = scalar(raw).and_then(|text| match format {
+            Format::Opaque => Some(Mark::Text(text.into_owned())),
+            _ => format.parse(&text).map(Mark::Time),
+        });
+        match mark {
+            Some(mark) => Ok(Some(mark)),
+            None => Err(self.key.at("format").wrong(format!(
+                "`{}` does not fit what a record has in `incremental.field`: {}",
+                format.name(),
+                raw.get()
+            ))),
+        }
+    }
+
+    /// The failure for a record that comes before another which it should follow.
+    pub(crate) fn not_ordered(&self, before: i64, after: i64) -> Failure {
+        self.key.at("ordered").wrong(format!(
+            "the records are not sorted by `incremental.field`: {} comes after {}; sort them in \
+             `query`, or leave `ordered` out",
+            self.parameter_format.write(after),
+            self.parameter_format.write(before)
+        ))
+    }
+
+    /// The failure for a first page without the header that the mark comes from.
+    pub(crate) fn no_header(&self, name: &str, url: &str) -> Failure {
+        self.key
+            .at("header")
+            .wrong(format!("the answer of {url} has no header `{name}`"))
+    }
+
+    /// What counts when a pull is whole: `found` is the mark that it ended with.
+    pub(crate) fn settled(
+        &self,
+        before: Option<Mark>,
+        found: Option<Mark>,
+        begun: i64,
+    ) -> Option<Mark> {
+        let found = match found {
+            Some(Mark::Time(ms)) if !self.ordered() => Some(Mark::Time(ms.min(begun))),
+            found => found,
+        };
+        later(before, found)
+    }
+}
+
+/// The later of two marks; of two texts, which can't be compared, the second.
+pub(crate) fn later(first: Option<Mark>, second: Option<Mark>) -> Option<Mark> {
+    match (first, second) {
+        (Some(Mark::Time(first)), Some(Mark::Time(second))) => Some(Mark::Time(first.max(second))),
+        (first, None) => first,
+        (_, second) => second,
+    }
+}
+
+fn source(config: &config::Incremental, key: &Key) -> Result<Source> {
+    match (&config.field, &config.header) {
+        (None, None) => Err(key.wrong(
+            "needs `field`, a JSON pointer into each record, or `header`, a response header",
+        )),
+        (Some(_), Some(_)) => Err(key.at("header").wrong("can't go together with `field`")),
+        (None, Some(header)) => {
+            if config.ordered {
+                return Err(key.at("ordered").wrong("needs `field`"));
+            }
+            if config.format.is_some_and(|format| format != Format::Opaque) {
+                return Err(key.at("format").wrong("of a header can only be `opaque`"));
+            }
+            Ok(Source::Header(header.clone()))
+        }
+        (Some(_), None) => {
+            let format = config.format.unwrap_or(Format::Rfc3339);
+            if format == Format::Opaque && !config.ordered {
+                return Err(key.at("format").wrong(
+                    "`opaque` values can't be compared, so they need `ordered`: the last one counts",
+                ));
+            }
+            Ok(Source::Field {
+                format,
+                ordered: config.ordered,
+            })
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Syncs most REST APIs from the connection's config alone: no code to write, build or deploy for
+//! another API. `docs/rest-plugin.md` describes the config.
+//!
+//! Each key of the config's `models` is a sync, and the model that it writes. A run goes through
+//! these files: `config` (what is written) → `plan` (what it means, checked) → `pull` (page by
+//! page: `paging` asks, `page` finds the changes, `commit` stores them with the `checkpoint`).
+
+mod checkpoint;
+mod commit;
+mod config;
+mod detail;
+mod find;
+mod incremental;
+mod page;
+mod paging;
+mod plan;
+mod pointer;
+mod pull;
+#[cfg(test)]
+mod tests;
+mod time;
+mod url;
+
+use tidegate_sdk::ConfigKey;
+use tidegate_sdk::prelude::*;
+
+use crate::config::Config;
+use crate::plan::Plan;
+use crate::pull::Puller;
+
+const CONFIG_SCHEMA: &str = include_str!("../config.schema.json");
+
+fn plugin() -> Plugin {
+    Plugin::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
+        .describe("Most REST APIs, from the connection's config alone")
+        .host("base-url")
+        .config(serde_json::from_str::<Value>(CONFIG_SCHEMA).unwrap_or_default())
+        .auth(Auth::bearer("token"))
+        .auth(Auth::basic("username", "password"))
+        .auth(Auth::header(
+            ConfigKey::new("/auth/header", "X-Api-Key"),
+            "api_key",
+        ))
+        .auth(Auth::query(
+            ConfigKey::new("/auth/query", "api_key"),
+            "query_key",
+        ))
+        .sync(
+            Sync::each("/models", sync)
+                .describe("Each model of the connection's config")
+                .every("1h"),
+        )
+        .check(check)
+}
+
+tidegate_sdk::export!(plugin);
+
+async fn sync(cx: Cx) -> Result<()> {
+    let config: Config = cx.config()?;
+    let plan = Plan::new(&config, &cx.context()?.name)?;
+    Puller::begin(&cx, &plan).await?.run().await
+}
+
+/// Checks the config of every model, and asks for one page of the first, or for the path that the
+/// config names.
+async fn check(cx: Cx) -> Result<()> {
+    let config: Config = cx.config()?;
+    let mut first = None;
+    for name in config.models.keys() {
+        let plan = Plan::new(&config, name)?;
+        first.get_or_insert(plan);
+    }
+    let request = match (&config.check, &first) {
+        (Some(path), _) => cx.get(path),
+        (None, Some(plan)) => plan.first_request(&cx),
+        (None, None) => {
+            return Err(Failure::config(
+                "the connection's config at `models` has no model: there is nothing to sync",
+            )
+            .code("config-invalid"));
+        }
+    };
+    request.send().await.map(drop)
+}

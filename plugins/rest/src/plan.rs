@@ -1,0 +1,243 @@
+//! From the config of one model to what a pull needs: everything is checked here, once, and each
+//! error names the offending key.
+
+use std::ops::Range;
+
+use serde_json::Value;
+use tidegate_sdk::RequestBuilder;
+use tidegate_sdk::prelude::*;
+
+use crate::config::{Config, Model, OneOrMany};
+use crate::detail::Detail;
+use crate::find::{Finder, POINTERS_MAX};
+use crate::incremental::Incremental;
+use crate::paging::{Paging, Place};
+use crate::pointer::Pointer;
+
+/// How to pull one model.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) model: String,
+    pub(crate) path: String,
+    pub(crate) query: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) records_may_be_absent: bool,
+    pub(crate) fields: Fields,
+    pub(crate) paging: Paging,
+    pub(crate) incremental: Option<Incremental>,
+    pub(crate) conditional: bool,
+    pub(crate) full_pull: FullPull,
+    pub(crate) detail: Option<Detail>,
+}
+
+/// Where each record has what.
+#[derive(Debug)]
+pub(crate) struct Fields {
+    pub(crate) finder: Finder,
+    /// As written, for messages.
+    pub(crate) id_names: String,
+    pub(crate) ids: Range<usize>,
+    pub(crate) marks: Range<usize>,
+    pub(crate) tombstone: Option<(usize, Option<Value>)>,
+}
+
+/// Whether what a full pull did not see is deleted, and when one is due.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct FullPull {
+    pub(crate) deletes: bool,
+    pub(crate) every_ms: Option<u64>,
+}
+
+impl Plan {
+    /// The plan for the model of this name. Headers that the model sets replace those of the
+    /// whole config.
+    pub(crate) fn new(config: &Config, name: &str) -> Result<Self> {
+        let Some(model) = config.models.get(name) else {
+            let known: Vec<&str> = config.models.keys().map(String::as_str).collect();
+            return Err(Failure::config(format!(
+                "the connection's config at `models` has no model `{name}`; it has: {}",
+                known.join(", ")
+            ))
+            .code("config-invalid"));
+        };
+        let key = Key(format!("models.{name}"));
+        if model.path.is_empty() {
+            return Err(key.at("path").wrong("is empty"));
+        }
+        let incremental = model
+            .incremental
+            .as_ref()
+            .map(|incremental| Incremental::new(incremental, &key.at("incremental")))
+            .transpose()?;
+        let paging = Paging::new(&model.pagination, &model.records, &key)?;
+        let detail = model
+            .detail
+            .as_ref()
+            .map(|detail| Detail::new(detail, &key.at("detail")))
+            .transpose()?;
+        Ok(Plan {
+            model: name.to_owned(),
+            path: model.path.clone(),
+            query: query(model, &key.at("query"))?,
+            headers: headers(config, model),
+            records_may_be_absent: model.records_may_be_absent,
+            fields: Fields::new(model, &key)?,
+            paging,
+            conditional: model.conditional,
+            full_pull: full_pull(model, &key)?,
+            incremental,
+            detail,
+        })
+    }
+}
+
+impl Plan {
+    /// The request for the page at `place`, with the incremental parameter when it has a value.
+    pub(crate) fn request(&self, cx: &Cx, place: &Place, since: Option<&str>) -> RequestBuilder {
+        let list = || {
+            let mut request = cx.get(&self.path);
+            for (name, value) in &self.query {
+                request = request.query(name, value);
+            }
+            match &self.incremental {
+                Some(incremental) => request.query_opt(&incremental.parameter, since),
+                None => request,
+            }
+        };
+        let mut request = self.paging.request(cx, place, list);
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        request
+    }
+
+    /// The request that a pull of everything begins with.
+    pub(crate) fn first_request(&self, cx: &Cx) -> RequestBuilder {
+        let since = self.incremental.as_ref().and_then(|i| i.since(None));
+        self.request(cx, &Place::Start, since.as_deref())
+    }
+}
+
+impl Fields {
+    fn new(model: &Model, key: &Key) -> Result<Self> {
+        let ids = pointers(&model.id, &key.at("id"))?;
+        let marks = match model.incremental.as_ref().and_then(|i| i.field.as_ref()) {
+            Some(field) => pointers(field, &key.at("incremental.field"))?,
+            None => Vec::new(),
+        };
+        let mut all = ids;
+        let ids = 0..all.len();
+        all.extend(marks);
+        let marks = ids.end..all.len();
+        let tombstone = match &model.tombstone {
+            None => None,
+            Some(tombstone) => {
+                all.push(key.at("tombstone.field").pointer(&tombstone.field)?);
+                Some((marks.end, tombstone.value.clone()))
+            }
+        };
+        if all.len() > POINTERS_MAX {
+            return Err(key.at("id").wrong(format!(
+                "together with `incremental.field` and `tombstone.field`, {} pointers are too \
+                 many; at most {POINTERS_MAX} work",
+                all.len()
+            )));
+        }
+        Ok(Fields {
+            finder: Finder::new(all),
+            id_names: model.id.as_slice().join(" and "),
+            ids,
+            marks,
+            tombstone,
+        })
+    }
+}
+
+fn pointers(texts: &OneOrMany, key: &Key) -> Result<Vec<Pointer>> {
+    if texts.as_slice().is_empty() {
+        return Err(key.wrong("is an empty list; it needs at least one JSON pointer"));
+    }
+    texts
+        .as_slice()
+        .iter()
+        .map(|text| key.pointer(text))
+        .collect()
+}
+
+fn query(model: &Model, key: &Key) -> Result<Vec<(String, String)>> {
+    let mut query = Vec::new();
+    for (name, value) in &model.query {
+        let values = match value {
+            Value::Array(values) => values.as_slice(),
+            value => std::slice::from_ref(value),
+        };
+        for value in values {
+            let value = text(value).ok_or_else(|| {
+                key.at(name)
+                    .wrong("is no text, number or boolean, and no list of them")
+            })?;
+            query.push((name.clone(), value));
+        }
+    }
+    Ok(query)
+}
+
+/// A parameter's value; `None` for null, lists and objects.
+pub(crate) fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+        _ => None,
+    }
+}
+
+fn headers(config: &Config, model: &Model) -> Vec<(String, String)> {
+    let mut headers = vec![("Accept".to_owned(), "application/json".to_owned())];
+    for (name, value) in config.headers.iter().chain(&model.headers) {
+        headers.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
+        headers.push((name.clone(), value.clone()));
+    }
+    headers
+}
+
+fn full_pull(model: &Model, key: &Key) -> Result<FullPull> {
+    let every = key.at("full_pull_every_hours");
+    match model.full_pull_every_hours {
+        Some(0) => Err(every.wrong("must be at least 1")),
+        Some(_) if model.incremental.is_none() => {
+            Err(every.wrong("needs `incremental`: without it every pull is a full one"))
+        }
+        hours => Ok(FullPull {
+            deletes: model.full_pull_with_deletes,
+            every_ms: hours.map(|hours| u64::from(hours) * 3_600_000),
+        }),
+    }
+}
+
+/// The path of a key in the config.
+#[derive(Debug, Clone)]
+pub(crate) struct Key(String);
+
+impl Key {
+    pub(crate) fn at(&self, name: &str) -> Key {
+        Key(format!("{}.{name}", self.0))
+    }
+
+    /// A failure of kind `config` that names this key.
+    pub(crate) fn wrong(&self, problem: impl std::fmt::Display) -> Failure {
+        Failure::config(format!(
+            "the connection's config at `{}`: {problem}",
+            self.0
+        ))
+        .code("config-invalid")
+    }
+
+    /// The JSON pointer that is the value of this key.
+    pub(crate) fn pointer(&self, text: &str) -> Result<Pointer> {
+        Pointer::parse(text).ok_or_else(|| {
+            self.wrong(format!(
+                "`{text}` is no JSON pointer; it is empty, or begins with `/`, like `/data/id`"
+            ))
+        })
+    }
+}

@@ -1,0 +1,26 @@
+//! End to end: drives the built binary and real plugins from outside, knows no internals.
+//!
+//! One binary for all of it, as each costs its linking. `support` is what the tests share; every
+//! other module is one subject.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test ends by panicking, helpers included"
+)]
+
+mod author;
+mod bad_answers;
+mod bad_components;
+mod bad_records;
+mod commands;
+mod data_directory;
+mod demo;
+mod egress;
+mod feed;
+mod hostile;
+mod kinto;
+mod secrets;
+mod support;
+mod upgrade;
