@@ -8,12 +8,19 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::support::cli::{CONFLICT, Cmd, INVALID, NOT_FOUND, PLUGIN, Tidegate, tidegate};
-use crate::support::plugins;
 use crate::support::server::{Reply, Server};
+use crate::support::{kept, plugins};
 
-/// The target directory of the checkout, where the dependencies are compiled already.
+/// The target directory of the checkout, where a component's dependencies are compiled already.
 fn shared_target() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap()
+}
+
+/// A command on crates outside of the checkout, compiling what it needs.
+fn compiling(words: &str) -> Cmd {
+    tidegate(words)
+        .compiles()
+        .env("CARGO_TARGET_DIR", shared_target())
 }
 
 #[test]
@@ -31,18 +38,16 @@ fn new_test_build_deploy_run() {
 
     let mut cargo = Command::new("cargo");
     cargo.arg("test");
+    // Natively nothing is shared: the checkout's profile is another one.
+    let target = kept("author");
     let tested = Cmd::new(cargo)
+        .compiles()
         .dir(&plugin)
-        .env("CARGO_TARGET_DIR", shared_target())
+        .env("CARGO_TARGET_DIR", target)
         .ok();
     assert!(tested.stdout.contains("1 passed"), "{}", tested.stdout);
 
-    let build = |words: &str| {
-        tidegate(words)
-            .dir(&plugin)
-            .env("CARGO_TARGET_DIR", shared_target())
-    };
-    let shown = build("build").ok().stdout;
+    let shown = compiling("build").dir(&plugin).ok().stdout;
     for part in [
         "my-sync 0.1.0",
         "items -> Item",
@@ -54,7 +59,7 @@ fn new_test_build_deploy_run() {
     ] {
         assert!(shown.contains(part), "wanted {part:?} in {shown}");
     }
-    let listing = build("build --json").ok().json();
+    let listing = compiling("build --json").dir(&plugin).ok().json();
     assert_eq!(
         listing["manifest"]["syncs"][0]["name"], "items",
         "{listing}"
@@ -96,11 +101,7 @@ fn new_refuses_what_would_not_work() {
 #[test]
 fn build_says_what_is_wrong() {
     let folder = TempDir::new().unwrap();
-    let build = |path: &Path| {
-        tidegate("build")
-            .arg(path)
-            .env("CARGO_TARGET_DIR", shared_target())
-    };
+    let build = |path: &Path| compiling("build").arg(path);
     build(&folder.path().join("nothing")).refused(NOT_FOUND, &["nothing"]);
     build(folder.path()).refused(NOT_FOUND, &["Cargo.toml", "tidegate new"]);
     build(crate::support::root()).refused(PLUGIN, &["crate-type"]);

@@ -90,7 +90,7 @@ fn a_component_cut_off() {
 fn a_component_of_another_world() {
     // `build` compiles it, and refuses it too.
     let folder = root().join("tests/plugins/other-world");
-    let parts = ["another world", "greet", "tidegate:plugin"];
+    let parts = ["another world", "wasi:cli/stdout", "tidegate:plugin"];
     tidegate("build").arg(folder).refused(PLUGIN, &parts);
     let hello = plugins::hello();
     let bytes = std::fs::read(hello.with_file_name("other_world.wasm")).unwrap();
@@ -121,12 +121,12 @@ fn an_import_that_no_plugin_is_given() {
     let bytes = plugins::patched(
         &plugins::hello(),
         "wasi:cli/environment@",
-        "wasi:cli/everything@",
+        "wasi:cli/terminators@",
     );
     refused(
         "imports.wasm",
         &bytes,
-        &["wasi:cli/everything", "no plugin is given"],
+        &["wasi:cli/terminators", "no plugin is given"],
     );
 }
 

@@ -58,6 +58,10 @@ rows! {
     recurses_without_end: {
         sync: "recurse", class: "limit", limit: Some("stack_bytes"), says: &["call stack", "recursion"],
     }
+    recurses_with_large_frames: {
+        // Rust keeps what doesn't fit into registers on a stack in linear memory.
+        sync: "recurse-in-memory", class: "trap", says: &["out of bounds", "recursion"],
+    }
     commits_too_many_records: {
         sync: "many-records", class: "limit", limit: Some("records_per_commit"), says: &["10001", "records_per_commit"],
     }

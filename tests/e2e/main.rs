@@ -9,6 +9,7 @@
     clippy::indexing_slicing,
     reason = "a test ends by panicking, helpers included"
 )]
+#![allow(unreachable_pub, reason = "`pub` in `support` says what the tests use")]
 
 mod author;
 mod bad_answers;

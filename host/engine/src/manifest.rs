@@ -360,9 +360,9 @@ fn unique<'a>(path: &str, names: impl Iterator<Item = &'a str>) -> Result<(), Ma
     Ok(())
 }
 
-fn shape(path: &str, reason: impl ToString) -> ManifestError {
+fn shape(path: &str, reason: impl std::fmt::Display) -> ManifestError {
     // The reason can quote the manifest, which can be long.
-    let reason = reason.to_string().chars().take(500).collect();
+    let reason = format!("{reason}").chars().take(500).collect();
     ManifestError::Shape { path: path.to_owned(), reason }
 }
 

@@ -175,7 +175,7 @@ fn check_id(model: &Name, index: usize, id: &str, limits: &Limits) -> Result<(),
         return Err(PageError::LongId { model: model(), index, bytes: id.len(), max });
     }
     // ASCII first: almost every id is, and `char::is_control` costs a table look-up.
-    if id.bytes().any(|b| b < 0x20 || b >= 0x7f) && id.chars().any(char::is_control) {
+    if id.bytes().any(|b| !(0x20..0x7f).contains(&b)) && id.chars().any(char::is_control) {
         return Err(PageError::ControlInId { model: model(), index, id: id.to_owned() });
     }
     Ok(())

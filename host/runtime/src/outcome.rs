@@ -127,6 +127,12 @@ fn from_trap(error: &wasmtime::Error, refused_growth: Option<&'static str>) -> F
         Some(Trap::UnreachableCodeReached) => {
             "the plugin panicked or aborted; its last words are in the run's log".to_owned()
         }
+        // Languages that keep a stack in linear memory run off its end there.
+        Some(Trap::MemoryOutOfBounds) => {
+            "the plugin trapped: out of bounds memory access; most often a stack that is exhausted by \
+             endless recursion"
+                .to_owned()
+        }
         Some(trap) => format!("the plugin trapped: {trap}"),
         None => format!("the plugin stopped: {}", cut(text, 2000)),
     };

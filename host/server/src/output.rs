@@ -3,6 +3,7 @@
 //! Results go to stdout; progress, notices and errors go to stderr. Without a terminal there are
 //! no colours, no bars and no rewriting of lines.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
@@ -14,7 +15,7 @@ use crate::problem::{Problem, Result};
 
 /// Write a line to stdout. A closed pipe (`| head`) ends the program quietly, as tools do.
 pub(crate) fn line(text: impl std::fmt::Display) {
-    if writeln!(std::io::stdout().lock(), "{text}").is_err() {
+    if writeln!(std::io::stdout().lock(), "{}", harmless(&text.to_string())).is_err() {
         std::process::exit(0);
     }
 }
@@ -29,7 +30,17 @@ pub(crate) fn json(value: &impl Serialize) -> Result<()> {
 /// Say something beside the result.
 pub(crate) fn notice(text: impl std::fmt::Display) {
     // Nobody can be told when stderr is gone.
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", harmless(&text.to_string()));
+}
+
+/// Text that can't steer a terminal: what plugins and APIs say may hold escape codes.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let steers = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let escaped = |c: char| if steers(c) { c.escape_default().to_string() } else { c.to_string() };
+    Cow::Owned(text.chars().map(escaped).collect())
 }
 
 /// Show a problem.

@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use rustix::process::{RUsageWho, getrusage};
+use rustix::time::{ClockId, clock_gettime};
 use tidegate_engine::canonical;
 use tidegate_engine::integration::{Connection, Digest, NewDeployment};
 use tidegate_engine::record::{Page, Save};
@@ -23,8 +23,8 @@ const PAGE: usize = 1000;
 
 /// CPU of this process so far, user and system, in seconds.
 fn cpu() -> f64 {
-    let usage = getrusage(RUsageWho::Self_);
-    [usage.ru_utime, usage.ru_stime].iter().map(|t| t.tv_sec as f64 + t.tv_usec as f64 / 1e6).sum()
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 /// A body of 343 bytes as an API may send it: keys unsorted, one object and one list inside.
@@ -176,7 +176,10 @@ impl Bench {
 
 /// The peak of resident memory so far, in MB.
 fn rss() -> f64 {
-    getrusage(RUsageWho::Self_).ru_maxrss as f64 / 1024.0
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+    kib.unwrap_or(f64::NAN) / 1024.0
 }
 
 fn disk(root: &Path) -> Result<f64, Failure> {

@@ -11,10 +11,10 @@ use crate::layout::Corrupt;
 use crate::layout::codec::{Reader, put_number};
 use crate::layout::keys::{self, Key, Tag};
 
-/// Longest value that is stored in one piece. A leaf of sled's tree has at most about 20 values and
-/// is written whole; above 512 KiB it would go to a file of its own, which 0.34 does not handle
-/// well after a crash.
-pub(crate) const PART_BYTES: usize = 20 * 1024;
+/// Longest value that is stored in one piece. A leaf of sled's tree has up to 20 values and is
+/// written whole; above 128 KiB it would go to a file of its own, which 0.34 refuses to write a
+/// second time after a crash.
+pub(crate) const PART_BYTES: usize = 6000;
 
 const WHOLE: u8 = 0;
 const IN_PARTS: u8 = 1;

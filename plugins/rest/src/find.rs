@@ -85,14 +85,19 @@ impl Finder {
 
     /// Those of `wanted` whose pointers fit, as bits.
     fn those(&self, wanted: u32, fits: impl Fn(&Pointer) -> bool) -> u32 {
-        let mut those = 0;
-        for (index, pointer) in self.pointers.iter().enumerate().take(POINTERS_MAX) {
-            if wanted & (1 << index) != 0 && fits(pointer) {
-                those |= 1 << index;
-            }
-        }
-        those
+        let fitting = indexes(wanted).filter(|index| self.pointers.get(*index).is_some_and(&fits));
+        fitting.fold(0, |those, index| those | 1 << index)
     }
+}
+
+/// The positions of the bits that are set.
+fn indexes(bits: u32) -> impl Iterator<Item = usize> {
+    let mut left = bits;
+    std::iter::from_fn(move || {
+        let index = (left != 0).then_some(left.trailing_zeros());
+        left &= left.wrapping_sub(1);
+        index.and_then(|index| usize::try_from(index).ok())
+    })
 }
 
 /// A place in the text that some pointers lead to.
@@ -138,8 +143,8 @@ impl<'p> Place<'p> {
     }
 
     fn put<'de>(self, ends: u32, value: &Found<'de>, found: &mut [Found<'de>]) {
-        for (index, slot) in found.iter_mut().enumerate().take(POINTERS_MAX) {
-            if ends & (1 << index) != 0 {
+        for index in indexes(ends) {
+            if let Some(slot) = found.get_mut(index) {
                 slot.clone_from(value);
             }
         }

@@ -14,13 +14,11 @@
 //! - Clocks have a resolution, and replicas lag: the next pull begins `overlap_seconds` before the
 //!   mark. What comes again unchanged costs nothing.
 
-use std::ops::Range;
-
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use tidegate_sdk::prelude::*;
 
 use crate::config;
-use crate::find::Found;
 use crate::plan::{Key, text};
 use crate::pointer::scalar;
 use crate::time::Format;
@@ -120,31 +118,19 @@ impl Incremental {
         opaque == matches!(mark, Mark::Text(_))
     }
 
-    /// The mark of one record: of the fields, the first that is there and not null.
-    pub(crate) fn mark_of(
-        &self,
-        found: &[Found<'_>],
-        marks: &Range<usize>,
-    ) -> Result<Option<Mark>> {
-        let Source::Field { format, .. } = self.source else {
-            return Ok(None);
-        };
-        let fields = found.get(marks.clone()).unwrap_or_default();
-        let Some(raw) = fields.iter().find_map(Found::value) else {
-            return Ok(None);
-        };
+    /// Read a mark as the field's format has it.
+    pub(crate) fn read(&self, raw: &RawValue, format: Format) -> Result<Mark> {
         let mark = scalar(raw).and_then(|text| match format {
             Format::Opaque => Some(Mark::Text(text.into_owned())),
             _ => format.parse(&text).map(Mark::Time),
         });
-        match mark {
-            Some(mark) => Ok(Some(mark)),
-            None => Err(self.key.at("format").wrong(format!(
+        mark.ok_or_else(|| {
+            self.key.at("format").wrong(format!(
                 "`{}` does not fit what a record has in `incremental.field`: {}",
                 format.name(),
                 raw.get()
-            ))),
-        }
+            ))
+        })
     }
 
     /// The failure for a record that comes before another which it should follow.

@@ -11,6 +11,7 @@ mod config;
 mod detail;
 mod find;
 mod incremental;
+mod latest;
 mod page;
 mod paging;
 mod plan;

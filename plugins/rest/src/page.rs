@@ -7,7 +7,8 @@ use serde_json::value::RawValue;
 use tidegate_sdk::prelude::*;
 
 use crate::find::Found;
-use crate::incremental::{Mark, later};
+use crate::incremental::Mark;
+use crate::latest::Latest;
 use crate::plan::Plan;
 use crate::pointer::scalar;
 
@@ -39,6 +40,7 @@ impl<'a> Changes<'a> {
         changes.save.reserve(records.len());
         // By id, how many records had been saved when it was deleted.
         let mut deleted = BTreeMap::new();
+        let mut latest = plan.incremental.as_ref().and_then(Latest::new);
         let mut found = vec![Found::Nothing; fields.finder.len()];
         for (index, record) in records.iter().enumerate() {
             fields.finder.find(record.get(), &mut found)?;
@@ -54,15 +56,8 @@ impl<'a> Changes<'a> {
                 ))
                 .code("record-invalid")
             })?;
-            if let Some(incremental) = &plan.incremental {
-                let mark = incremental.mark_of(&found, &fields.marks)?;
-                if let (Some(Mark::Time(before)), Some(Mark::Time(after))) = (&changes.mark, &mark)
-                    && incremental.ordered()
-                    && after < before
-                {
-                    return Err(incremental.not_ordered(*before, *after));
-                }
-                changes.mark = later(changes.mark.take(), mark);
+            if let Some(latest) = &mut latest {
+                latest.add(found.get(fields.marks.clone()).unwrap_or_default())?;
             }
             let gone = fields.tombstone.as_ref().is_some_and(|(index, value)| {
                 found
@@ -77,6 +72,7 @@ impl<'a> Changes<'a> {
             }
         }
         changes.delete(deleted);
+        changes.mark = latest.map_or(Ok(None), Latest::mark)?;
         Ok(changes)
     }
 

@@ -6,11 +6,12 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{PATIENCE, wait_until};
+use super::{PATIENCE, PATIENCE_COMPILING, wait_until};
 
 /// Exit codes, as `docs/cli.md` lists them.
 pub const OK: i32 = 0;
@@ -124,6 +125,7 @@ pub fn tidegate(words: &str) -> Cmd {
 pub struct Cmd {
     command: Command,
     stdin: Option<String>,
+    patience: Duration,
 }
 
 impl Cmd {
@@ -131,7 +133,14 @@ impl Cmd {
         Self {
             command,
             stdin: None,
+            patience: PATIENCE,
         }
+    }
+
+    /// It runs a compiler, which takes its time.
+    pub fn compiles(mut self) -> Self {
+        self.patience = PATIENCE_COMPILING;
+        self
     }
 
     pub fn words(mut self, words: &str) -> Self {
@@ -185,6 +194,7 @@ impl Cmd {
             stdout,
             stderr,
             shown,
+            patience: self.patience,
         }
     }
 
@@ -251,13 +261,16 @@ pub struct Running {
     stdout: Output,
     stderr: Output,
     shown: String,
+    patience: Duration,
 }
 
 impl Running {
     /// Wait for its end.
     #[track_caller]
     pub fn finish(mut self) -> Finished {
-        let status = wait_until(&self.shown, PATIENCE, || self.child.try_wait().unwrap());
+        let status = wait_until(&self.shown, self.patience, || {
+            self.child.try_wait().unwrap()
+        });
         self.finished(status.code())
     }
 

@@ -42,7 +42,9 @@ impl Kinto {
                 let message = format!("KINTO TESTS DID NOT RUN: {reason}");
                 assert!(std::env::var("CI").as_deref() != Ok("true"), "{message}");
                 // Not println: the words must be seen although the test passes.
-                std::io::stderr().write_all(format!("\n{message}\n\n").as_bytes()).unwrap();
+                std::io::stderr()
+                    .write_all(format!("\n{message}\n\n").as_bytes())
+                    .unwrap();
                 return None;
             }
         };

@@ -11,8 +11,9 @@ pub mod tap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How long anything may take before a test gives up on it.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+/// How long anything may take before a test gives up on it, and how long a compiler may.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE_COMPILING: Duration = Duration::from_secs(600);
 
 /// The checkout.
 pub fn root() -> &'static Path {

@@ -16,6 +16,7 @@ pub fn component(folder: &str) -> PathBuf {
     let one = Arc::clone(built.lock().unwrap().entry(folder.to_owned()).or_default());
     one.get_or_init(|| {
         let listing = tidegate("build --json")
+            .compiles()
             .arg(root().join(folder))
             .ok()
             .json();

@@ -23,9 +23,8 @@ const LABEL_WIDTH: usize = 12;
 /// A component that this host can run.
 #[derive(Debug)]
 pub(crate) struct Component {
-    pub(crate) path: PathBuf,
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) inspection: Inspection,
+    path: PathBuf,
+    inspection: Inspection,
 }
 
 /// What `--json` prints of a component.
@@ -49,7 +48,7 @@ impl Component {
         let runtime = Runtime::new(options).map_err(Problem::internal)?;
         let inspected = runtime.inspect(&bytes).await;
         let (inspection, _plugin) = inspected.map_err(|error| refused(&error).at(path.display()))?;
-        Ok(Self { path: path.to_owned(), bytes, inspection })
+        Ok(Self { path: path.to_owned(), inspection })
     }
 
     /// For programs.
@@ -125,7 +124,7 @@ impl Component {
 }
 
 /// The bytes of a file that may be a component, checked for size before they are read.
-fn read(path: &Path) -> Result<Vec<u8>> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     let shown = path.display();
     let failed = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => Problem::not_found(format!("{shown}: there is no such file")),
@@ -234,11 +233,10 @@ mod tests {
     use serde_json::json;
 
     fn component(manifest: serde_json::Value) -> Component {
-        let bytes = b"\0asm".to_vec();
         Component {
             path: "/t/crm.wasm".into(),
             inspection: Inspection {
-                digest: Digest::of(&bytes),
+                digest: Digest::of(b"crm"),
                 bytes: 98_765,
                 identity: tidegate_runtime::Identity {
                     contract: CONTRACT_VERSION.parse().unwrap(),
@@ -246,7 +244,6 @@ mod tests {
                 },
                 manifest: Manifest::parse(&manifest.to_string()).unwrap(),
             },
-            bytes,
         }
     }
 

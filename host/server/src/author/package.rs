@@ -106,7 +106,8 @@ impl Package {
     pub(crate) async fn compile(&self, echo: Echo<'_>) -> Result<PathBuf> {
         toolchain::ensure_target(&self.folder).await?;
         let mut cargo = toolchain::tool("cargo", &self.folder);
-        cargo.args(["build", "--lib", "--target", TARGET, "--profile", PROFILE]);
+        // Only the component: with an `rlib` beside it, cargo would leave out `lto`.
+        cargo.args(["rustc", "--lib", "--crate-type", "cdylib", "--target", TARGET, "--profile", PROFILE]);
         cargo.arg("--message-format=json-render-diagnostics").arg("--manifest-path").arg(&self.manifest);
         for setting in PROFILE_SETTINGS {
             cargo.arg("--config").arg(format!("profile.{PROFILE}.{setting}"));

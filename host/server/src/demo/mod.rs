@@ -34,7 +34,7 @@ use self::crm::{Crm, Kind};
 use self::report::{ChangeLine, PluginLine, SyncLine, counted};
 use self::source::Source;
 use self::steps::Step;
-use crate::author::component::Component;
+use crate::author::component;
 use crate::author::package::{Echo, Package};
 use crate::author::sdk;
 use crate::control::{Control, DeployRequest, GrantChanges, Local, NewConnection, SyncRequest};
@@ -98,13 +98,12 @@ fn temporary() -> Result<PathBuf> {
 }
 
 /// Compile the demo's plugin, from the checkout or the copy inside the binary.
-async fn build() -> Result<Component> {
+async fn build() -> Result<Vec<u8>> {
     let step = Step::begin("Building the plugin demo-crm");
     let package = Package::find(&sdk::demo_plugin_path()?).await?;
     let file = package.compile(Echo::Lines(&|line| step.at(line.trim()))).await?;
-    let component = Component::inspect(&file).await?;
-    let digest = component.inspection.digest.short();
-    step.end(format!("{}, sha256:{digest}", output::bytes(component.bytes.len() as u64)));
+    let component = component::read(&file)?;
+    step.end(output::bytes(component.len() as u64));
     Ok(component)
 }
 
@@ -117,12 +116,12 @@ fn contents(crm: &Crm) -> String {
 struct Story<'a> {
     control: &'a Local,
     source: &'a Source,
-    component: Component,
+    component: Vec<u8>,
 }
 
 impl Story<'_> {
     async fn tell(self) -> Result<(PluginLine, Vec<SyncLine>, Vec<ChangeLine>)> {
-        let integration = self.deploy().await?;
+        let (integration, plugin) = self.deploy().await?;
         let key = ConnectionKey { integration, connection: CONNECTION.parse()? };
         self.connect(&key).await?;
 
@@ -146,17 +145,7 @@ impl Story<'_> {
         }
         let (_, mut feed) = self.feed(&key, FEED_MODEL, Some(before)).await?;
         let end = feed.split_off(feed.len().saturating_sub(FEED_SHOWN));
-        Ok((self.plugin(), lines, end))
-    }
-
-    fn plugin(&self) -> PluginLine {
-        let inspection = &self.component.inspection;
-        PluginLine {
-            name: inspection.manifest.name.to_string(),
-            version: inspection.manifest.version.to_string(),
-            digest: inspection.digest,
-            bytes: inspection.bytes,
-        }
+        Ok((plugin, lines, end))
     }
 
     fn base_url(&self) -> Result<Url> {
@@ -164,7 +153,7 @@ impl Story<'_> {
     }
 
     /// Deploy the plugin with exactly what it needs.
-    async fn deploy(&self) -> Result<Name> {
+    async fn deploy(&self) -> Result<(Name, PluginLine)> {
         let step = Step::begin("Deploying it with exactly what it needs");
         let host = HostPattern::of_origin(&self.base_url()?);
         let granted: Vec<HostPattern> = host.into_iter().collect();
@@ -174,7 +163,7 @@ impl Story<'_> {
             private: Some(vec![private]),
             ..GrantChanges::default()
         };
-        let request = DeployRequest { component: self.component.bytes.clone(), name: None, grants };
+        let request = DeployRequest { component: self.component.clone(), name: None, grants };
         let plan = self.control.plan_deploy(request.clone()).await?;
         if !plan.missing.is_empty() {
             return Err(Problem::internal(format!("the demo doesn't grant {}", plan.missing.join(", "))));
@@ -182,7 +171,7 @@ impl Story<'_> {
         let integration = self.control.deploy(request).await?;
         let hosts: Vec<String> = granted.iter().map(ToString::to_string).collect();
         step.end(format!("host {}, which is at the private address {private}", hosts.join(", ")));
-        Ok(integration.name)
+        Ok((integration.name, PluginLine::new(&plan.inspection)))
     }
 
     async fn connect(&self, key: &ConnectionKey) -> Result<()> {

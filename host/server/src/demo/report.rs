@@ -7,6 +7,7 @@ use serde_json::Value;
 use tidegate_engine::integration::Digest;
 use tidegate_engine::record::{Action, Counts, Record};
 use tidegate_engine::run::{Outcome, Run, RunId};
+use tidegate_runtime::Inspection;
 
 use crate::author::program;
 use crate::output;
@@ -28,10 +29,10 @@ pub(crate) struct Report {
 /// The demo's plugin.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct PluginLine {
-    pub(super) name: String,
-    pub(super) version: String,
-    pub(super) digest: Digest,
-    pub(super) bytes: usize,
+    name: String,
+    version: String,
+    digest: Digest,
+    bytes: usize,
 }
 
 /// One run of a sync.
@@ -53,11 +54,11 @@ pub(super) struct SyncLine {
 /// One change of the change feed.
 #[derive(Debug, Serialize)]
 pub(super) struct ChangeLine {
-    pub(super) model: String,
-    pub(super) id: String,
-    pub(super) action: Action,
+    model: String,
+    id: String,
+    action: Action,
     /// Where a reader goes on after this change.
-    pub(super) cursor: String,
+    cursor: String,
     #[serde(skip)]
     name: String,
 }
@@ -93,6 +94,17 @@ impl Report {
             format!("{tidegate} logs {last_run} --data {data}"),
             format!("{tidegate} new my-sync"),
         ]
+    }
+}
+
+impl PluginLine {
+    pub(super) fn new(inspection: &Inspection) -> Self {
+        Self {
+            name: inspection.manifest.name.to_string(),
+            version: inspection.manifest.version.to_string(),
+            digest: inspection.digest,
+            bytes: inspection.bytes,
+        }
     }
 }
 

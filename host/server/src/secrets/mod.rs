@@ -12,4 +12,4 @@ pub(crate) use source::parse_flag;
 use tidegate_egress::Secret;
 
 /// A connection's secrets by name.
-pub type SecretMap = BTreeMap<String, Secret>;
+pub(crate) type SecretMap = BTreeMap<String, Secret>;

@@ -12,7 +12,12 @@ use super::codec::{Reader, put_bytes, put_number};
 const VERSION: u8 = 1;
 /// Records in a pack before it is split. Fewer: more keys, each of which costs sled some 60 bytes
 /// of memory and an insert. More: one changed record rewrites more of its neighbours.
-pub(crate) const PACK_MAX: usize = 16;
+pub(crate) const PACK_MAX: usize = 1;
+
+/// Bytes of a pack before it is split, so that ids as long as allowed don't make it long.
+const BYTES_MAX: usize = 4096;
+/// An entry without its id is no longer than this.
+const ENTRY_BYTES: usize = 48;
 
 const DELETED: u8 = 1;
 
@@ -85,7 +90,8 @@ impl<'a> Pack<'a> {
         }
         merged.extend(old);
 
-        let packs = merged.len().div_ceil(PACK_MAX).max(1);
+        let longest = merged.iter().map(|(id, _)| id.len()).max().unwrap_or(0) + ENTRY_BYTES;
+        let packs = merged.len().div_ceil(PACK_MAX.min(BYTES_MAX / longest).max(1)).max(1);
         let mut chunks = merged.chunks(merged.len().div_ceil(packs).max(1)).peekable();
         let mut first_id = first_id;
         let mut stored = Vec::with_capacity(packs);

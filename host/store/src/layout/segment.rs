@@ -14,9 +14,9 @@ use super::Corrupt;
 use super::codec::{Reader, put_bytes, put_distance, put_number};
 
 const VERSION: u8 = 1;
-/// Raw bytes at which a segment is closed. Large enough to compress well, small enough that
-/// getting one record by id stays cheap and a leaf of sled's tree stays below its own segments.
-pub(crate) const RAW_TARGET: usize = 48 * 1024;
+/// Raw bytes at which a segment is closed: about 35 records of 343 bytes. Large enough to compress
+/// well, small enough that it is stored in one piece and that getting one record stays cheap.
+pub(crate) const RAW_TARGET: usize = 12 * 1024;
 /// More than any commit has; a length above is damage.
 const RAW_MAX: u64 = 64 * 1024 * 1024;
 

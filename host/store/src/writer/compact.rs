@@ -48,8 +48,8 @@ impl FeedState {
         }
         let header = &self.header;
         let mostly_dead = header.entries > 2 * header.records() + slack;
-        // A full segment is rarely stored in less than 8 KiB.
-        let many_small = header.segments > slack / 64 + 16 + header.segment_bytes / 2048;
+        // A full segment is rarely stored in less than 1 KiB.
+        let many_small = header.segments > slack / 64 + 16 + header.segment_bytes / 1024;
         header.last_seq >= self.compact_after && (mostly_dead || many_small)
     }
 

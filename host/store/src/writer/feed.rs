@@ -127,7 +127,7 @@ impl FeedState {
         if self.header.journal_entries >= self.fold_after {
             writes.remove_prefix(view, &keys::of_feed(Tag::Journal, feed))?;
             for (tag, set) in [(Tag::Live, &mut self.live), (Tag::Tomb, &mut self.tombs)] {
-                put_chunks(writes, &keys::of_feed(tag, feed), set);
+                put_chunks(view, writes, &keys::of_feed(tag, feed), set)?;
             }
             self.header.folded_seq = self.header.last_seq;
             self.header.journal_entries = 0;
@@ -171,7 +171,7 @@ impl FeedState {
                 continue;
             }
             writes.remove_prefix(view, &deltas)?;
-            put_chunks(writes, &keys::seen(feed, *sync), seen);
+            put_chunks(view, writes, &keys::seen(feed, *sync), seen)?;
             *first_delta = row.next_delta;
             let key = keys::snapshot(feed, *sync);
             let value = super::encode(key.as_ref(), row)?;
@@ -181,12 +181,18 @@ impl FeedState {
     }
 }
 
-fn put_chunks(writes: &mut Writes, prefix: &Key, set: &mut SeqSet) {
+fn put_chunks(
+    view: &View<'_>,
+    writes: &mut Writes,
+    prefix: &Key,
+    set: &mut SeqSet,
+) -> Result<(), StoreError> {
     for (chunk, bytes) in set.take_dirty() {
         let key = prefix.clone().number(chunk);
         match bytes {
-            Some(bytes) => writes.put_new(key, &bytes),
-            None => writes.remove_short(key),
+            Some(bytes) => writes.put(view, key, &bytes)?,
+            None => writes.remove(view, key)?,
         }
     }
+    Ok(())
 }

@@ -26,6 +26,7 @@ fn plugin() -> Plugin {
         "sleep" => sleeps,
         "allocate" => allocates,
         "recurse" => recurses,
+        "recurse-in-memory" => recurses_in_memory,
         "flood-log" => floods_log,
         "flood-print" => floods_print,
         "print-bytes" => prints_bytes,
@@ -93,7 +94,20 @@ async fn allocates(_: Cx) -> Result<()> {
     }
 }
 
+/// Needs nothing but the call stack.
 async fn recurses(_: Cx) -> Result<()> {
+    fn ackermann(m: u64, n: u64) -> u64 {
+        match (m, n) {
+            (0, n) => n + 1,
+            (m, 0) => ackermann(m - 1, 1),
+            (m, n) => ackermann(m - 1, ackermann(m, n - 1)),
+        }
+    }
+    black_box(ackermann(black_box(5), black_box(5)));
+    Ok(())
+}
+
+async fn recurses_in_memory(_: Cx) -> Result<()> {
     fn deeper(depth: u64) -> u64 {
         let frame = black_box([depth; 16]);
         if frame[0] == u64::MAX {

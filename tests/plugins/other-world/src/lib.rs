@@ -1,21 +1,7 @@
-//! A component of another world: it greets, and knows nothing of Tidegate.
-#![cfg(target_arch = "wasm32")]
+//! A component of another world: it prints, and knows nothing of Tidegate.
 
-wit_bindgen::generate!({
-    inline: "
-        package example:greeter@1.0.0;
-        world greeter {
-            export greet: func(name: string) -> string;
-        }
-    ",
-});
-
-struct Greeter;
-
-impl Guest for Greeter {
-    fn greet(name: String) -> String {
-        format!("Hello, {name}")
-    }
+/// Called by nobody: it makes the component import what printing needs.
+#[unsafe(no_mangle)]
+pub extern "C" fn greet() {
+    println!("Hello");
 }
-
-export!(Greeter);
