@@ -5,6 +5,15 @@
 //! child processes, by `getrusage`; peak RSS is `VmHWM` of `/proc`. `TIDEGATE_BENCH_RECORDS` and
 //! `TIDEGATE_BENCH_PAGE` change the size (100,000 records in pages of 1,000).
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a benchmark that can't go on ends by panicking"
+)]
+
 mod measure;
 mod native;
 mod source;

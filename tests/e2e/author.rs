@@ -18,6 +18,8 @@ fn shared_target() -> &'static Path {
 
 /// A command on crates outside of the checkout, compiling what it needs.
 fn compiling(words: &str) -> Cmd {
+    // Builds go one at a time until the target is installed.
+    plugins::hello();
     tidegate(words)
         .compiles()
         .env("CARGO_TARGET_DIR", shared_target())

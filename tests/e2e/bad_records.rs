@@ -19,16 +19,16 @@ macro_rules! rows {
 }
 
 rows! {
-    no_id: |record| { record.as_object_mut().unwrap().remove("id"); }, "other", Value::Null;
-    an_empty_id: |record| record["id"] = json!(""), "other", Value::Null;
-    a_null_id: |record| record["id"] = json!(null), "other", Value::Null;
-    an_id_that_is_an_object: |record| record["id"] = json!({"of": "c1"}), "other", Value::Null;
-    an_id_with_a_line_break: |record| record["id"] = json!("c\n1"), "other", Value::Null;
-    an_id_over_the_limit: |record| record["id"] = json!("x".repeat(ID_BYTES_MAX + 1)), "limit", json!("record_id_bytes");
+    no_id: |record| { record.as_object_mut().unwrap().remove("id"); }, "other", None;
+    an_empty_id: |record| record["id"] = json!(""), "other", None;
+    a_null_id: |record| record["id"] = json!(null), "other", None;
+    an_id_that_is_an_object: |record| record["id"] = json!({"of": "c1"}), "other", None;
+    an_id_with_a_line_break: |record| record["id"] = json!("c\n1"), "other", None;
+    an_id_over_the_limit: |record| record["id"] = json!("x".repeat(ID_BYTES_MAX + 1)), "limit", Some("record_id_bytes");
 }
 
 /// A page with one bad record among good ones is refused whole, and what is stored stays.
-fn check(spoil: fn(&mut Value), class: &str, limit: Value) {
+fn check(spoil: fn(&mut Value), class: &str, limit: Option<&str>) {
     for source in Source::ALL {
         let version = Arc::new(AtomicUsize::new(1));
         let served = Arc::clone(&version);
@@ -53,7 +53,7 @@ fn check(spoil: fn(&mut Value), class: &str, limit: Value) {
         let failure = &run["failure"];
         assert_eq!(failure["class"], class, "{source:?}: {run}");
         assert_eq!(failure["blame"], "guest", "{source:?}: {run}");
-        assert_eq!(failure["limit"], limit, "{source:?}: {run}");
+        assert_eq!(failure["limit"], json!(limit), "{source:?}: {run}");
         // Not one of the good records of the bad page was stored, nor a checkpoint for it.
         assert_eq!(tidegate.feed(MODEL, "acme", None), stored, "{source:?}");
         assert_eq!(tidegate.runs()[..runs.len()], runs[..], "{source:?}");

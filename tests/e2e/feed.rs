@@ -87,6 +87,7 @@ fn follow_prints_what_comes() {
     let following = tidegate
         .cmd("records crm Contact --connection acme --follow --json")
         .start();
+    following.wait_for_lines(3);
     // Between its looks the directory is free: a run gets through, sooner or later.
     let run = wait_until("the directory to be free", PATIENCE, || {
         let finished = tidegate.sync("crm/contacts", "acme");

@@ -41,15 +41,15 @@ rows! {
         sync: "error", class: "other", says: &["the hostile plugin gives up"], logs: &["about to give up"],
     }
     loops_forever: {
-        sync: "loop", limits: "--limit cpu_ms=300", class: "limit", limit: Some("cpu_ms"), says: &["cpu_ms, 300 ms"],
+        sync: "loop", limits: "--limit cpu_ms=1000", class: "limit", limit: Some("cpu_ms"), says: &["cpu_ms, 1000 ms"],
     }
     loops_after_a_checkpoint: {
         // It got somewhere, so it may go on from there.
-        sync: "loop-after-checkpoint", limits: "--limit cpu_ms=300", outcome: "interrupted", class: "limit",
+        sync: "loop-after-checkpoint", limits: "--limit cpu_ms=1000", outcome: "interrupted", class: "limit",
         limit: Some("cpu_ms"), says: &["cpu_ms"],
     }
     sleeps_forever: {
-        sync: "sleep", limits: "--limit wall_ms=300", class: "limit", limit: Some("wall_ms"), says: &["wall_ms, 300 ms"],
+        sync: "sleep", limits: "--limit wall_ms=2000", class: "limit", limit: Some("wall_ms"), says: &["wall_ms, 2000 ms"],
     }
     allocates_without_end: {
         sync: "allocate", class: "limit", limit: Some("memory_bytes"), says: &["memory_bytes"],

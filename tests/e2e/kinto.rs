@@ -71,7 +71,7 @@ fn check(case: &Case) {
 
     source.save(0..TOTAL);
     reader.connect("whole");
-    let pages = reader.sync("whole", json!({"added": TOTAL}));
+    let pages = reader.sync("whole", &json!({"added": TOTAL}));
     assert_eq!(pages.len(), TOTAL / PAGE, "{pages:#?}");
     reader.expect_changes("whole", "added", &ids(0..TOTAL));
     reader.expect_equal("whole", &source);
@@ -79,7 +79,7 @@ fn check(case: &Case) {
     // 5 % updated, 2 % deleted, apart from each other.
     source.save(300..400);
     source.delete(700..740);
-    let pages = reader.sync("whole", json!({"updated": 100, "deleted": 40}));
+    let pages = reader.sync("whole", &json!({"updated": 100, "deleted": 40}));
     assert!(pages.len() <= 2, "140 changes took {pages:#?}");
     let mut changed = ids(300..400);
     changed.extend(ids(700..740));
@@ -94,7 +94,7 @@ fn check(case: &Case) {
     );
     reader.expect_equal("whole", &source);
 
-    let pages = reader.sync("whole", json!({}));
+    let pages = reader.sync("whole", &json!({}));
     assert!(pages.len() <= 1, "nothing new took {pages:#?}");
     reader.expect_changes("whole", "added", &BTreeSet::new());
 
@@ -165,7 +165,7 @@ impl Reader<'_> {
     }
 
     /// A sync that does just `counts`. Returns the requests for pages that it made.
-    fn sync(&self, connection: &str, counts: Value) -> Vec<Request> {
+    fn sync(&self, connection: &str, counts: &Value) -> Vec<Request> {
         self.tap.take();
         let run = self.tidegate.sync_ok(self.case.sync, connection);
         let pages = pages(self.tap.take());
@@ -176,7 +176,7 @@ impl Reader<'_> {
             .unwrap_or_default();
         for action in ["added", "updated", "deleted"] {
             let count = |counts: &Value| counts[action].as_u64().unwrap_or(0);
-            assert_eq!(count(&done), count(&counts), "{action}: {run}");
+            assert_eq!(count(&done), count(counts), "{action}: {run}");
         }
         assert_eq!(run["figures"]["requests"], pages.len(), "{run}");
         pages

@@ -51,7 +51,7 @@ fn file_path(engine: &Engine, directory: &Path, digest: Digest) -> PathBuf {
 fn read(engine: &Engine, path: &Path) -> Option<Component> {
     let file = fs::read(path).ok()?;
     let (checksum, code) = file.split_at_checked(CHECKSUM_BYTES)?;
-    if Digest::of(code).to_string() != hex_of(checksum) {
+    if Digest::of(code).as_bytes() != checksum {
         return None;
     }
     load_code(engine, code)
@@ -71,7 +71,7 @@ fn write(directory: &Path, path: &Path, code: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
     let written = (|| {
         let mut file = fs::File::create(&temporary)?;
-        file.write_all(&bytes_of(&Digest::of(code).to_string()))?;
+        file.write_all(Digest::of(code).as_bytes())?;
         file.write_all(code)?;
         fs::rename(&temporary, path)
     })();
@@ -85,13 +85,4 @@ fn create_private(directory: &Path) -> io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     fs::set_permissions(directory, fs::Permissions::from_mode(0o700))
-}
-
-fn hex_of(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn bytes_of(hex: &str) -> Vec<u8> {
-    let digits: Vec<u8> = hex.chars().filter_map(|c| c.to_digit(16)).map(|d| d as u8).collect();
-    digits.chunks_exact(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect()
 }

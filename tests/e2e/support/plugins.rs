@@ -1,28 +1,30 @@
 //! The real plugins, compiled by the binary under test.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use super::cli::tidegate;
-use super::root;
+use super::{kept, root};
 
-/// Where a plugin's component is. Compiled once in this process; cargo, which `tidegate build`
-/// calls, keeps other processes from doing the same at the same time.
+/// Where the component of the crate in this folder is. Each is compiled once in a test run, and one
+/// at a time, over all test processes: the first may have to install the target through rustup.
 #[track_caller]
 pub fn component(folder: &str) -> PathBuf {
-    static BUILT: OnceLock<Mutex<HashMap<String, Arc<OnceLock<PathBuf>>>>> = OnceLock::new();
-    let built = BUILT.get_or_init(Mutex::default);
-    let one = Arc::clone(built.lock().unwrap().entry(folder.to_owned()).or_default());
-    one.get_or_init(|| {
-        let listing = tidegate("build --json")
-            .compiles()
-            .arg(root().join(folder))
-            .ok()
-            .json();
-        PathBuf::from(listing["file"].as_str().unwrap())
-    })
-    .clone()
+    static BUILT: LazyLock<Mutex<HashMap<String, PathBuf>>> = LazyLock::new(Mutex::default);
+    // A test that could not build one must not keep others from trying.
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(file) = built.get(folder) {
+        return file.clone();
+    }
+    let lock = File::create(kept("plugins").join("lock")).unwrap();
+    lock.lock().unwrap();
+    let build = tidegate("build --json").arg(root().join(folder));
+    let listing = build.compiles().ok().json();
+    let file = PathBuf::from(listing["file"].as_str().unwrap());
+    built.insert(folder.to_owned(), file.clone());
+    file
 }
 
 pub fn hello() -> PathBuf {

@@ -39,12 +39,12 @@ impl<T: Send> HostWithStore<T> for Imports {
                 body: response.body.into(),
                 url: response.url.into(),
             }),
-            Err(error) => Err(guest_error(&live, error)),
+            Err(error) => Err(guest_error(&live, &error)),
         })
     }
 }
 
-fn guest_error(live: &Live, error: EgressError) -> Error {
+fn guest_error(live: &Live, error: &EgressError) -> Error {
     if let Some(limit) = error.limit() {
         live.note(|notes| notes.limit = Some(limit));
     }

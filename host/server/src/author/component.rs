@@ -10,7 +10,8 @@ use tidegate_engine::integration::Digest;
 use tidegate_engine::manifest::{Auth, AuthName, Manifest, ScheduleSpec, Sync};
 use tidegate_runtime::identify::COMPONENT_BYTES_MAX;
 use tidegate_runtime::{
-    CONTRACT_VERSION, Clock, IdentifyError, InspectError, Inspection, Runtime, RuntimeError, RuntimeOptions,
+    CONTRACT_VERSION, Clock, IdentifyError, InspectError, Inspection, Runtime, RuntimeError,
+    RuntimeOptions,
 };
 
 use super::program;
@@ -43,12 +44,19 @@ impl Component {
     /// Read a file, say what it is, and ask it for its manifest in a sandbox without capabilities.
     pub(crate) async fn inspect(path: &Path) -> Result<Self> {
         let bytes = read(path)?;
-        let options =
-            RuntimeOptions { cache: None, clock: Clock::system(), gate: Gate::new(GateOptions::default()) };
+        let options = RuntimeOptions {
+            cache: None,
+            clock: Clock::system(),
+            gate: Gate::new(GateOptions::default()),
+        };
         let runtime = Runtime::new(options).map_err(Problem::internal)?;
         let inspected = runtime.inspect(&bytes).await;
-        let (inspection, _plugin) = inspected.map_err(|error| refused(&error).at(path.display()))?;
-        Ok(Self { path: path.to_owned(), inspection })
+        let (inspection, _plugin) =
+            inspected.map_err(|error| refused(&error).at(path.display()))?;
+        Ok(Self {
+            path: path.to_owned(),
+            inspection,
+        })
     }
 
     /// For programs.
@@ -65,13 +73,22 @@ impl Component {
 
     /// For people: some lines, without the last line's break.
     pub(crate) fn text(&self) -> String {
-        let Inspection { digest, bytes, identity, manifest } = &self.inspection;
+        let Inspection {
+            digest,
+            bytes,
+            identity,
+            manifest,
+        } = &self.inspection;
         let mut text = format!("{} {}", manifest.name, manifest.version);
         if !manifest.description.is_empty() {
             let _ = write!(text, ": {}", manifest.description);
         }
         let mut label = |label: &str, values: Vec<String>| {
-            let values = if values.is_empty() { vec!["none".to_owned()] } else { values };
+            let values = if values.is_empty() {
+                vec!["none".to_owned()]
+            } else {
+                values
+            };
             for (index, value) in values.iter().enumerate() {
                 let label = if index == 0 { label } else { "" };
                 let _ = write!(text, "\n  {label:LABEL_WIDTH$}{value}");
@@ -79,17 +96,36 @@ impl Component {
         };
         label("file", vec![program::path(&self.path)]);
         label("digest", vec![format!("sha256:{digest}")]);
-        label("size", vec![format!("{} ({bytes} bytes)", output::bytes(*bytes as u64))]);
-        label("contract", vec![format!("tidegate:plugin@{} (this host: {CONTRACT_VERSION})", identity.contract)]);
+        label(
+            "size",
+            vec![format!("{} ({bytes} bytes)", output::bytes(*bytes as u64))],
+        );
+        label(
+            "contract",
+            vec![format!(
+                "tidegate:plugin@{} (this host: {CONTRACT_VERSION})",
+                identity.contract
+            )],
+        );
         if !manifest.sdk.is_empty() {
             label("built with", vec![manifest.sdk.clone()]);
         }
         label("syncs", manifest.syncs.iter().map(sync_line).collect());
         if !manifest.actions.is_empty() {
-            let lines = manifest.actions.iter().map(|a| described(a.name.as_str(), &a.description));
+            let lines = manifest
+                .actions
+                .iter()
+                .map(|a| described(a.name.as_str(), &a.description));
             label("actions", lines.collect());
         }
-        label("models", manifest.models.iter().map(|m| described(m.name.as_str(), &m.description)).collect());
+        label(
+            "models",
+            manifest
+                .models
+                .iter()
+                .map(|m| described(m.name.as_str(), &m.description))
+                .collect(),
+        );
         label("requests", requests(manifest));
         label("auth", manifest.auth.iter().map(auth_line).collect());
         label("config", config_keys(manifest));
@@ -127,7 +163,9 @@ impl Component {
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     let shown = path.display();
     let failed = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => Problem::not_found(format!("{shown}: there is no such file")),
+        std::io::ErrorKind::NotFound => {
+            Problem::not_found(format!("{shown}: there is no such file"))
+        }
         _ => Problem::not_found(format!("{shown}: {error}")),
     };
     let about = fs::metadata(path).map_err(failed)?;
@@ -152,7 +190,11 @@ fn refused(error: &InspectError) -> Problem {
 }
 
 fn described(name: &str, description: &str) -> String {
-    if description.is_empty() { name.to_owned() } else { format!("{name}: {description}") }
+    if description.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{name}: {description}")
+    }
 }
 
 fn sync_line(sync: &Sync) -> String {
@@ -191,7 +233,12 @@ fn requests(manifest: &Manifest) -> Vec<String> {
     if requested.metadata_write {
         lines.push("writing the connection's metadata".to_owned());
     }
-    lines.extend(requested.limits.iter().map(|(name, value)| format!("limit {name} = {value}")));
+    lines.extend(
+        requested
+            .limits
+            .iter()
+            .map(|(name, value)| format!("limit {name} = {value}")),
+    );
     lines
 }
 
@@ -204,7 +251,9 @@ fn auth_line(auth: &Auth) -> String {
         Auth::Bearer { .. } => "bearer".to_owned(),
         Auth::Basic { .. } => "basic".to_owned(),
         Auth::Header { name: header, .. } => format!("header {}", name(header)),
-        Auth::Query { name: parameter, .. } => format!("query parameter {}", name(parameter)),
+        Auth::Query {
+            name: parameter, ..
+        } => format!("query parameter {}", name(parameter)),
     };
     format!("{how}, with {}", secrets(&auth.secrets()))
 }
@@ -218,10 +267,15 @@ fn secrets(names: &[&str]) -> String {
 
 /// The keys at the top of the config's schema.
 fn config_keys(manifest: &Manifest) -> Vec<String> {
-    let properties = manifest.config.get("properties").and_then(serde_json::Value::as_object);
+    let properties = manifest
+        .config
+        .get("properties")
+        .and_then(serde_json::Value::as_object);
     let keys = properties.into_iter().flatten();
     keys.map(|(key, schema)| {
-        let description = schema.get("description").and_then(serde_json::Value::as_str);
+        let description = schema
+            .get("description")
+            .and_then(serde_json::Value::as_str);
         described(key, description.unwrap_or_default())
     })
     .collect()
@@ -232,7 +286,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn component(manifest: serde_json::Value) -> Component {
+    fn component(manifest: &serde_json::Value) -> Component {
         Component {
             path: "/t/crm.wasm".into(),
             inspection: Inspection {
@@ -249,7 +303,7 @@ mod tests {
 
     #[test]
     fn everything_that_is_asked_for_is_shown() {
-        let full = component(json!({
+        let full = component(&json!({
             "manifest": 1, "name": "crm", "version": "0.1.0", "description": "A CRM",
             "syncs": [
                 {"name": "contacts", "models": ["Contact"], "schedule": {"every": "1h"}},
@@ -303,7 +357,7 @@ mod tests {
 
     #[test]
     fn a_plugin_that_asks_for_nothing_says_so() {
-        let text = component(json!({"manifest": 1, "name": "idle", "version": "1.0.0"})).text();
+        let text = component(&json!({"manifest": 1, "name": "idle", "version": "1.0.0"})).text();
         assert!(text.contains("requests    none"), "{text}");
         assert!(text.contains("syncs       none"), "{text}");
     }

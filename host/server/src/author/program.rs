@@ -6,11 +6,15 @@ use std::path::{Path, PathBuf};
 /// How this program is called in the current folder: `tidegate` when a shell finds just this file
 /// under that name, else its path, relative where that is shorter.
 pub(crate) fn here() -> String {
-    let Some(program) = own_path() else { return "tidegate".to_owned() };
+    let Some(program) = own_path() else {
+        return "tidegate".to_owned();
+    };
     if let Some(name) = name_on_path(&program) {
         return name;
     }
-    let below = env::current_dir().ok().and_then(|cwd| cwd.canonicalize().ok());
+    let below = env::current_dir()
+        .ok()
+        .and_then(|cwd| cwd.canonicalize().ok());
     let below = below.and_then(|cwd| program.strip_prefix(cwd).ok().map(Path::to_owned));
     match below {
         Some(path) => quoted(&format!("./{}", path.display())),
@@ -20,14 +24,19 @@ pub(crate) fn here() -> String {
 
 /// How it is called from anywhere.
 pub(crate) fn anywhere() -> String {
-    let Some(program) = own_path() else { return "tidegate".to_owned() };
+    let Some(program) = own_path() else {
+        return "tidegate".to_owned();
+    };
     name_on_path(&program).unwrap_or_else(|| quoted(&program.display().to_string()))
 }
 
 /// A path as it is typed in a shell in the current folder.
 pub(crate) fn path(path: &Path) -> String {
     let cwd = env::current_dir().ok();
-    let short = cwd.as_deref().and_then(|cwd| path.strip_prefix(cwd).ok()).unwrap_or(path);
+    let short = cwd
+        .as_deref()
+        .and_then(|cwd| path.strip_prefix(cwd).ok())
+        .unwrap_or(path);
     if short.as_os_str().is_empty() {
         return ".".to_owned();
     }
@@ -42,7 +51,9 @@ fn own_path() -> Option<PathBuf> {
 fn name_on_path(program: &Path) -> Option<String> {
     let name = program.file_name()?;
     let path = env::var_os("PATH")?;
-    let first = env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())?;
+    let first = env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())?;
     (first.canonicalize().ok()? == program).then(|| quoted(&name.to_string_lossy()))
 }
 

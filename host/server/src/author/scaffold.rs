@@ -10,31 +10,50 @@ use crate::problem::{Kind, Problem, Result};
 
 /// What is written: path in the crate, and template.
 const FILES: &[(&str, &str)] = &[
-    ("Cargo.toml", include_str!("../../templates/plugin/Cargo.toml.template")),
+    (
+        "Cargo.toml",
+        include_str!("../../templates/plugin/Cargo.toml.template"),
+    ),
     ("src/lib.rs", include_str!("../../templates/plugin/lib.rs")),
-    ("README.md", include_str!("../../templates/plugin/README.md")),
-    (".gitignore", include_str!("../../templates/plugin/gitignore")),
+    (
+        "README.md",
+        include_str!("../../templates/plugin/README.md"),
+    ),
+    (
+        ".gitignore",
+        include_str!("../../templates/plugin/gitignore"),
+    ),
 ];
 
 /// Names that cargo or the crate's own code would trip over.
 const TAKEN: &[&str] = &[
-    "alloc", "core", "proc-macro", "proc_macro", "serde", "std", "test", "tidegate-sdk", "tidegate_sdk",
+    "alloc",
+    "core",
+    "proc-macro",
+    "proc_macro",
+    "serde",
+    "std",
+    "test",
+    "tidegate-sdk",
+    "tidegate_sdk",
 ];
 /// Rust's keywords, those reserved for later included: a crate's name is an identifier.
 const KEYWORDS: &[&str] = &[
-    "Self", "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate",
-    "do", "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in",
-    "let", "loop", "macro", "match", "mod", "move", "mut", "override", "priv", "pub", "ref", "return",
-    "self", "static", "struct", "super", "trait", "true", "try", "type", "typeof", "unsafe", "unsized",
-    "use", "virtual", "where", "while", "yield",
+    "Self", "abstract", "as", "async", "await", "become", "box", "break", "const", "continue",
+    "crate", "do", "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if",
+    "impl", "in", "let", "loop", "macro", "match", "mod", "move", "mut", "override", "priv", "pub",
+    "ref", "return", "self", "static", "struct", "super", "trait", "true", "try", "type", "typeof",
+    "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
 ];
 
 /// A name that is good for a cargo package and for an integration.
 pub(crate) fn check_name(name: &str) -> Result<()> {
     name.parse::<Name>()?;
     let refused = |reason: &str| {
-        Err(Problem::invalid(format!("{name:?} can't name a plugin's crate: {reason}"))
-            .hint("use a name such as my-sync"))
+        Err(
+            Problem::invalid(format!("{name:?} can't name a plugin's crate: {reason}"))
+                .hint("use a name such as my-sync"),
+        )
     };
     if !name.starts_with(|c: char| c.is_ascii_alphabetic()) {
         return refused("it must start with a letter");
@@ -57,8 +76,11 @@ pub(crate) fn write(name: &str, folder: &Path, sdk: &Path) -> Result<Vec<PathBuf
     check_name(name)?;
     check_folder(folder)?;
     let sdk = sdk.to_str().ok_or_else(|| {
-        Problem::invalid(format!("the path of the SDK, {}, is not UTF-8", sdk.display()))
-            .hint("give --sdk a folder whose path is")
+        Problem::invalid(format!(
+            "the path of the SDK, {}, is not UTF-8",
+            sdk.display()
+        ))
+        .hint("give --sdk a folder whose path is")
     })?;
     let mut written = Vec::new();
     for (path, template) in FILES {
@@ -76,7 +98,10 @@ fn check_folder(folder: &Path) -> Result<()> {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
-            return Err(Problem::new(Kind::Conflict, format!("{shown} exists and is not a folder")));
+            return Err(Problem::new(
+                Kind::Conflict,
+                format!("{shown} exists and is not a folder"),
+            ));
         }
         Err(error) => return Err(Problem::internal(format!("{shown}: {error}"))),
     };
@@ -91,7 +116,11 @@ fn create(file: &Path, text: &str) -> std::io::Result<()> {
     if let Some(folder) = file.parent() {
         fs::create_dir_all(folder)?;
     }
-    fs::OpenOptions::new().write(true).create_new(true).open(file)?.write_all(text.as_bytes())
+    fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(file)?
+        .write_all(text.as_bytes())
 }
 
 fn render(template: &str, name: &str, sdk: &str) -> Result<String> {
@@ -136,7 +165,10 @@ mod tests {
         assert_eq!(written.len(), FILES.len());
         for path in &written {
             let text = fs::read_to_string(folder.join(path)).unwrap();
-            assert!(!text.contains("{{name}}") && !text.contains("{{sdk}}"), "{path:?}");
+            assert!(
+                !text.contains("{{name}}") && !text.contains("{{sdk}}"),
+                "{path:?}"
+            );
         }
         let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
         assert!(manifest.contains("name = \"my-sync\"\n"), "{manifest}");

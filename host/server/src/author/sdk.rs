@@ -25,11 +25,20 @@ static SDK_MANIFEST: &str = include_str!("../../../../plugin-sdk/Cargo.toml");
 
 /// The embedded files that are no folders of sources.
 static SINGLE: &[(&str, &str)] = &[
-    ("Cargo.toml", include_str!("../../templates/sdk-workspace.toml")),
+    (
+        "Cargo.toml",
+        include_str!("../../templates/sdk-workspace.toml"),
+    ),
     ("Cargo.lock", include_str!("../../../../Cargo.lock")),
     ("plugin-sdk/Cargo.toml", SDK_MANIFEST),
-    ("plugin-sdk/README.md", include_str!("../../../../plugin-sdk/README.md")),
-    ("plugins/demo-crm/Cargo.toml", include_str!("../../../../plugins/demo-crm/Cargo.toml")),
+    (
+        "plugin-sdk/README.md",
+        include_str!("../../../../plugin-sdk/README.md"),
+    ),
+    (
+        "plugins/demo-crm/Cargo.toml",
+        include_str!("../../../../plugins/demo-crm/Cargo.toml"),
+    ),
 ];
 
 /// The folder of the SDK, absolute.
@@ -45,15 +54,21 @@ pub(crate) fn demo_plugin_path() -> Result<PathBuf> {
 /// Check that `path` is the folder of an SDK, and make it absolute.
 pub(crate) fn given(path: &Path) -> Result<PathBuf> {
     let refused = |reason: &str| {
-        let message = format!("{} is not the folder of tidegate's SDK: {reason}", path.display());
+        let message = format!(
+            "{} is not the folder of tidegate's SDK: {reason}",
+            path.display()
+        );
         Problem::invalid(message).hint("give --sdk the folder plugin-sdk of a tidegate checkout")
     };
     let manifest = fs::read_to_string(path.join("Cargo.toml"))
         .map_err(|error| refused(&format!("its Cargo.toml can't be read: {error}")))?;
     if value_of(&manifest, "name") != Some(SDK_NAME) {
-        return Err(refused(&format!("its Cargo.toml doesn't name the package {SDK_NAME}")));
+        return Err(refused(&format!(
+            "its Cargo.toml doesn't name the package {SDK_NAME}"
+        )));
     }
-    path.canonicalize().map_err(|error| refused(&error.to_string()))
+    path.canonicalize()
+        .map_err(|error| refused(&error.to_string()))
 }
 
 /// The folder that holds both: the checkout if it still is there with this version, else the copy.
@@ -69,7 +84,10 @@ fn home() -> Result<PathBuf> {
 }
 
 fn checkout() -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().ok()?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .ok()?;
     let manifest = fs::read_to_string(root.join(SDK).join("Cargo.toml")).ok()?;
     let same = value_of(&manifest, "name") == Some(SDK_NAME)
         && value_of(&manifest, "version") == value_of(SDK_MANIFEST, "version")
@@ -85,11 +103,18 @@ fn unpack(cache: &Path) -> Result<PathBuf> {
         return Ok(target);
     }
     let failed = |error: std::io::Error| {
-        let message = format!("the SDK could not be unpacked into {}: {error}", target.display());
-        Problem::new(Kind::Internal, message).hint("set XDG_CACHE_HOME to a folder that can be written")
+        let message = format!(
+            "the SDK could not be unpacked into {}: {error}",
+            target.display()
+        );
+        Problem::new(Kind::Internal, message)
+            .hint("set XDG_CACHE_HOME to a folder that can be written")
     };
     fs::create_dir_all(cache).map_err(failed)?;
-    let draft = tempfile::Builder::new().prefix(".sdk-").tempdir_in(cache).map_err(failed)?;
+    let draft = tempfile::Builder::new()
+        .prefix(".sdk-")
+        .tempdir_in(cache)
+        .map_err(failed)?;
     for (path, content) in files() {
         let path = draft.path().join(path);
         if let Some(folder) = path.parent() {
@@ -111,8 +136,10 @@ fn unpack(cache: &Path) -> Result<PathBuf> {
 
 /// Everything that is embedded: path and content.
 fn files() -> Vec<(String, &'static [u8])> {
-    let mut files: Vec<(String, &'static [u8])> =
-        SINGLE.iter().map(|(path, content)| ((*path).to_owned(), content.as_bytes())).collect();
+    let mut files: Vec<(String, &'static [u8])> = SINGLE
+        .iter()
+        .map(|(path, content)| ((*path).to_owned(), content.as_bytes()))
+        .collect();
     for (prefix, folder) in [
         ("plugin-sdk/src", &SDK_SRC),
         ("plugin-sdk/wit", &SDK_WIT),
@@ -126,7 +153,10 @@ fn files() -> Vec<(String, &'static [u8])> {
 
 fn collect(prefix: &str, folder: &'static Dir<'static>, files: &mut Vec<(String, &'static [u8])>) {
     let named = |file: &'static File<'static>| {
-        (format!("{prefix}/{}", file.path().display()), file.contents())
+        (
+            format!("{prefix}/{}", file.path().display()),
+            file.contents(),
+        )
     };
     files.extend(folder.files().map(named));
     for inner in folder.dirs() {
@@ -191,16 +221,23 @@ mod tests {
     fn a_folder_that_is_no_sdk_is_refused() {
         let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugin-sdk");
         assert!(given(&sdk).unwrap().is_absolute());
-        for other in [Path::new(env!("CARGO_MANIFEST_DIR")), Path::new("/no/such/folder")] {
+        for other in [
+            Path::new(env!("CARGO_MANIFEST_DIR")),
+            Path::new("/no/such/folder"),
+        ] {
             let problem = given(other).unwrap_err();
             assert_eq!(problem.kind, Kind::Invalid);
-            assert!(problem.message.contains("not the folder of tidegate's SDK"), "{problem}");
+            assert!(
+                problem.message.contains("not the folder of tidegate's SDK"),
+                "{problem}"
+            );
         }
     }
 
     #[test]
     fn the_packages_own_values_are_found() {
-        let manifest = "# x\n[package]\nname = \"a\"\nversion=\"1.2.3\"\n[dependencies]\nname = \"b\"\n";
+        let manifest =
+            "# x\n[package]\nname = \"a\"\nversion=\"1.2.3\"\n[dependencies]\nname = \"b\"\n";
         assert_eq!(value_of(manifest, "name"), Some("a"));
         assert_eq!(value_of(manifest, "version"), Some("1.2.3"));
         assert_eq!(value_of(manifest, "edition"), None);

@@ -15,7 +15,10 @@ pub(super) const TARGET: &str = "wasm32-wasip2";
 /// A tool, run in `folder`: there rustup and cargo look for the crate's toolchain and settings.
 pub(super) fn tool(name: impl AsRef<OsStr>, folder: &Path) -> Command {
     let mut command = Command::new(name);
-    command.current_dir(folder).stdin(Stdio::null()).kill_on_drop(true);
+    command
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
     // Below `cargo run`, rustup's proxy has set the outer project's toolchain, which would win over
     // the crate's own. It goes when the crate says which one it wants; otherwise it stays, as one
     // that is surely installed. What a person has set without a proxy always stays.
@@ -29,21 +32,35 @@ pub(super) fn tool(name: impl AsRef<OsStr>, folder: &Path) -> Command {
 /// Whether the folder or one above it has a toolchain file.
 fn names_toolchain(folder: &Path) -> bool {
     folder.ancestors().any(|folder| {
-        ["rust-toolchain.toml", "rust-toolchain"].iter().any(|name| folder.join(name).is_file())
+        ["rust-toolchain.toml", "rust-toolchain"]
+            .iter()
+            .any(|name| folder.join(name).is_file())
     })
 }
 
 /// Run a tool and keep what it prints.
 pub(super) async fn capture(command: &mut Command) -> Result<Output> {
-    command.output().await.map_err(|error| not_started(command, &error))
+    command
+        .output()
+        .await
+        .map_err(|error| not_started(command, &error))
 }
 
 /// The tool could not be started.
 pub(super) fn not_started(command: &Command, error: &std::io::Error) -> Problem {
-    let name = command.as_std().get_program().to_string_lossy().into_owned();
-    let problem = Problem::new(Kind::Plugin, format!("{name} could not be started: {error}"));
+    let name = command
+        .as_std()
+        .get_program()
+        .to_string_lossy()
+        .into_owned();
+    let problem = Problem::new(
+        Kind::Plugin,
+        format!("{name} could not be started: {error}"),
+    );
     if error.kind() == std::io::ErrorKind::NotFound {
-        return problem.hint("building plugins needs a Rust toolchain: install it with rustup (https://rustup.rs)");
+        return problem.hint(
+            "building plugins needs a Rust toolchain: install it with rustup (https://rustup.rs)",
+        );
     }
     problem
 }
@@ -51,8 +68,12 @@ pub(super) fn not_started(command: &Command, error: &std::io::Error) -> Problem 
 /// The target is there for the toolchain that cargo uses in `folder`; when it is missing, rustup
 /// adds it.
 pub(super) async fn ensure_target(folder: &Path) -> Result<()> {
-    let Some(missing) = missing_target(folder).await? else { return Ok(()) };
-    output::notice(format!("The target {TARGET} is not installed; running: rustup target add {TARGET}"));
+    let Some(missing) = missing_target(folder).await? else {
+        return Ok(());
+    };
+    output::notice(format!(
+        "The target {TARGET} is not installed; running: rustup target add {TARGET}"
+    ));
     let mut rustup = tool("rustup", folder);
     rustup.args(["target", "add", TARGET]);
     // stdout is for the command's result.
@@ -65,16 +86,24 @@ pub(super) async fn ensure_target(folder: &Path) -> Result<()> {
         )
     };
     let missing = |reason: String| {
-        let message = format!("the target {TARGET} is not installed in {}: {reason}", missing.display());
+        let message = format!(
+            "the target {TARGET} is not installed in {}: {reason}",
+            missing.display()
+        );
         Problem::new(Kind::Plugin, message).hint(by_hand())
     };
-    let status = rustup.status().await.map_err(|error| missing(format!("rustup: {error}")))?;
+    let status = rustup
+        .status()
+        .await
+        .map_err(|error| missing(format!("rustup: {error}")))?;
     if !status.success() {
         return Err(missing(format!("rustup could not add it ({status})")));
     }
     match missing_target(folder).await? {
         None => Ok(()),
-        Some(_) => Err(missing("rustup added it to another toolchain than cargo uses".to_owned())),
+        Some(_) => Err(missing(
+            "rustup added it to another toolchain than cargo uses".to_owned(),
+        )),
     }
 }
 
@@ -86,8 +115,11 @@ async fn missing_target(folder: &Path) -> Result<Option<PathBuf>> {
     let printed = capture(&mut command).await?;
     if !printed.status.success() {
         let said = String::from_utf8_lossy(&printed.stderr);
-        return Err(Problem::new(Kind::Plugin, format!("rustc does not know the target {TARGET}: {}", said.trim()))
-            .hint("update Rust: rustup update"));
+        return Err(Problem::new(
+            Kind::Plugin,
+            format!("rustc does not know the target {TARGET}: {}", said.trim()),
+        )
+        .hint("update Rust: rustup update"));
     }
     let libraries = PathBuf::from(String::from_utf8_lossy(&printed.stdout).trim());
     let installed = std::fs::read_dir(&libraries).is_ok_and(|mut files| files.next().is_some());
@@ -113,7 +145,10 @@ mod tests {
         let mut command = tool("tidegate-no-such-tool", Path::new("."));
         let problem = capture(&mut command).await.unwrap_err();
         assert_eq!(problem.kind, Kind::Plugin);
-        assert!(problem.message.contains("tidegate-no-such-tool"), "{problem}");
+        assert!(
+            problem.message.contains("tidegate-no-such-tool"),
+            "{problem}"
+        );
         assert!(problem.hint.unwrap().contains("rustup.rs"));
     }
 }

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use crate::author::compile::Echo;
 use crate::author::component::Component;
-use crate::author::package::{Echo, Package};
+use crate::author::package::Package;
 use crate::output;
 use crate::problem::Result;
 
@@ -19,6 +20,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> Result<()> {
     let package = Package::find(&args.path).await?;
+    package.prepare().await?;
     let file = package.compile(Echo::Stderr).await?;
     let component = Component::inspect(&file).await?;
     if args.json {

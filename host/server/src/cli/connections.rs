@@ -2,6 +2,7 @@
 
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
+use tidegate_engine::grant::HostPattern;
 use tidegate_engine::integration::Connection;
 use tidegate_engine::{ConnectionKey, ConnectionName, Name};
 use url::Url;
@@ -93,10 +94,19 @@ async fn add(global: &Global, args: Add) -> Result<()> {
         metadata: parse_config(&args.metadata)?,
         secrets,
     };
+    let base_url = connection.base_url.clone();
     let control = global.open().await?;
     control.add_connection(connection).await?;
+    let integration = control.integration(&key.integration).await?;
     control.close().await?;
     output::line(format!("added connection {key}"));
+    let granted = integration.current.grants.hosts.iter().any(|pattern| pattern.matches(&base_url));
+    if let (false, Some(pattern)) = (granted, HostPattern::of_origin(&base_url)) {
+        output::notice(format!(
+            "note: {} may not send requests to {pattern} yet; deploy it with --allow-host '{pattern}'",
+            key.integration
+        ));
+    }
     Ok(())
 }
 
@@ -127,8 +137,13 @@ async fn show(global: &Global, args: Show) -> Result<()> {
     let models = control.models(&key).await?;
     control.close().await?;
     if args.json {
+        let models = models.iter().map(|(name, stats)| {
+            json!({"model": name, "live": stats.live, "deleted": stats.deleted, "live_bytes": stats.live_bytes})
+        });
         let mut object = shown(&connection);
-        object["models"] = models.iter().map(|(name, stats)| json!({"model": name, "live": stats.live, "deleted": stats.deleted, "live_bytes": stats.live_bytes})).collect();
+        if let Some(object) = object.as_object_mut() {
+            object.insert("models".to_owned(), models.collect());
+        }
         return output::json(&object);
     }
     output::line(format!(

@@ -10,7 +10,9 @@ use crate::output;
 use crate::problem::Result;
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Without --data, the demo makes a temporary data directory, keeps it, and says where it is.")]
+#[command(
+    after_help = "Without --data, the demo makes a temporary data directory, keeps it, and says where it is."
+)]
 pub(crate) struct Args {
     #[command(flatten)]
     data: GivenData,
@@ -34,7 +36,10 @@ impl FromArgMatches for GivenData {
         Ok(Self(data.cloned()))
     }
 
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> std::result::Result<(), clap::Error> {
+    fn update_from_arg_matches(
+        &mut self,
+        matches: &ArgMatches,
+    ) -> std::result::Result<(), clap::Error> {
         *self = Self::from_arg_matches(matches)?;
         Ok(())
     }

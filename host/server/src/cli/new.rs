@@ -21,13 +21,18 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args) -> Result<()> {
     scaffold::check_name(&args.name)?;
     let folder = args.path.unwrap_or_else(|| PathBuf::from(&args.name));
-    let folder = std::path::absolute(&folder).map_err(|e| Problem::invalid(e).at(folder.display()))?;
+    let folder =
+        std::path::absolute(&folder).map_err(|e| Problem::invalid(e).at(folder.display()))?;
     let sdk = match args.sdk {
         Some(path) => sdk::given(&path)?,
         None => sdk::sdk_path()?,
     };
     let written = scaffold::write(&args.name, &folder, &sdk)?;
-    output::line(format!("Wrote the plugin {} with the SDK at {}:", args.name, sdk.display()));
+    output::line(format!(
+        "Wrote the plugin {} with the SDK at {}:",
+        args.name,
+        sdk.display()
+    ));
     for file in written {
         output::line(format!("  {}", program::path(&folder.join(file))));
     }

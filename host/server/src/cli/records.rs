@@ -73,9 +73,8 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
             _ = tokio::signal::ctrl_c() => break,
         }
     }
-    match (args.json, after) {
-        (false, Some(cursor)) => output::notice(format!("next cursor: {cursor}")),
-        _ => {}
+    if let (false, Some(cursor)) = (args.json, after) {
+        output::notice(format!("next cursor: {cursor}"));
     }
     Ok(())
 }

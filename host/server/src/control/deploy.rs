@@ -172,6 +172,12 @@ pub(super) async fn add_connection(local: &Local, new: NewConnection) -> Result<
     if !new.base_url.username().is_empty() || new.base_url.password().is_some() {
         return Err(Problem::invalid("the base URL holds credentials; add them with --secret instead"));
     }
+    if new.base_url.query().is_some() || new.base_url.fragment().is_some() {
+        return Err(Problem::invalid(format!(
+            "base URL {}: it must end with its path; a query or fragment has no meaning there",
+            new.base_url
+        )));
+    }
     check_size("the connection's config", &new.config, CONFIG_BYTES_MAX)?;
     check_size("the connection's metadata", &new.metadata, METADATA_BYTES_MAX)?;
     let manifest = &integration.current.manifest;

@@ -35,8 +35,11 @@ impl Tick {
 
     /// RFC 3339.
     pub(super) fn time(self) -> String {
-        let seconds = i64::try_from(self.0).unwrap_or(i64::MAX).saturating_add(EPOCH_SECONDS);
-        jiff::Timestamp::from_second(seconds).map_or_else(|_| String::new(), |time| time.to_string())
+        let seconds = i64::try_from(self.0)
+            .unwrap_or(i64::MAX)
+            .saturating_add(EPOCH_SECONDS);
+        jiff::Timestamp::from_second(seconds)
+            .map_or_else(|_| String::new(), |time| time.to_string())
     }
 
     /// The first tick that is not before a time; `None` for what is no time.
@@ -53,7 +56,9 @@ impl Tick {
 
     /// From an opaque cursor.
     pub(super) fn from_cursor(cursor: &str) -> Option<Self> {
-        u64::from_str_radix(cursor.strip_prefix('p')?, 16).ok().map(Self)
+        u64::from_str_radix(cursor.strip_prefix('p')?, 16)
+            .ok()
+            .map(Self)
     }
 }
 
@@ -128,8 +133,16 @@ impl Crm {
     pub(super) fn page(&self, kind: Kind, from: Tick, deleted: bool, limit: usize) -> Page {
         let items = self.of(kind).items.range(from..);
         let mut items = items.filter(|(_, item)| deleted || item.body.is_some());
-        let page = items.by_ref().take(limit).map(|(tick, item)| item.shown(*tick)).collect();
-        Page { items: page, next: items.next().map(|(tick, _)| *tick), as_of: self.now }
+        let page = items
+            .by_ref()
+            .take(limit)
+            .map(|(tick, item)| item.shown(*tick))
+            .collect();
+        Page {
+            items: page,
+            next: items.next().map(|(tick, _)| *tick),
+            as_of: self.now,
+        }
     }
 
     /// Let a day go by: some are new, some changed, some gone. Says how many. Of 2,000 it is 40,
@@ -147,7 +160,11 @@ impl Crm {
         ids.sort();
         self.rng.shuffle(&mut ids);
         let mut ids = ids.into_iter();
-        let mut take = |count: u64| ids.by_ref().take(usize::try_from(count).unwrap_or(0)).collect::<Vec<_>>();
+        let mut take = |count: u64| {
+            ids.by_ref()
+                .take(usize::try_from(count).unwrap_or(0))
+                .collect::<Vec<_>>()
+        };
         let (changed, deleted) = (take(counts.updated), take(counts.deleted));
         let mut saves: Vec<Write> = changed.into_iter().map(Write::Change).collect();
         saves.extend((0..counts.added).map(|_| Write::Add));
@@ -178,12 +195,21 @@ impl Crm {
                     Kind::Contacts => people::contact(number, companies, &mut self.rng),
                     Kind::Companies => people::company(number),
                 };
-                Item { id, body: Some(body) }
+                Item {
+                    id,
+                    body: Some(body),
+                }
             }
             Write::Change(id) => {
-                let mut body = collection.take(&id).and_then(|item| item.body).unwrap_or_default();
+                let mut body = collection
+                    .take(&id)
+                    .and_then(|item| item.body)
+                    .unwrap_or_default();
                 people::change(&mut body, &mut self.rng);
-                Item { id, body: Some(body) }
+                Item {
+                    id,
+                    body: Some(body),
+                }
             }
             Write::Delete(id) => {
                 collection.take(&id);
@@ -239,7 +265,9 @@ mod tests {
             let page = crm.page(kind, from, deleted, 7);
             assert!(page.items.len() == 7 || page.next.is_none());
             items.extend(page.items);
-            next = page.next.map(|tick| Tick::from_cursor(&tick.cursor()).unwrap());
+            next = page
+                .next
+                .map(|tick| Tick::from_cursor(&tick.cursor()).unwrap());
         }
         items
     }
@@ -249,7 +277,10 @@ mod tests {
         let (mut one, mut other) = (Crm::new(300), Crm::new(300));
         for _ in 0..3 {
             for kind in [Kind::Contacts, Kind::Companies] {
-                assert_eq!(all(&one, kind, Tick::START, true), all(&other, kind, Tick::START, true));
+                assert_eq!(
+                    all(&one, kind, Tick::START, true),
+                    all(&other, kind, Tick::START, true)
+                );
                 assert_eq!(one.change(kind), other.change(kind));
             }
         }
@@ -258,19 +289,35 @@ mod tests {
     #[test]
     fn a_day_changes_what_it_says() {
         let mut crm = Crm::new(2000);
-        assert_eq!((crm.count(Kind::Contacts), crm.count(Kind::Companies)), (2000, 150));
+        assert_eq!(
+            (crm.count(Kind::Contacts), crm.count(Kind::Companies)),
+            (2000, 150)
+        );
         let since = crm.page(Kind::Contacts, Tick::START, false, 1).as_of;
         assert!(all(&crm, Kind::Contacts, since, true).is_empty());
-        let before: BTreeSet<String> =
-            all(&crm, Kind::Contacts, Tick::START, false).iter().map(|item| item["id"].to_string()).collect();
+        let before: BTreeSet<String> = all(&crm, Kind::Contacts, Tick::START, false)
+            .iter()
+            .map(|item| item["id"].to_string())
+            .collect();
         assert_eq!(before.len(), 2000);
 
         let counts = crm.change(Kind::Contacts);
         assert_eq!((counts.added, counts.updated, counts.deleted), (40, 60, 25));
         assert_eq!(crm.count(Kind::Contacts), 2015);
-        let changes = all(&crm, Kind::Contacts, Tick::from_time(&since.time()).unwrap(), true);
-        let gone = changes.iter().filter(|item| item["deleted"] == true).count();
-        let new = changes.iter().filter(|item| !before.contains(&item["id"].to_string())).count();
+        let changes = all(
+            &crm,
+            Kind::Contacts,
+            Tick::from_time(&since.time()).unwrap(),
+            true,
+        );
+        let gone = changes
+            .iter()
+            .filter(|item| item["deleted"] == true)
+            .count();
+        let new = changes
+            .iter()
+            .filter(|item| !before.contains(&item["id"].to_string()))
+            .count();
         assert_eq!((changes.len(), gone, new), (125, 25, 40));
         assert_eq!(all(&crm, Kind::Contacts, Tick::START, false).len(), 2015);
     }

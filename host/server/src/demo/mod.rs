@@ -34,8 +34,9 @@ use self::crm::{Crm, Kind};
 use self::report::{ChangeLine, PluginLine, SyncLine, counted};
 use self::source::Source;
 use self::steps::Step;
+use crate::author::compile::Echo;
 use crate::author::component;
-use crate::author::package::{Echo, Package};
+use crate::author::package::Package;
 use crate::author::sdk;
 use crate::control::{Control, DeployRequest, GrantChanges, Local, NewConnection, SyncRequest};
 use crate::output;
@@ -51,8 +52,10 @@ const TOKEN: &str = "demo-token";
 const FEED_MODEL: &str = "Contact";
 const FEED_SHOWN: usize = 8;
 /// What is synced: the kind at the source, the plugin's sync, and its model.
-const SYNCS: [(Kind, &str, &str); 2] =
-    [(Kind::Companies, "companies", "Company"), (Kind::Contacts, "contacts", "Contact")];
+const SYNCS: [(Kind, &str, &str); 2] = [
+    (Kind::Companies, "companies", "Company"),
+    (Kind::Contacts, "contacts", "Contact"),
+];
 
 /// Play it, with so many contacts. The data directory must be empty or not there yet; without one,
 /// a new one is made among the temporary files, and kept.
@@ -66,9 +69,19 @@ pub(crate) async fn play(data: Option<PathBuf>, contacts: usize) -> Result<Repor
     let control = Local::open(&directory).await?;
     let step = Step::begin("Starting the source API, a fictional CRM");
     let source = Source::start(Crm::new(contacts), TOKEN).await?;
-    step.end(format!("http://{} has {}", source.address(), source.with(|crm| contents(crm))));
+    step.end(format!(
+        "http://{} has {}",
+        source.address(),
+        source.with(|crm| contents(crm))
+    ));
 
-    let told = Story { control: &control, source: &source, component }.tell().await;
+    let told = Story {
+        control: &control,
+        source: &source,
+        component,
+    }
+    .tell()
+    .await;
     let closed = control.close().await;
     let stopped = source.stop().await;
     let (plugin, syncs, feed) = told?;
@@ -86,22 +99,32 @@ fn check_fresh(data: Option<&Path>) -> Result<()> {
     if fresh {
         return Ok(());
     }
-    let message = format!("{} is not an empty folder; the demo starts from nothing", directory.display());
+    let message = format!(
+        "{} is not an empty folder; the demo starts from nothing",
+        directory.display()
+    );
     Err(Problem::new(ProblemKind::Conflict, message)
         .hint("give --data a new folder, or leave it out for a temporary one"))
 }
 
 fn temporary() -> Result<PathBuf> {
     let made = tempfile::Builder::new().prefix("tidegate-demo-").tempdir();
-    made.map(tempfile::TempDir::keep)
-        .map_err(|error| Problem::new(ProblemKind::DataDirectory, format!("no temporary folder: {error}")))
+    made.map(tempfile::TempDir::keep).map_err(|error| {
+        Problem::new(
+            ProblemKind::DataDirectory,
+            format!("no temporary folder: {error}"),
+        )
+    })
 }
 
 /// Compile the demo's plugin, from the checkout or the copy inside the binary.
 async fn build() -> Result<Vec<u8>> {
-    let step = Step::begin("Building the plugin demo-crm");
     let package = Package::find(&sdk::demo_plugin_path()?).await?;
-    let file = package.compile(Echo::Lines(&|line| step.at(line.trim()))).await?;
+    package.prepare().await?;
+    let step = Step::begin("Building the plugin demo-crm");
+    let file = package
+        .compile(Echo::Lines(&|line| step.at(line.trim())))
+        .await?;
     let component = component::read(&file)?;
     step.end(output::bytes(component.len() as u64));
     Ok(component)
@@ -109,7 +132,11 @@ async fn build() -> Result<Vec<u8>> {
 
 fn contents(crm: &Crm) -> String {
     let count = |kind| output::count(crm.count(kind));
-    format!("{} contacts and {} companies", count(Kind::Contacts), count(Kind::Companies))
+    format!(
+        "{} contacts and {} companies",
+        count(Kind::Contacts),
+        count(Kind::Companies)
+    )
 }
 
 /// What the story is told with.
@@ -122,13 +149,19 @@ struct Story<'a> {
 impl Story<'_> {
     async fn tell(self) -> Result<(PluginLine, Vec<SyncLine>, Vec<ChangeLine>)> {
         let (integration, plugin) = self.deploy().await?;
-        let key = ConnectionKey { integration, connection: CONNECTION.parse()? };
+        let key = ConnectionKey {
+            integration,
+            connection: CONNECTION.parse()?,
+        };
         self.connect(&key).await?;
 
         let mut lines = Vec::new();
         for (kind, sync, model) in SYNCS {
             let added = self.source.with(|crm| crm.count(kind));
-            let expected = Counts { added, ..Counts::default() };
+            let expected = Counts {
+                added,
+                ..Counts::default()
+            };
             lines.push(self.sync(&key, 1, sync, expected).await?);
             self.check_stored(&key, kind, model).await?;
         }
@@ -136,7 +169,10 @@ impl Story<'_> {
 
         let step = Step::begin("Changing the source");
         let changes = SYNCS.map(|(kind, ..)| self.source.with(|crm| crm.change(kind)));
-        let told = SYNCS.iter().zip(changes).map(|((_, sync, _), counts)| format!("{sync}: {}", counted(counts)));
+        let told = SYNCS
+            .iter()
+            .zip(changes)
+            .map(|((_, sync, _), counts)| format!("{sync}: {}", counted(counts)));
         step.end(told.collect::<Vec<_>>().join("; "));
 
         for ((kind, sync, model), expected) in SYNCS.into_iter().zip(changes) {
@@ -163,19 +199,28 @@ impl Story<'_> {
             private: Some(vec![private]),
             ..GrantChanges::default()
         };
-        let request = DeployRequest { component: self.component.clone(), name: None, grants };
+        let request = DeployRequest {
+            component: self.component.clone(),
+            name: None,
+            grants,
+        };
         let plan = self.control.plan_deploy(request.clone()).await?;
         if !plan.missing.is_empty() {
-            return Err(Problem::internal(format!("the demo doesn't grant {}", plan.missing.join(", "))));
+            return Err(Problem::internal(format!(
+                "the demo doesn't grant {}",
+                plan.missing.join(", ")
+            )));
         }
         let integration = self.control.deploy(request).await?;
         let hosts: Vec<String> = granted.iter().map(ToString::to_string).collect();
-        step.end(format!("host {}, which is at the private address {private}", hosts.join(", ")));
+        step.end(format!(
+            "host {}, which is at the private address {private}",
+            hosts.join(", ")
+        ));
         Ok((integration.name, PluginLine::new(&plan.inspection)))
     }
 
     async fn connect(&self, key: &ConnectionKey) -> Result<()> {
-        let step = Step::begin(format!("Adding the connection {CONNECTION}"));
         let secrets = SecretMap::from([("token".to_owned(), Secret::new(TOKEN.to_owned()))]);
         let connection = NewConnection {
             key: key.clone(),
@@ -185,12 +230,20 @@ impl Story<'_> {
             secrets,
         };
         self.control.add_connection(connection).await?;
-        step.end("with a token that the plugin never sees");
+        // Begun late: making the key that seals the token is told, and would get into the spinner.
+        Step::begin(format!("Adding the connection {CONNECTION}"))
+            .end("with a token that the plugin never sees");
         Ok(())
     }
 
     /// Run a sync, and compare what it counted.
-    async fn sync(&self, key: &ConnectionKey, round: u32, sync: &str, expected: Counts) -> Result<SyncLine> {
+    async fn sync(
+        &self,
+        key: &ConnectionKey,
+        round: u32,
+        sync: &str,
+        expected: Counts,
+    ) -> Result<SyncLine> {
         let again = if round == 1 { "" } else { " again" };
         let step = Arc::new(Step::begin(format!("Syncing {sync}{again}")));
         let request = SyncRequest {
@@ -200,7 +253,10 @@ impl Story<'_> {
             allow_deletes: false,
             durability: Durability::Durable,
         };
-        let run = self.control.run_sync(request, Arc::clone(&step) as _).await?;
+        let run = self
+            .control
+            .run_sync(request, Arc::clone(&step) as _)
+            .await?;
         let line = SyncLine::new(sync, round, &run)
             .ok_or_else(|| Problem::internal(format!("{} has not ended", run.id)))?;
         let failure = run.end.as_ref().and_then(|end| end.failure.as_ref());
@@ -210,7 +266,11 @@ impl Story<'_> {
             return Err(Problem::new(ProblemKind::RunFailed, message));
         }
         if line.counts() != expected {
-            return Err(differs(&format!("sync {sync}, round {round}"), &counted(expected), &counted(line.counts())));
+            return Err(differs(
+                &format!("sync {sync}, round {round}"),
+                &counted(expected),
+                &counted(line.counts()),
+            ));
         }
         if let Some(step) = Arc::into_inner(step) {
             step.end(counted(line.counts()));
@@ -222,15 +282,27 @@ impl Story<'_> {
     async fn check_stored(&self, key: &ConnectionKey, kind: Kind, model: &str) -> Result<()> {
         let expected = self.source.with(|crm| crm.count(kind));
         let models = self.control.models(key).await?;
-        let stored = models.iter().find(|(name, _)| name.as_str() == model).map_or(0, |(_, stats)| stats.live);
+        let stored = models
+            .iter()
+            .find(|(name, _)| name.as_str() == model)
+            .map_or(0, |(_, stats)| stats.live);
         if stored == expected {
             return Ok(());
         }
-        Err(differs(&format!("{model} records"), &expected.to_string(), &stored.to_string()))
+        Err(differs(
+            &format!("{model} records"),
+            &expected.to_string(),
+            &stored.to_string(),
+        ))
     }
 
     /// The change feed from a cursor to its end, and the cursor there.
-    async fn feed(&self, key: &ConnectionKey, model: &str, after: Option<Cursor>) -> Result<(Cursor, Vec<ChangeLine>)> {
+    async fn feed(
+        &self,
+        key: &ConnectionKey,
+        model: &str,
+        after: Option<Cursor>,
+    ) -> Result<(Cursor, Vec<ChangeLine>)> {
         let name: Name = model.parse()?;
         let (mut after, mut lines) = (after, Vec::new());
         loop {
@@ -242,7 +314,9 @@ impl Story<'_> {
                 bytes_max: 8 << 20,
             };
             let changes = self.control.read_changes(read).await?;
-            let line = |record: &Record| ChangeLine::new(model, record, changes.cursor_after(record).to_string());
+            let line = |record: &Record| {
+                ChangeLine::new(model, record, changes.cursor_after(record).to_string())
+            };
             lines.extend(changes.records.iter().map(line));
             if !changes.more {
                 return Ok((changes.next, lines));
@@ -255,5 +329,6 @@ impl Story<'_> {
 /// The demo itself went wrong: what is stored is not what is at the source.
 fn differs(what: &str, expected: &str, found: &str) -> Problem {
     let message = format!("{what}: expected {expected}, and it is {found}");
-    Problem::new(ProblemKind::RunFailed, message).hint("this is a bug of tidegate; please report it")
+    Problem::new(ProblemKind::RunFailed, message)
+        .hint("this is a bug of tidegate; please report it")
 }

@@ -64,27 +64,66 @@ pub(super) struct ChangeLine {
 }
 
 impl Report {
-    pub(super) fn new(directory: PathBuf, plugin: PluginLine, syncs: Vec<SyncLine>, feed: Vec<ChangeLine>) -> Self {
-        Self { data: directory.display().to_string(), plugin, syncs, feed, directory }
+    pub(super) fn new(
+        directory: PathBuf,
+        plugin: PluginLine,
+        syncs: Vec<SyncLine>,
+        feed: Vec<ChangeLine>,
+    ) -> Self {
+        Self {
+            data: directory.display().to_string(),
+            plugin,
+            syncs,
+            feed,
+            directory,
+        }
     }
 
     /// For people: tables, where the data lies, and what to try next.
     pub(crate) fn text(&self) -> String {
         let rows = self.syncs.iter().map(SyncLine::row);
-        let heading = ["sync", "round", "added", "updated", "deleted", "unchanged", "requests", "bytes", "time"];
-        let right = ["round", "added", "updated", "deleted", "unchanged", "requests", "bytes", "time"];
+        let heading = [
+            "sync",
+            "round",
+            "added",
+            "updated",
+            "deleted",
+            "unchanged",
+            "requests",
+            "bytes",
+            "time",
+        ];
+        let right = [
+            "round",
+            "added",
+            "updated",
+            "deleted",
+            "unchanged",
+            "requests",
+            "bytes",
+            "time",
+        ];
         let syncs = output::table(&heading, &right, rows);
         let rows = self.feed.iter().map(ChangeLine::row);
         let feed = output::table(&["action", "model", "id", "name", "cursor"], &[], rows);
         let data = self.directory.display();
-        let next = self.next_commands().map(|command| format!("  {command}")).join("\n");
-        format!("{syncs}\n\nThe end of the change feed:\n{feed}\n\nThe data lies in {data}\n\nTry next:\n{next}")
+        let next = self
+            .next_commands()
+            .map(|command| format!("  {command}"))
+            .join("\n");
+        format!(
+            "{syncs}\n\nThe end of the change feed:\n{feed}\n\nThe data lies in {data}\n\nTry next:\n{next}"
+        )
     }
 
     fn next_commands(&self) -> [String; 3] {
         let tidegate = program::here();
         let data = program::path(&self.directory);
-        let last_run = self.syncs.last().map(|line| line.run.to_string()).unwrap_or_default();
+        let last_run = self
+            .syncs
+            .last()
+            .map(|line| line.run.to_string())
+            .unwrap_or_default();
         [
             format!(
                 "{tidegate} records {} Contact --connection {} --filter deleted --limit 5 --data {data}",
@@ -133,7 +172,12 @@ impl SyncLine {
     }
 
     fn row(&self) -> Vec<String> {
-        let Counts { added, updated, deleted, unchanged } = self.counts;
+        let Counts {
+            added,
+            updated,
+            deleted,
+            unchanged,
+        } = self.counts;
         let mut row = vec![self.sync.clone(), self.round.to_string()];
         row.extend([added, updated, deleted, unchanged, self.requests].map(output::count));
         row.push(output::bytes(self.bytes));
@@ -144,8 +188,14 @@ impl SyncLine {
 
 impl ChangeLine {
     pub(super) fn new(model: &str, record: &Record, cursor: String) -> Self {
-        let body: Option<Value> = record.body.as_deref().and_then(|body| serde_json::from_str(body).ok());
-        let name = body.as_ref().and_then(|body| body.get("name")).and_then(Value::as_str);
+        let body: Option<Value> = record
+            .body
+            .as_deref()
+            .and_then(|body| serde_json::from_str(body).ok());
+        let name = body
+            .as_ref()
+            .and_then(|body| body.get("name"))
+            .and_then(Value::as_str);
         Self {
             model: model.to_owned(),
             id: record.id.clone(),
@@ -156,8 +206,20 @@ impl ChangeLine {
     }
 
     fn row(&self) -> Vec<String> {
-        let Self { model, id, action, cursor, name } = self;
-        vec![action.as_str().to_owned(), model.clone(), id.clone(), name.clone(), short(cursor)]
+        let Self {
+            model,
+            id,
+            action,
+            cursor,
+            name,
+        } = self;
+        vec![
+            action.as_str().to_owned(),
+            model.clone(),
+            id.clone(),
+            name.clone(),
+            short(cursor),
+        ]
     }
 }
 
@@ -165,9 +227,16 @@ impl ChangeLine {
 fn short(cursor: &str) -> String {
     const SHOWN: usize = 12;
     let characters: Vec<char> = cursor.chars().collect();
-    match (characters.first_chunk::<4>(), characters.last_chunk::<SHOWN>()) {
+    match (
+        characters.first_chunk::<4>(),
+        characters.last_chunk::<SHOWN>(),
+    ) {
         (Some(start), Some(end)) if characters.len() > SHOWN + 4 => {
-            format!("{}...{}", start.iter().collect::<String>(), end.iter().collect::<String>())
+            format!(
+                "{}...{}",
+                start.iter().collect::<String>(),
+                end.iter().collect::<String>()
+            )
         }
         _ => cursor.to_owned(),
     }
@@ -175,9 +244,25 @@ fn short(cursor: &str) -> String {
 
 /// `2,000 added, 3 deleted`: what is not zero.
 pub(super) fn counted(counts: Counts) -> String {
-    let Counts { added, updated, deleted, unchanged } = counts;
-    let parts = [(added, "added"), (updated, "updated"), (deleted, "deleted"), (unchanged, "unchanged")];
+    let Counts {
+        added,
+        updated,
+        deleted,
+        unchanged,
+    } = counts;
+    let parts = [
+        (added, "added"),
+        (updated, "updated"),
+        (deleted, "deleted"),
+        (unchanged, "unchanged"),
+    ];
     let parts = parts.iter().filter(|(count, _)| *count > 0);
-    let parts: Vec<String> = parts.map(|(count, what)| format!("{} {what}", output::count(*count))).collect();
-    if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") }
+    let parts: Vec<String> = parts
+        .map(|(count, what)| format!("{} {what}", output::count(*count)))
+        .collect();
+    if parts.is_empty() {
+        "nothing".to_owned()
+    } else {
+        parts.join(", ")
+    }
 }

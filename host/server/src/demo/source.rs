@@ -55,14 +55,26 @@ type Answer = std::result::Result<Json<Value>, (StatusCode, Json<Value>)>;
 impl Source {
     /// Serve the CRM to requests with this bearer token.
     pub(super) async fn start(crm: Crm, token: &str) -> Result<Self> {
-        let failed = |error| Problem::internal(format!("the demo's source API could not start: {error}"));
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
+        let failed =
+            |error| Problem::internal(format!("the demo's source API could not start: {error}"));
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let crm = Arc::new(Mutex::new(crm));
-        let api = Api { crm: Arc::clone(&crm), authorization: format!("Bearer {token}").into() };
+        let api = Api {
+            crm: Arc::clone(&crm),
+            authorization: format!("Bearer {token}").into(),
+        };
         let router = Router::new()
-            .route("/contacts", get(|api, headers, query| list(Kind::Contacts, api, headers, query)))
-            .route("/companies", get(|api, headers, query| list(Kind::Companies, api, headers, query)))
+            .route(
+                "/contacts",
+                get(|api, headers, query| list(Kind::Contacts, api, headers, query)),
+            )
+            .route(
+                "/companies",
+                get(|api, headers, query| list(Kind::Companies, api, headers, query)),
+            )
             .with_state(api);
         let (stop, stopped) = oneshot::channel();
         let serve = axum::serve(listener, router).with_graceful_shutdown(async {
@@ -70,7 +82,12 @@ impl Source {
             let _ = stopped.await;
         });
         let serving = tokio::spawn(serve.into_future());
-        Ok(Self { crm, address, stop, serving })
+        Ok(Self {
+            crm,
+            address,
+            stop,
+            serving,
+        })
     }
 
     /// Where it listens: a loopback address.
@@ -98,9 +115,14 @@ async fn list(
     headers: HeaderMap,
     query: std::result::Result<Query<Listing>, QueryRejection>,
 ) -> Answer {
-    let authorization = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
+    let authorization = headers
+        .get(header::AUTHORIZATION)
+        .map(|value| value.as_bytes());
     if authorization != Some(api.authorization.as_bytes()) {
-        return refused(StatusCode::UNAUTHORIZED, "the bearer token is missing or wrong");
+        return refused(
+            StatusCode::UNAUTHORIZED,
+            "the bearer token is missing or wrong",
+        );
     }
     let Query(query) = match query {
         Ok(query) => query,
@@ -111,11 +133,21 @@ async fn list(
         return refused(StatusCode::BAD_REQUEST, "limit must be from 1 to 1000");
     }
     let since = match query.updated_since.as_deref().map(Tick::from_time) {
-        Some(None) => return refused(StatusCode::BAD_REQUEST, "updated_since must be an RFC 3339 time"),
+        Some(None) => {
+            return refused(
+                StatusCode::BAD_REQUEST,
+                "updated_since must be an RFC 3339 time",
+            );
+        }
         since => since.flatten(),
     };
     let after = match query.cursor.as_deref().map(Tick::from_cursor) {
-        Some(None) => return refused(StatusCode::BAD_REQUEST, "cursor must be one that a page named"),
+        Some(None) => {
+            return refused(
+                StatusCode::BAD_REQUEST,
+                "cursor must be one that a page named",
+            );
+        }
         after => after.flatten(),
     };
     let from = after.max(since).unwrap_or(Tick::START);
@@ -139,11 +171,16 @@ mod tests {
     use super::*;
 
     async fn ask(token: &str, query: &[(&str, &str)]) -> (u16, Value) {
-        let api =
-            Api { crm: Arc::new(Mutex::new(Crm::new(250))), authorization: "Bearer right".to_owned().into() };
+        let api = Api {
+            crm: Arc::new(Mutex::new(Crm::new(250))),
+            authorization: "Bearer right".to_owned().into(),
+        };
         let mut headers = HeaderMap::new();
         if !token.is_empty() {
-            headers.insert(header::AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
+            headers.insert(
+                header::AUTHORIZATION,
+                format!("Bearer {token}").parse().unwrap(),
+            );
         }
         let mut uri = url::Url::parse("http://crm.example/contacts").unwrap();
         uri.query_pairs_mut().extend_pairs(query);
@@ -157,12 +194,17 @@ mod tests {
     #[tokio::test]
     async fn pages_follow_one_another() {
         let (status, first) = ask("right", &[]).await;
-        assert_eq!((status, first["items"].as_array().unwrap().len()), (200, 100));
+        assert_eq!(
+            (status, first["items"].as_array().unwrap().len()),
+            (200, 100)
+        );
         let cursor = first["next_cursor"].as_str().unwrap();
         let (_, last) = ask("right", &[("cursor", cursor), ("limit", "1000")]).await;
         assert_eq!(last["items"].as_array().unwrap().len(), 150);
         assert_eq!(last["next_cursor"], Value::Null);
-        assert!(last["items"][0]["updated_at"].as_str() > first["items"][99]["updated_at"].as_str());
+        assert!(
+            last["items"][0]["updated_at"].as_str() > first["items"][99]["updated_at"].as_str()
+        );
         let as_of = last["as_of"].as_str().unwrap();
         let (_, changes) = ask("right", &[("updated_since", as_of)]).await;
         assert_eq!(changes["items"], json!([]));
@@ -181,7 +223,10 @@ mod tests {
         ] {
             let (answered, body) = ask(token, &[query]).await;
             assert_eq!(answered, status, "{query:?}");
-            assert!(body["error"].as_str().unwrap().contains(why), "{query:?}: {body}");
+            assert!(
+                body["error"].as_str().unwrap().contains(why),
+                "{query:?}: {body}"
+            );
         }
     }
 }

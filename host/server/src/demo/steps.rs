@@ -36,7 +36,11 @@ impl Step {
         if spinner.is_none() {
             output::notice(format!("{title} ..."));
         }
-        Self { title, spinner, began: Instant::now() }
+        Self {
+            title,
+            spinner,
+            began: Instant::now(),
+        }
     }
 
     /// Show what it is at, where that can be rewritten.
@@ -78,6 +82,10 @@ impl Progress for Step {
 
     fn figures(&self, figures: &Figures) {
         let records = output::count(figures.total().total());
-        self.at(format!("{records} records, {} requests", figures.requests));
+        let plural = if figures.requests == 1 { "" } else { "s" };
+        self.at(format!(
+            "{records} records, {} request{plural}",
+            figures.requests
+        ));
     }
 }

@@ -44,7 +44,10 @@ async fn items(cx: Cx) -> Result<()> {
         .size("limit", 100)
         .from(checkpoint.position.take());
     let since = checkpoint.since.as_deref();
-    let mut pages = cx.get("/items").query_opt("updated_since", since).paginate(style);
+    let mut pages = cx
+        .get("/items")
+        .query_opt("updated_since", since)
+        .paginate(style);
 
     while let Some(page) = pages.next().await? {
         let mut commit = cx.page("Item");

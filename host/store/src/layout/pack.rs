@@ -12,7 +12,7 @@ use super::codec::{Reader, put_bytes, put_number};
 const VERSION: u8 = 1;
 /// Records in a pack before it is split. Fewer: more keys, each of which costs sled some 60 bytes
 /// of memory and an insert. More: one changed record rewrites more of its neighbours.
-pub(crate) const PACK_MAX: usize = 1;
+pub(crate) const PACK_MAX: usize = 6;
 
 /// Bytes of a pack before it is split, so that ids as long as allowed don't make it long.
 const BYTES_MAX: usize = 4096;

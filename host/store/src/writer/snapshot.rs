@@ -144,6 +144,8 @@ impl Writer {
                 self.load_feed(number)?.snapshots.remove(&sync);
                 return Ok(ending.deletes);
             }
+            // Not published yet, so this is for memory only: sled keeps what is not flushed.
+            self.disk.flush()?;
         }
     }
 
