@@ -57,11 +57,18 @@ fn main() {
     ];
     for case in CASES {
         if case == "incremental" {
-            sources.iter().for_each(|source| source.change_one_in(CHANGED_ONE_IN));
+            sources
+                .iter()
+                .for_each(|source| source.change_one_in(CHANGED_ONE_IN));
         }
         for system in &systems {
             let measured = system.sync(case == "unchanged");
-            assert_eq!(system.stored(), records, "{} stored something else", system.name());
+            assert_eq!(
+                system.stored(),
+                records,
+                "{} stored something else",
+                system.name()
+            );
             println!(
                 "{}",
                 serde_json::json!({
@@ -83,7 +90,10 @@ fn main() {
 }
 
 fn from_env(name: &str, default: usize) -> usize {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    std::env::var(name)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
 }
 
 fn rounded(value: f64) -> f64 {

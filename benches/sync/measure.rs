@@ -20,7 +20,10 @@ const RSS_EVERY: Duration = Duration::from_millis(2);
 pub(crate) fn run(command: &mut Command) -> Measured {
     let before = children_cpu();
     let started = Instant::now();
-    let mut child = command.stdout(Stdio::null()).spawn().expect("the child starts");
+    let mut child = command
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the child starts");
     let status_file = format!("/proc/{}/status", child.id());
     let mut rss_kb = 0;
     let status = loop {
@@ -41,9 +44,8 @@ pub(crate) fn run(command: &mut Command) -> Measured {
 /// CPU seconds of all children that have ended.
 fn children_cpu() -> f64 {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("getrusage");
-    let seconds = |time: nix::sys::time::TimeVal| {
-        time.tv_sec() as f64 + time.tv_usec() as f64 / 1_000_000.0
-    };
+    let seconds =
+        |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1_000_000.0;
     seconds(usage.user_time()) + seconds(usage.system_time())
 }
 

@@ -45,7 +45,12 @@ impl System for Native {
     }
 
     fn sync(&self, full: bool) -> Measured {
-        let task = format!("{}\n{}\n{}\n{full}", self.path.display(), self.url, self.page);
+        let task = format!(
+            "{}\n{}\n{}\n{full}",
+            self.path.display(),
+            self.url,
+            self.page
+        );
         let program = std::env::current_exe().expect("the path of this program");
         measure::run(Command::new(program).env(TASK, task))
     }
@@ -94,7 +99,11 @@ fn sync(task: &Task) -> Result<(), Box<dyn std::error::Error>> {
         setup.open_table(BODIES)?;
         setup.open_table(FEED)?;
         let state = setup.open_table(STATE)?;
-        let get = |key| state.get(key).map(|value| value.map_or(0, |value| value.value()));
+        let get = |key| {
+            state
+                .get(key)
+                .map(|value| value.map_or(0, |value| value.value()))
+        };
         (get("sequence")?, get("since")?)
     };
     setup.commit()?;
@@ -106,7 +115,13 @@ fn sync(task: &Task) -> Result<(), Box<dyn std::error::Error>> {
         if let Some(cursor) = &cursor {
             url.push_str(&format!("&cursor={cursor}"));
         }
-        let body = agent.get(&url).call()?.body_mut().with_config().limit(64 << 20).read_to_string()?;
+        let body = agent
+            .get(&url)
+            .call()?
+            .body_mut()
+            .with_config()
+            .limit(64 << 20)
+            .read_to_string()?;
         let mut page: Value = serde_json::from_str(&body)?;
         cursor = page["next_cursor"].as_str().map(str::to_owned);
         let write = database.begin_write()?;
@@ -114,7 +129,11 @@ fn sync(task: &Task) -> Result<(), Box<dyn std::error::Error>> {
             let mut heads = write.open_table(HEADS)?;
             let mut bodies = write.open_table(BODIES)?;
             let mut feed = write.open_table(FEED)?;
-            for item in page["items"].as_array_mut().map(std::mem::take).unwrap_or_default() {
+            for item in page["items"]
+                .as_array_mut()
+                .map(std::mem::take)
+                .unwrap_or_default()
+            {
                 newest = newest.max(item["updated_at"].as_u64().unwrap_or(0));
                 let id = item["id"].as_str().ok_or("no id")?.to_owned();
                 // serde_json keeps an object's keys in order, so this text is canonical.
@@ -128,7 +147,10 @@ fn sync(task: &Task) -> Result<(), Box<dyn std::error::Error>> {
                 sequence += 1;
                 heads.insert(id.as_str(), (hash, sequence))?;
                 bodies.insert(id.as_str(), text.as_str())?;
-                feed.insert(sequence, (if known.is_some() { UPDATED } else { ADDED }, id.as_str()))?;
+                feed.insert(
+                    sequence,
+                    (if known.is_some() { UPDATED } else { ADDED }, id.as_str()),
+                )?;
             }
             let mut state = write.open_table(STATE)?;
             state.insert("sequence", sequence)?;

@@ -23,8 +23,13 @@ struct Data {
 impl Source {
     pub(crate) fn start(records: usize, _page: usize) -> Self {
         let clock = 1_700_000_000_000;
-        let texts = (0..records).map(|index| (clock, index, record(index, clock, 0))).collect();
-        let data = Arc::new(RwLock::new(Data { records: texts, clock }));
+        let texts = (0..records)
+            .map(|index| (clock, index, record(index, clock, 0)))
+            .collect();
+        let data = Arc::new(RwLock::new(Data {
+            records: texts,
+            clock,
+        }));
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
         let shared = Arc::clone(&data);
@@ -77,7 +82,9 @@ fn record(index: usize, updated_at: u64, generation: u64) -> String {
 fn serve(stream: TcpStream, data: &RwLock<Data>) {
     // A client that goes away ends its thread; nobody needs to know.
     let _ = stream.set_nodelay(true);
-    let Ok(mut writer) = stream.try_clone() else { return };
+    let Ok(mut writer) = stream.try_clone() else {
+        return;
+    };
     let mut lines = BufReader::new(stream).lines();
     while let Some(Ok(request)) = lines.next() {
         while let Some(Ok(header)) = lines.next() {
@@ -90,16 +97,26 @@ fn serve(stream: TcpStream, data: &RwLock<Data>) {
             "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
             body.len()
         );
-        if writer.write_all(head.as_bytes()).and_then(|()| writer.write_all(body.as_bytes())).is_err() {
+        if writer
+            .write_all(head.as_bytes())
+            .and_then(|()| writer.write_all(body.as_bytes()))
+            .is_err()
+        {
             return;
         }
     }
 }
 
 fn answer(request: &str, data: &Data) -> String {
-    let query = request.split_whitespace().nth(1).and_then(|path| path.split_once('?')).map_or("", |(_, q)| q);
+    let query = request
+        .split_whitespace()
+        .nth(1)
+        .and_then(|path| path.split_once('?'))
+        .map_or("", |(_, q)| q);
     let number = |name: &str| {
-        let pair = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        let pair = query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
         pair.and_then(|text| text.parse::<u64>().ok())
     };
     let limit = number("limit").unwrap_or(1000) as usize;

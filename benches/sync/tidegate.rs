@@ -34,8 +34,17 @@ impl Tidegate {
         let this = Self { data };
         let config = format!("@{}", config.display());
         this.succeed(&[
-            "deploy", &plugin, "--as", "bench", "--yes", "--allow-host", &origin,
-            "--allow-private", "127.0.0.0/8", "--config", &config,
+            "deploy",
+            &plugin,
+            "--as",
+            "bench",
+            "--yes",
+            "--allow-host",
+            &origin,
+            "--allow-private",
+            "127.0.0.0/8",
+            "--config",
+            &config,
         ]);
         this.succeed(&["connections", "add", "bench", "acme", "--base-url", &origin]);
         this
@@ -58,11 +67,20 @@ impl Tidegate {
 /// Build `plugins/rest` with the binary itself.
 fn built() -> String {
     let crate_path = concat!(env!("CARGO_MANIFEST_DIR"), "/plugins/rest");
-    let output = Command::new(PROGRAM).args(["build", crate_path, "--json"]).output();
+    let output = Command::new(PROGRAM)
+        .args(["build", crate_path, "--json"])
+        .output();
     let output = output.expect("tidegate starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
-    report["path"].as_str().expect("the component's path").to_owned()
+    report["path"]
+        .as_str()
+        .expect("the component's path")
+        .to_owned()
 }
 
 impl System for Tidegate {

@@ -2,8 +2,18 @@
 //! change only when the contract does.
 //!
 //! Nothing but generated code lives here. `tidegate-runtime` implements the imports.
-#![allow(missing_debug_implementations, unreachable_pub, reason = "generated code")]
-#![allow(clippy::all, clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, reason = "generated code")]
+#![allow(
+    missing_debug_implementations,
+    unreachable_pub,
+    reason = "generated code"
+)]
+#![allow(
+    clippy::all,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "generated code"
+)]
 
 wasmtime::component::bindgen!({
     path: "../../wit",

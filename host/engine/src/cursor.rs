@@ -25,9 +25,13 @@ pub struct Cursor {
 pub enum CursorError {
     #[error("this is not a cursor, or a damaged one: use a cursor exactly as it was given out")]
     Malformed,
-    #[error("this cursor was given out by another store: read this one from the start, without a cursor")]
+    #[error(
+        "this cursor was given out by another store: read this one from the start, without a cursor"
+    )]
     OtherStore,
-    #[error("this cursor belongs to another connection or model, or to data that has been removed since")]
+    #[error(
+        "this cursor belongs to another connection or model, or to data that has been removed since"
+    )]
     OtherFeed,
     #[error("this cursor lies beyond the end of the feed: read from the start, without a cursor")]
     Ahead,
@@ -54,17 +58,24 @@ impl FromStr for Cursor {
 
     fn from_str(text: &str) -> Result<Self, CursorError> {
         let encoded = text.strip_prefix(PREFIX).ok_or(CursorError::Malformed)?;
-        let bytes = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| CursorError::Malformed)?;
+        let bytes = URL_SAFE_NO_PAD
+            .decode(encoded)
+            .map_err(|_| CursorError::Malformed)?;
         let bytes: [u8; 28] = bytes.try_into().map_err(|_| CursorError::Malformed)?;
         let (parts, crc) = bytes.split_at(24);
         if crc32fast::hash(parts).to_be_bytes() != crc {
             return Err(CursorError::Malformed);
         }
         let mut numbers = parts.chunks_exact(8).map(|part| {
-            part.iter().fold(0u64, |number, byte| (number << 8) | u64::from(*byte))
+            part.iter()
+                .fold(0u64, |number, byte| (number << 8) | u64::from(*byte))
         });
         let mut next = || numbers.next().ok_or(CursorError::Malformed);
-        Ok(Self { store: next()?, feed: next()?, seq: next()? })
+        Ok(Self {
+            store: next()?,
+            feed: next()?,
+            seq: next()?,
+        })
     }
 }
 
@@ -75,19 +86,32 @@ mod tests {
     #[test]
     fn text_and_back() {
         for seq in [0, 1, u64::MAX] {
-            let cursor = Cursor { store: 0xdead_beef_0000_0001, feed: 7, seq };
+            let cursor = Cursor {
+                store: 0xdead_beef_0000_0001,
+                feed: 7,
+                seq,
+            };
             assert_eq!(cursor.to_string().parse(), Ok(cursor));
         }
     }
 
     #[test]
     fn damage_is_noticed() {
-        let good = Cursor { store: 1, feed: 2, seq: 3 }.to_string();
+        let good = Cursor {
+            store: 1,
+            feed: 2,
+            seq: 3,
+        }
+        .to_string();
         for position in 0..good.len() {
             let mut bytes = good.clone().into_bytes();
             bytes[position] = if bytes[position] == b'B' { b'C' } else { b'B' };
             let text = String::from_utf8(bytes).unwrap();
-            assert_eq!(text.parse::<Cursor>(), Err(CursorError::Malformed), "{text}");
+            assert_eq!(
+                text.parse::<Cursor>(),
+                Err(CursorError::Malformed),
+                "{text}"
+            );
         }
         for bad in ["", "c1_", "c1_????", &good[..20], &format!("{good}A"), "0"] {
             assert_eq!(bad.parse::<Cursor>(), Err(CursorError::Malformed), "{bad}");

@@ -38,7 +38,9 @@ pub enum PatternError {
          such as https://api.example.com or https://*.example.com"
     )]
     Everything(String),
-    #[error("{0:?}: a wildcard stands only for the whole first part of a name, as in https://*.example.com")]
+    #[error(
+        "{0:?}: a wildcard stands only for the whole first part of a name, as in https://*.example.com"
+    )]
     Wildcard(String),
     #[error("{0:?} has a path, query, user or fragment; a grant is scheme://host[:port]")]
     NotAnOrigin(String),
@@ -82,7 +84,11 @@ impl HostPattern {
             Host::Ipv4(ip) => PatternHost::Range(IpNet::from(std::net::IpAddr::V4(ip))),
             Host::Ipv6(ip) => PatternHost::Range(IpNet::from(std::net::IpAddr::V6(ip))),
         };
-        Some(Self { https, host, port: url.port_or_known_default()? })
+        Some(Self {
+            https,
+            host,
+            port: url.port_or_known_default()?,
+        })
     }
 
     /// Whether a request to `url` is within this pattern.
@@ -98,8 +104,12 @@ impl HostPattern {
                 let name = normal(name);
                 name.len() > suffix.len() && name.ends_with(suffix.as_str())
             }
-            (PatternHost::Range(net), Some(Host::Ipv4(ip))) => net.contains(&std::net::IpAddr::V4(ip)),
-            (PatternHost::Range(net), Some(Host::Ipv6(ip))) => net.contains(&std::net::IpAddr::V6(ip)),
+            (PatternHost::Range(net), Some(Host::Ipv4(ip))) => {
+                net.contains(&std::net::IpAddr::V4(ip))
+            }
+            (PatternHost::Range(net), Some(Host::Ipv6(ip))) => {
+                net.contains(&std::net::IpAddr::V6(ip))
+            }
             _ => false,
         }
     }
@@ -118,7 +128,9 @@ impl FromStr for HostPattern {
         if text == "*" || text == "*://*" {
             return Err(PatternError::Everything(whole()));
         }
-        let (scheme, rest) = text.split_once("://").ok_or_else(|| PatternError::NoScheme(whole()))?;
+        let (scheme, rest) = text
+            .split_once("://")
+            .ok_or_else(|| PatternError::NoScheme(whole()))?;
         let https = match scheme {
             "https" => true,
             "http" => false,
@@ -128,7 +140,11 @@ impl FromStr for HostPattern {
         if let Some(range) = parse_range(rest) {
             let (net, port) = range.map_err(|()| PatternError::Port(whole()))?;
             let port = port.unwrap_or(if https { 443 } else { 80 });
-            return Ok(Self { https, host: PatternHost::Range(net), port });
+            return Ok(Self {
+                https,
+                host: PatternHost::Range(net),
+                port,
+            });
         }
         if rest.contains(['/', '?', '#', '@', '\\']) || rest.is_empty() {
             return Err(PatternError::NotAnOrigin(whole()));
@@ -151,13 +167,17 @@ impl FromStr for HostPattern {
             _ => return Err(PatternError::Port(whole())),
         };
         match (url.host(), suffix) {
-            (Some(Host::Domain(name)), true) if normal(name).contains('.') => {
-                Ok(Self { https, host: PatternHost::Suffix(format!(".{}", normal(name))), port })
-            }
+            (Some(Host::Domain(name)), true) if normal(name).contains('.') => Ok(Self {
+                https,
+                host: PatternHost::Suffix(format!(".{}", normal(name))),
+                port,
+            }),
             (Some(Host::Domain(_)), true) => Err(PatternError::Everything(whole())),
-            (Some(Host::Domain(name)), false) => {
-                Ok(Self { https, host: PatternHost::Name(normal(name)), port })
-            }
+            (Some(Host::Domain(name)), false) => Ok(Self {
+                https,
+                host: PatternHost::Name(normal(name)),
+                port,
+            }),
             (Some(_), true) => Err(PatternError::Wildcard(whole())),
             (Some(_), false) => {
                 Self::of_origin(&url).ok_or_else(|| PatternError::NotAnOrigin(whole()))
@@ -193,7 +213,11 @@ fn parse_range(text: &str) -> Option<Result<(IpNet, Option<u16>), ()>> {
 
 impl fmt::Display for HostPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, default) = if self.https { ("https", 443) } else { ("http", 80) };
+        let (scheme, default) = if self.https {
+            ("https", 443)
+        } else {
+            ("http", 80)
+        };
         write!(f, "{scheme}://")?;
         match &self.host {
             PatternHost::Name(name) => write!(f, "{name}")?,
@@ -248,7 +272,11 @@ impl HostRequest {
 impl TryFrom<String> for HostRequest {
     type Error = PatternError;
     fn try_from(text: String) -> Result<Self, PatternError> {
-        if text == "base-url" { Ok(Self::BaseUrl) } else { text.parse().map(Self::Pattern) }
+        if text == "base-url" {
+            Ok(Self::BaseUrl)
+        } else {
+            text.parse().map(Self::Pattern)
+        }
     }
 }
 
@@ -319,12 +347,32 @@ mod tests {
     fn patterns_match_what_they_say() {
         // (pattern, url, matches)
         let rows = [
-            ("https://api.example.com", "https://api.example.com/v1?x=1", true),
-            ("https://api.example.com", "https://API.example.com./v1", true),
+            (
+                "https://api.example.com",
+                "https://api.example.com/v1?x=1",
+                true,
+            ),
+            (
+                "https://api.example.com",
+                "https://API.example.com./v1",
+                true,
+            ),
             ("https://api.example.com", "http://api.example.com/", false),
-            ("https://api.example.com", "https://api.example.com:8443/", false),
-            ("https://api.example.com", "https://api.example.com.evil.test/", false),
-            ("https://api.example.com:8443", "https://api.example.com:8443/", true),
+            (
+                "https://api.example.com",
+                "https://api.example.com:8443/",
+                false,
+            ),
+            (
+                "https://api.example.com",
+                "https://api.example.com.evil.test/",
+                false,
+            ),
+            (
+                "https://api.example.com:8443",
+                "https://api.example.com:8443/",
+                true,
+            ),
             ("https://*.example.com", "https://a.example.com/", true),
             ("https://*.example.com", "https://a.b.example.com/", true),
             ("https://*.example.com", "https://example.com/", false),
@@ -338,11 +386,19 @@ mod tests {
             ("http://10.0.0.0/8", "http://ten.example.com/", false),
             ("http://[::1]:9", "http://[0:0:0:0:0:0:0:1]:9/", true),
             ("http://[fd00::/8]:9", "http://[fd12::1]:9/", true),
-            ("https://münchen.example", "https://xn--mnchen-3ya.example/", true),
+            (
+                "https://münchen.example",
+                "https://xn--mnchen-3ya.example/",
+                true,
+            ),
         ];
         for (pattern, url, matches) in rows {
             let parsed: HostPattern = pattern.parse().unwrap();
-            assert_eq!(parsed.matches(&Url::parse(url).unwrap()), matches, "{pattern} {url}");
+            assert_eq!(
+                parsed.matches(&Url::parse(url).unwrap()),
+                matches,
+                "{pattern} {url}"
+            );
             let again: HostPattern = parsed.to_string().parse().unwrap();
             assert_eq!(again, parsed, "{pattern} spelled {parsed}");
         }

@@ -168,16 +168,32 @@ mod tests {
     fn merges_as_rfc_7396_does() {
         let rows = [
             (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
-            (json!({"a": "b"}), json!({"b": "c"}), json!({"a": "b", "b": "c"})),
-            (json!({"a": "b", "b": 1}), json!({"a": null}), json!({"b": 1})),
+            (
+                json!({"a": "b"}),
+                json!({"b": "c"}),
+                json!({"a": "b", "b": "c"}),
+            ),
+            (
+                json!({"a": "b", "b": 1}),
+                json!({"a": null}),
+                json!({"b": 1}),
+            ),
             (json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"})),
             (
                 json!({"a": {"b": "c"}}),
                 json!({"a": {"b": "d", "c": null}}),
                 json!({"a": {"b": "d"}}),
             ),
-            (json!({"a": [1]}), json!({"a": [1, 2]}), json!({"a": [1, 2]})),
-            (json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}})),
+            (
+                json!({"a": [1]}),
+                json!({"a": [1, 2]}),
+                json!({"a": [1, 2]}),
+            ),
+            (
+                json!({}),
+                json!({"a": {"bb": {"ccc": null}}}),
+                json!({"a": {"bb": {}}}),
+            ),
         ];
         for (base, patch, want) in rows {
             let (Value::Object(mut base), Value::Object(patch)) = (base, patch) else {

@@ -150,7 +150,8 @@ mod tests {
 
     #[test]
     fn the_operator_wins_and_a_request_is_capped() {
-        let requested = LimitValues::from([("memory_bytes".into(), u64::MAX), ("cpu_ms".into(), 7)]);
+        let requested =
+            LimitValues::from([("memory_bytes".into(), u64::MAX), ("cpu_ms".into(), 7)]);
         let set = LimitValues::from([("cpu_ms".into(), 9)]);
         let limits = Limits::resolve(&requested, &set);
         assert_eq!(limits.memory_bytes, 512 * MIB);

@@ -1,5 +1,7 @@
 //! What a plugin says of itself, parsed and checked (`docs/manifest.md`).
 
+mod auth;
+
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
@@ -8,6 +10,9 @@ use serde_json::{Map, Value};
 use crate::Name;
 use crate::grant::{FeedPattern, HostRequest};
 use crate::limits::{self, LimitValues};
+
+use auth::pointer_get;
+pub use auth::{Auth, AuthName};
 
 /// Longest manifest, in bytes: larger than any honest one, small enough to parse at once.
 pub const MANIFEST_BYTES_MAX: usize = 1024 * 1024;
@@ -131,7 +136,11 @@ pub enum FeedRequest {
 impl TryFrom<String> for FeedRequest {
     type Error = crate::grant::FeedError;
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        if text == "config" { Ok(Self::Config) } else { text.parse().map(Self::Feed) }
+        if text == "config" {
+            Ok(Self::Config)
+        } else {
+            text.parse().map(Self::Feed)
+        }
     }
 }
 
@@ -141,76 +150,6 @@ impl From<FeedRequest> for String {
             FeedRequest::Config => "config".to_owned(),
             FeedRequest::Feed(feed) => feed.to_string(),
         }
-    }
-}
-
-/// How secrets are put on requests to the connection's own origin.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
-pub enum Auth {
-    Bearer {
-        token: String,
-    },
-    Basic {
-        username: String,
-        password: String,
-    },
-    Header {
-        name: AuthName,
-        value: String,
-        #[serde(default)]
-        prefix: String,
-    },
-    Query {
-        name: AuthName,
-        value: String,
-    },
-}
-
-impl Auth {
-    /// The secrets that it needs.
-    #[must_use]
-    pub fn secrets(&self) -> Vec<&str> {
-        match self {
-            Self::Bearer { token } => vec![token],
-            Self::Basic { username, password } => vec![username, password],
-            Self::Header { value, .. } | Self::Query { value, .. } => vec![value],
-        }
-    }
-}
-
-/// The name of a header or query parameter: fixed, or read from the connection's config.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum AuthName {
-    Fixed(String),
-    Config { config: String, default: String },
-}
-
-impl AuthName {
-    /// The name, for a connection with this config.
-    #[must_use]
-    pub fn resolve<'a>(&'a self, config: &'a Map<String, Value>) -> &'a str {
-        match self {
-            Self::Fixed(name) => name,
-            Self::Config { config: pointer, default } => {
-                pointer_get(config, pointer).and_then(Value::as_str).unwrap_or(default)
-            }
-        }
-    }
-}
-
-/// `Value::pointer` on an object.
-fn pointer_get<'a>(object: &'a Map<String, Value>, pointer: &str) -> Option<&'a Value> {
-    let rest = pointer.strip_prefix('/')?;
-    let (first, tail) = match rest.split_once('/') {
-        Some((first, tail)) => (first, Some(tail)),
-        None => (rest, None),
-    };
-    let value = object.get(&first.replace("~1", "/").replace("~0", "~"))?;
-    match tail {
-        None => Some(value),
-        Some(tail) => value.pointer(&format!("/{tail}")),
     }
 }
 
@@ -232,7 +171,12 @@ impl Manifest {
         match value.get("manifest").and_then(Value::as_u64) {
             Some(version) if version == u64::from(MANIFEST_VERSION) => {}
             Some(version) => return Err(ManifestError::Version(version)),
-            None => return Err(shape("manifest", "the version of the manifest's shape is missing")),
+            None => {
+                return Err(shape(
+                    "manifest",
+                    "the version of the manifest's shape is missing",
+                ));
+            }
         }
         let manifest: Self = serde_path_to_error::deserialize(value)
             .map_err(|error| shape(&error.path().to_string(), error.inner()))?;
@@ -251,7 +195,10 @@ impl Manifest {
         ];
         for (path, size) in sizes {
             if size > MANIFEST_ENTRIES_MAX {
-                return Err(shape(path, format!("{size} entries; the most is {MANIFEST_ENTRIES_MAX}")));
+                return Err(shape(
+                    path,
+                    format!("{size} entries; the most is {MANIFEST_ENTRIES_MAX}"),
+                ));
             }
         }
         unique("syncs", self.syncs.iter().map(|s| s.name.as_str()))?;
@@ -270,10 +217,16 @@ impl Manifest {
     fn check_sync(&self, path: &str, sync: &Sync) -> Result<(), ManifestError> {
         if let Some(pointer) = &sync.each {
             if !pointer.starts_with('/') {
-                return Err(shape(&format!("{path}.each"), "a JSON pointer starts with /"));
+                return Err(shape(
+                    &format!("{path}.each"),
+                    "a JSON pointer starts with /",
+                ));
             }
             if sync.name != "*" || sync.models != ["*"] {
-                return Err(shape(path, "with `each`, name must be \"*\" and models [\"*\"]"));
+                return Err(shape(
+                    path,
+                    "with `each`, name must be \"*\" and models [\"*\"]",
+                ));
             }
             return Ok(());
         }
@@ -281,7 +234,10 @@ impl Manifest {
             return Err(shape(&format!("{path}.name"), error));
         }
         if sync.models.is_empty() {
-            return Err(shape(&format!("{path}.models"), "a sync writes at least one model"));
+            return Err(shape(
+                &format!("{path}.models"),
+                "a sync writes at least one model",
+            ));
         }
         self.check_models(&format!("{path}.models"), &sync.models, false)
     }
@@ -311,7 +267,10 @@ impl Manifest {
                 Some(pointer) => syncs.extend(
                     each_keys(config, pointer)
                         .filter_map(|key| key.parse::<Name>().ok())
-                        .map(|name| ResolvedSync { models: vec![name.clone()], name }),
+                        .map(|name| ResolvedSync {
+                            models: vec![name.clone()],
+                            name,
+                        }),
                 ),
             }
         }
@@ -333,21 +292,33 @@ impl Manifest {
     #[must_use]
     pub fn action_models(&self, action: &ActionSpec, config: &Map<String, Value>) -> Vec<Name> {
         if action.models.iter().any(|m| m == "*") {
-            return self.syncs_for(config).into_iter().flat_map(|s| s.models).collect();
+            return self
+                .syncs_for(config)
+                .into_iter()
+                .flat_map(|s| s.models)
+                .collect();
         }
-        action.models.iter().filter_map(|m| m.parse().ok()).collect()
+        action
+            .models
+            .iter()
+            .filter_map(|m| m.parse().ok())
+            .collect()
     }
 
     /// The auth entry that a connection with these secrets uses.
     #[must_use]
     pub fn auth_for(&self, has_secret: impl Fn(&str) -> bool) -> Option<&Auth> {
-        self.auth.iter().find(|auth| auth.secrets().into_iter().all(&has_secret))
+        self.auth
+            .iter()
+            .find(|auth| auth.secrets().into_iter().all(&has_secret))
     }
 }
 
 fn each_keys<'a>(config: &'a Map<String, Value>, pointer: &str) -> impl Iterator<Item = &'a str> {
     let object = pointer_get(config, pointer).and_then(Value::as_object);
-    object.into_iter().flat_map(|o| o.keys().map(String::as_str))
+    object
+        .into_iter()
+        .flat_map(|o| o.keys().map(String::as_str))
 }
 
 fn unique<'a>(path: &str, names: impl Iterator<Item = &'a str>) -> Result<(), ManifestError> {
@@ -363,81 +334,11 @@ fn unique<'a>(path: &str, names: impl Iterator<Item = &'a str>) -> Result<(), Ma
 fn shape(path: &str, reason: impl std::fmt::Display) -> ManifestError {
     // The reason can quote the manifest, which can be long.
     let reason = format!("{reason}").chars().take(500).collect();
-    ManifestError::Shape { path: path.to_owned(), reason }
+    ManifestError::Shape {
+        path: path.to_owned(),
+        reason,
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn good() -> Value {
-        json!({
-            "manifest": 1, "name": "crm", "version": "0.1.0",
-            "syncs": [
-                {"name": "contacts", "models": ["Contact"], "schedule": {"every": "1h"}},
-                {"name": "*", "models": ["*"], "each": "/models"},
-            ],
-            "actions": [{"name": "create", "models": ["Contact", "*"]}],
-            "models": [{"name": "Contact"}],
-            "capabilities": {"hosts": ["base-url", "https://*.example.com"], "feeds": ["config", "a/B"]},
-            "auth": [
-                {"kind": "bearer", "token": "token"},
-                {"kind": "header", "name": {"config": "/auth/header", "default": "X-Key"}, "value": "key"},
-            ],
-        })
-    }
-
-    #[test]
-    fn a_good_manifest_keeps_its_meaning() {
-        let manifest = Manifest::parse(&good().to_string()).unwrap();
-        let again = Manifest::parse(&serde_json::to_string(&manifest).unwrap()).unwrap();
-        assert_eq!(again, manifest);
-        let config = json!({"models": {"issues": {}, "bad name": {}}, "auth": {"header": "X-Mine"}});
-        let config = config.as_object().unwrap();
-        let names: Vec<String> =
-            manifest.syncs_for(config).iter().map(|s| s.name.to_string()).collect();
-        assert_eq!(names, ["contacts", "issues"]);
-        assert_eq!(manifest.bad_each_keys(config), ["bad name"]);
-        assert_eq!(manifest.action_models(&manifest.actions[0], config).len(), 2);
-        let auth = manifest.auth_for(|secret| secret == "key").unwrap();
-        let Auth::Header { name, .. } = auth else { panic!("{auth:?}") };
-        assert_eq!(name.resolve(config), "X-Mine");
-        assert_eq!(name.resolve(&Map::new()), "X-Key");
-    }
-
-    #[test]
-    fn bad_manifests_name_the_place() {
-        let mut rows: Vec<(Value, &str)> = Vec::new();
-        for (pointer, value, message) in [
-            ("/manifest", json!(2), "version 2"),
-            ("/name", json!("a b"), "at name"),
-            ("/version", json!("one"), "at version"),
-            ("/syncs/0/models", json!(["Person"]), "at syncs[0].models"),
-            ("/syncs/0/models", json!([]), "at least one model"),
-            ("/syncs/0/name", json!("*"), "twice"),
-            ("/syncs/1/each", json!("models"), "JSON pointer"),
-            ("/syncs/1/name", json!("all"), "must be \"*\""),
-            ("/syncs/0/schedule", json!({"evry": "1h"}), "at syncs[0].schedule"),
-            ("/capabilities/hosts/0", json!("*"), "every host"),
-            ("/capabilities/feeds/1", json!("nope"), "at capabilities.feeds[1]"),
-            ("/auth/0/kind", json!("magic"), "magic"),
-        ] {
-            let mut manifest = good();
-            *manifest.pointer_mut(pointer).unwrap() = value;
-            rows.push((manifest, message));
-        }
-        let mut manifest = good();
-        manifest["hosts"] = json!([]);
-        rows.push((manifest, "unknown field `hosts`"));
-        let mut manifest = good();
-        manifest["capabilities"]["limits"] = json!({"ram": 1});
-        rows.push((manifest, "unknown limit"));
-        for (manifest, message) in rows {
-            let error = Manifest::parse(&manifest.to_string()).unwrap_err().to_string();
-            assert!(error.contains(message), "wanted {message:?} in {error}");
-        }
-        assert!(Manifest::parse("{").is_err());
-        assert!(Manifest::parse(&"[".repeat(100_000)).is_err());
-    }
-}
+mod tests;

@@ -12,7 +12,9 @@ pub const CONNECTION_NAME_BYTES_MAX: usize = 128;
 
 /// Why a text is not a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not a valid {what}: it must be 1 to {max} characters of {allowed}, and start with a letter or digit")]
+#[error(
+    "{text:?} is not a valid {what}: it must be 1 to {max} characters of {allowed}, and start with a letter or digit"
+)]
 pub struct NameError {
     what: &'static str,
     text: String,
@@ -119,7 +121,10 @@ impl ConnectionKey {
     /// The model `model` of this connection.
     #[must_use]
     pub fn model(&self, model: Name) -> ModelKey {
-        ModelKey { connection: self.clone(), model }
+        ModelKey {
+            connection: self.clone(),
+            model,
+        }
     }
 }
 
@@ -137,7 +142,11 @@ impl fmt::Display for ModelKey {
 
 impl fmt::Display for SyncKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{} ({})", self.connection.integration, self.sync, self.connection.connection)
+        write!(
+            f,
+            "{}/{} ({})",
+            self.connection.integration, self.sync, self.connection.connection
+        )
     }
 }
 
@@ -147,10 +156,27 @@ mod tests {
 
     #[test]
     fn names_are_checked() {
-        for good in ["a", "Contact", "github-issues", "v1.2_x", "0", &"x".repeat(64)] {
+        for good in [
+            "a",
+            "Contact",
+            "github-issues",
+            "v1.2_x",
+            "0",
+            &"x".repeat(64),
+        ] {
             assert_eq!(good.parse::<Name>().unwrap().as_str(), good);
         }
-        for bad in ["", "-a", ".hidden", "a b", "a/b", "é", "a\0", "*", &"x".repeat(65)] {
+        for bad in [
+            "",
+            "-a",
+            ".hidden",
+            "a b",
+            "a/b",
+            "é",
+            "a\0",
+            "*",
+            &"x".repeat(65),
+        ] {
             assert!(bad.parse::<Name>().is_err(), "{bad:?}");
         }
         assert!("acme:eu@2".parse::<ConnectionName>().is_ok());

@@ -92,25 +92,47 @@ impl Counts {
 /// Why a page is refused. Nothing of its commit is stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PageError {
-    #[error("model {model}: record {index} has an empty id; each record needs the id it has at its source")]
+    #[error(
+        "model {model}: record {index} has an empty id; each record needs the id it has at its source"
+    )]
     EmptyId { model: Name, index: usize },
     #[error(
         "model {model}: the id of record {index} has {bytes} bytes; the limit record_id_bytes is {max}"
     )]
-    LongId { model: Name, index: usize, bytes: usize, max: u64 },
+    LongId {
+        model: Name,
+        index: usize,
+        bytes: usize,
+        max: u64,
+    },
     #[error("model {model}: the id of record {index}, {id:?}, has a control character")]
-    ControlInId { model: Name, index: usize, id: String },
+    ControlInId {
+        model: Name,
+        index: usize,
+        id: String,
+    },
     #[error(
         "model {model}: the body of record {id:?} has {bytes} bytes; the limit record_bytes is {max}"
     )]
-    LongBody { model: Name, id: String, bytes: usize, max: u64 },
+    LongBody {
+        model: Name,
+        id: String,
+        bytes: usize,
+        max: u64,
+    },
     #[error("model {model}: the body of record {id:?} is not a JSON object: {reason}")]
-    Body { model: Name, id: String, reason: String },
+    Body {
+        model: Name,
+        id: String,
+        reason: String,
+    },
     #[error(
         "a commit of {records} records and deletions; the limit records_per_commit is {max}: commit smaller pages"
     )]
     ManyRecords { records: usize, max: u64 },
-    #[error("a commit of {bytes} bytes of bodies; the limit commit_bytes is {max}: commit smaller pages")]
+    #[error(
+        "a commit of {bytes} bytes of bodies; the limit commit_bytes is {max}: commit smaller pages"
+    )]
     ManyBytes { bytes: u64, max: u64 },
     #[error("the checkpoint has {bytes} bytes; the limit checkpoint_bytes is {max}")]
     LongCheckpoint { bytes: usize, max: u64 },
@@ -123,13 +145,26 @@ pub enum PageError {
 ///
 /// Returns the repeated ids (at most 20 of them), for the run's log.
 pub fn prepare(pages: &mut [Page], limits: &Limits) -> Result<Vec<String>, PageError> {
-    let records = pages.iter().map(|p| p.save.len() + p.delete.len()).sum::<usize>();
+    let records = pages
+        .iter()
+        .map(|p| p.save.len() + p.delete.len())
+        .sum::<usize>();
     if records as u64 > limits.records_per_commit {
-        return Err(PageError::ManyRecords { records, max: limits.records_per_commit });
+        return Err(PageError::ManyRecords {
+            records,
+            max: limits.records_per_commit,
+        });
     }
-    let bytes = pages.iter().flat_map(|p| &p.save).map(|s| s.body.len() as u64).sum::<u64>();
+    let bytes = pages
+        .iter()
+        .flat_map(|p| &p.save)
+        .map(|s| s.body.len() as u64)
+        .sum::<u64>();
     if bytes > limits.commit_bytes {
-        return Err(PageError::ManyBytes { bytes, max: limits.commit_bytes });
+        return Err(PageError::ManyBytes {
+            bytes,
+            max: limits.commit_bytes,
+        });
     }
     let mut repeated = Vec::new();
     for page in pages {
@@ -162,21 +197,35 @@ pub fn check_checkpoint(checkpoint: &str, limits: &Limits) -> Result<(), PageErr
     }
     serde_json::from_str::<serde::de::IgnoredAny>(checkpoint)
         .map(|_| ())
-        .map_err(|error| PageError::Checkpoint { reason: error.to_string() })
+        .map_err(|error| PageError::Checkpoint {
+            reason: error.to_string(),
+        })
 }
 
 fn check_id(model: &Name, index: usize, id: &str, limits: &Limits) -> Result<(), PageError> {
     let model = || model.clone();
     if id.is_empty() {
-        return Err(PageError::EmptyId { model: model(), index });
+        return Err(PageError::EmptyId {
+            model: model(),
+            index,
+        });
     }
     if id.len() as u64 > limits.record_id_bytes {
         let max = limits.record_id_bytes;
-        return Err(PageError::LongId { model: model(), index, bytes: id.len(), max });
+        return Err(PageError::LongId {
+            model: model(),
+            index,
+            bytes: id.len(),
+            max,
+        });
     }
     // ASCII first: almost every id is, and `char::is_control` costs a table look-up.
     if id.bytes().any(|b| !(0x20..0x7f).contains(&b)) && id.chars().any(char::is_control) {
-        return Err(PageError::ControlInId { model: model(), index, id: id.to_owned() });
+        return Err(PageError::ControlInId {
+            model: model(),
+            index,
+            id: id.to_owned(),
+        });
     }
     Ok(())
 }
@@ -220,7 +269,10 @@ mod tests {
             model: "Contact".parse().unwrap(),
             save: save
                 .iter()
-                .map(|(id, body)| Save { id: (*id).into(), body: (*body).into() })
+                .map(|(id, body)| Save {
+                    id: (*id).into(),
+                    body: (*body).into(),
+                })
                 .collect(),
             delete: delete.iter().map(|id| (*id).into()).collect(),
         }
@@ -228,7 +280,10 @@ mod tests {
 
     #[test]
     fn the_last_of_an_id_wins() {
-        let mut pages = [page(&[("a", "1"), ("b", "2"), ("a", "3")], &["b", "c", "c"])];
+        let mut pages = [page(
+            &[("a", "1"), ("b", "2"), ("a", "3")],
+            &["b", "c", "c"],
+        )];
         let repeated = prepare(&mut pages, &Limits::default()).unwrap();
         assert_eq!(pages[0], page(&[("b", "2"), ("a", "3")], &["c"]));
         assert_eq!(repeated, ["a", "b", "c"]);
@@ -236,18 +291,33 @@ mod tests {
 
     #[test]
     fn bad_pages_are_refused() {
-        let limits = Limits { records_per_commit: 3, record_bytes: 10, ..Limits::default() };
+        let limits = Limits {
+            records_per_commit: 3,
+            record_bytes: 10,
+            ..Limits::default()
+        };
         let long = "x".repeat(513);
         let rows: &[(Page, &str)] = &[
-            (page(&[("a", "{}"), ("", "{}")], &[]), "record 1 has an empty id"),
+            (
+                page(&[("a", "{}"), ("", "{}")], &[]),
+                "record 1 has an empty id",
+            ),
             (page(&[(&long, "{}")], &[]), "record_id_bytes is 512"),
             (page(&[("a\nb", "{}")], &[]), "control character"),
             (page(&[("a\u{85}", "{}")], &[]), "control character"),
-            (page(&[("a", "{\"k\": \"0123456789\"}")], &[]), "record_bytes is 10"),
-            (page(&[("a", "{}")], &["b", "c", "d"]), "records_per_commit is 3"),
+            (
+                page(&[("a", "{\"k\": \"0123456789\"}")], &[]),
+                "record_bytes is 10",
+            ),
+            (
+                page(&[("a", "{}")], &["b", "c", "d"]),
+                "records_per_commit is 3",
+            ),
         ];
         for (page, message) in rows {
-            let error = prepare(&mut [page.clone()], &limits).unwrap_err().to_string();
+            let error = prepare(&mut [page.clone()], &limits)
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(message), "{error}");
         }
     }

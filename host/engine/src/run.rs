@@ -80,8 +80,14 @@ pub struct Fence(pub u64);
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Target {
     Sync(SyncKey),
-    Action { connection: ConnectionKey, action: Name },
-    Event { connection: ConnectionKey, event: String },
+    Action {
+        connection: ConnectionKey,
+        action: Name,
+    },
+    Event {
+        connection: ConnectionKey,
+        event: String,
+    },
 }
 
 impl Target {

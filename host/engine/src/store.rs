@@ -95,7 +95,10 @@ pub struct SnapshotGuard {
 
 impl Default for SnapshotGuard {
     fn default() -> Self {
-        Self { max_share_percent: 50, allow_all: false }
+        Self {
+            max_share_percent: 50,
+            allow_all: false,
+        }
     }
 }
 
@@ -136,7 +139,11 @@ pub struct ActionFilter {
 
 impl ActionFilter {
     /// Everything.
-    pub const ALL: Self = Self { added: true, updated: true, deleted: true };
+    pub const ALL: Self = Self {
+        added: true,
+        updated: true,
+        deleted: true,
+    };
 
     /// Whether `action` passes.
     #[must_use]
@@ -176,7 +183,10 @@ impl Changes {
     /// The cursor just after `record` of this page.
     #[must_use]
     pub fn cursor_after(&self, record: &Record) -> Cursor {
-        Cursor { seq: record.seq, ..self.next }
+        Cursor {
+            seq: record.seq,
+            ..self.next
+        }
     }
 }
 
@@ -213,7 +223,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn deploy(&self, deployment: NewDeployment) -> Result<Integration, StoreError>;
     async fn integration(&self, name: &Name) -> Result<Integration, StoreError>;
     /// By name, at most `limit`, after `after`.
-    async fn integrations(&self, after: Option<&Name>, limit: usize) -> Result<Vec<Integration>, StoreError>;
+    async fn integrations(
+        &self,
+        after: Option<&Name>,
+        limit: usize,
+    ) -> Result<Vec<Integration>, StoreError>;
 
     /// Add a connection to an existing integration.
     async fn add_connection(&self, connection: Connection) -> Result<(), StoreError>;
@@ -239,9 +253,20 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn start_run(&self, run: NewRun) -> Result<Started, StoreError>;
     /// Store records, deletions, feed entries, checkpoint and progress in one transaction.
     /// Returns the counts for each page, in order.
-    async fn commit_page(&self, run: RunId, fence: Fence, commit: Commit) -> Result<Vec<Counts>, StoreError>;
+    async fn commit_page(
+        &self,
+        run: RunId,
+        fence: Fence,
+        commit: Commit,
+    ) -> Result<Vec<Counts>, StoreError>;
     /// Open a snapshot of `model`, or go on with the open one (true) unless `restart`.
-    async fn begin_snapshot(&self, run: RunId, fence: Fence, model: &Name, restart: bool) -> Result<bool, StoreError>;
+    async fn begin_snapshot(
+        &self,
+        run: RunId,
+        fence: Fence,
+        model: &Name,
+        restart: bool,
+    ) -> Result<bool, StoreError>;
     /// Delete what the open snapshot has not seen, close it and store the checkpoint, in one
     /// step. Returns how many were deleted. When the guard refuses, the snapshot stays open.
     async fn end_snapshot(
@@ -268,7 +293,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     async fn read_changes(&self, read: ReadChanges) -> Result<Changes, StoreError>;
     /// Records by id, deleted ones included, in the order asked.
-    async fn records(&self, model: &ModelKey, ids: &[String]) -> Result<Vec<Option<Record>>, StoreError>;
+    async fn records(
+        &self,
+        model: &ModelKey,
+        ids: &[String],
+    ) -> Result<Vec<Option<Record>>, StoreError>;
     async fn checkpoint(&self, key: &SyncKey) -> Result<Option<String>, StoreError>;
     /// The models that the connection has records of.
     async fn models(&self, key: &ConnectionKey) -> Result<Vec<(Name, ModelStats)>, StoreError>;
@@ -296,10 +325,20 @@ mod tests {
             (50, 1, 1, false),
         ];
         for (max_share_percent, live, would_delete, fine) in rows {
-            let guard = SnapshotGuard { max_share_percent, allow_all: false };
+            let guard = SnapshotGuard {
+                max_share_percent,
+                allow_all: false,
+            };
             let checked = guard.check(&model, live, would_delete);
-            assert_eq!(checked.is_ok(), fine, "{max_share_percent} {live} {would_delete}");
-            let guard = SnapshotGuard { allow_all: true, ..guard };
+            assert_eq!(
+                checked.is_ok(),
+                fine,
+                "{max_share_percent} {live} {would_delete}"
+            );
+            let guard = SnapshotGuard {
+                allow_all: true,
+                ..guard
+            };
             assert!(guard.check(&model, live, would_delete).is_ok());
         }
     }

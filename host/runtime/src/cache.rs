@@ -83,6 +83,9 @@ fn write(directory: &Path, path: &Path, code: &[u8]) -> io::Result<()> {
 
 fn create_private(directory: &Path) -> io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)?;
     fs::set_permissions(directory, fs::Permissions::from_mode(0o700))
 }

@@ -82,7 +82,9 @@ pub struct Runtime {
 
 impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Runtime").field("cache", &self.cache).finish_non_exhaustive()
+        f.debug_struct("Runtime")
+            .field("cache", &self.cache)
+            .finish_non_exhaustive()
     }
 }
 
@@ -125,14 +127,18 @@ fn config() -> Config {
 
 /// What a language's standard library needs, and nothing that reaches out of the sandbox.
 fn link_wasi(linker: &mut Linker<RunState>) -> wasmtime::Result<()> {
+    use wasmtime_wasi::WasiView;
     use wasmtime_wasi::cli::{WasiCli, WasiCliView};
     use wasmtime_wasi::p2::bindings::{cli, random};
     use wasmtime_wasi::random::WasiRandom;
-    use wasmtime_wasi::WasiView;
 
     wasmtime_wasi::p2::add_to_linker_proxy_interfaces_async(linker)?;
-    random::insecure::add_to_linker::<_, WasiRandom>(linker, |s: &mut RunState| s.ctx().ctx.random())?;
-    random::insecure_seed::add_to_linker::<_, WasiRandom>(linker, |s: &mut RunState| s.ctx().ctx.random())?;
+    random::insecure::add_to_linker::<_, WasiRandom>(linker, |s: &mut RunState| {
+        s.ctx().ctx.random()
+    })?;
+    random::insecure_seed::add_to_linker::<_, WasiRandom>(linker, |s: &mut RunState| {
+        s.ctx().ctx.random()
+    })?;
     cli::exit::add_to_linker::<_, WasiCli>(linker, RunState::cli)?;
     cli::environment::add_to_linker::<_, WasiCli>(linker, RunState::cli)?;
     cli::terminal_input::add_to_linker::<_, WasiCli>(linker, RunState::cli)?;
@@ -146,12 +152,14 @@ fn link_wasi(linker: &mut Linker<RunState>) -> wasmtime::Result<()> {
 /// A thread that advances the epoch for as long as the engine lives.
 fn start_ticker(engine: &Engine) -> std::io::Result<()> {
     let engine = engine.weak();
-    std::thread::Builder::new().name("epoch-ticker".to_owned()).spawn(move || {
-        while let Some(engine) = engine.upgrade() {
-            engine.increment_epoch();
-            drop(engine);
-            std::thread::sleep(EPOCH_TICK);
-        }
-    })?;
+    std::thread::Builder::new()
+        .name("epoch-ticker".to_owned())
+        .spawn(move || {
+            while let Some(engine) = engine.upgrade() {
+                engine.increment_epoch();
+                drop(engine);
+                std::thread::sleep(EPOCH_TICK);
+            }
+        })?;
     Ok(())
 }

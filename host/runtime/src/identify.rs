@@ -44,7 +44,9 @@ pub struct Identity {
 /// Why a file is not a plugin that this host can run, in words for its author.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdentifyError {
-    #[error("this is not WebAssembly: it starts with {start:?}, and a component starts with \"\\0asm\"")]
+    #[error(
+        "this is not WebAssembly: it starts with {start:?}, and a component starts with \"\\0asm\""
+    )]
     NotWasm { start: String },
     #[error("the file is empty")]
     Empty,
@@ -66,13 +68,19 @@ pub enum IdentifyError {
         "this plugin was built against tidegate:plugin@{plugin}, and this host runs \
          tidegate:plugin@{host}: {advice}"
     )]
-    OtherVersion { plugin: Version, host: Version, advice: &'static str },
+    OtherVersion {
+        plugin: Version,
+        host: Version,
+        advice: &'static str,
+    },
     #[error(
         "this component imports {imports}, which no plugin is given: a plugin reaches the world only \
          through tidegate:plugin; remove the dependency that opens files, sockets or the like"
     )]
     ForbiddenImports { imports: String },
-    #[error("this component does not export {missing}, which the world tidegate:plugin/plugin requires")]
+    #[error(
+        "this component does not export {missing}, which the world tidegate:plugin/plugin requires"
+    )]
     MissingExports { missing: String },
 }
 
@@ -81,10 +89,15 @@ pub fn identify(bytes: &[u8]) -> Result<Identity, IdentifyError> {
     check_header(bytes)?;
     let (imports, exports) = outside(bytes)?;
     let package = format!("{}/", tidegate_contract::PACKAGE);
-    let ours: Vec<&String> = imports.iter().filter(|name| name.starts_with(&package)).collect();
+    let ours: Vec<&String> = imports
+        .iter()
+        .filter(|name| name.starts_with(&package))
+        .collect();
     let host = Version::parse(tidegate_contract::VERSION).unwrap_or(Version::new(0, 0, 0));
     let Some(version) = ours.iter().find_map(|name| version_of(name)) else {
-        let missing = EXPORTS.iter().any(|name| !exports.iter().any(|e| e == name));
+        let missing = EXPORTS
+            .iter()
+            .any(|name| !exports.iter().any(|e| e == name));
         if missing || ours.is_empty() {
             return Err(IdentifyError::OtherWorld {
                 exports: listed(&exports),
@@ -98,14 +111,24 @@ pub fn identify(bytes: &[u8]) -> Result<Identity, IdentifyError> {
         });
     };
     if let Some(advice) = incompatible(&version, &host) {
-        return Err(IdentifyError::OtherVersion { plugin: version, host, advice });
+        return Err(IdentifyError::OtherVersion {
+            plugin: version,
+            host,
+            advice,
+        });
     }
     let allowed = |name: &String| {
         name.starts_with(&package) || WASI_ALLOWED.contains(&name.split('@').next().unwrap_or(name))
     };
-    let forbidden: Vec<String> = imports.iter().filter(|name| !allowed(name)).cloned().collect();
+    let forbidden: Vec<String> = imports
+        .iter()
+        .filter(|name| !allowed(name))
+        .cloned()
+        .collect();
     if !forbidden.is_empty() {
-        return Err(IdentifyError::ForbiddenImports { imports: listed(&forbidden) });
+        return Err(IdentifyError::ForbiddenImports {
+            imports: listed(&forbidden),
+        });
     }
     let missing: Vec<String> = EXPORTS
         .iter()
@@ -113,15 +136,21 @@ pub fn identify(bytes: &[u8]) -> Result<Identity, IdentifyError> {
         .map(|name| (*name).to_owned())
         .collect();
     if !missing.is_empty() {
-        return Err(IdentifyError::MissingExports { missing: listed(&missing) });
+        return Err(IdentifyError::MissingExports {
+            missing: listed(&missing),
+        });
     }
-    Ok(Identity { contract: version, imports })
+    Ok(Identity {
+        contract: version,
+        imports,
+    })
 }
 
 /// What is wrong between a plugin's contract version and the host's, as advice; `None` if nothing.
 fn incompatible(plugin: &Version, host: &Version) -> Option<&'static str> {
-    let same_line =
-        plugin.major == host.major && (host.major > 0 || plugin.minor == host.minor) && plugin.pre.is_empty();
+    let same_line = plugin.major == host.major
+        && (host.major > 0 || plugin.minor == host.minor)
+        && plugin.pre.is_empty();
     if same_line && plugin <= host {
         None
     } else if plugin > host {
@@ -140,7 +169,9 @@ fn check_header(bytes: &[u8]) -> Result<(), IdentifyError> {
     }
     if !bytes.starts_with(b"\0asm") {
         let start = bytes.iter().take(16).copied().collect::<Vec<u8>>();
-        return Err(IdentifyError::NotWasm { start: String::from_utf8_lossy(&start).into_owned() });
+        return Err(IdentifyError::NotWasm {
+            start: String::from_utf8_lossy(&start).into_owned(),
+        });
     }
     Ok(())
 }
@@ -155,7 +186,10 @@ fn outside(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), IdentifyError> {
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(bytes) {
         match payload.map_err(damaged)? {
-            Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
+            Payload::Version {
+                encoding: Encoding::Module,
+                ..
+            } if depth == 0 => {
                 return Err(IdentifyError::CoreModule);
             }
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
@@ -172,7 +206,10 @@ fn outside(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), IdentifyError> {
             Payload::ComponentExportSection(section) if depth == 0 => {
                 for export in section {
                     let export = export.map_err(damaged)?;
-                    if matches!(export.kind, ComponentExternalKind::Func | ComponentExternalKind::Instance) {
+                    if matches!(
+                        export.kind,
+                        ComponentExternalKind::Func | ComponentExternalKind::Instance
+                    ) {
                         exports.push(export.name.name.to_owned());
                     }
                 }
@@ -193,7 +230,12 @@ fn listed(names: &[String]) -> String {
     if names.is_empty() {
         return "nothing".to_owned();
     }
-    let mut text = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let mut text = names
+        .iter()
+        .take(SHOWN)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ");
     if names.len() > SHOWN {
         text.push_str(&format!(" and {} more", names.len() - SHOWN));
     }

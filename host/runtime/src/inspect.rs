@@ -58,11 +58,22 @@ impl Runtime {
             .map_err(|_| InspectError::Slow)??;
         let manifest = Manifest::parse(&text)?;
         let digest = plugin.digest();
-        Ok((Inspection { digest, bytes: bytes.len(), identity, manifest }, plugin))
+        Ok((
+            Inspection {
+                digest,
+                bytes: bytes.len(),
+                identity,
+                manifest,
+            },
+            plugin,
+        ))
     }
 
     async fn manifest_text(&self, plugin: &Plugin) -> Result<String, InspectError> {
-        let limits = Limits { memory_bytes: MANIFEST_MEMORY_BYTES, ..Limits::default() };
+        let limits = Limits {
+            memory_bytes: MANIFEST_MEMORY_BYTES,
+            ..Limits::default()
+        };
         let state = RunState {
             wasi: WasiCtxBuilder::new().build(),
             table: ResourceTable::new(),
@@ -75,7 +86,11 @@ impl Runtime {
         store.epoch_deadline_async_yield_and_update(1);
         store.set_hostcall_fuel(MANIFEST_BYTES_MAX * 2);
         let trap = |error: wasmtime::Error| InspectError::Trap(format!("{error:#}"));
-        let instance = plugin.pre.instantiate_async(&mut store).await.map_err(trap)?;
+        let instance = plugin
+            .pre
+            .instantiate_async(&mut store)
+            .await
+            .map_err(trap)?;
         instance.call_manifest(&mut store).await.map_err(trap)
     }
 }

@@ -38,7 +38,7 @@ mod run;
 mod state;
 
 pub use engine::{Clock, Runtime, RuntimeError, RuntimeOptions};
-pub use identify::{Identity, IdentifyError};
+pub use identify::{IdentifyError, Identity};
 pub use inspect::{InspectError, Inspection};
 pub use meter::Meter;
 pub use run::{Observer, Plugin, RunResult, RunSpec};

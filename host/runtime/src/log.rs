@@ -75,8 +75,14 @@ impl RunLog {
             }
         };
         let mut inner = self.lock();
-        let line =
-            LogLine { index: inner.next_index, at: self.clock.now(), level, source, message, fields };
+        let line = LogLine {
+            index: inner.next_index,
+            at: self.clock.now(),
+            level,
+            source,
+            message,
+            fields,
+        };
         inner.next_index += 1;
         if line.index < inner.half {
             self.observer.log(&line);
@@ -127,7 +133,10 @@ fn cut(message: &str, bytes_max: usize) -> String {
     if message.len() <= bytes_max {
         return message.to_owned();
     }
-    let end = (0..=bytes_max).rev().find(|end| message.is_char_boundary(*end)).unwrap_or(0);
+    let end = (0..=bytes_max)
+        .rev()
+        .find(|end| message.is_char_boundary(*end))
+        .unwrap_or(0);
     let kept = message.get(..end).unwrap_or_default();
     format!("{kept} … ({} bytes cut)", message.len() - end)
 }
@@ -143,11 +152,21 @@ pub(crate) struct Stdio {
 
 impl Stdio {
     pub(crate) fn stdout(log: &RunLog) -> Self {
-        Self { log: log.clone(), level: Level::Info, source: LogSource::Stdout, partial: Arc::default() }
+        Self {
+            log: log.clone(),
+            level: Level::Info,
+            source: LogSource::Stdout,
+            partial: Arc::default(),
+        }
     }
 
     pub(crate) fn stderr(log: &RunLog) -> Self {
-        Self { log: log.clone(), level: Level::Warn, source: LogSource::Stderr, partial: Arc::default() }
+        Self {
+            log: log.clone(),
+            level: Level::Warn,
+            source: LogSource::Stderr,
+            partial: Arc::default(),
+        }
     }
 
     fn take(&self, bytes: &[u8]) {

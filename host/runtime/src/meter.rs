@@ -50,7 +50,11 @@ impl Meter {
         let egress = self.session.get().map(Session::figures).unwrap_or_default();
         Figures {
             commits: get(&self.commits),
-            counts: self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            counts: self
+                .counts
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
             requests: egress.requests,
             retries: egress.retries,
             bytes_out: egress.bytes_out,
@@ -118,7 +122,11 @@ impl<F: Future> Future for Metered<'_, F> {
         let before = Instant::now();
         let polled = self.run.as_mut().poll(cx);
         let spent = u64::try_from(before.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let total = self.meter.cpu_us.fetch_add(spent, Ordering::Relaxed).saturating_add(spent);
+        let total = self
+            .meter
+            .cpu_us
+            .fetch_add(spent, Ordering::Relaxed)
+            .saturating_add(spent);
         match polled {
             Poll::Ready(output) => Poll::Ready(Ok(output)),
             Poll::Pending if Duration::from_micros(total) > self.budget => {

@@ -13,8 +13,13 @@ const UPSTREAM_BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// Limits on a whole run, after which continuing makes sense if it has got somewhere. The others
 /// would be hit again at the same place.
-const RUN_LENGTH_LIMITS: &[&str] =
-    &["cpu_ms", "wall_ms", "http_requests", "http_total_bytes", "records_per_run"];
+const RUN_LENGTH_LIMITS: &[&str] = &[
+    "cpu_ms",
+    "wall_ms",
+    "http_requests",
+    "http_total_bytes",
+    "records_per_run",
+];
 
 /// How the guest's code came to an end.
 pub(crate) enum Ending {
@@ -49,7 +54,10 @@ pub(crate) fn judge(
         Ending::CpuExhausted => Some(Failure::limit(
             "cpu_ms",
             Blame::Guest,
-            format!("the plugin used more CPU time than the limit cpu_ms, {} ms", limits.cpu_ms),
+            format!(
+                "the plugin used more CPU time than the limit cpu_ms, {} ms",
+                limits.cpu_ms
+            ),
         )),
         Ending::WallExhausted => {
             let (name, value) = if is_sync {
@@ -65,8 +73,11 @@ pub(crate) fn judge(
         .as_ref()
         .and_then(|failure| failure.limit.as_deref())
         .is_some_and(|limit| RUN_LENGTH_LIMITS.contains(&limit));
-    let outcome =
-        if may_continue && advanced { Outcome::Interrupted } else { Outcome::Failed };
+    let outcome = if may_continue && advanced {
+        Outcome::Interrupted
+    } else {
+        Outcome::Failed
+    };
     (outcome, failure)
 }
 
@@ -91,9 +102,13 @@ fn from_guest(failure: GuestFailure, limit: Option<&'static str>) -> Failure {
         class,
         blame,
         message: cut(failure.message, MESSAGE_BYTES_MAX),
-        limit: limit.filter(|_| class == FailureClass::Limit).map(str::to_owned),
+        limit: limit
+            .filter(|_| class == FailureClass::Limit)
+            .map(str::to_owned),
         code: failure.code.map(|code| cut(code, 200)),
-        payload: failure.payload.and_then(|payload| serde_json::from_str(&payload).ok()),
+        payload: failure
+            .payload
+            .and_then(|payload| serde_json::from_str(&payload).ok()),
         upstream: failure.upstream.map(|upstream| Upstream {
             status: upstream.status,
             body: cut(upstream.body, UPSTREAM_BODY_BYTES_MAX),
@@ -141,7 +156,10 @@ fn from_trap(error: &wasmtime::Error, refused_growth: Option<&'static str>) -> F
 
 fn cut(mut text: String, bytes_max: usize) -> String {
     if text.len() > bytes_max {
-        let end = (0..=bytes_max).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        let end = (0..=bytes_max)
+            .rev()
+            .find(|end| text.is_char_boundary(*end))
+            .unwrap_or(0);
         text.truncate(end);
         text.push('…');
     }

@@ -9,6 +9,7 @@ use futures::future::{BoxFuture, Either, select};
 use serde_json::{Map, Value, json};
 use tidegate_contract as contract;
 use tidegate_egress::{Credentials, Policy};
+use tidegate_engine::Name;
 use tidegate_engine::Store as RecordStore;
 use tidegate_engine::grant::FeedPattern;
 use tidegate_engine::integration::{Connection, Deployment, Digest};
@@ -18,7 +19,6 @@ use tidegate_engine::run::{
     Blame, Failure, FailureClass, Fence, Figures, LogLine, Outcome, RunId, Target, Trigger,
 };
 use tidegate_engine::store::{Durability, SnapshotGuard};
-use tidegate_engine::Name;
 use wasmtime::Store;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{HostWallClock, WasiCtxBuilder};
@@ -50,7 +50,9 @@ impl Plugin {
 
 impl fmt::Debug for Plugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Plugin").field("digest", &self.digest).finish_non_exhaustive()
+        f.debug_struct("Plugin")
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
     }
 }
 
@@ -132,7 +134,11 @@ impl Runtime {
         let (run, target, input) = (spec.run, spec.target.clone(), spec.input.clone());
         let (spec, cancelled) = split(spec);
         let live = Arc::new(self.live(spec, limits.clone(), Arc::clone(&store), log.clone()));
-        let call = Call { target, input, limits: limits.clone() };
+        let call = Call {
+            target,
+            input,
+            limits: limits.clone(),
+        };
         let guest = self.guest(plugin, call, Arc::clone(&live), cancelled);
         let flusher = flush_logs(run, log.clone(), Arc::clone(&store));
         let (ending, refused_growth, output) = match select(pin!(guest), pin!(flusher)).await {
@@ -142,15 +148,25 @@ impl Runtime {
         let (lines, kept, dropped) = log.finish();
         meter.logged(kept, dropped);
         let notes = std::mem::take(&mut *live.notes.lock().unwrap_or_else(PoisonError::into_inner));
-        let (mut outcome, mut failure) = judge(ending, notes, refused_growth, live.is_sync, &limits);
+        let (mut outcome, mut failure) =
+            judge(ending, notes, refused_growth, live.is_sync, &limits);
         if let Err(error) = store.append_logs(run, lines).await {
             // A run whose log is lost can't be trusted to be understood later.
             outcome = Outcome::Failed;
             failure.get_or_insert_with(|| {
-                Failure::new(FailureClass::Internal, Blame::Host, format!("the log: {error}"))
+                Failure::new(
+                    FailureClass::Internal,
+                    Blame::Host,
+                    format!("the log: {error}"),
+                )
             });
         }
-        RunResult { outcome, failure, figures: meter.figures(), output }
+        RunResult {
+            outcome,
+            failure,
+            figures: meter.figures(),
+            output,
+        }
     }
 
     fn live(
@@ -237,11 +253,19 @@ impl Runtime {
         store.epoch_deadline_async_yield_and_update(1);
         store.set_hostcall_fuel(usize::try_from(call.limits.host_call_bytes).unwrap_or(usize::MAX));
 
-        let wall = if live.is_sync { call.limits.wall_ms } else { call.limits.action_wall_ms };
+        let wall = if live.is_sync {
+            call.limits.wall_ms
+        } else {
+            call.limits.action_wall_ms
+        };
         let budget = Duration::from_millis(call.limits.cpu_ms);
         let ended = {
             let run = Box::pin(call.execute(plugin, &mut store));
-            let metered = Metered { run, meter: &live.meter, budget };
+            let metered = Metered {
+                run,
+                meter: &live.meter,
+                budget,
+            };
             let timed = tokio::time::timeout(Duration::from_millis(wall), metered);
             match select(pin!(timed), cancelled).await {
                 Either::Left((Ok(Ok(Ok(Ok(output)))), _)) => Ok(output),
@@ -316,7 +340,11 @@ fn granted_feeds(requested: &[FeedRequest], granted: &[FeedPattern]) -> Vec<Feed
 }
 
 /// Store log lines every so often, so that a long run can be followed and a crash loses little.
-async fn flush_logs(run: RunId, log: RunLog, store: Arc<dyn RecordStore>) -> std::convert::Infallible {
+async fn flush_logs(
+    run: RunId,
+    log: RunLog,
+    store: Arc<dyn RecordStore>,
+) -> std::convert::Infallible {
     loop {
         tokio::time::sleep(LOG_FLUSH_EVERY).await;
         let lines = log.take_pending();

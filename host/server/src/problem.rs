@@ -54,7 +54,11 @@ pub(crate) type Result<T> = std::result::Result<T, Problem>;
 impl Problem {
     /// A problem without a hint.
     pub fn new(kind: Kind, message: impl fmt::Display) -> Self {
-        Self { kind, message: message.to_string(), hint: None }
+        Self {
+            kind,
+            message: message.to_string(),
+            hint: None,
+        }
     }
 
     /// Bad input.
@@ -103,8 +107,12 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let kind = match &error {
             StoreError::NotFound { .. } => Kind::NotFound,
-            StoreError::Exists { .. } | StoreError::Busy { .. } | StoreError::Fenced { .. } => Kind::Conflict,
-            StoreError::Page(_) | StoreError::Cursor(_) | StoreError::NoSnapshot { .. } => Kind::Invalid,
+            StoreError::Exists { .. } | StoreError::Busy { .. } | StoreError::Fenced { .. } => {
+                Kind::Conflict
+            }
+            StoreError::Page(_) | StoreError::Cursor(_) | StoreError::NoSnapshot { .. } => {
+                Kind::Invalid
+            }
             StoreError::Guard(_) => Kind::RunFailed,
             StoreError::Damaged { .. } => Kind::DataDirectory,
             StoreError::Backend(_) => Kind::Internal,

@@ -27,10 +27,19 @@ fn cpu() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
+/// The options that a server would use, but for the cache if `TIDEGATE_BENCH_CACHE_MB` is set.
+fn options() -> Options {
+    let mut options = Options::default();
+    if let Some(mb) = std::env::var("TIDEGATE_BENCH_CACHE_MB").ok().and_then(|mb| mb.parse::<u64>().ok()) {
+        options.cache_bytes = mb * 1024 * 1024;
+    }
+    options
+}
+
 /// A body of 343 bytes as an API may send it: keys unsorted, one object and one list inside.
 fn body(id: usize, version: usize) -> String {
     format!(
-        r#"{{"id":"cus_{id:010}","object":"customer","email":"customer.{id:07}@example.com","name":"Customer Number {id:07}","phone":"+49 170 {id:07}","created":{created},"balance":{version},"currency":"eur","livemode":true,"address":{{"line1":"{id} Long Street Name","city":"Hamburg","postal_code":"20095","country":"DE"}},"tags":["alpha","beta","{tag:06}"]}}"#,
+        r#"{{"id":"cus_{id:010}","object":"customer","email":"customer.{id:07}@example.com","name":"Customer Number {id:07}","phone":"+49 170 {id:07}","created":{created},"balance":{version},"currency":"eur","livemode":true,"address":{{"line1":"{id} Long Street Name","city":"Hamburg","postal_code":"20095","country":"DE"}},"tags":["alpha","beta","gamma","{tag:06}"]}}"#,
         created = 1_600_000_000 + id,
         tag = id.wrapping_mul(2_654_435_761) % 1_000_000,
     )
@@ -39,7 +48,10 @@ fn body(id: usize, version: usize) -> String {
 /// A permutation of 0..n: steps of a number that shares no factor with n.
 fn shuffled(n: usize) -> impl Iterator<Item = usize> {
     let step = (n as f64 * 0.618) as usize | 1;
-    let step = (step..).step_by(2).find(|step| gcd(*step, n) == 1).unwrap_or(1);
+    let step = (step..)
+        .step_by(2)
+        .find(|step| gcd(*step, n) == 1)
+        .unwrap_or(1);
     (0..n).map(move |index| index * step % n)
 }
 
@@ -58,20 +70,25 @@ struct Bench {
 
 impl Bench {
     async fn new(root: &Path, records: usize) -> Result<Self, Failure> {
-        let store = SledStore::open(root, Options::default())?;
+        let store = SledStore::open(root, options())?;
         let digest = store.put_component(b"bench".to_vec()).await?;
         let integration: Name = "bench".parse()?;
         store
             .deploy(NewDeployment {
                 integration: integration.clone(),
                 digest,
-                manifest: serde_json::from_str(r#"{"manifest":1,"name":"bench","version":"1.0.0"}"#)?,
+                manifest: serde_json::from_str(
+                    r#"{"manifest":1,"name":"bench","version":"1.0.0"}"#,
+                )?,
                 grants: Default::default(),
                 config: Default::default(),
                 now: Timestamp(1),
             })
             .await?;
-        let connection = ConnectionKey { integration, connection: "acme".parse()? };
+        let connection = ConnectionKey {
+            integration,
+            connection: "acme".parse()?,
+        };
         store
             .add_connection(Connection {
                 key: connection.clone(),
@@ -85,7 +102,11 @@ impl Bench {
             })
             .await?;
         let run = RunId::from_parts(Timestamp(1), 1);
-        let sync = SyncKey { connection: connection.clone(), sync: "pull".parse()?, variant: "base".parse()? };
+        let sync = SyncKey {
+            connection: connection.clone(),
+            sync: "pull".parse()?,
+            variant: "base".parse()?,
+        };
         let started = store
             .start_run(NewRun {
                 id: run,
@@ -99,7 +120,14 @@ impl Bench {
             })
             .await?;
         let model = "Customer".parse()?;
-        Ok(Self { store, records, run, fence: started.fence, model, connection })
+        Ok(Self {
+            store,
+            records,
+            run,
+            fence: started.fence,
+            model,
+            connection,
+        })
     }
 
     /// Commit all `ids` in pages; CPU and wall seconds per 100,000.
@@ -116,10 +144,17 @@ impl Bench {
                 let save: Vec<Save> = ids
                     .by_ref()
                     .take(PAGE)
-                    .map(|id| Save { id: format!("cus_{id:010}"), body: body(id, version) })
+                    .map(|id| Save {
+                        id: format!("cus_{id:010}"),
+                        body: body(id, version),
+                    })
                     .collect();
                 (!save.is_empty()).then(|| Commit {
-                    pages: vec![Page { model: self.model.clone(), save, delete: Vec::new() }],
+                    pages: vec![Page {
+                        model: self.model.clone(),
+                        save,
+                        delete: Vec::new(),
+                    }],
                     checkpoint: Some(r#"{"page":"next"}"#.into()),
                     durability: Durability::Durable,
                     progress: Figures::default(),
@@ -167,7 +202,10 @@ impl Bench {
         let model = self.connection.model(self.model.clone());
         let before = cpu();
         for id in shuffled(self.records).take(2000) {
-            let found = self.store.records(&model, &[format!("cus_{id:010}")]).await?;
+            let found = self
+                .store
+                .records(&model, &[format!("cus_{id:010}")])
+                .await?;
             assert!(found.iter().all(Option::is_some));
         }
         Ok((cpu() - before) * 1e6 / 2000.0)
@@ -212,10 +250,23 @@ async fn measure(records: usize) -> Result<(), Failure> {
     let read = bench.read().await?;
     let unchanged = bench.pull(0..records, 0).await?;
     let unchanged_shuffled = bench.pull(shuffled(records), 0).await?;
-    bench.store.begin_snapshot(bench.run, bench.fence, &bench.model, false).await?;
+    bench
+        .store
+        .begin_snapshot(bench.run, bench.fence, &bench.model, false)
+        .await?;
     let snapshot = bench.pull(0..records, 0).await?;
     let guard = SnapshotGuard::default();
-    bench.store.end_snapshot(bench.run, bench.fence, &bench.model, guard, None, Timestamp(2)).await?;
+    bench
+        .store
+        .end_snapshot(
+            bench.run,
+            bench.fence,
+            &bench.model,
+            guard,
+            None,
+            Timestamp(2),
+        )
+        .await?;
     let overwrite = bench.pull(shuffled(records), 1).await?;
     let overwritten_mb = disk(dir.path())?;
     let read_overwritten = bench.read().await?;
@@ -223,7 +274,7 @@ async fn measure(records: usize) -> Result<(), Failure> {
     bench.store.close().await?;
     drop(bench);
     let (cpu_before, wall_before) = (cpu(), Instant::now());
-    let store = SledStore::open(dir.path(), Options::default())?;
+    let store = SledStore::open(dir.path(), options())?;
     let (open_cpu, open_wall) = (cpu() - cpu_before, wall_before.elapsed().as_secs_f64());
     drop(store);
 
@@ -256,7 +307,9 @@ async fn measure(records: usize) -> Result<(), Failure> {
 
 fn main() -> Result<(), Failure> {
     let sizes = std::env::var("TIDEGATE_BENCH_RECORDS").unwrap_or("100000,1000000".into());
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     for size in sizes.split(',') {
         runtime.block_on(measure(size.trim().parse()?))?;
     }

@@ -46,7 +46,10 @@ impl Components {
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Err(StoreError::NotFound { what: "component", name: digest.to_string() });
+                return Err(StoreError::NotFound {
+                    what: "component",
+                    name: digest.to_string(),
+                });
             }
             Err(error) => return Err(failed(&path, &error)),
         };

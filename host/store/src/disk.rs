@@ -51,7 +51,10 @@ pub(crate) struct View<'a> {
 
 /// Say where something is wrong.
 pub(crate) fn damaged(key: &[u8], corrupt: Corrupt) -> StoreError {
-    StoreError::Damaged { place: keys::describe(key), reason: corrupt.to_string() }
+    StoreError::Damaged {
+        place: keys::describe(key),
+        reason: corrupt.to_string(),
+    }
 }
 
 /// What sled's failure means.
@@ -75,32 +78,49 @@ impl Disk {
             .flush_every_ms(None)
             .open()?;
         let file = File::options().write(true).open(path.join("db"))?;
-        Ok(Self { db, file, applying: RwLock::new(()) })
+        Ok(Self {
+            db,
+            file,
+            applying: RwLock::new(()),
+        })
     }
 
     /// A view for readers.
     pub(crate) fn view(&self) -> View<'_> {
         let guard = self.applying.read().unwrap_or_else(PoisonError::into_inner);
-        View { disk: self, _guard: Some(guard) }
+        View {
+            disk: self,
+            _guard: Some(guard),
+        }
     }
 
     /// A view for the writer thread, which is the only one to apply batches.
     pub(crate) fn writer_view(&self) -> View<'_> {
-        View { disk: self, _guard: None }
+        View {
+            disk: self,
+            _guard: None,
+        }
     }
 
     pub(crate) fn apply(&self, writes: Writes) -> Result<(), StoreError> {
         if !writes.any {
             return Ok(());
         }
-        let _guard = self.applying.write().unwrap_or_else(PoisonError::into_inner);
-        self.db.apply_batch(writes.batch).map_err(|error| failed(&error))
+        let _guard = self
+            .applying
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.db
+            .apply_batch(writes.batch)
+            .map_err(|error| failed(&error))
     }
 
     /// Wait until everything applied is on disk.
     pub(crate) fn flush(&self) -> Result<(), StoreError> {
         self.db.flush().map_err(|error| failed(&error))?;
-        self.file.sync_data().map_err(|error| StoreError::Backend(error.to_string()))
+        self.file
+            .sync_data()
+            .map_err(|error| StoreError::Backend(error.to_string()))
     }
 
     /// Bytes of files on disk.
@@ -112,7 +132,9 @@ impl Disk {
 impl<'a> View<'a> {
     pub(crate) fn get(&self, key: &Key) -> Result<Option<sled::IVec>, StoreError> {
         let stored = self.disk.db.get(key).map_err(|error| failed(&error))?;
-        stored.map(|stored| self.whole(key.as_ref(), &stored)).transpose()
+        stored
+            .map(|stored| self.whole(key.as_ref(), &stored))
+            .transpose()
     }
 
     /// Decode the value at `key`.
@@ -122,7 +144,9 @@ impl<'a> View<'a> {
         decode: impl FnOnce(&[u8]) -> Result<T, Corrupt>,
     ) -> Result<Option<T>, StoreError> {
         let value = self.get(key)?;
-        value.map(|value| decode(&value).map_err(|c| damaged(key.as_ref(), c))).transpose()
+        value
+            .map(|value| decode(&value).map_err(|c| damaged(key.as_ref(), c)))
+            .transpose()
     }
 
     /// Keys from `first` to before `end`, in order.
@@ -132,11 +156,14 @@ impl<'a> View<'a> {
         end: &Key,
     ) -> impl DoubleEndedIterator<Item = Result<(sled::IVec, sled::IVec), StoreError>> + use<'a, 'v>
     {
-        self.disk.db.range(first.as_ref()..end.as_ref()).map(|item| {
-            let (key, stored) = item.map_err(|error| failed(&error))?;
-            let value = self.whole(&key, &stored)?;
-            Ok((key, value))
-        })
+        self.disk
+            .db
+            .range(first.as_ref()..end.as_ref())
+            .map(|item| {
+                let (key, stored) = item.map_err(|error| failed(&error))?;
+                let value = self.whole(&key, &stored)?;
+                Ok((key, value))
+            })
     }
 
     /// Keys that begin with `prefix`.
@@ -154,7 +181,11 @@ impl<'a> View<'a> {
         prefix: &Key,
         key: &Key,
     ) -> Result<Option<(sled::IVec, sled::IVec)>, StoreError> {
-        let found = self.disk.db.range(prefix.as_ref()..=key.as_ref()).next_back();
+        let found = self
+            .disk
+            .db
+            .range(prefix.as_ref()..=key.as_ref())
+            .next_back();
         let Some(found) = found else { return Ok(None) };
         let (key, stored) = found.map_err(|error| failed(&error))?;
         let value = self.whole(&key, &stored)?;
@@ -168,11 +199,18 @@ impl<'a> View<'a> {
                 let parts = Parts::decode(stored).map_err(|c| damaged(key, c))?;
                 let mut value = Vec::new();
                 for part in 0..parts.count {
-                    let part = self.disk.db.get(part_key(key, part)).map_err(|e| failed(&e))?;
+                    let part = self
+                        .disk
+                        .db
+                        .get(part_key(key, part))
+                        .map_err(|e| failed(&e))?;
                     value.extend_from_slice(&part.unwrap_or_default());
                 }
                 if crc32fast::hash(&value) != parts.crc {
-                    return Err(damaged(key, Corrupt("a long value does not have its checksum")));
+                    return Err(damaged(
+                        key,
+                        Corrupt("a long value does not have its checksum"),
+                    ));
                 }
                 Ok(value.into())
             }
@@ -201,13 +239,19 @@ impl Parts {
     fn decode(stored: &[u8]) -> Result<Self, Corrupt> {
         let mut reader = Reader(stored);
         reader.version(IN_PARTS)?;
-        Ok(Self { count: reader.number()?, crc: u32::from_le_bytes(reader.array()?) })
+        Ok(Self {
+            count: reader.number()?,
+            crc: u32::from_le_bytes(reader.array()?),
+        })
     }
 }
 
 fn part_key(key: &[u8], part: u64) -> Key {
     // The key has no fixed length, so its length comes first: no two keys share parts.
-    Key::new(Tag::Part).number(key.len() as u64).raw(key).number(part)
+    Key::new(Tag::Part)
+        .number(key.len() as u64)
+        .raw(key)
+        .number(part)
 }
 
 impl Writes {
@@ -226,13 +270,19 @@ impl Writes {
         put_number(&mut stored, parts.len() as u64);
         stored.extend_from_slice(&crc32fast::hash(value).to_le_bytes());
         for (number, part) in parts.enumerate() {
-            self.batch.insert(part_key(key.as_ref(), number as u64), part);
+            self.batch
+                .insert(part_key(key.as_ref(), number as u64), part);
         }
         self.batch.insert(key, stored);
     }
 
     /// Put a value over one that may have been longer.
-    pub(crate) fn put(&mut self, view: &View<'_>, key: Key, value: &[u8]) -> Result<(), StoreError> {
+    pub(crate) fn put(
+        &mut self,
+        view: &View<'_>,
+        key: Key,
+        value: &[u8],
+    ) -> Result<(), StoreError> {
         self.remove_parts(view, &key)?;
         self.put_new(key, value);
         Ok(())
@@ -251,7 +301,11 @@ impl Writes {
         view: &View<'_>,
         prefix: &Key,
     ) -> Result<(), StoreError> {
-        for item in view.disk.db.range(prefix.as_ref()..prefix.after_prefix().as_ref()) {
+        for item in view
+            .disk
+            .db
+            .range(prefix.as_ref()..prefix.after_prefix().as_ref())
+        {
             let (key, _) = item.map_err(|error| failed(&error))?;
             self.remove(view, Key::stored(&key))?;
         }

@@ -51,7 +51,12 @@ impl Feeds {
     /// The feed `number`; loaded when it is first looked at.
     pub(crate) fn get(&self, number: u64) -> Arc<Feed> {
         let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Arc::new(Feed { number, state: Mutex::new(None) });
+        let new = || {
+            Arc::new(Feed {
+                number,
+                state: Mutex::new(None),
+            })
+        };
         Arc::clone(in_use.entry(number).or_insert_with(new))
     }
 
@@ -63,7 +68,10 @@ impl Feeds {
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.in_use.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.in_use
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
     }
 }
 
@@ -81,9 +89,15 @@ impl Feed {
         if let Some(published) = &*state {
             return Ok(look(published));
         }
-        let Loaded { header, mut live, .. } = load(view, self.number)?;
+        let Loaded {
+            header, mut live, ..
+        } = load(view, self.number)?;
         live.forget_dirty();
-        let published = Published { last_seq: header.last_seq, live, stats: header.stats };
+        let published = Published {
+            last_seq: header.last_seq,
+            live,
+            stats: header.stats,
+        };
         Ok(look(state.insert(published)))
     }
 }
@@ -91,9 +105,15 @@ impl Feed {
 impl Publication {
     /// Show readers the change.
     pub(crate) fn publish(&self) {
-        let mut state = self.feed.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self
+            .feed
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let Some(published) = &mut *state else { return };
-        published.live.insert_range(published.last_seq + 1, self.last_seq);
+        published
+            .live
+            .insert_range(published.last_seq + 1, self.last_seq);
         for seq in &self.superseded {
             published.live.remove(*seq);
         }
@@ -114,7 +134,9 @@ pub(crate) struct Loaded {
 
 /// Load a feed; one that was never written is empty.
 pub(crate) fn load(view: &View<'_>, feed: u64) -> Result<Loaded, StoreError> {
-    let header = view.row(&keys::of_feed(Tag::Feed, feed), Header::decode)?.unwrap_or_default();
+    let header = view
+        .row(&keys::of_feed(Tag::Feed, feed), Header::decode)?
+        .unwrap_or_default();
     let mut live = load_chunks(view, &keys::of_feed(Tag::Live, feed))?;
     let mut tombs = load_chunks(view, &keys::of_feed(Tag::Tomb, feed))?;
     live.insert_range(header.folded_seq + 1, header.last_seq);
@@ -131,7 +153,11 @@ pub(crate) fn load(view: &View<'_>, feed: u64) -> Result<Loaded, StoreError> {
     }
     // A deletion that was superseded later is none any more.
     tombs.retain(&live);
-    Ok(Loaded { header, live, tombs })
+    Ok(Loaded {
+        header,
+        live,
+        tombs,
+    })
 }
 
 /// Load a set from its chunks.

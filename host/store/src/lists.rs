@@ -11,7 +11,10 @@ use crate::layout::rows::{self, ConnectionRow, SyncRow};
 use crate::read::connection;
 
 fn not_found(what: &'static str, name: &impl ToString) -> StoreError {
-    StoreError::NotFound { what, name: name.to_string() }
+    StoreError::NotFound {
+        what,
+        name: name.to_string(),
+    }
 }
 
 pub(crate) fn integration(view: &View<'_>, name: &Name) -> Result<Integration, StoreError> {
@@ -25,7 +28,10 @@ pub(crate) fn integrations(
     limit: usize,
 ) -> Result<Vec<Integration>, StoreError> {
     let prefix = Key::new(Tag::Integration);
-    let first = after.map_or_else(|| prefix.clone(), |after| keys::integration(after).after_prefix());
+    let first = after.map_or_else(
+        || prefix.clone(),
+        |after| keys::integration(after).after_prefix(),
+    );
     let items = view.range(&first, &prefix.after_prefix()).take(limit);
     items
         .map(|item| {
@@ -45,8 +51,10 @@ pub(crate) fn connections(
         return Err(not_found("integration", integration));
     }
     let prefix = keys::connections(integration);
-    let first = after
-        .map_or_else(|| prefix.clone(), |after| keys::connection(integration, after).after_prefix());
+    let first = after.map_or_else(
+        || prefix.clone(),
+        |after| keys::connection(integration, after).after_prefix(),
+    );
     let items = view.range(&first, &prefix.after_prefix()).take(limit);
     items
         .map(|item| {
@@ -60,19 +68,28 @@ pub(crate) fn connections(
 
 pub(crate) fn checkpoint(view: &View<'_>, key: &SyncKey) -> Result<Option<String>, StoreError> {
     let connection = connection(view, &key.connection)?.number;
-    let row = view.row(&keys::sync(connection, &key.sync, &key.variant), rows::decode)?;
-    let Some(SyncRow { number, .. }) = row else { return Ok(None) };
+    let row = view.row(
+        &keys::sync(connection, &key.sync, &key.variant),
+        rows::decode,
+    )?;
+    let Some(SyncRow { number, .. }) = row else {
+        return Ok(None);
+    };
     view.row(&keys::checkpoint(number), keys::decode_text)
 }
 
 pub(crate) fn run(view: &View<'_>, id: RunId) -> Result<Run, StoreError> {
-    view.row(&keys::run(id), rows::decode)?.ok_or_else(|| not_found("run", &id))
+    view.row(&keys::run(id), rows::decode)?
+        .ok_or_else(|| not_found("run", &id))
 }
 
 /// Newest first, by the narrowest index that the filter allows.
 pub(crate) fn runs(view: &View<'_>, filter: &RunFilter) -> Result<Vec<Run>, StoreError> {
     let other_integration = |key: &ConnectionKey| {
-        filter.integration.as_ref().is_some_and(|integration| key.integration != *integration)
+        filter
+            .integration
+            .as_ref()
+            .is_some_and(|integration| key.integration != *integration)
     };
     let prefix = match (&filter.connection, &filter.integration) {
         (Some(key), _) if other_integration(key) => return Ok(Vec::new()),
@@ -84,7 +101,9 @@ pub(crate) fn runs(view: &View<'_>, filter: &RunFilter) -> Result<Vec<Run>, Stor
         (None, Some(integration)) => keys::runs_of_integration(integration),
         (None, None) => Key::new(Tag::Run),
     };
-    let end = filter.before.map_or_else(|| prefix.after_prefix(), |id| prefix.clone().run(id));
+    let end = filter
+        .before
+        .map_or_else(|| prefix.after_prefix(), |id| prefix.clone().run(id));
     let items = view.range(&prefix, &end).rev().take(filter.limit);
     items
         .map(|item| {
@@ -114,8 +133,7 @@ pub(crate) fn logs(
     let mut lines: Vec<LogLine> = Vec::new();
     for item in view.range(&first, &prefix.after_prefix()) {
         let (key, value) = item?;
-        let chunk: Vec<LogLine> =
-            rows::decode(&value).map_err(|corrupt| damaged(&key, corrupt))?;
+        let chunk: Vec<LogLine> = rows::decode(&value).map_err(|corrupt| damaged(&key, corrupt))?;
         for line in chunk {
             // Lines that were appended twice are in two chunks.
             let next = lines.last().map_or(from, |last| last.index + 1);

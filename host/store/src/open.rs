@@ -32,13 +32,20 @@ pub struct Tuning {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cache_bytes: 64 * 1024 * 1024, tuning: Tuning::default() }
+        Self {
+            cache_bytes: 64 * 1024 * 1024,
+            tuning: Tuning::default(),
+        }
     }
 }
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { compact_slack: 4096, fold_after: 256, ending_step: 10_000 }
+        Self {
+            compact_slack: 4096,
+            fold_after: 256,
+            ending_step: 10_000,
+        }
     }
 }
 
@@ -99,7 +106,8 @@ pub(crate) fn open(root: &Path, options: &Options) -> Result<DataDir, OpenError>
     let lock = lock(&root.join("lock"))?;
     if found.is_none() {
         let text = format!("tidegate data directory, format {FORMAT}\n");
-        write_atomically(&format, text.as_bytes()).map_err(|error| OpenError::io(&format, error))?;
+        write_atomically(&format, text.as_bytes())
+            .map_err(|error| OpenError::io(&format, error))?;
     }
     let components = root.join("components");
     fs::create_dir_all(&components).map_err(|error| OpenError::io(&components, error))?;
@@ -108,9 +116,17 @@ pub(crate) fn open(root: &Path, options: &Options) -> Result<DataDir, OpenError>
     let notes = remove_unfinished_snapshots(&db)?;
     let disk = Disk::open(&db, options.cache_bytes).map_err(|error| match error {
         sled::Error::Io(error) => OpenError::io(&db, error),
-        other => OpenError::Damaged { path: db.clone(), reason: other.to_string() },
+        other => OpenError::Damaged {
+            path: db.clone(),
+            reason: other.to_string(),
+        },
     })?;
-    Ok(DataDir { disk, components, lock, notes })
+    Ok(DataDir {
+        disk,
+        components,
+        lock,
+        notes,
+    })
 }
 
 /// The format of the directory; `None` for one that is empty as yet.
@@ -121,18 +137,28 @@ fn read_format(root: &Path, path: &Path) -> Result<Option<u32>, OpenError> {
             return if is_empty(root)? {
                 Ok(None)
             } else {
-                Err(OpenError::NotADataDirectory { path: root.to_owned() })
+                Err(OpenError::NotADataDirectory {
+                    path: root.to_owned(),
+                })
             };
         }
         Err(error) => return Err(OpenError::io(path, error)),
     };
     let number = text.trim().strip_prefix("tidegate data directory, format ");
-    let found = number.and_then(|number| number.parse::<u32>().ok()).ok_or_else(|| {
-        let reason = "it should say `tidegate data directory, format N`".into();
-        OpenError::Damaged { path: path.to_owned(), reason }
-    })?;
+    let found = number
+        .and_then(|number| number.parse::<u32>().ok())
+        .ok_or_else(|| {
+            let reason = "it should say `tidegate data directory, format N`".into();
+            OpenError::Damaged {
+                path: path.to_owned(),
+                reason,
+            }
+        })?;
     if found > FORMAT {
-        return Err(OpenError::Newer { found, supported: FORMAT });
+        return Err(OpenError::Newer {
+            found,
+            supported: FORMAT,
+        });
     }
     Ok(Some(found))
 }
@@ -140,7 +166,9 @@ fn read_format(root: &Path, path: &Path) -> Result<Option<u32>, OpenError> {
 /// Whether nothing is there but what an opening that was cut short leaves.
 fn is_empty(root: &Path) -> Result<bool, OpenError> {
     for entry in fs::read_dir(root).map_err(|error| OpenError::io(root, error))? {
-        let name = entry.map_err(|error| OpenError::io(root, error))?.file_name();
+        let name = entry
+            .map_err(|error| OpenError::io(root, error))?
+            .file_name();
         let name = name.to_string_lossy();
         if name != "lock" && !(name.starts_with("format.") && name.ends_with(".tmp")) {
             return Ok(false);
@@ -152,7 +180,12 @@ fn is_empty(root: &Path) -> Result<bool, OpenError> {
 /// Take the lock file, and write into it who has it.
 fn lock(path: &Path) -> Result<File, OpenError> {
     let failed = |error| OpenError::io(path, error);
-    let options = File::options().read(true).write(true).create(true).truncate(false).open(path);
+    let options = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path);
     let mut file = options.map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {}
@@ -160,11 +193,15 @@ fn lock(path: &Path) -> Result<File, OpenError> {
             let mut pid = String::new();
             // Whoever has the lock may just be writing its pid.
             let _ = file.read_to_string(&mut pid);
-            return Err(OpenError::InUse { pid: pid.trim().parse().ok() });
+            return Err(OpenError::InUse {
+                pid: pid.trim().parse().ok(),
+            });
         }
         Err(TryLockError::Error(error)) => return Err(failed(error)),
     }
-    file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
+    file.set_len(0)
+        .and_then(|()| file.rewind())
+        .map_err(failed)?;
     writeln!(file, "{}", std::process::id()).map_err(failed)?;
     Ok(file)
 }
@@ -183,7 +220,9 @@ fn remove_unfinished_snapshots(db: &Path) -> Result<Vec<String>, OpenError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if name.starts_with("snap.") && name.ends_with(".generating") {
             fs::remove_file(&path).map_err(|error| OpenError::io(&path, error))?;
-            notes.push(format!("removed {name}, which an interrupted start had left behind"));
+            notes.push(format!(
+                "removed {name}, which an interrupted start had left behind"
+            ));
         }
     }
     Ok(notes)

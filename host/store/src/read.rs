@@ -35,17 +35,26 @@ impl Found {
     pub(crate) fn records(self) -> Result<Vec<Option<Record>>, StoreError> {
         match self {
             Self::Records(records) => Ok(records),
-            Self::Unflushed => {
-                Err(StoreError::Backend("a record was not flushed though the store was".into()))
-            }
+            Self::Unflushed => Err(StoreError::Backend(
+                "a record was not flushed though the store was".into(),
+            )),
         }
     }
 }
 
 /// The row of a connection.
-pub(crate) fn connection(view: &View<'_>, key: &ConnectionKey) -> Result<ConnectionRow, StoreError> {
-    let row = view.row(&keys::connection(&key.integration, &key.connection), rows::decode)?;
-    row.ok_or_else(|| StoreError::NotFound { what: "connection", name: key.to_string() })
+pub(crate) fn connection(
+    view: &View<'_>,
+    key: &ConnectionKey,
+) -> Result<ConnectionRow, StoreError> {
+    let row = view.row(
+        &keys::connection(&key.integration, &key.connection),
+        rows::decode,
+    )?;
+    row.ok_or_else(|| StoreError::NotFound {
+        what: "connection",
+        name: key.to_string(),
+    })
 }
 
 impl Reader {
@@ -59,8 +68,16 @@ impl Reader {
     pub(crate) fn changes(&self, read: &ReadChanges) -> Result<Changes, StoreError> {
         let Some(number) = self.feed_number(&read.model)? else {
             rules::start_of(read.after, self.store_id, 0, 0)?;
-            let next = Cursor { store: self.store_id, feed: 0, seq: 0 };
-            return Ok(Changes { records: Vec::new(), next, more: false });
+            let next = Cursor {
+                store: self.store_id,
+                feed: 0,
+                seq: 0,
+            };
+            return Ok(Changes {
+                records: Vec::new(),
+                next,
+                more: false,
+            });
         };
         let feed = self.feeds.get(number);
         let last_seq = feed.with(&self.disk.view(), |feed| feed.last_seq)?;
@@ -73,7 +90,10 @@ impl Reader {
         let mut full = false;
         while !full && scanned < SCAN_MAX {
             let wanted: Vec<u64> = feed.with(&self.disk.view(), |feed| {
-                feed.live.from(after + 1).take(limit.min(SCAN_MAX)).collect()
+                feed.live
+                    .from(after + 1)
+                    .take(limit.min(SCAN_MAX))
+                    .collect()
             })?;
             if wanted.is_empty() {
                 break;
@@ -95,9 +115,19 @@ impl Reader {
                 after = wanted.last().copied().unwrap_or(after);
             }
         }
-        let more = feed.with(&self.disk.view(), |feed| feed.live.from(after + 1).next().is_some())?;
-        let next = Cursor { store: self.store_id, feed: number, seq: after };
-        Ok(Changes { records, next, more })
+        let more = feed.with(&self.disk.view(), |feed| {
+            feed.live.from(after + 1).next().is_some()
+        })?;
+        let next = Cursor {
+            store: self.store_id,
+            feed: number,
+            seq: after,
+        };
+        Ok(Changes {
+            records,
+            next,
+            more,
+        })
     }
 
     /// Entries may be missing because they were superseded and compacted away since the list was
@@ -127,7 +157,9 @@ impl Reader {
             let found = view.at_or_before(&prefix, &keys::pack(number, id.as_bytes()))?;
             let Some((key, value)) = found else { continue };
             let pack = Pack::decode(&value).map_err(|corrupt| damaged(&key, corrupt))?;
-            let Some(entry) = pack.get(id.as_bytes()) else { continue };
+            let Some(entry) = pack.get(id.as_bytes()) else {
+                continue;
+            };
             if entry.seq > last_seq {
                 return Ok(Found::Unflushed);
             }
@@ -138,21 +170,28 @@ impl Reader {
         sequences.dedup();
         let mut records = vec![None; ids.len()];
         let mut wanted = wanted.iter().peekable();
-        let missing = segments::visit(|seq| segments::find(&view, number, seq), &sequences, |entry| {
-            while let Some((_, index)) = wanted.next_if(|(seq, _)| *seq <= entry.seq) {
-                if let Some(slot) = records.get_mut(*index) {
-                    *slot = Some(entry.to_record());
+        let missing = segments::visit(
+            |seq| segments::find(&view, number, seq),
+            &sequences,
+            |entry| {
+                while let Some((_, index)) = wanted.next_if(|(seq, _)| *seq <= entry.seq) {
+                    if let Some(slot) = records.get_mut(*index) {
+                        *slot = Some(entry.to_record());
+                    }
                 }
-            }
-            true
-        })?;
+                true
+            },
+        )?;
         match missing.first() {
             Some(seq) => Err(segments::lost(number, *seq)),
             None => Ok(Found::Records(records)),
         }
     }
 
-    pub(crate) fn models(&self, key: &ConnectionKey) -> Result<Vec<(Name, ModelStats)>, StoreError> {
+    pub(crate) fn models(
+        &self,
+        key: &ConnectionKey,
+    ) -> Result<Vec<(Name, ModelStats)>, StoreError> {
         let mut feeds = Vec::new();
         {
             let view = self.disk.view();
@@ -160,13 +199,18 @@ impl Reader {
             for item in view.prefix(&prefix) {
                 let (key, value) = item?;
                 let bad = |corrupt| damaged(&key, corrupt);
-                let name = keys::rest(&key, &prefix).and_then(keys::decode_name).map_err(bad)?;
+                let name = keys::rest(&key, &prefix)
+                    .and_then(keys::decode_name)
+                    .map_err(bad)?;
                 feeds.push((name, keys::decode_number(&value).map_err(bad)?));
             }
         }
         let mut models = Vec::new();
         for (name, number) in feeds {
-            let stats = self.feeds.get(number).with(&self.disk.view(), |feed| feed.stats)?;
+            let stats = self
+                .feeds
+                .get(number)
+                .with(&self.disk.view(), |feed| feed.stats)?;
             if stats.live + stats.deleted > 0 {
                 models.push((name, stats));
             }

@@ -54,5 +54,8 @@ pub(crate) fn visit(
 /// The damage that a missing live entry is.
 pub(crate) fn lost(feed: u64, seq: u64) -> StoreError {
     let key = keys::of_feed(Tag::Segment, feed).number(seq);
-    damaged(key.as_ref(), crate::layout::Corrupt("no segment has the feed's entry of this sequence"))
+    damaged(
+        key.as_ref(),
+        crate::layout::Corrupt("no segment has the feed's entry of this sequence"),
+    )
 }

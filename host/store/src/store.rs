@@ -47,24 +47,39 @@ impl SledStore {
     /// Open the data directory `root`, or make one where nothing is. Blocks: up to seconds for a
     /// large store, or one that was killed.
     pub fn open(root: &Path, options: Options) -> Result<Self, OpenError> {
-        let DataDir { disk, components, lock, notes } = open::open(root, &options)?;
+        let DataDir {
+            disk,
+            components,
+            lock,
+            notes,
+        } = open::open(root, &options)?;
         let db = root.join("db");
         let failed = |error: StoreError| match error {
-            StoreError::Damaged { place, reason } => {
-                OpenError::Damaged { path: db.clone(), reason: format!("{place}: {reason}") }
-            }
-            other => OpenError::Io { path: db.clone(), error: std::io::Error::other(other) },
+            StoreError::Damaged { place, reason } => OpenError::Damaged {
+                path: db.clone(),
+                reason: format!("{place}: {reason}"),
+            },
+            other => OpenError::Io {
+                path: db.clone(),
+                error: std::io::Error::other(other),
+            },
         };
         let disk = Arc::new(disk);
         let store_id = store_id(&disk).map_err(failed)?;
         let feeds = Arc::new(Feeds::default());
         let writer =
             Writer::open(Arc::clone(&disk), Arc::clone(&feeds), options.tuning).map_err(failed)?;
-        let queue = Queue::start(writer)
-            .map_err(|error| OpenError::Io { path: root.to_owned(), error })?;
+        let queue = Queue::start(writer).map_err(|error| OpenError::Io {
+            path: root.to_owned(),
+            error,
+        })?;
         Ok(Self {
             queue,
-            reader: Arc::new(Reader { disk, feeds, store_id }),
+            reader: Arc::new(Reader {
+                disk,
+                feeds,
+                store_id,
+            }),
             components: Components::new(components),
             closed: AtomicBool::new(false),
             notes,
@@ -120,7 +135,9 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| StoreError::Backend(format!("a read of the store did not finish: {error}")))?
+    done.map_err(|error| {
+        StoreError::Backend(format!("a read of the store did not finish: {error}"))
+    })?
 }
 
 /// The store's own id, chosen when it is made: cursors of another store are told by it.
@@ -138,7 +155,10 @@ fn store_id(disk: &Disk) -> Result<u64, StoreError> {
     disk.flush()?;
     match disk.view().row(&key, keys::decode_number)? {
         Some(stored) if stored == id => Ok(id),
-        _ => Err(damaged(key.as_ref(), crate::layout::Corrupt("what was just written is not there"))),
+        _ => Err(damaged(
+            key.as_ref(),
+            crate::layout::Corrupt("what was just written is not there"),
+        )),
     }
 }
 
@@ -166,7 +186,10 @@ impl Store for SledStore {
         self.write(move |writer| {
             if !components.has(deployment.digest) {
                 let name = deployment.digest.to_string();
-                return Err(StoreError::NotFound { what: "component", name });
+                return Err(StoreError::NotFound {
+                    what: "component",
+                    name,
+                });
             }
             writer.deploy(&deployment)
         })
@@ -184,16 +207,19 @@ impl Store for SledStore {
         limit: usize,
     ) -> Result<Vec<Integration>, StoreError> {
         let after = after.cloned();
-        self.view(move |view| lists::integrations(view, after.as_ref(), limit)).await
+        self.view(move |view| lists::integrations(view, after.as_ref(), limit))
+            .await
     }
 
     async fn add_connection(&self, connection: Connection) -> Result<(), StoreError> {
-        self.write(move |writer| writer.add_connection(connection)).await
+        self.write(move |writer| writer.add_connection(connection))
+            .await
     }
 
     async fn connection(&self, key: &ConnectionKey) -> Result<Connection, StoreError> {
         let key = key.clone();
-        self.view(move |view| Ok(crate::read::connection(view, &key)?.connection)).await
+        self.view(move |view| Ok(crate::read::connection(view, &key)?.connection))
+            .await
     }
 
     async fn connections(
@@ -203,7 +229,8 @@ impl Store for SledStore {
         limit: usize,
     ) -> Result<Vec<Connection>, StoreError> {
         let (integration, after) = (integration.clone(), after.cloned());
-        self.view(move |view| lists::connections(view, &integration, after.as_ref(), limit)).await
+        self.view(move |view| lists::connections(view, &integration, after.as_ref(), limit))
+            .await
     }
 
     async fn merge_metadata(
@@ -214,7 +241,8 @@ impl Store for SledStore {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let key = key.clone();
-        self.write(move |writer| writer.merge_metadata(&key, &patch, bytes_max, now)).await
+        self.write(move |writer| writer.merge_metadata(&key, &patch, bytes_max, now))
+            .await
     }
 
     async fn start_run(&self, run: NewRun) -> Result<Started, StoreError> {
@@ -232,7 +260,12 @@ impl Store for SledStore {
             Durability::Durable => Urgency::Durable,
             Durability::Relaxed => Urgency::Relaxed,
         };
-        let bytes = commit.pages.iter().flat_map(|p| &p.save).map(|s| s.body.len()).sum::<usize>();
+        let bytes = commit
+            .pages
+            .iter()
+            .flat_map(|p| &p.save)
+            .map(|s| s.body.len())
+            .sum::<usize>();
         let (commit, hashes) = if bytes <= HASH_INLINE_BYTES {
             let hashes = hash_pages(&commit)?;
             (commit, hashes)
@@ -244,7 +277,9 @@ impl Store for SledStore {
             .await?
         };
         self.queue
-            .run(urgency, move |writer| writer.commit_page(run, fence, &commit, &hashes))
+            .run(urgency, move |writer| {
+                writer.commit_page(run, fence, &commit, &hashes)
+            })
             .await
     }
 
@@ -256,7 +291,8 @@ impl Store for SledStore {
         restart: bool,
     ) -> Result<bool, StoreError> {
         let model = model.clone();
-        self.write(move |writer| writer.begin_snapshot(run, fence, &model, restart)).await
+        self.write(move |writer| writer.begin_snapshot(run, fence, &model, restart))
+            .await
     }
 
     async fn end_snapshot(
@@ -274,11 +310,13 @@ impl Store for SledStore {
     }
 
     async fn finish_run(&self, run: RunId, fence: Fence, end: RunEnd) -> Result<(), StoreError> {
-        self.write(move |writer| writer.finish_run(run, fence, end)).await
+        self.write(move |writer| writer.finish_run(run, fence, end))
+            .await
     }
 
     async fn recover_runs(&self, why: Failure, now: Timestamp) -> Result<Vec<RunId>, StoreError> {
-        self.write(move |writer| writer.recover_runs(&why, now)).await
+        self.write(move |writer| writer.recover_runs(&why, now))
+            .await
     }
 
     async fn run(&self, id: RunId) -> Result<Run, StoreError> {
@@ -290,11 +328,13 @@ impl Store for SledStore {
     }
 
     async fn append_logs(&self, run: RunId, lines: Vec<LogLine>) -> Result<(), StoreError> {
-        self.write(move |writer| writer.append_logs(run, &lines)).await
+        self.write(move |writer| writer.append_logs(run, &lines))
+            .await
     }
 
     async fn logs(&self, run: RunId, from: u64, limit: usize) -> Result<Vec<LogLine>, StoreError> {
-        self.view(move |view| lists::logs(view, run, from, limit)).await
+        self.view(move |view| lists::logs(view, run, from, limit))
+            .await
     }
 
     async fn read_changes(&self, read: ReadChanges) -> Result<Changes, StoreError> {
@@ -309,9 +349,12 @@ impl Store for SledStore {
         let (model, ids) = (model.clone(), ids.to_vec());
         let found = {
             let (model, ids) = (model.clone(), ids.clone());
-            self.read(move |reader| reader.records(&model, &ids)).await?
+            self.read(move |reader| reader.records(&model, &ids))
+                .await?
         };
-        let Found::Unflushed = found else { return found.records() };
+        let Found::Unflushed = found else {
+            return found.records();
+        };
         // Nobody may see what a crash could still take back: read again right after a flush.
         let reader = Arc::clone(&self.reader);
         let again = move |writer: &mut Writer| {

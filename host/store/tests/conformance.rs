@@ -43,27 +43,79 @@ struct Change {
 #[derive(Debug, Clone)]
 enum Kind {
     Delete,
-    Save { version: u8, spelling: u8, padding: u16 },
+    Save {
+        version: u8,
+        spelling: u8,
+        padding: u16,
+    },
     /// Not JSON.
     Bad,
 }
 
 #[derive(Debug, Clone)]
 enum Step {
-    Start { slot: u8, target: u8, reset: bool },
-    Commit { slot: u8, changes: Vec<Change>, checkpoint: bool, relaxed: bool, stale: bool },
-    Begin { slot: u8, model: usize, restart: bool },
-    End { slot: u8, model: usize, share: u8, all: bool, checkpoint: bool },
-    Finish { slot: u8 },
+    Start {
+        slot: u8,
+        target: u8,
+        reset: bool,
+    },
+    Commit {
+        slot: u8,
+        changes: Vec<Change>,
+        checkpoint: bool,
+        relaxed: bool,
+        stale: bool,
+    },
+    Begin {
+        slot: u8,
+        model: usize,
+        restart: bool,
+    },
+    End {
+        slot: u8,
+        model: usize,
+        share: u8,
+        all: bool,
+        checkpoint: bool,
+    },
+    Finish {
+        slot: u8,
+    },
     Recover,
-    Logs { slot: u8, from: u64, count: u64 },
-    ReadLogs { slot: u8, from: u64, limit: usize },
-    Read { model: usize, connection: usize, resume: bool, deleted_only: bool, limit: usize, bytes: usize },
-    Get { model: usize, connection: usize, first: u16, count: u16 },
+    Logs {
+        slot: u8,
+        from: u64,
+        count: u64,
+    },
+    ReadLogs {
+        slot: u8,
+        from: u64,
+        limit: usize,
+    },
+    Read {
+        model: usize,
+        connection: usize,
+        resume: bool,
+        deleted_only: bool,
+        limit: usize,
+        bytes: usize,
+    },
+    Get {
+        model: usize,
+        connection: usize,
+        first: u16,
+        count: u16,
+    },
     List,
-    Metadata { value: Option<u8> },
-    Deploy { version: u8 },
-    Reopen { close: bool },
+    Metadata {
+        value: Option<u8>,
+    },
+    Deploy {
+        version: u8,
+    },
+    Reopen {
+        close: bool,
+    },
 }
 
 fn change() -> impl Strategy<Value = Change> {
@@ -75,7 +127,14 @@ fn change() -> impl Strategy<Value = Change> {
     ];
     let count = prop_oneof![6 => 1u16..8, 1 => 30u16..120];
     (0u8..3, 0usize..2, 0u16..120, count, 1u16..4, kind).prop_map(
-        |(page, model, first, count, step, kind)| Change { page, model, first, count, step, kind },
+        |(page, model, first, count, step, kind)| Change {
+            page,
+            model,
+            first,
+            count,
+            step,
+            kind,
+        },
     )
 }
 
@@ -136,18 +195,29 @@ fn body(id: &str, version: u8, spelling: u8, padding: u16) -> String {
 fn pages(changes: &[Change]) -> Vec<Page> {
     let mut pages: BTreeMap<(u8, usize), Page> = BTreeMap::new();
     for change in changes {
-        let page = pages.entry((change.page, change.model)).or_insert_with(|| {
-            Page { model: name(MODELS[change.model]), save: vec![], delete: vec![] }
-        });
+        let page = pages
+            .entry((change.page, change.model))
+            .or_insert_with(|| Page {
+                model: name(MODELS[change.model]),
+                save: vec![],
+                delete: vec![],
+            });
         for n in 0..change.count {
             let id = id(change.first + n * change.step);
             match change.kind {
                 Kind::Delete => page.delete.push(id),
-                Kind::Save { version, spelling, padding } => {
+                Kind::Save {
+                    version,
+                    spelling,
+                    padding,
+                } => {
                     let body = body(&id, version, spelling, padding);
                     page.save.push(Save { id, body });
                 }
-                Kind::Bad => page.save.push(Save { id, body: "[1]".into() }),
+                Kind::Bad => page.save.push(Save {
+                    id,
+                    body: "[1]".into(),
+                }),
             }
         }
     }
@@ -182,8 +252,19 @@ macro_rules! both {
 }
 
 fn open_small(path: &std::path::Path) -> SledStore {
-    let tuning = Tuning { compact_slack: 8, fold_after: 4, ending_step: 10 };
-    SledStore::open(path, Options { cache_bytes: 8 << 20, tuning }).unwrap()
+    let tuning = Tuning {
+        compact_slack: 8,
+        fold_after: 4,
+        ending_step: 10,
+    };
+    SledStore::open(
+        path,
+        Options {
+            cache_bytes: 8 << 20,
+            tuning,
+        },
+    )
+    .unwrap()
 }
 
 impl Pair {
@@ -191,7 +272,11 @@ impl Pair {
         let dir = tempfile::tempdir().unwrap();
         let sled = open_small(dir.path());
         set_up(&sled).await;
-        let cursor = sled.read_changes(read(model("acme", "Contact"))).await.unwrap().next;
+        let cursor = sled
+            .read_changes(read(model("acme", "Contact")))
+            .await
+            .unwrap()
+            .next;
         let memory = MemoryStore::new(cursor.store);
         set_up(&memory).await;
         Self {
@@ -213,12 +298,19 @@ impl Pair {
         self.now += 10;
         let now = Timestamp(self.now);
         match step {
-            Step::Start { slot, target, reset } => {
+            Step::Start {
+                slot,
+                target,
+                reset,
+            } => {
                 let target = match target {
                     0 => Target::Sync(sync("acme", "contacts")),
                     1 => Target::Sync(sync("acme", "deals")),
                     2 => Target::Sync(sync("bolt", "contacts")),
-                    3 => Target::Action { connection: connection("acme"), action: name("push") },
+                    3 => Target::Action {
+                        connection: connection("acme"),
+                        action: name("push"),
+                    },
                     _ => Target::Sync(sync("nobody", "contacts")),
                 };
                 self.next_run += 1;
@@ -230,7 +322,13 @@ impl Pair {
                     both!(self, store => store.start_run(run.clone())).unwrap();
                 }
             }
-            Step::Commit { slot, changes, checkpoint, relaxed, stale } => {
+            Step::Commit {
+                slot,
+                changes,
+                checkpoint,
+                relaxed,
+                stale,
+            } => {
                 let (run, fence) = self.run(*slot);
                 let fence = if *stale { Fence(fence.0 - 1) } else { fence };
                 let mut commit: Commit = commit(pages(changes), self.now);
@@ -245,15 +343,28 @@ impl Pair {
                     self.metadata(serde_json::Map::new()).await;
                 }
             }
-            Step::Begin { slot, model, restart } => {
+            Step::Begin {
+                slot,
+                model,
+                restart,
+            } => {
                 let (run, fence) = self.run(*slot);
                 let model = name(MODELS[*model]);
                 let _ = both!(self, store => store.begin_snapshot(run_id(run), fence, &model, *restart));
             }
-            Step::End { slot, model, share, all, checkpoint } => {
+            Step::End {
+                slot,
+                model,
+                share,
+                all,
+                checkpoint,
+            } => {
                 let (run, fence) = self.run(*slot);
                 let model = name(MODELS[*model]);
-                let guard = SnapshotGuard { max_share_percent: *share, allow_all: *all };
+                let guard = SnapshotGuard {
+                    max_share_percent: *share,
+                    allow_all: *all,
+                };
                 let checkpoint = checkpoint.then(|| format!("{{\"end\":{}}}", self.now));
                 let _ = both!(self, store => store.end_snapshot(run_id(run), fence, &model, guard, checkpoint.clone(), now));
             }
@@ -274,20 +385,46 @@ impl Pair {
                 let (run, _) = self.run(*slot);
                 let _ = both!(self, store => store.logs(run_id(run), *from, *limit));
             }
-            Step::Read { model, connection, resume, deleted_only, limit, bytes } => {
+            Step::Read {
+                model,
+                connection,
+                resume,
+                deleted_only,
+                limit,
+                bytes,
+            } => {
                 let place = (*connection, *model);
-                let after = if *resume { self.cursors.get(&place).copied() } else { None };
+                let after = if *resume {
+                    self.cursors.get(&place).copied()
+                } else {
+                    None
+                };
                 let mut filter = ActionFilter::ALL;
                 if *deleted_only {
-                    filter = ActionFilter { added: false, updated: false, deleted: true };
+                    filter = ActionFilter {
+                        added: false,
+                        updated: false,
+                        deleted: true,
+                    };
                 }
                 let key = common::model(CONNECTIONS[*connection], MODELS[*model]);
-                let read = ReadChanges { model: key, after, filter, limit: *limit, bytes_max: *bytes };
+                let read = ReadChanges {
+                    model: key,
+                    after,
+                    filter,
+                    limit: *limit,
+                    bytes_max: *bytes,
+                };
                 if let Ok(changes) = both!(self, store => store.read_changes(read.clone())) {
                     self.cursors.insert(place, changes.next);
                 }
             }
-            Step::Get { model, connection, first, count } => {
+            Step::Get {
+                model,
+                connection,
+                first,
+                count,
+            } => {
                 let key = common::model(CONNECTIONS[*connection], MODELS[*model]);
                 let ids: Vec<String> = (*first..first + count).rev().map(id).collect();
                 let _ = both!(self, store => store.records(&key, &ids));
@@ -331,14 +468,33 @@ impl Pair {
                 let key = sync(connection_name, sync_name);
                 let _ = both!(self, store => store.checkpoint(&key));
             }
-            let filter = RunFilter { connection: Some(key), limit: 3, ..RunFilter::default() };
+            let filter = RunFilter {
+                connection: Some(key),
+                limit: 3,
+                ..RunFilter::default()
+            };
             both!(self, store => store.runs(filter.clone())).unwrap();
         }
         let filters = [
-            RunFilter { limit: 100, ..RunFilter::default() },
-            RunFilter { before: Some(run_id(self.next_run / 2)), limit: 2, ..RunFilter::default() },
-            RunFilter { integration: Some(name("crm")), limit: 5, ..RunFilter::default() },
-            RunFilter { integration: Some(name("other")), limit: 5, ..RunFilter::default() },
+            RunFilter {
+                limit: 100,
+                ..RunFilter::default()
+            },
+            RunFilter {
+                before: Some(run_id(self.next_run / 2)),
+                limit: 2,
+                ..RunFilter::default()
+            },
+            RunFilter {
+                integration: Some(name("crm")),
+                limit: 5,
+                ..RunFilter::default()
+            },
+            RunFilter {
+                integration: Some(name("other")),
+                limit: 5,
+                ..RunFilter::default()
+            },
         ];
         for filter in filters {
             both!(self, store => store.runs(filter.clone())).unwrap();
@@ -353,10 +509,23 @@ impl Pair {
         self.list().await;
         for (connection, model) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
             for resume in [true, false] {
-                self.step(&Step::Read { model, connection, resume, deleted_only: false, limit: 10_000, bytes: usize::MAX })
-                    .await;
+                self.step(&Step::Read {
+                    model,
+                    connection,
+                    resume,
+                    deleted_only: false,
+                    limit: 10_000,
+                    bytes: usize::MAX,
+                })
+                .await;
             }
-            self.step(&Step::Get { model, connection, first: 0, count: 500 }).await;
+            self.step(&Step::Get {
+                model,
+                connection,
+                first: 0,
+                count: 500,
+            })
+            .await;
         }
     }
 }

@@ -32,8 +32,19 @@ const SNAPSHOT_SEES: usize = 20;
 
 fn open_busy(root: &Path) -> SledStore {
     // Compaction, folding and endings in steps happen all the time.
-    let tuning = Tuning { compact_slack: 40, fold_after: 5, ending_step: 7 };
-    SledStore::open(root, Options { cache_bytes: 8 << 20, tuning }).unwrap()
+    let tuning = Tuning {
+        compact_slack: 40,
+        fold_after: 5,
+        ending_step: 7,
+    };
+    SledStore::open(
+        root,
+        Options {
+            cache_bytes: 8 << 20,
+            tuning,
+        },
+    )
+    .unwrap()
 }
 
 /// A generator of random numbers that a seed repeats.
@@ -41,7 +52,10 @@ struct Random(u64);
 
 impl Random {
     fn next(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % below
     }
 }
@@ -55,9 +69,16 @@ fn page_of(number: u64) -> Page {
     let first = number * 7 % IDS;
     let save = (first..first + PAGE).map(|n| Save {
         id: id(n % IDS),
-        body: format!("{{\"commit\":{number},\"pad\":\"{}\"}}", "x".repeat((n * number % 400) as usize)),
+        body: format!(
+            "{{\"commit\":{number},\"pad\":\"{}\"}}",
+            "x".repeat((n * number % 400) as usize)
+        ),
     });
-    Page { model: name("Contact"), save: save.collect(), delete: vec![] }
+    Page {
+        model: name("Contact"),
+        save: save.collect(),
+        delete: vec![],
+    }
 }
 
 fn commit_number(body: &str) -> u64 {
@@ -87,8 +108,14 @@ async fn child(root: &Path) {
     let reader = async {
         let mut after = None;
         loop {
-            let changes =
-                store.read_changes(ReadChanges { after, limit: 17, ..read(model("acme", "Contact")) }).await.unwrap();
+            let changes = store
+                .read_changes(ReadChanges {
+                    after,
+                    limit: 17,
+                    ..read(model("acme", "Contact"))
+                })
+                .await
+                .unwrap();
             let mut line = format!("read {}", changes.next);
             for record in &changes.records {
                 let number = commit_number(record.body.as_deref().unwrap());
@@ -123,7 +150,10 @@ async fn child(root: &Path) {
 
 async fn begin(store: &SledStore) -> (RunId, Fence) {
     // Ids of runs may not repeat over restarts.
-    let nanos = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
+    let nanos = std::time::SystemTime::UNIX_EPOCH
+        .elapsed()
+        .unwrap()
+        .as_nanos();
     let mut run = new_run(1, Target::Sync(sync("acme", "contacts")));
     run.id = RunId::from_parts(Timestamp(2), nanos);
     (run.id, store.start_run(run).await.unwrap().fence)
@@ -132,18 +162,46 @@ async fn begin(store: &SledStore) -> (RunId, Fence) {
 /// Take a snapshot that sees the first ids only. Its end is a commit of its own.
 async fn snapshot(store: &SledStore, run: RunId, fence: Fence, number: u64) -> u64 {
     let contact = name("Contact");
-    store.begin_snapshot(run, fence, &contact, true).await.unwrap();
+    store
+        .begin_snapshot(run, fence, &contact, true)
+        .await
+        .unwrap();
     let ids: Vec<String> = (0..IDS).map(id).collect();
-    let found = store.records(&model("acme", "Contact"), &ids).await.unwrap();
-    let seen = found.into_iter().flatten().filter(|r| r.action != Action::Deleted).take(SNAPSHOT_SEES);
-    let save = seen.map(|record| Save { id: record.id, body: record.body.unwrap() }).collect();
-    let page = Page { model: contact.clone(), save, delete: vec![] };
-    let counts = store.commit_page(run, fence, commit(vec![page], number)).await.unwrap();
+    let found = store
+        .records(&model("acme", "Contact"), &ids)
+        .await
+        .unwrap();
+    let seen = found
+        .into_iter()
+        .flatten()
+        .filter(|r| r.action != Action::Deleted)
+        .take(SNAPSHOT_SEES);
+    let save = seen
+        .map(|record| Save {
+            id: record.id,
+            body: record.body.unwrap(),
+        })
+        .collect();
+    let page = Page {
+        model: contact.clone(),
+        save,
+        delete: vec![],
+    };
+    let counts = store
+        .commit_page(run, fence, commit(vec![page], number))
+        .await
+        .unwrap();
     assert_eq!(counts[0].unchanged, counts[0].total());
     let number = number + 1;
-    let guard = SnapshotGuard { max_share_percent: 100, allow_all: true };
+    let guard = SnapshotGuard {
+        max_share_percent: 100,
+        allow_all: true,
+    };
     let checkpoint = Some(number.to_string());
-    store.end_snapshot(run, fence, &contact, guard, checkpoint, Timestamp(number)).await.unwrap();
+    store
+        .end_snapshot(run, fence, &contact, guard, checkpoint, Timestamp(number))
+        .await
+        .unwrap();
     number
 }
 
@@ -173,18 +231,24 @@ impl Consumer {
         for part in parts.filter(|part| *part != ".") {
             let (id, state) = part.split_once('=').unwrap();
             let (number, action) = state.split_once(':').unwrap();
-            self.records.insert(id.into(), (number.parse().unwrap(), action.into()));
+            self.records
+                .insert(id.into(), (number.parse().unwrap(), action.into()));
         }
     }
 
     /// Read on to the end of the feed.
     async fn catch_up(&mut self, store: &SledStore) {
         loop {
-            let read = ReadChanges { after: self.cursor, limit: 23, ..read(model("acme", "Contact")) };
+            let read = ReadChanges {
+                after: self.cursor,
+                limit: 23,
+                ..read(model("acme", "Contact"))
+            };
             let changes = store.read_changes(read).await.unwrap();
             for record in changes.records {
                 let number = commit_number(record.body.as_deref().unwrap());
-                self.records.insert(record.id, (number, record.action.as_str().to_owned()));
+                self.records
+                    .insert(record.id, (number, record.action.as_str().to_owned()));
             }
             self.cursor = Some(changes.next);
             if !changes.more {
@@ -201,9 +265,13 @@ fn expected(last: u64) -> BTreeMap<String, (u64, bool)> {
     for number in 1..=last {
         if number % SNAPSHOT_EVERY == 1 && number > 1 {
             let live = records.values_mut().filter(|(_, deleted)| !deleted);
-            live.skip(SNAPSHOT_SEES).for_each(|(_, deleted)| *deleted = true);
+            live.skip(SNAPSHOT_SEES)
+                .for_each(|(_, deleted)| *deleted = true);
         } else {
-            let saved = page_of(number).save.into_iter().map(|save| (save.id, (number, false)));
+            let saved = page_of(number)
+                .save
+                .into_iter()
+                .map(|save| (save.id, (number, false)));
             records.extend(saved);
         }
     }
@@ -212,27 +280,43 @@ fn expected(last: u64) -> BTreeMap<String, (u64, bool)> {
 
 async fn check(store: &SledStore, acked: u64, consumer: &mut Consumer) -> u64 {
     let last = stored_commit(store).await;
-    assert!(last >= acked, "commit {acked} was acknowledged, and the last one stored is {last}");
+    assert!(
+        last >= acked,
+        "commit {acked} was acknowledged, and the last one stored is {last}"
+    );
     // Whole commits and nothing else: the checkpoint says which one was the last.
     let ids: Vec<String> = (0..IDS).map(id).collect();
-    let records = store.records(&model("acme", "Contact"), &ids).await.unwrap();
+    let records = store
+        .records(&model("acme", "Contact"), &ids)
+        .await
+        .unwrap();
     let expected = expected(last);
     let (mut live, mut deleted) = (0, 0);
     let mut stored = BTreeMap::new();
     for record in records.into_iter().flatten() {
         let number = commit_number(record.body.as_deref().unwrap());
         let gone = record.action == Action::Deleted;
-        assert_eq!(Some(&(number, gone)), expected.get(&record.id), "{} after {last}", record.id);
+        assert_eq!(
+            Some(&(number, gone)),
+            expected.get(&record.id),
+            "{} after {last}",
+            record.id
+        );
         *(if gone { &mut deleted } else { &mut live }) += 1;
         stored.insert(record.id, (number, record.action.as_str().to_owned()));
     }
     assert_eq!(stored.len(), expected.len());
     let models = store.models(&connection("acme")).await.unwrap();
-    let counted = models.first().map_or((0, 0), |(_, stats)| (stats.live, stats.deleted));
+    let counted = models
+        .first()
+        .map_or((0, 0), |(_, stats)| (stats.live, stats.deleted));
     assert_eq!(counted, (live, deleted));
     // Whoever followed the feed across all kills knows the same.
     consumer.catch_up(store).await;
-    assert_eq!(consumer.records, stored, "the consumer missed something before commit {last}");
+    assert_eq!(
+        consumer.records, stored,
+        "the consumer missed something before commit {last}"
+    );
     // And so does whoever reads it from the start.
     let mut fresh = Consumer::default();
     fresh.catch_up(store).await;
@@ -291,6 +375,11 @@ fn kills_lose_nothing() {
         let store = open_busy(dir.path());
         last = block_on(check(&store, acked, &mut consumer));
     }
-    println!("{kills} kills, {in_open} before the store was open; {last} commits, {read_lines} pages read");
-    assert!(last > kills / 4 && read_lines > 0, "the children hardly got to work");
+    println!(
+        "{kills} kills, {in_open} before the store was open; {last} commits, {read_lines} pages read"
+    );
+    assert!(
+        last > kills / 4 && read_lines > 0,
+        "the children hardly got to work"
+    );
 }

@@ -20,7 +20,9 @@ fn error(path: &Path) -> OpenError {
 /// Runs this test program again, for one test, as a child that knows it by the variable.
 fn child(test: &str, path: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args([test, "--exact", "--nocapture"]).env("TIDEGATE_TEST_DIR", path);
+    command
+        .args([test, "--exact", "--nocapture"])
+        .env("TIDEGATE_TEST_DIR", path);
     command
 }
 
@@ -31,18 +33,28 @@ fn child_dir() -> Option<String> {
 #[test]
 fn a_second_process_is_told_who_has_it() {
     if let Some(dir) = child_dir() {
-        let OpenError::InUse { pid } = error(dir.as_ref()) else { panic!("not in use") };
+        let OpenError::InUse { pid } = error(dir.as_ref()) else {
+            panic!("not in use")
+        };
         println!("pid {pid:?}");
         return;
     }
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
-    let output = child("a_second_process_is_told_who_has_it", dir.path()).output().unwrap();
+    let output = child("a_second_process_is_told_who_has_it", dir.path())
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(said.contains(&format!("pid Some({})", std::process::id())), "{said}");
+    assert!(
+        said.contains(&format!("pid Some({})", std::process::id())),
+        "{said}"
+    );
     // In this process too.
     let again = error(dir.path()).to_string();
-    assert!(again.contains(&format!("(pid {})", std::process::id())), "{again}");
+    assert!(
+        again.contains(&format!("(pid {})", std::process::id())),
+        "{again}"
+    );
     drop(store);
     open(dir.path());
 }
@@ -52,9 +64,18 @@ fn a_newer_format_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()));
     let format = dir.path().join("format");
-    assert_eq!(fs::read_to_string(&format).unwrap(), "tidegate data directory, format 1\n");
+    assert_eq!(
+        fs::read_to_string(&format).unwrap(),
+        "tidegate data directory, format 1\n"
+    );
     fs::write(&format, "tidegate data directory, format 2\n").unwrap();
-    assert!(matches!(error(dir.path()), OpenError::Newer { found: 2, supported: 1 }));
+    assert!(matches!(
+        error(dir.path()),
+        OpenError::Newer {
+            found: 2,
+            supported: 1
+        }
+    ));
     fs::write(&format, "something else\n").unwrap();
     assert!(matches!(error(dir.path()), OpenError::Damaged { .. }));
 }
@@ -63,7 +84,10 @@ fn a_newer_format_is_refused() {
 fn a_foreign_directory_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("thesis.txt"), "precious").unwrap();
-    assert!(matches!(error(dir.path()), OpenError::NotADataDirectory { .. }));
+    assert!(matches!(
+        error(dir.path()),
+        OpenError::NotADataDirectory { .. }
+    ));
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     // What an opening that was cut short leaves is no reason to refuse.
     let dir = tempfile::tempdir().unwrap();
@@ -94,7 +118,11 @@ fn a_read_only_directory_is_said_to_be_one() {
         fs::set_permissions(path, fs::Permissions::from_mode(0o555)).unwrap();
     }
     let mut command = Command::new(&program);
-    command.args(["a_read_only_directory_is_said_to_be_one", "--exact", "--nocapture"]);
+    command.args([
+        "a_read_only_directory_is_said_to_be_one",
+        "--exact",
+        "--nocapture",
+    ]);
     command.env("TIDEGATE_TEST_DIR", dir.path());
     if rustix::process::getuid().is_root() {
         // Root may write anywhere.
@@ -115,7 +143,11 @@ fn what_a_kill_during_open_leaves_heals_by_itself() {
     fs::write(dir.path().join("db/snap.00000000000FFFFF.generating"), "").unwrap();
     let store = open(dir.path());
     assert_eq!(store.notes().len(), 1);
-    assert!(store.notes()[0].contains("snap.00000000000FFFFF.generating"), "{:?}", store.notes());
+    assert!(
+        store.notes()[0].contains("snap.00000000000FFFFF.generating"),
+        "{:?}",
+        store.notes()
+    );
     drop(store);
     assert!(open(dir.path()).notes().is_empty());
 }
@@ -140,17 +172,26 @@ fn a_flipped_bit_is_reported_and_never_served() {
             set_up(&store).await;
             let (run, fence) = start(&store, 1).await;
             let page = page("Contact", &[("a", "{\"k\":\"a body\"}")], &[]);
-            store.commit_page(run, fence, commit(vec![page], 9)).await.unwrap();
+            store
+                .commit_page(run, fence, commit(vec![page], 9))
+                .await
+                .unwrap();
             store.close().await.unwrap();
             drop(store);
             let place = damage(dir.path(), tag, |value| value[1] ^= 1);
             let store = open(dir.path());
             let contact = model("acme", "Contact");
             let error = store.records(&contact, &["a".into()]).await.unwrap_err();
-            assert!(matches!(&error, StoreError::Damaged { place: at, .. } if *at == place), "{what}: {error}");
+            assert!(
+                matches!(&error, StoreError::Damaged { place: at, .. } if *at == place),
+                "{what}: {error}"
+            );
             if tag == b'g' {
                 let error = store.read_changes(read(contact)).await.unwrap_err();
-                assert!(matches!(&error, StoreError::Damaged { place: at, .. } if *at == place), "{error}");
+                assert!(
+                    matches!(&error, StoreError::Damaged { place: at, .. } if *at == place),
+                    "{error}"
+                );
             }
         }
     });
@@ -166,17 +207,26 @@ fn a_lost_segment_is_damage_and_not_a_gap() {
         for number in 0..3 {
             let (id, body) = (format!("r{number}"), format!("{{\"n\":{number}}}"));
             let page = page("Contact", &[(&id, &body)], &[]);
-            store.commit_page(run, fence, commit(vec![page], 9)).await.unwrap();
+            store
+                .commit_page(run, fence, commit(vec![page], 9))
+                .await
+                .unwrap();
         }
         store.close().await.unwrap();
         drop(store);
-        let db = sled::Config::new().path(dir.path().join("db")).open().unwrap();
+        let db = sled::Config::new()
+            .path(dir.path().join("db"))
+            .open()
+            .unwrap();
         let (key, _) = db.scan_prefix(b"g").nth(1).unwrap().unwrap();
         db.remove(&key).unwrap();
         db.flush().unwrap();
         drop(db);
         let store = open(dir.path());
-        let error = store.read_changes(read(model("acme", "Contact"))).await.unwrap_err();
+        let error = store
+            .read_changes(read(model("acme", "Contact")))
+            .await
+            .unwrap_err();
         assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
     });
 }
@@ -195,10 +245,22 @@ fn components_are_files_that_are_checked() {
         // Storing it again heals the file, and leaves no other behind.
         store.put_component(b"bytes".to_vec()).await.unwrap();
         assert_eq!(store.component(digest).await.unwrap(), b"bytes");
-        assert_eq!(fs::read_dir(dir.path().join("components")).unwrap().count(), 1);
+        assert_eq!(
+            fs::read_dir(dir.path().join("components")).unwrap().count(),
+            1
+        );
         let missing = tidegate_engine::integration::Digest::of(b"other");
         let error = store.component(missing).await.unwrap_err();
-        assert!(matches!(error, StoreError::NotFound { what: "component", .. }), "{error}");
+        assert!(
+            matches!(
+                error,
+                StoreError::NotFound {
+                    what: "component",
+                    ..
+                }
+            ),
+            "{error}"
+        );
     });
 }
 
@@ -212,7 +274,9 @@ fn long_values_are_stored_in_parts() {
         // Text that LZ4 can't make shorter.
         let mut noise = 1u64;
         let long: String = std::iter::from_fn(|| {
-            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            noise = noise
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
             Some(char::from(b'0' + (noise >> 58) as u8))
         })
         .filter(|c| *c != '\\' && *c != '"')
@@ -223,16 +287,28 @@ fn long_values_are_stored_in_parts() {
             let mut commit = commit(vec![page("Contact", &[("a", body)], &[])], number as u64);
             commit.checkpoint = Some(format!("\"{}\"", &long[..20_000 * (4 - number)]));
             store.commit_page(run, fence, commit.clone()).await.unwrap();
-            let found = store.records(&model("acme", "Contact"), &["a".into()]).await.unwrap();
+            let found = store
+                .records(&model("acme", "Contact"), &["a".into()])
+                .await
+                .unwrap();
             assert_eq!(found[0].as_ref().unwrap().body.as_deref(), Some(body));
-            assert_eq!(store.checkpoint(&sync("acme", "contacts")).await.unwrap(), commit.checkpoint);
+            assert_eq!(
+                store.checkpoint(&sync("acme", "contacts")).await.unwrap(),
+                commit.checkpoint
+            );
         }
         store.close().await.unwrap();
         drop(store);
         // sled would put a long page into a file here.
-        assert_eq!(fs::read_dir(dir.path().join("db/blobs")).unwrap().count(), 0);
+        assert_eq!(
+            fs::read_dir(dir.path().join("db/blobs")).unwrap().count(),
+            0
+        );
         // What was overwritten left no parts: two bodies, and the last checkpoint.
-        let db = sled::Config::new().path(dir.path().join("db")).open().unwrap();
+        let db = sled::Config::new()
+            .path(dir.path().join("db"))
+            .open()
+            .unwrap();
         let parts = db.scan_prefix(b"z").count();
         assert!((300..=320).contains(&parts), "{parts}");
     });

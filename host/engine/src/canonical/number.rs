@@ -13,21 +13,29 @@ struct Parts<'a> {
     exponent: i64,
 }
 
+/// How many bytes the number at the start of `text` takes, if it is canonical as it stands and
+/// simple: an integer below a float's largest, as almost all numbers are.
+#[inline]
+pub(super) fn canonical_len(text: &[u8]) -> Option<usize> {
+    let start = usize::from(text.first() == Some(&b'-'));
+    let len = text
+        .iter()
+        .skip(start)
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    let end = start + len;
+    let leading = text.get(start)?;
+    let last = text.get(end.checked_sub(1)?)?;
+    let zero = len == 1 && start == 0 && *last == b'0';
+    let simple = (1..=FINITE_DIGITS).contains(&len) && *leading != b'0' && *last != b'0';
+    let ends = !matches!(text.get(end), Some(b'.' | b'e' | b'E'));
+    ((zero || simple) && ends).then_some(end)
+}
+
 /// Append the canonical spelling of the number at the start of `text` to `out`; returns how many
 /// bytes of `text` it takes.
 pub(super) fn copy(text: &[u8], out: &mut Vec<u8>) -> Result<usize, Reason> {
     let (parts, len) = split(text)?;
-    if parts.fraction.is_empty() && parts.exponent == 0 && !matches!(parts.integer, [.., b'0']) {
-        // Almost all numbers: an integer that is its own canonical form.
-        if parts.negative {
-            out.push(b'-');
-        }
-        out.extend_from_slice(parts.integer);
-        if parts.integer.len() > FINITE_DIGITS {
-            check_finite(text, len)?;
-        }
-        return Ok(len);
-    }
     spell(&parts, out);
     if parts.exponent > 0 || parts.integer.len() > FINITE_DIGITS {
         check_finite(text, len)?;

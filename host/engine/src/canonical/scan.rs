@@ -58,11 +58,13 @@ impl fmt::Display for BodyError {
 
 impl std::error::Error for BodyError {}
 
-/// Where a member of an object is in the output.
+/// Where a member of an object is in the output, once what is pending is copied there.
 #[derive(Debug, Clone)]
 struct Member {
     key: Range<usize>,
     end: usize,
+    /// The first bytes of the key as a number, which compares most keys.
+    prefix: u64,
 }
 
 /// Buffers that are reused from body to body.
@@ -79,10 +81,10 @@ impl Scanner {
     pub(super) fn canonical(&mut self, body: &str) -> Result<&[u8], BodyError> {
         self.out.clear();
         self.members.clear();
-        let text = body.as_bytes();
         let mut pass = Pass {
-            text,
+            text: body.as_bytes(),
             at: 0,
+            copied: 0,
             scanner: self,
         };
         if let Err(reason) = pass.body() {
@@ -96,7 +98,6 @@ impl Scanner {
 
     /// Sort the members from `first` on, whose text starts at `start`, and drop all but the last
     /// of those with the same key.
-    #[cold]
     fn sort_members(&mut self, first: usize, start: usize) {
         let Self {
             out,
@@ -108,11 +109,12 @@ impl Scanner {
             return;
         };
         // Stable, so that of equal keys the last one stays last.
-        own.sort_by(|a, b| key(a).cmp(key(b)));
+        own.sort_by(|a, b| a.prefix.cmp(&b.prefix).then_with(|| key(a).cmp(key(b))));
         sorted.clear();
         let mut rest = own.iter().peekable();
         while let Some(member) = rest.next() {
-            if rest.peek().is_some_and(|next| key(next) == key(member)) {
+            let same = |next: &&Member| next.prefix == member.prefix && key(next) == key(member);
+            if rest.peek().is_some_and(same) {
                 continue;
             }
             if !sorted.is_empty() {
@@ -125,9 +127,12 @@ impl Scanner {
     }
 }
 
+/// What is canonical as it stands is not copied piece by piece: it stays pending, from `copied` to
+/// `at`, until something differs or must be moved.
 struct Pass<'a, 's> {
     text: &'a [u8],
     at: usize,
+    copied: usize,
     scanner: &'s mut Scanner,
 }
 
@@ -137,6 +142,7 @@ impl Pass<'_, '_> {
             return Err(Reason::NotAnObject);
         }
         self.object(1)?;
+        self.copy_pending();
         if self.next_token().is_some() {
             return Err(Reason::Trailing);
         }
@@ -147,32 +153,65 @@ impl Pass<'_, '_> {
         self.text.get(self.at..).unwrap_or_default()
     }
 
+    /// Where in the output the text at the cursor will be.
+    fn position(&self) -> usize {
+        self.scanner.out.len() + (self.at - self.copied)
+    }
+
+    fn copy_pending(&mut self) {
+        let pending = self.text.get(self.copied..self.at).unwrap_or_default();
+        self.scanner.out.extend_from_slice(pending);
+        self.copied = self.at;
+    }
+
+    /// Output that is or will be at `range`; none of it is half pending.
+    fn output(&self, range: &Range<usize>) -> &[u8] {
+        let Scanner { out, .. } = &*self.scanner;
+        match range.start.checked_sub(out.len()) {
+            None => out.get(range.clone()),
+            Some(ahead) => {
+                let start = self.copied + ahead;
+                self.text.get(start..start + range.len())
+            }
+        }
+        .unwrap_or_default()
+    }
+
     /// Skip whitespace and look at the byte after it.
     #[inline]
     fn next_token(&mut self) -> Option<u8> {
+        let byte = self.text.get(self.at).copied()?;
+        if byte > b' ' {
+            Some(byte)
+        } else {
+            self.skip_whitespace()
+        }
+    }
+
+    #[cold]
+    fn skip_whitespace(&mut self) -> Option<u8> {
+        self.copy_pending();
         loop {
             let byte = self.text.get(self.at).copied()?;
             if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
                 return Some(byte);
             }
             self.at += 1;
+            self.copied = self.at;
         }
     }
 
+    #[inline]
     fn token(&mut self) -> Result<u8, Reason> {
         self.next_token().ok_or(Reason::End)
     }
 
     fn value(&mut self, depth: usize) -> Result<(), Reason> {
         match self.token()? {
-            b'"' => self.string(),
+            b'"' => self.string().map(drop),
             b'{' => self.object(depth + 1),
             b'[' => self.list(depth + 1),
-            b'-' | b'0'..=b'9' => {
-                let rest = self.text.get(self.at..).unwrap_or_default();
-                self.at += number::copy(rest, &mut self.scanner.out)?;
-                Ok(())
-            }
+            b'-' | b'0'..=b'9' => self.number(),
             b't' => self.word(b"true"),
             b'f' => self.word(b"false"),
             b'n' => self.word(b"null"),
@@ -185,108 +224,137 @@ impl Pass<'_, '_> {
             return Err(Reason::Value);
         }
         self.at += word.len();
-        self.scanner.out.extend_from_slice(word);
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<(), Reason> {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        if let Some(len) = number::canonical_len(rest) {
+            self.at += len;
+            return Ok(());
+        }
+        self.copy_pending();
+        self.at += number::copy(rest, &mut self.scanner.out)?;
+        self.copied = self.at;
         Ok(())
     }
 
     fn list(&mut self, depth: usize) -> Result<(), Reason> {
-        self.open(b'[', depth)?;
+        self.open(depth)?;
         if self.token()? == b']' {
-            return self.close(b']');
+            self.at += 1;
+            return Ok(());
         }
         loop {
             self.value(depth)?;
-            match self.token()? {
-                b',' => {
-                    self.at += 1;
-                    self.scanner.out.push(b',');
+            let token = self.token()?;
+            self.at += 1;
+            match token {
+                b',' => {}
+                b']' => return Ok(()),
+                _ => {
+                    self.at -= 1;
+                    return Err(Reason::CommaInList);
                 }
-                b']' => return self.close(b']'),
-                _ => return Err(Reason::CommaInList),
             }
         }
     }
 
     fn object(&mut self, depth: usize) -> Result<(), Reason> {
-        self.open(b'{', depth)?;
-        let start = self.scanner.out.len();
+        self.open(depth)?;
+        let start = self.position();
         let first = self.scanner.members.len();
         if self.token()? == b'}' {
-            return self.close(b'}');
+            self.at += 1;
+            return Ok(());
         }
         let mut sorted = true;
         loop {
-            if self.token()? != b'"' {
-                return Err(Reason::Key);
-            }
-            let key_start = self.scanner.out.len();
-            self.string()?;
-            let key = key_start..self.scanner.out.len();
-            sorted = sorted && self.follows(first, &key);
+            let key = self.key()?;
+            let prefix = self.prefix(&key);
+            sorted = sorted && self.follows(first, &key, prefix);
             if self.token()? != b':' {
                 return Err(Reason::Colon);
             }
             self.at += 1;
-            self.scanner.out.push(b':');
             self.value(depth)?;
-            let end = self.scanner.out.len();
-            self.scanner.members.push(Member { key, end });
+            let end = self.position();
+            self.scanner.members.push(Member { key, end, prefix });
             match self.token()? {
-                b',' => {
-                    self.at += 1;
-                    self.scanner.out.push(b',');
-                }
+                b',' => self.at += 1,
                 b'}' => break,
                 _ => return Err(Reason::CommaInObject),
             }
         }
         if !sorted {
+            self.copy_pending();
             self.scanner.sort_members(first, start);
         }
         self.scanner.members.truncate(first);
-        self.close(b'}')
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Read a key; returns where it will be in the output, quotes included.
+    fn key(&mut self) -> Result<Range<usize>, Reason> {
+        if self.token()? != b'"' {
+            return Err(Reason::Key);
+        }
+        let start = self.position();
+        if self.string()? {
+            // It is in the output in part; then all of it must be.
+            self.copy_pending();
+        }
+        Ok(start..self.position())
+    }
+
+    /// The first 8 bytes of a key after its quote; the closing quote is one of them, so that of two
+    /// keys below that length one is not the other's beginning.
+    fn prefix(&self, key: &Range<usize>) -> u64 {
+        let key = self.output(key).get(1..).unwrap_or_default();
+        match key.first_chunk() {
+            Some(first) => u64::from_be_bytes(*first),
+            None => {
+                key.iter()
+                    .fold(0, |prefix, byte| (prefix << 8) | u64::from(*byte))
+                    << (64 - 8 * key.len())
+            }
+        }
     }
 
     /// Whether `key` comes after the key of the last member from `first` on, so that the object is
     /// still sorted and without repetition.
-    fn follows(&self, first: usize, key: &Range<usize>) -> bool {
-        let Scanner { out, members, .. } = &*self.scanner;
-        let last = members.get(first..).and_then(<[Member]>::last);
-        last.is_none_or(|last| out.get(last.key.clone()) < out.get(key.clone()))
+    fn follows(&self, first: usize, key: &Range<usize>, prefix: u64) -> bool {
+        let last = self.scanner.members.get(first..).and_then(<[Member]>::last);
+        last.is_none_or(|last| {
+            last.prefix < prefix
+                || (last.prefix == prefix && self.output(&last.key) < self.output(key))
+        })
     }
 
-    fn open(&mut self, bracket: u8, depth: usize) -> Result<(), Reason> {
+    fn open(&mut self, depth: usize) -> Result<(), Reason> {
         if depth > DEPTH_MAX {
             return Err(Reason::Depth);
         }
         self.at += 1;
-        self.scanner.out.push(bracket);
         Ok(())
     }
 
-    fn close(&mut self, bracket: u8) -> Result<(), Reason> {
+    /// Read the string at the cursor, whose opening quote was seen; returns whether it has escapes.
+    fn string(&mut self) -> Result<bool, Reason> {
         self.at += 1;
-        self.scanner.out.push(bracket);
-        Ok(())
-    }
-
-    /// Copy the string at the cursor, whose opening quote was seen.
-    fn string(&mut self) -> Result<(), Reason> {
-        self.at += 1;
-        self.scanner.out.push(b'"');
+        let mut escapes = false;
         loop {
-            let rest = self.text.get(self.at..).unwrap_or_default();
-            let plain = plain_len(rest);
-            let (copied, rest) = rest.split_at_checked(plain).unwrap_or((rest, &[]));
-            self.scanner.out.extend_from_slice(copied);
-            self.at += plain;
-            match rest.first() {
+            self.at += plain_len(self.rest());
+            match self.text.get(self.at) {
                 Some(b'"') => {
                     self.at += 1;
-                    self.scanner.out.push(b'"');
-                    return Ok(());
+                    return Ok(escapes);
                 }
-                Some(b'\\') => self.escape()?,
+                Some(b'\\') => {
+                    escapes = true;
+                    self.escape()?;
+                }
                 Some(_) => return Err(Reason::Control),
                 None => return Err(Reason::End),
             }
@@ -296,23 +364,25 @@ impl Pass<'_, '_> {
     /// Decode the escape at the cursor and write the character in its one spelling.
     #[cold]
     fn escape(&mut self) -> Result<(), Reason> {
+        self.copy_pending();
         let kind = *self.rest().get(1).ok_or(Reason::End)?;
-        let char = match kind {
-            b'"' | b'\\' | b'/' => char::from(kind),
-            b'b' => '\u{8}',
-            b'f' => '\u{c}',
-            b'n' => '\n',
-            b'r' => '\r',
-            b't' => '\t',
-            b'u' => return self.unicode_escape(),
+        let (char, len) = match kind {
+            b'"' | b'\\' | b'/' => (char::from(kind), 2),
+            b'b' => ('\u{8}', 2),
+            b'f' => ('\u{c}', 2),
+            b'n' => ('\n', 2),
+            b'r' => ('\r', 2),
+            b't' => ('\t', 2),
+            b'u' => self.unicode_escape()?,
             _ => return Err(Reason::Escape),
         };
-        self.at += 2;
+        self.at += len;
+        self.copied = self.at;
         self.write_char(char);
         Ok(())
     }
 
-    fn unicode_escape(&mut self) -> Result<(), Reason> {
+    fn unicode_escape(&self) -> Result<(char, usize), Reason> {
         let unit = self.hex(self.at + 2)?;
         let (code, len) = match unit {
             0xd800..=0xdbff => {
@@ -327,10 +397,7 @@ impl Pass<'_, '_> {
             }
             unit => (unit, 6),
         };
-        let char = char::from_u32(code).ok_or(Reason::Surrogate)?;
-        self.at += len;
-        self.write_char(char);
-        Ok(())
+        Ok((char::from_u32(code).ok_or(Reason::Surrogate)?, len))
     }
 
     fn hex(&self, at: usize) -> Result<u32, Reason> {

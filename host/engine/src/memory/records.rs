@@ -111,8 +111,11 @@ impl State {
         commit: Commit,
     ) -> Result<Vec<Counts>, StoreError> {
         // All that can fail comes before the first change, and first what depends on nothing stored.
-        let hashes: Vec<Vec<BodyHash>> =
-            commit.pages.iter().map(rules::hash_page).collect::<Result<_, _>>()?;
+        let hashes: Vec<Vec<BodyHash>> = commit
+            .pages
+            .iter()
+            .map(rules::hash_page)
+            .collect::<Result<_, _>>()?;
         let connection = self.writing(id, fence)?.target.connection().clone();
         if commit.checkpoint.is_some() {
             self.writing_sync(id, fence)?;

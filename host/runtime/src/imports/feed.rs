@@ -38,10 +38,13 @@ async fn read(
 ) -> Result<Vec<Change>, Error> {
     let model = resolve(live, source)?;
     if limit == 0 || limit > READ_CHANGES_MAX {
-        return Err(Error::Invalid(format!("limit is {limit}; it must be 1 to {READ_CHANGES_MAX}")));
+        return Err(Error::Invalid(format!(
+            "limit is {limit}; it must be 1 to {READ_CHANGES_MAX}"
+        )));
     }
     let after = cursor.map(str::parse).transpose();
-    let after = after.map_err(|error: tidegate_engine::cursor::CursorError| Error::Invalid(error.to_string()))?;
+    let after = after
+        .map_err(|error: tidegate_engine::cursor::CursorError| Error::Invalid(error.to_string()))?;
     let read = ReadChanges {
         model,
         after,
@@ -49,10 +52,18 @@ async fn read(
         limit: limit as usize,
         bytes_max: READ_BYTES_MAX,
     };
-    let changes = live.store.read_changes(read).await.map_err(|error| store_error(live, error))?;
+    let changes = live
+        .store
+        .read_changes(read)
+        .await
+        .map_err(|error| store_error(live, error))?;
     let next = changes.next;
     let change = |record: record::Record| Change {
-        cursor: tidegate_engine::cursor::Cursor { seq: record.seq, ..next }.to_string(),
+        cursor: tidegate_engine::cursor::Cursor {
+            seq: record.seq,
+            ..next
+        }
+        .to_string(),
         id: record.id,
         action: match record.action {
             record::Action::Added => Action::Added,
@@ -68,8 +79,9 @@ async fn read(
 
 fn resolve(live: &Live, source: &Source) -> Result<ModelKey, Error> {
     let text = format!("{}/{}", source.integration, source.model);
-    let feed: FeedPattern =
-        text.parse().map_err(|error: tidegate_engine::grant::FeedError| Error::Invalid(error.to_string()))?;
+    let feed: FeedPattern = text
+        .parse()
+        .map_err(|error: tidegate_engine::grant::FeedError| Error::Invalid(error.to_string()))?;
     if !live.feeds.contains(&feed) {
         return Err(Error::Denied(format!(
             "the feed {feed} is not granted: the manifest must request it and the operator grant it with \
@@ -82,6 +94,9 @@ fn resolve(live: &Live, source: &Source) -> Result<ModelKey, Error> {
             .parse()
             .map_err(|error: tidegate_engine::name::NameError| Error::Invalid(error.to_string()))?,
     };
-    let connection = ConnectionKey { integration: feed.integration, connection };
+    let connection = ConnectionKey {
+        integration: feed.integration,
+        connection,
+    };
     Ok(connection.model(feed.model))
 }

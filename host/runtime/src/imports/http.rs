@@ -19,7 +19,11 @@ impl<T: Send> HostWithStore<T> for Imports {
         let request = EgressRequest {
             method: request.method,
             url: request.url,
-            headers: request.headers.into_iter().map(|h| (h.name, h.value)).collect(),
+            headers: request
+                .headers
+                .into_iter()
+                .map(|h| (h.name, h.value))
+                .collect(),
             body: request.body.map(Into::into),
             timeout_ms: request.options.timeout_ms,
             retry: match request.options.retry {

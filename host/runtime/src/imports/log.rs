@@ -13,7 +13,9 @@ impl Host for RunState {
             Level::Warn => run::Level::Warn,
             Level::Error => run::Level::Error,
         };
-        self.live("log.write")?.log.write(level, LogSource::Plugin, &message, &fields);
+        self.live("log.write")?
+            .log
+            .write(level, LogSource::Plugin, &message, &fields);
         Ok(())
     }
 }

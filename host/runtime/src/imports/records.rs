@@ -45,7 +45,10 @@ impl<T: Send> HostWithStore<T> for Imports {
             Ok(model) => model,
             Err(error) => return Ok(Err(error)),
         };
-        let begun = live.store.begin_snapshot(live.run, live.fence, &model, restart).await;
+        let begun = live
+            .store
+            .begin_snapshot(live.run, live.fence, &model, restart)
+            .await;
         Ok(begun.map_err(|error| store_error(&live, error)))
     }
 
@@ -66,14 +69,18 @@ async fn commit(
 ) -> Result<Vec<ModelOutcome>, Error> {
     let mut converted = Vec::with_capacity(pages.len());
     for page in pages {
-        let save = page.save.into_iter().map(|saved| Save { id: saved.id, body: saved.body });
+        let save = page.save.into_iter().map(|saved| Save {
+            id: saved.id,
+            body: saved.body,
+        });
         converted.push(Page {
             model: granted(live, &page.model)?,
             save: save.collect(),
             delete: page.delete,
         });
     }
-    let repeated = record::prepare(&mut converted, &live.limits).map_err(|e| page_error(live, &e))?;
+    let repeated =
+        record::prepare(&mut converted, &live.limits).map_err(|e| page_error(live, &e))?;
     if !repeated.is_empty() {
         let ids = repeated.join(", ");
         live.log.host(
@@ -82,7 +89,10 @@ async fn commit(
         );
     }
     let checkpoint = checked_checkpoint(live, checkpoint)?;
-    let records = converted.iter().map(|page| (page.save.len() + page.delete.len()) as u64).sum();
+    let records = converted
+        .iter()
+        .map(|page| (page.save.len() + page.delete.len()) as u64)
+        .sum();
     if live.meter.records(records) > live.limits.records_per_run {
         live.note(|notes| notes.limit = Some("records_per_run"));
         return Err(Error::Invalid(format!(
@@ -106,7 +116,11 @@ async fn commit(
         .map_err(|error| store_error(live, error))?;
     live.note(|notes| notes.advanced |= advances);
     live.meter.commit_done();
-    Ok(models.iter().zip(counts).map(|(model, counts)| outcome(live, model, counts)).collect())
+    Ok(models
+        .iter()
+        .zip(counts)
+        .map(|(model, counts)| outcome(live, model, counts))
+        .collect())
 }
 
 fn outcome(live: &Live, model: &Name, counts: Counts) -> ModelOutcome {
@@ -124,7 +138,10 @@ fn outcome(live: &Live, model: &Name, counts: Counts) -> ModelOutcome {
 async fn get(live: &Live, model: &str, ids: &[String]) -> Result<Vec<Option<String>>, Error> {
     let model = granted(live, model)?;
     if ids.len() > GET_IDS_MAX {
-        return Err(Error::Invalid(format!("{} ids; the most at once is {GET_IDS_MAX}", ids.len())));
+        return Err(Error::Invalid(format!(
+            "{} ids; the most at once is {GET_IDS_MAX}",
+            ids.len()
+        )));
     }
     let records = live
         .store
@@ -135,7 +152,10 @@ async fn get(live: &Live, model: &str, ids: &[String]) -> Result<Vec<Option<Stri
         record::Action::Deleted => None,
         _ => record.body,
     };
-    Ok(records.into_iter().map(|record| record.and_then(live_body)).collect())
+    Ok(records
+        .into_iter()
+        .map(|record| record.and_then(live_body))
+        .collect())
 }
 
 async fn end_snapshot(live: &Live, model: &str, checkpoint: Option<String>) -> Result<u64, Error> {
@@ -144,17 +164,32 @@ async fn end_snapshot(live: &Live, model: &str, checkpoint: Option<String>) -> R
     let advances = checkpoint.is_some();
     let deleted = live
         .store
-        .end_snapshot(live.run, live.fence, &model, live.guard, checkpoint, live.clock.now())
+        .end_snapshot(
+            live.run,
+            live.fence,
+            &model,
+            live.guard,
+            checkpoint,
+            live.clock.now(),
+        )
         .await
         .map_err(|error| store_error(live, error))?;
     live.note(|notes| notes.advanced |= advances);
     live.meter.commit_done();
-    live.meter.committed(&model, Counts { deleted, ..Counts::default() });
+    live.meter.committed(
+        &model,
+        Counts {
+            deleted,
+            ..Counts::default()
+        },
+    );
     Ok(deleted)
 }
 
 fn checked_checkpoint(live: &Live, checkpoint: Option<String>) -> Result<Option<String>, Error> {
-    let Some(checkpoint) = checkpoint else { return Ok(None) };
+    let Some(checkpoint) = checkpoint else {
+        return Ok(None);
+    };
     if !live.is_sync {
         return Err(Error::Invalid("only a sync has a checkpoint".to_owned()));
     }
@@ -166,8 +201,15 @@ fn granted(live: &Live, model: &str) -> Result<Name, Error> {
     let found = live.models.iter().find(|name| name.as_str() == model);
     found.cloned().ok_or_else(|| {
         let model: String = model.chars().take(100).collect();
-        let known = live.models.iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
-        Error::Denied(format!("the manifest does not list the model {model:?} here; it lists: {known}"))
+        let known = live
+            .models
+            .iter()
+            .map(Name::as_str)
+            .collect::<Vec<_>>()
+            .join(", ");
+        Error::Denied(format!(
+            "the manifest does not list the model {model:?} here; it lists: {known}"
+        ))
     })
 }
 
@@ -193,7 +235,11 @@ pub(super) fn store_error(live: &Live, error: StoreError) -> Error {
         StoreError::Fenced { .. } => Error::Fenced(error.to_string()),
         StoreError::Guard(refusal) => {
             let message = refusal.to_string();
-            live.note_sticky(Failure::new(FailureClass::Refused, Blame::Upstream, message.clone()));
+            live.note_sticky(Failure::new(
+                FailureClass::Refused,
+                Blame::Upstream,
+                message.clone(),
+            ));
             Error::Refused(message)
         }
         StoreError::NoSnapshot { .. } | StoreError::Busy { .. } | StoreError::Cursor(_) => {
@@ -202,7 +248,11 @@ pub(super) fn store_error(live: &Live, error: StoreError) -> Error {
         StoreError::NotFound { .. } | StoreError::Exists { .. } => Error::Denied(error.to_string()),
         StoreError::Damaged { .. } | StoreError::Backend(_) => {
             let message = error.to_string();
-            live.note_sticky(Failure::new(FailureClass::Internal, Blame::Host, message.clone()));
+            live.note_sticky(Failure::new(
+                FailureClass::Internal,
+                Blame::Host,
+                message.clone(),
+            ));
             Error::Other(message)
         }
     }

@@ -50,12 +50,19 @@ impl<T: Send> HostWithStore<T> for Imports {
         let patch = match serde_json::from_str::<Map<String, Value>>(&patch) {
             Ok(patch) => patch,
             Err(error) => {
-                return Ok(Err(Error::Invalid(format!("the metadata patch is not a JSON object: {error}"))));
+                return Ok(Err(Error::Invalid(format!(
+                    "the metadata patch is not a JSON object: {error}"
+                ))));
             }
         };
         let stored = live
             .store
-            .merge_metadata(&live.connection, patch.clone(), METADATA_BYTES_MAX, live.clock.now())
+            .merge_metadata(
+                &live.connection,
+                patch.clone(),
+                METADATA_BYTES_MAX,
+                live.clock.now(),
+            )
             .await;
         Ok(match stored {
             Ok(()) => {

@@ -150,24 +150,21 @@ fn no_package(metadata: &Metadata, manifest: &Path) -> Problem {
 /// The package has no library, or one that doesn't become a component.
 fn no_component(package: &PackageInfo) -> Problem {
     let manifest = package.manifest_path.display();
-    let (lacks, also) = if package.targets.iter().any(TargetInfo::is_library) {
-        ("its library is not compiled to a component", "")
+    let (lacks, first) = if package.targets.iter().any(TargetInfo::is_library) {
+        ("its library is not compiled to a component", "add")
     } else {
         (
             "it has no library",
-            " and move the plugin's code to src/lib.rs",
+            "move the plugin's code to src/lib.rs, and add",
         )
     };
     Problem::new(
         Kind::Plugin,
         format!("{} can't become a plugin: {lacks}", package.name),
     )
-    .hint(
-        format!(
-            "add to {manifest}:\n\n    [lib]\n    crate-type = [\"cdylib\", \"rlib\"]\n\n  {also}"
-        )
-        .trim_end(),
-    )
+    .hint(format!(
+        "{first} to {manifest}:\n\n    [lib]\n    crate-type = [\"cdylib\", \"rlib\"]\n"
+    ))
 }
 
 #[cfg(test)]

@@ -18,28 +18,11 @@ const SDK_NAME: &str = "tidegate-sdk";
 const SDK: &str = "plugin-sdk";
 const DEMO_PLUGIN: &str = "plugins/demo-crm";
 
-static SDK_SRC: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../plugin-sdk/src");
-static SDK_WIT: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../plugin-sdk/wit");
-static DEMO_SRC: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../plugins/demo-crm/src");
+static SDK_FOLDER: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../plugin-sdk");
+static DEMO_FOLDER: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../plugins/demo-crm");
 static SDK_MANIFEST: &str = include_str!("../../../../plugin-sdk/Cargo.toml");
-
-/// The embedded files that are no folders of sources.
-static SINGLE: &[(&str, &str)] = &[
-    (
-        "Cargo.toml",
-        include_str!("../../templates/sdk-workspace.toml"),
-    ),
-    ("Cargo.lock", include_str!("../../../../Cargo.lock")),
-    ("plugin-sdk/Cargo.toml", SDK_MANIFEST),
-    (
-        "plugin-sdk/README.md",
-        include_str!("../../../../plugin-sdk/README.md"),
-    ),
-    (
-        "plugins/demo-crm/Cargo.toml",
-        include_str!("../../../../plugins/demo-crm/Cargo.toml"),
-    ),
-];
+static WORKSPACE: &str = include_str!("../../templates/sdk-workspace.toml");
+static LOCK_FILE: &str = include_str!("../../../../Cargo.lock");
 
 /// The folder of the SDK, absolute.
 pub(crate) fn sdk_path() -> Result<PathBuf> {
@@ -136,17 +119,12 @@ fn unpack(cache: &Path) -> Result<PathBuf> {
 
 /// Everything that is embedded: path and content.
 fn files() -> Vec<(String, &'static [u8])> {
-    let mut files: Vec<(String, &'static [u8])> = SINGLE
-        .iter()
-        .map(|(path, content)| ((*path).to_owned(), content.as_bytes()))
-        .collect();
-    for (prefix, folder) in [
-        ("plugin-sdk/src", &SDK_SRC),
-        ("plugin-sdk/wit", &SDK_WIT),
-        ("plugins/demo-crm/src", &DEMO_SRC),
-    ] {
-        collect(prefix, folder, &mut files);
-    }
+    let mut files = vec![
+        ("Cargo.toml".to_owned(), WORKSPACE.as_bytes()),
+        ("Cargo.lock".to_owned(), LOCK_FILE.as_bytes()),
+    ];
+    collect(SDK, &SDK_FOLDER, &mut files);
+    collect(DEMO_PLUGIN, &DEMO_FOLDER, &mut files);
     files.sort();
     files
 }
@@ -189,25 +167,18 @@ fn value_of<'a>(manifest: &'a str, key: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::author::compile::Echo;
+    use crate::author::component::Component;
+    use crate::author::package::Package;
 
     #[test]
     fn the_copy_is_whole_and_written_once() {
         let cache = tempfile::tempdir().unwrap();
         let home = unpack(cache.path()).unwrap();
-        for path in [
-            "Cargo.toml",
-            "Cargo.lock",
-            "plugin-sdk/Cargo.toml",
-            "plugin-sdk/src/lib.rs",
-            "plugin-sdk/src/host/mod.rs",
-            "plugin-sdk/wit/plugin.wit",
-            "plugins/demo-crm/src/lib.rs",
-        ] {
-            assert!(home.join(path).is_file(), "{path}");
-        }
         // The same as in the checkout, to the byte.
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         for (path, content) in files() {
+            assert_eq!(fs::read(home.join(&path)).unwrap(), content, "{path}");
             if path != "Cargo.toml" {
                 assert_eq!(fs::read(root.join(&path)).unwrap(), content, "{path}");
             }
@@ -215,6 +186,17 @@ mod tests {
         assert_eq!(unpack(cache.path()).unwrap(), home);
         let left: Vec<_> = fs::read_dir(cache.path()).unwrap().collect();
         assert_eq!(left.len(), 1, "{left:?}");
+    }
+
+    #[tokio::test]
+    async fn the_copy_compiles_by_itself() {
+        let cache = tempfile::tempdir().unwrap();
+        let home = unpack(cache.path()).unwrap();
+        let package = Package::find(&home.join(DEMO_PLUGIN)).await.unwrap();
+        package.prepare().await.unwrap();
+        let file = package.compile(Echo::Lines(&|_| ())).await.unwrap();
+        let plugin = Component::inspect(&file).await.unwrap();
+        assert!(plugin.text().starts_with("demo-crm "), "{}", plugin.text());
     }
 
     #[test]

@@ -86,7 +86,10 @@ async fn add(global: &Global, args: Add) -> Result<()> {
             return Err(Problem::invalid(format!("secret {name} is given twice")));
         }
     }
-    let key = ConnectionKey { integration: args.integration, connection: args.connection };
+    let key = ConnectionKey {
+        integration: args.integration,
+        connection: args.connection,
+    };
     let connection = NewConnection {
         key: key.clone(),
         base_url: args.base_url,
@@ -100,7 +103,12 @@ async fn add(global: &Global, args: Add) -> Result<()> {
     let integration = control.integration(&key.integration).await?;
     control.close().await?;
     output::line(format!("added connection {key}"));
-    let granted = integration.current.grants.hosts.iter().any(|pattern| pattern.matches(&base_url));
+    let granted = integration
+        .current
+        .grants
+        .hosts
+        .iter()
+        .any(|pattern| pattern.matches(&base_url));
     if let (false, Some(pattern)) = (granted, HostPattern::of_origin(&base_url)) {
         output::notice(format!(
             "note: {} may not send requests to {pattern} yet; deploy it with --allow-host '{pattern}'",
@@ -112,11 +120,18 @@ async fn add(global: &Global, args: Add) -> Result<()> {
 
 async fn list(global: &Global, args: List) -> Result<()> {
     let control = global.open().await?;
-    let connections =
-        control.connections(&args.integration, args.after.as_ref(), usize::from(args.limit)).await?;
+    let connections = control
+        .connections(
+            &args.integration,
+            args.after.as_ref(),
+            usize::from(args.limit),
+        )
+        .await?;
     control.close().await?;
     if args.json {
-        return connections.iter().try_for_each(|connection| output::json(&shown(connection)));
+        return connections
+            .iter()
+            .try_for_each(|connection| output::json(&shown(connection)));
     }
     let rows = connections.iter().map(|connection| {
         vec![
@@ -126,12 +141,19 @@ async fn list(global: &Global, args: List) -> Result<()> {
             output::time(connection.created_at),
         ]
     });
-    output::line(output::table(&["connection", "base URL", "secrets", "created"], &[], rows));
+    output::line(output::table(
+        &["connection", "base URL", "secrets", "created"],
+        &[],
+        rows,
+    ));
     Ok(())
 }
 
 async fn show(global: &Global, args: Show) -> Result<()> {
-    let key = ConnectionKey { integration: args.integration, connection: args.connection };
+    let key = ConnectionKey {
+        integration: args.integration,
+        connection: args.connection,
+    };
     let control = global.open().await?;
     let connection = control.connection(&key).await?;
     let models = control.models(&key).await?;
@@ -149,7 +171,11 @@ async fn show(global: &Global, args: Show) -> Result<()> {
     output::line(format!(
         "connection  {key}\nbase URL    {}\nsecrets     {}\nconfig      {}\nmetadata    {}\ncreated     {}",
         connection.base_url,
-        if connection.secret_names.is_empty() { "none".to_owned() } else { connection.secret_names.join(", ") },
+        if connection.secret_names.is_empty() {
+            "none".to_owned()
+        } else {
+            connection.secret_names.join(", ")
+        },
         Value::Object(connection.config),
         Value::Object(connection.metadata),
         output::time(connection.created_at),
@@ -163,7 +189,11 @@ async fn show(global: &Global, args: Show) -> Result<()> {
         ]
     });
     let right = ["live", "deleted", "size"];
-    output::line(output::table(&["model", "live", "deleted", "size"], &right, rows));
+    output::line(output::table(
+        &["model", "live", "deleted", "size"],
+        &right,
+        rows,
+    ));
     Ok(())
 }
 
@@ -188,15 +218,20 @@ pub(super) fn parse_config(flags: &[String]) -> Result<Map<String, Value>> {
         if let Some(path) = flag.strip_prefix('@') {
             let text = std::fs::read_to_string(path)
                 .map_err(|error| Problem::not_found(format!("{path}: {error}")))?;
-            let object: Map<String, Value> = serde_json::from_str(&text)
-                .map_err(|error| Problem::invalid(format!("{path} is not a JSON object: {error}")))?;
+            let object: Map<String, Value> = serde_json::from_str(&text).map_err(|error| {
+                Problem::invalid(format!("{path} is not a JSON object: {error}"))
+            })?;
             config.extend(object);
             continue;
         }
         let (key, value) = flag
             .split_once('=')
             .filter(|(key, _)| !key.is_empty())
-            .ok_or_else(|| Problem::invalid(format!("{flag:?}: write KEY=VALUE, or @FILE for a JSON object")))?;
+            .ok_or_else(|| {
+                Problem::invalid(format!(
+                    "{flag:?}: write KEY=VALUE, or @FILE for a JSON object"
+                ))
+            })?;
         let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
         config.insert(key.to_owned(), value);
     }
@@ -209,7 +244,14 @@ mod tests {
 
     #[test]
     fn values_are_json_or_text() {
-        let flags = ["a=1", "b=text", "c={\"d\":[true]}", "e=\"1\"", "f=x=y", "g="];
+        let flags = [
+            "a=1",
+            "b=text",
+            "c={\"d\":[true]}",
+            "e=\"1\"",
+            "f=x=y",
+            "g=",
+        ];
         let config = parse_config(&flags.map(str::to_owned)).unwrap();
         let want = json!({"a": 1, "b": "text", "c": {"d": [true]}, "e": "1", "f": "x=y", "g": ""});
         assert_eq!(Value::Object(config), want);

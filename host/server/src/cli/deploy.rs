@@ -54,7 +54,11 @@ pub(super) struct Args {
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     let component = read_component(&args.file)?;
-    let request = DeployRequest { component, name: args.name.clone(), grants: changes(&args)? };
+    let request = DeployRequest {
+        component,
+        name: args.name.clone(),
+        grants: changes(&args)?,
+    };
     let control = global.open().await?;
     let plan = control.plan_deploy(request.clone()).await?;
     if args.json {
@@ -93,8 +97,10 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
 /// Read a component's bytes, at most what the host accepts.
 pub(super) fn read_component(path: &Path) -> Result<Vec<u8>> {
     let problem = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => Problem::not_found(format!("{}: no such file", path.display()))
-            .hint("`tidegate build` prints where it wrote the component"),
+        std::io::ErrorKind::NotFound => {
+            Problem::not_found(format!("{}: no such file", path.display()))
+                .hint("`tidegate build` prints where it wrote the component")
+        }
         _ => Problem::new(Kind::NotFound, format!("{}: {error}", path.display())),
     };
     let size = std::fs::metadata(path).map_err(problem)?.len();
@@ -117,7 +123,11 @@ fn changes(args: &Args) -> Result<GrantChanges> {
         (fresh || !values.is_empty()).then_some(values)
     }
     let limits: LimitValues = args.limit.iter().cloned().collect();
-    let config = if args.config.is_empty() { None } else { Some(parse_config(&args.config)?) };
+    let config = if args.config.is_empty() {
+        None
+    } else {
+        Some(parse_config(&args.config)?)
+    };
     Ok(GrantChanges {
         hosts: given(args.allow_host.clone(), fresh),
         private: given(args.allow_private.clone(), fresh),
@@ -132,17 +142,55 @@ fn changes(args: &Args) -> Result<GrantChanges> {
 fn describe(plan: &DeployPlan) -> String {
     let manifest = &plan.inspection.manifest;
     let requested = &manifest.capabilities;
-    let list = |items: Vec<String>| if items.is_empty() { "nothing".to_owned() } else { items.join(", ") };
-    let mut requests: Vec<String> = requested.hosts.iter().map(|host| format!("host {host}")).collect();
-    requests.extend(requested.feeds.iter().map(|feed| format!("feed {}", String::from(feed.clone()))));
-    requests.extend(requested.metadata_write.then(|| "writing metadata".to_owned()));
-    requests.extend(requested.limits.iter().map(|(name, value)| format!("limit {name}={value}")));
+    let list = |items: Vec<String>| {
+        if items.is_empty() {
+            "nothing".to_owned()
+        } else {
+            items.join(", ")
+        }
+    };
+    let mut requests: Vec<String> = requested
+        .hosts
+        .iter()
+        .map(|host| format!("host {host}"))
+        .collect();
+    requests.extend(
+        requested
+            .feeds
+            .iter()
+            .map(|feed| format!("feed {}", String::from(feed.clone()))),
+    );
+    requests.extend(
+        requested
+            .metadata_write
+            .then(|| "writing metadata".to_owned()),
+    );
+    requests.extend(
+        requested
+            .limits
+            .iter()
+            .map(|(name, value)| format!("limit {name}={value}")),
+    );
     let grants = &plan.grants;
-    let mut granted: Vec<String> = grants.hosts.iter().map(|host| format!("host {host}")).collect();
-    granted.extend(grants.private.iter().map(|range| format!("private range {range}")));
+    let mut granted: Vec<String> = grants
+        .hosts
+        .iter()
+        .map(|host| format!("host {host}"))
+        .collect();
+    granted.extend(
+        grants
+            .private
+            .iter()
+            .map(|range| format!("private range {range}")),
+    );
     granted.extend(grants.feeds.iter().map(|feed| format!("feed {feed}")));
     granted.extend(grants.metadata_write.then(|| "writing metadata".to_owned()));
-    granted.extend(grants.limits.iter().map(|(name, value)| format!("limit {name}={value}")));
+    granted.extend(
+        grants
+            .limits
+            .iter()
+            .map(|(name, value)| format!("limit {name}={value}")),
+    );
     let mut text = format!(
         "plugin       {} {} (sha256:{})\nintegration  {}\nrequests     {}\ngranted      {}",
         manifest.name,
@@ -156,10 +204,15 @@ fn describe(plan: &DeployPlan) -> String {
         text.push_str(&format!("\nnot granted  {flag}"));
     }
     for flag in &plan.unused {
-        text.push_str(&format!("\nno effect    {flag}: the plugin doesn't request it"));
+        text.push_str(&format!(
+            "\nno effect    {flag}: the plugin doesn't request it"
+        ));
     }
     if let Some((version, digest)) = &plan.previous {
-        text.push_str(&format!("\nreplaces     version {version} (sha256:{})", digest.short()));
+        text.push_str(&format!(
+            "\nreplaces     version {version} (sha256:{})",
+            digest.short()
+        ));
     }
     text
 }
@@ -171,17 +224,27 @@ fn confirmed() -> Result<bool> {
     // A prompt that can't be shown is answered with no.
     let _ = write!(std::io::stderr(), "deploy? [y/N] ");
     let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).map_err(Problem::internal)?;
+    std::io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(Problem::internal)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 fn parse_range(text: &str) -> std::result::Result<IpNet, String> {
-    let net = text.parse::<IpNet>().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
-    net.map(|net| net.trunc()).map_err(|_| "write a range such as 10.1.0.0/16 or an address".to_owned())
+    let net = text
+        .parse::<IpNet>()
+        .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
+    net.map(|net| net.trunc())
+        .map_err(|_| "write a range such as 10.1.0.0/16 or an address".to_owned())
 }
 
 fn parse_limit(text: &str) -> std::result::Result<(String, u64), String> {
-    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE, such as memory_bytes=268435456")?;
-    let value = value.parse().map_err(|_| format!("{value:?} is not a whole number"))?;
+    let (name, value) = text
+        .split_once('=')
+        .ok_or("write NAME=VALUE, such as memory_bytes=268435456")?;
+    let value = value
+        .parse()
+        .map_err(|_| format!("{value:?} is not a whole number"))?;
     Ok((name.to_owned(), value))
 }

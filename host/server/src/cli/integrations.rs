@@ -36,7 +36,12 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     }
     let rows = integrations.iter().map(|integration| {
         let current = &integration.current;
-        let hosts = current.grants.hosts.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let hosts = current
+            .grants
+            .hosts
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>();
         vec![
             integration.name.to_string(),
             format!("{} {}", current.manifest.name, current.manifest.version),
@@ -45,6 +50,10 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
             output::time(current.deployed_at),
         ]
     });
-    output::line(output::table(&["integration", "plugin", "digest", "hosts", "deployed"], &[], rows));
+    output::line(output::table(
+        &["integration", "plugin", "digest", "hosts", "deployed"],
+        &[],
+        rows,
+    ));
     Ok(())
 }

@@ -39,7 +39,11 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
                 LogSource::Stderr => "stderr: ",
                 LogSource::Host => "tidegate: ",
             };
-            let fields = line.fields.as_ref().map(|fields| format!(" {fields}")).unwrap_or_default();
+            let fields = line
+                .fields
+                .as_ref()
+                .map(|fields| format!(" {fields}"))
+                .unwrap_or_default();
             let (at, level) = (output::time(line.at), line.level.as_str());
             output::line(format!("{at} {level:5} {source}{}{fields}", line.message));
         }

@@ -23,7 +23,12 @@ use crate::problem::{Problem, Result};
 
 /// A self-hosted sync engine whose integrations are sandboxed WebAssembly components.
 #[derive(Debug, Parser)]
-#[command(name = "tidegate", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(
+    name = "tidegate",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -35,7 +40,13 @@ struct Cli {
 #[derive(Debug, Clone, clap::Args)]
 struct Global {
     /// The data directory
-    #[arg(long, global = true, env = "TIDEGATE_DATA", default_value = "./tidegate-data", value_name = "DIR")]
+    #[arg(
+        long,
+        global = true,
+        env = "TIDEGATE_DATA",
+        default_value = "./tidegate-data",
+        value_name = "DIR"
+    )]
     data: PathBuf,
 }
 
@@ -69,7 +80,10 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return report(&Problem::internal(format!("the async runtime: {error}"))),
     };

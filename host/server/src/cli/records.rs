@@ -47,11 +47,17 @@ pub(super) struct Args {
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     let filter = parse_filter(&args.filter)?;
-    let connection =
-        ConnectionKey { integration: args.integration.clone(), connection: args.connection.clone() };
+    let connection = ConnectionKey {
+        integration: args.integration.clone(),
+        connection: args.connection.clone(),
+    };
     let model = connection.model(args.model.clone());
-    let mut after =
-        args.cursor.as_deref().map(str::parse::<Cursor>).transpose().map_err(Problem::invalid)?;
+    let mut after = args
+        .cursor
+        .as_deref()
+        .map(str::parse::<Cursor>)
+        .transpose()
+        .map_err(Problem::invalid)?;
     let mut left = if args.follow { u64::MAX } else { args.limit };
     if left == 0 {
         return Err(Problem::invalid("--limit must be at least 1"));
@@ -158,7 +164,11 @@ fn parse_filter(words: &[String]) -> Result<ActionFilter> {
     if words.is_empty() {
         return Ok(ActionFilter::ALL);
     }
-    let mut filter = ActionFilter { added: false, updated: false, deleted: false };
+    let mut filter = ActionFilter {
+        added: false,
+        updated: false,
+        deleted: false,
+    };
     for word in words {
         match word.as_str() {
             "added" => filter.added = true,

@@ -50,24 +50,37 @@ impl FromStr for SyncName {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let (integration, sync) =
-            text.split_once('/').ok_or("write INTEGRATION/SYNC, such as crm/contacts")?;
+        let (integration, sync) = text
+            .split_once('/')
+            .ok_or("write INTEGRATION/SYNC, such as crm/contacts")?;
         let name = |text: &str| text.parse::<Name>().map_err(|error| error.to_string());
-        Ok(Self { integration: name(integration)?, sync: name(sync)? })
+        Ok(Self {
+            integration: name(integration)?,
+            sync: name(sync)?,
+        })
     }
 }
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     let request = SyncRequest {
-        connection: ConnectionKey { integration: args.sync.integration, connection: args.connection },
+        connection: ConnectionKey {
+            integration: args.sync.integration,
+            connection: args.connection,
+        },
         sync: args.sync.sync,
         reset: args.reset,
         allow_deletes: args.allow_deletes,
-        durability: if args.relaxed { Durability::Relaxed } else { Durability::Durable },
+        durability: if args.relaxed {
+            Durability::Relaxed
+        } else {
+            Durability::Durable
+        },
     };
     let control = global.open().await?;
     let progress = Arc::new(RunProgress::new());
-    let run = control.run_sync(request, Arc::clone(&progress) as Arc<dyn Progress>).await?;
+    let run = control
+        .run_sync(request, Arc::clone(&progress) as Arc<dyn Progress>)
+        .await?;
     progress.clear();
     control.close().await?;
     if args.json {
@@ -96,7 +109,10 @@ fn outcome(run: &Run) -> Result<()> {
                 failure.blame.as_str()
             ),
         ),
-        None => Problem::new(Kind::RunFailed, format!("the run ended as {}", end.outcome.as_str())),
+        None => Problem::new(
+            Kind::RunFailed,
+            format!("the run ended as {}", end.outcome.as_str()),
+        ),
     };
     Err(problem.hint(format!("tidegate logs {}", run.id)))
 }
@@ -120,7 +136,10 @@ impl RunProgress {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        Self { bar, last_line: Mutex::new(Instant::now()) }
+        Self {
+            bar,
+            last_line: Mutex::new(Instant::now()),
+        }
     }
 
     /// Take the bar away, so that results don't mix with it.
@@ -164,7 +183,10 @@ impl Progress for RunProgress {
         match &self.bar {
             Some(bar) => bar.set_message(text),
             None => {
-                let mut last = self.last_line.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut last = self
+                    .last_line
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
                 if last.elapsed() >= PLAIN_EVERY {
                     *last = Instant::now();
                     output::notice(format!("{} {text}", output::duration(figures.wall_ms)));

@@ -51,9 +51,10 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
 
 fn filter(args: &Args) -> Result<RunFilter> {
     let connection = match (&args.integration, &args.connection) {
-        (Some(integration), Some(connection)) => {
-            Some(ConnectionKey { integration: integration.clone(), connection: connection.clone() })
-        }
+        (Some(integration), Some(connection)) => Some(ConnectionKey {
+            integration: integration.clone(),
+            connection: connection.clone(),
+        }),
         (None, Some(_)) => return Err(Problem::invalid("--connection needs --integration")),
         _ => None,
     };
@@ -70,7 +71,9 @@ fn figures(run: &Run) -> &Figures {
 }
 
 fn outcome(run: &Run) -> &'static str {
-    run.end.as_ref().map_or("running", |end| end.outcome.as_str())
+    run.end
+        .as_ref()
+        .map_or("running", |end| end.outcome.as_str())
 }
 
 fn table(runs: &[Run]) -> String {
@@ -80,10 +83,17 @@ fn table(runs: &[Run]) -> String {
         let wall = run.end.as_ref().map(|end| end.at.since(run.started_at));
         vec![
             run.id.to_string(),
-            format!("{}/{}", run.target.connection().integration, run.target.name()),
+            format!(
+                "{}/{}",
+                run.target.connection().integration,
+                run.target.name()
+            ),
             run.target.connection().connection.to_string(),
             outcome(run).to_owned(),
-            failure.map(|f| f.blame.as_str()).unwrap_or_default().to_owned(),
+            failure
+                .map(|f| f.blame.as_str())
+                .unwrap_or_default()
+                .to_owned(),
             output::count(total.added),
             output::count(total.updated),
             output::count(total.deleted),
@@ -93,10 +103,23 @@ fn table(runs: &[Run]) -> String {
         ]
     });
     let heading = [
-        "run", "sync", "connection", "outcome", "blame", "added", "updated", "deleted", "unchanged",
-        "took", "started",
+        "run",
+        "sync",
+        "connection",
+        "outcome",
+        "blame",
+        "added",
+        "updated",
+        "deleted",
+        "unchanged",
+        "took",
+        "started",
     ];
-    output::table(&heading, &["added", "updated", "deleted", "unchanged", "took"], rows)
+    output::table(
+        &heading,
+        &["added", "updated", "deleted", "unchanged", "took"],
+        rows,
+    )
 }
 
 /// A run in full, for people.

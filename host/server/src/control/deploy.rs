@@ -28,17 +28,25 @@ pub(crate) fn inspect_problem(error: &InspectError) -> Problem {
 }
 
 pub(super) async fn plan(local: &Local, request: &DeployRequest) -> Result<DeployPlan> {
-    let (inspection, _plugin) =
-        local.runtime()?.inspect(&request.component).await.map_err(|error| inspect_problem(&error))?;
+    let (inspection, _plugin) = local
+        .runtime()?
+        .inspect(&request.component)
+        .await
+        .map_err(|error| inspect_problem(&error))?;
     let manifest = &inspection.manifest;
-    let integration = request.name.clone().unwrap_or_else(|| manifest.name.clone());
+    let integration = request
+        .name
+        .clone()
+        .unwrap_or_else(|| manifest.name.clone());
     let previous = match local.store.integration(&integration).await {
         Ok(integration) => Some(integration.current),
         Err(StoreError::NotFound { .. }) => None,
         Err(error) => return Err(error.into()),
     };
-    let (old_grants, old_config) =
-        previous.as_ref().map(|p| (p.grants.clone(), p.config.clone())).unwrap_or_default();
+    let (old_grants, old_config) = previous
+        .as_ref()
+        .map(|p| (p.grants.clone(), p.config.clone()))
+        .unwrap_or_default();
     let grants = granted(old_grants, &request.grants)?;
     let config = request.grants.config.clone().unwrap_or(old_config);
     check_size("the integration's config", &config, CONFIG_BYTES_MAX)?;
@@ -122,7 +130,8 @@ fn missing(manifest: &Manifest, grants: &Grants) -> Vec<String> {
                 missing.push(format!("--allow-feed {feed}"));
             }
             FeedRequest::Config if grants.feeds.is_empty() => {
-                missing.push("--allow-feed INTEGRATION/MODEL (the config names the feeds)".to_owned());
+                missing
+                    .push("--allow-feed INTEGRATION/MODEL (the config names the feeds)".to_owned());
             }
             _ => {}
         }
@@ -131,7 +140,10 @@ fn missing(manifest: &Manifest, grants: &Grants) -> Vec<String> {
         missing.push("--allow-metadata-write".to_owned());
     }
     for (name, value) in &requested.limits {
-        let most = limits::TABLE.iter().find(|l| l.name == name).map_or(*value, |l| l.request_max);
+        let most = limits::TABLE
+            .iter()
+            .find(|l| l.name == name)
+            .map_or(*value, |l| l.request_max);
         if *value > most && !grants.limits.contains_key(name) {
             missing.push(format!("--limit {name}={value} (without it, {most})"));
         }
@@ -144,17 +156,31 @@ fn unused(manifest: &Manifest, grants: &Grants) -> Vec<String> {
     let requested = &manifest.capabilities;
     let base_url = requested.hosts.contains(&HostRequest::BaseUrl);
     let asked = |pattern: &HostPattern| {
-        base_url || requested.hosts.iter().any(|r| matches!(r, HostRequest::Pattern(p) if p == pattern))
+        base_url
+            || requested
+                .hosts
+                .iter()
+                .any(|r| matches!(r, HostRequest::Pattern(p) if p == pattern))
     };
-    let mut unused: Vec<String> =
-        grants.hosts.iter().filter(|p| !asked(p)).map(|p| format!("--allow-host '{p}'")).collect();
+    let mut unused: Vec<String> = grants
+        .hosts
+        .iter()
+        .filter(|p| !asked(p))
+        .map(|p| format!("--allow-host '{p}'"))
+        .collect();
     let asks_feed = |feed: &FeedPattern| {
         requested.feeds.iter().any(|r| match r {
             FeedRequest::Config => true,
             FeedRequest::Feed(f) => f == feed,
         })
     };
-    unused.extend(grants.feeds.iter().filter(|f| !asks_feed(f)).map(|f| format!("--allow-feed {f}")));
+    unused.extend(
+        grants
+            .feeds
+            .iter()
+            .filter(|f| !asks_feed(f))
+            .map(|f| format!("--allow-feed {f}")),
+    );
     if grants.metadata_write && !requested.metadata_write {
         unused.push("--allow-metadata-write".to_owned());
     }
@@ -170,7 +196,9 @@ pub(super) async fn add_connection(local: &Local, new: NewConnection) -> Result<
         )));
     }
     if !new.base_url.username().is_empty() || new.base_url.password().is_some() {
-        return Err(Problem::invalid("the base URL holds credentials; add them with --secret instead"));
+        return Err(Problem::invalid(
+            "the base URL holds credentials; add them with --secret instead",
+        ));
     }
     if new.base_url.query().is_some() || new.base_url.fragment().is_some() {
         return Err(Problem::invalid(format!(
@@ -179,7 +207,11 @@ pub(super) async fn add_connection(local: &Local, new: NewConnection) -> Result<
         )));
     }
     check_size("the connection's config", &new.config, CONFIG_BYTES_MAX)?;
-    check_size("the connection's metadata", &new.metadata, METADATA_BYTES_MAX)?;
+    check_size(
+        "the connection's metadata",
+        &new.metadata,
+        METADATA_BYTES_MAX,
+    )?;
     let manifest = &integration.current.manifest;
     check_secrets(manifest, new.secrets.keys().map(String::as_str))?;
     let mut config = integration.current.config.clone();
@@ -202,10 +234,17 @@ pub(super) async fn add_connection(local: &Local, new: NewConnection) -> Result<
 
 /// A secret that the manifest doesn't know is a typo that would show only as a 401.
 fn check_secrets<'a>(manifest: &Manifest, names: impl Iterator<Item = &'a str>) -> Result<()> {
-    let known: Vec<&str> = manifest.auth.iter().flat_map(|auth| auth.secrets()).collect();
+    let known: Vec<&str> = manifest
+        .auth
+        .iter()
+        .flat_map(|auth| auth.secrets())
+        .collect();
     for name in names {
         if !known.contains(&name) {
-            let message = format!("the plugin {} has no use for a secret {name:?}", manifest.name);
+            let message = format!(
+                "the plugin {} has no use for a secret {name:?}",
+                manifest.name
+            );
             let hint = if known.is_empty() {
                 "it uses none".to_owned()
             } else {
@@ -220,7 +259,10 @@ fn check_secrets<'a>(manifest: &Manifest, names: impl Iterator<Item = &'a str>) 
 /// Every violation of the manifest's config schema, with its path.
 pub(super) fn check_config(manifest: &Manifest, config: &Map<String, Value>) -> Result<()> {
     let validator = jsonschema::validator_for(&manifest.config).map_err(|error| {
-        Problem::new(Kind::Plugin, format!("the manifest's config schema is not valid: {error}"))
+        Problem::new(
+            Kind::Plugin,
+            format!("the manifest's config schema is not valid: {error}"),
+        )
     })?;
     let config_value = Value::Object(config.clone());
     let errors: Vec<String> = validator
@@ -228,34 +270,54 @@ pub(super) fn check_config(manifest: &Manifest, config: &Map<String, Value>) -> 
         .take(20)
         .map(|error| {
             let path = error.instance_path().to_string();
-            let path = if path.is_empty() { "(top)".to_owned() } else { path };
+            let path = if path.is_empty() {
+                "(top)".to_owned()
+            } else {
+                path
+            };
             format!("{path}: {error}")
         })
         .collect();
     let bad_keys = manifest.bad_each_keys(config);
-    let bad_keys = bad_keys.iter().map(|key| format!("{key:?} can't name a sync and its model"));
+    let bad_keys = bad_keys
+        .iter()
+        .map(|key| format!("{key:?} can't name a sync and its model"));
     let errors: Vec<String> = errors.into_iter().chain(bad_keys).collect();
     if errors.is_empty() {
         return Ok(());
     }
-    Err(Problem::invalid(format!("the config doesn't fit the plugin {}:\n  {}", manifest.name, errors.join("\n  "))))
+    Err(Problem::invalid(format!(
+        "the config doesn't fit the plugin {}:\n  {}",
+        manifest.name,
+        errors.join("\n  ")
+    )))
 }
 
 fn check_size(what: &str, value: &Map<String, Value>, bytes_max: usize) -> Result<()> {
     let bytes = serde_json::to_vec(value).map_err(Problem::internal)?.len();
     if bytes > bytes_max {
-        return Err(Problem::invalid(format!("{what} has {bytes} bytes; the most is {bytes_max}")));
+        return Err(Problem::invalid(format!(
+            "{what} has {bytes} bytes; the most is {bytes_max}"
+        )));
     }
     Ok(())
 }
 
 /// The models that a sync of this name writes, or a problem that lists the syncs there are.
-pub(super) fn find_sync(integration: &Integration, config: &Map<String, Value>, sync: &Name) -> Result<Vec<Name>> {
+pub(super) fn find_sync(
+    integration: &Integration,
+    config: &Map<String, Value>,
+    sync: &Name,
+) -> Result<Vec<Name>> {
     let syncs = integration.current.manifest.syncs_for(config);
     if let Some(found) = syncs.iter().find(|s| s.name == *sync) {
         return Ok(found.models.clone());
     }
-    let message = format!("integration {} has no sync {:?}", integration.name, sync.as_str());
+    let message = format!(
+        "integration {} has no sync {:?}",
+        integration.name,
+        sync.as_str()
+    );
     let hint = if syncs.is_empty() {
         "it has none for this connection; is its config missing?".to_owned()
     } else {

@@ -37,9 +37,10 @@ impl Local {
     /// Open the data directory, make it if there is none, and end runs that a dead process left.
     pub async fn open(data: &Path) -> Result<Self> {
         let path = data.to_owned();
-        let opened = tokio::task::spawn_blocking(move || SledStore::open(&path, Options::default()))
-            .await
-            .map_err(Problem::internal)?;
+        let opened =
+            tokio::task::spawn_blocking(move || SledStore::open(&path, Options::default()))
+                .await
+                .map_err(Problem::internal)?;
         let store = opened?;
         for note in store.notes() {
             output::notice(format!("note: {note}"));
@@ -52,7 +53,12 @@ impl Local {
         );
         let store: Arc<dyn Store> = Arc::new(store);
         store.recover_runs(why, clock.now()).await?;
-        Ok(Self { data: data.to_owned(), store, runtime: std::sync::OnceLock::new(), clock })
+        Ok(Self {
+            data: data.to_owned(),
+            store,
+            runtime: std::sync::OnceLock::new(),
+            clock,
+        })
     }
 
     /// wasmtime, set up once.
@@ -94,14 +100,26 @@ impl Local {
         match self.store.connection(key).await {
             Err(StoreError::NotFound { .. }) => {
                 let integration = self.find_integration(&key.integration).await?;
-                let known = self.store.connections(&integration.name, None, HINT_NAMES_MAX).await?;
+                let known = self
+                    .store
+                    .connections(&integration.name, None, HINT_NAMES_MAX)
+                    .await?;
                 let hint = if known.is_empty() {
-                    format!("add it with: tidegate connections add {} {} --base-url URL", key.integration, key.connection)
+                    format!(
+                        "add it with: tidegate connections add {} {} --base-url URL",
+                        key.integration, key.connection
+                    )
                 } else {
-                    listed("connections", known.iter().map(|c| c.key.connection.as_str()))
+                    listed(
+                        "connections",
+                        known.iter().map(|c| c.key.connection.as_str()),
+                    )
                 };
-                let message =
-                    format!("integration {} has no connection {:?}", key.integration, key.connection.as_str());
+                let message = format!(
+                    "integration {} has no connection {:?}",
+                    key.integration,
+                    key.connection.as_str()
+                );
                 Err(Problem::not_found(message).hint(hint))
             }
             found => Ok(found?),
@@ -109,7 +127,10 @@ impl Local {
     }
 
     /// A connection's config: the integration's with the connection's own over it.
-    pub(super) fn config(integration: &Integration, connection: &Connection) -> serde_json::Map<String, serde_json::Value> {
+    pub(super) fn config(
+        integration: &Integration,
+        connection: &Connection,
+    ) -> serde_json::Map<String, serde_json::Value> {
         let mut config = integration.current.config.clone();
         tidegate_engine::integration::merge(&mut config, &connection.config);
         config
@@ -122,14 +143,29 @@ impl Local {
         let config = Self::config(&integration, &connection);
         let manifest = &integration.current.manifest;
         let mut known: Vec<Name> = manifest.models.iter().map(|m| m.name.clone()).collect();
-        known.extend(manifest.syncs_for(&config).into_iter().flat_map(|sync| sync.models));
-        known.extend(self.store.models(&model.connection).await?.into_iter().map(|(name, _)| name));
+        known.extend(
+            manifest
+                .syncs_for(&config)
+                .into_iter()
+                .flat_map(|sync| sync.models),
+        );
+        known.extend(
+            self.store
+                .models(&model.connection)
+                .await?
+                .into_iter()
+                .map(|(name, _)| name),
+        );
         known.sort();
         known.dedup();
         if known.contains(&model.model) {
             return Ok(());
         }
-        let message = format!("integration {} has no model {:?}", integration.name, model.model.as_str());
+        let message = format!(
+            "integration {} has no model {:?}",
+            integration.name,
+            model.model.as_str()
+        );
         Err(Problem::not_found(message).hint(listed("models", known.iter().map(Name::as_str))))
     }
 }
@@ -153,7 +189,10 @@ impl Control for Local {
         const PAGE: usize = 100;
         let mut all: Vec<Integration> = Vec::new();
         loop {
-            let page = self.store.integrations(all.last().map(|i| &i.name), PAGE).await?;
+            let page = self
+                .store
+                .integrations(all.last().map(|i| &i.name), PAGE)
+                .await?;
             let last = page.len() < PAGE;
             all.extend(page);
             if last {

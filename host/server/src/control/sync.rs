@@ -29,8 +29,14 @@ impl Observer for Watch {
     }
 }
 
-pub(super) async fn run(local: &Local, request: SyncRequest, progress: Arc<dyn Progress>) -> Result<Run> {
-    let integration = local.find_integration(&request.connection.integration).await?;
+pub(super) async fn run(
+    local: &Local,
+    request: SyncRequest,
+    progress: Arc<dyn Progress>,
+) -> Result<Run> {
+    let integration = local
+        .find_integration(&request.connection.integration)
+        .await?;
     let connection = local.find_connection(&request.connection).await?;
     let config = Local::config(&integration, &connection);
     check_config(&integration.current.manifest, &config)?;
@@ -40,7 +46,11 @@ pub(super) async fn run(local: &Local, request: SyncRequest, progress: Arc<dyn P
 
     let now = local.clock.now();
     let variant: Name = BASE_VARIANT.parse()?;
-    let target = Target::Sync(SyncKey { connection: request.connection, sync: request.sync, variant });
+    let target = Target::Sync(SyncKey {
+        connection: request.connection,
+        sync: request.sync,
+        variant,
+    });
     let mut random = [0; 16];
     crate::secrets::random(&mut random)?;
     let id = RunId::from_parts(now, u128::from_be_bytes(random));
@@ -71,12 +81,17 @@ pub(super) async fn run(local: &Local, request: SyncRequest, progress: Arc<dyn P
         checkpoint: started.checkpoint,
         input: None,
         durability: request.durability,
-        guard: SnapshotGuard { allow_all: request.allow_deletes, ..SnapshotGuard::default() },
+        guard: SnapshotGuard {
+            allow_all: request.allow_deletes,
+            ..SnapshotGuard::default()
+        },
         meter: Arc::clone(&meter),
         cancelled: Box::pin(interrupted()),
     };
     let watch: Arc<dyn Observer> = Arc::new(Watch(Arc::clone(&progress)));
-    let running = local.runtime()?.run(&plugin, spec, Arc::clone(&local.store), watch);
+    let running = local
+        .runtime()?
+        .run(&plugin, spec, Arc::clone(&local.store), watch);
     let result = {
         tokio::pin!(running);
         let mut tick = tokio::time::interval(PROGRESS_EVERY);
@@ -106,10 +121,16 @@ fn credentials(
 ) -> Result<Option<Credentials>> {
     let manifest = &integration.current.manifest;
     let has = |name: &str| connection.secret_names.iter().any(|known| known == name);
-    let Some(auth) = manifest.auth_for(has) else { return Ok(None) };
-    let secrets = local.master_key()?.open(&connection.key, &connection.sealed_secrets)?;
+    let Some(auth) = manifest.auth_for(has) else {
+        return Ok(None);
+    };
+    let secrets = local
+        .master_key()?
+        .open(&connection.key, &connection.sealed_secrets)?;
     let credentials = Credentials::resolve(auth, &|name| secrets.get(name).cloned(), config);
-    credentials.map(Some).map_err(|error| Problem::invalid(error).at(&connection.key))
+    credentials
+        .map(Some)
+        .map_err(|error| Problem::invalid(error).at(&connection.key))
 }
 
 async fn load(local: &Local, integration: &Integration) -> Result<Plugin> {

@@ -52,7 +52,10 @@ impl MasterKey {
                 Self::decode(&Zeroizing::new(text)).map_err(|problem| problem.at(path.display()))
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::create(&path),
-            Err(error) => Err(Problem::new(Kind::DataDirectory, format!("{}: {error}", path.display()))),
+            Err(error) => Err(Problem::new(
+                Kind::DataDirectory,
+                format!("{}: {error}", path.display()),
+            )),
         }
     }
 
@@ -65,7 +68,10 @@ impl MasterKey {
             .create_new(true)
             .mode(0o600)
             .open(path)
-            .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
+            .and_then(|mut file| {
+                file.write_all(text.as_bytes())
+                    .and_then(|()| file.sync_all())
+            });
         written.map_err(|error| {
             Problem::new(Kind::DataDirectory, format!("{}: {error}", path.display()))
         })?;
@@ -89,12 +95,17 @@ impl MasterKey {
         if secrets.is_empty() {
             return Ok(Vec::new());
         }
-        let plain: BTreeMap<&str, &str> =
-            secrets.iter().map(|(name, secret)| (name.as_str(), secret.expose())).collect();
+        let plain: BTreeMap<&str, &str> = secrets
+            .iter()
+            .map(|(name, secret)| (name.as_str(), secret.expose()))
+            .collect();
         let plain = Zeroizing::new(serde_json::to_vec(&plain).map_err(Problem::internal)?);
         let mut nonce = [0; NONCE_BYTES];
         random(&mut nonce)?;
-        let payload = Payload { msg: &plain, aad: &associated(key) };
+        let payload = Payload {
+            msg: &plain,
+            aad: &associated(key),
+        };
         let sealed = self
             .cipher()
             .encrypt(&XNonce::from(nonce), payload)
@@ -118,13 +129,24 @@ impl MasterKey {
         if *version != VERSION {
             return Err(unreadable());
         }
-        let (nonce, sealed) = rest.split_first_chunk::<NONCE_BYTES>().ok_or_else(unreadable)?;
-        let payload = Payload { msg: sealed, aad: &associated(key) };
-        let plain = self.cipher().decrypt(&XNonce::from(*nonce), payload).map_err(|_| unreadable())?;
+        let (nonce, sealed) = rest
+            .split_first_chunk::<NONCE_BYTES>()
+            .ok_or_else(unreadable)?;
+        let payload = Payload {
+            msg: sealed,
+            aad: &associated(key),
+        };
+        let plain = self
+            .cipher()
+            .decrypt(&XNonce::from(*nonce), payload)
+            .map_err(|_| unreadable())?;
         let plain = Zeroizing::new(plain);
         let map: BTreeMap<String, String> =
             serde_json::from_slice(&plain).map_err(|_| unreadable())?;
-        Ok(map.into_iter().map(|(name, text)| (name, Secret::new(text))).collect())
+        Ok(map
+            .into_iter()
+            .map(|(name, text)| (name, Secret::new(text)))
+            .collect())
     }
 
     fn cipher(&self) -> XChaCha20Poly1305 {
@@ -168,10 +190,16 @@ mod tests {
         for position in 0..sealed.len() {
             let mut damaged = sealed.clone();
             damaged[position] ^= 1;
-            assert!(master.open(&key("acme"), &damaged).is_err(), "byte {position}");
+            assert!(
+                master.open(&key("acme"), &damaged).is_err(),
+                "byte {position}"
+            );
         }
         for length in 1..sealed.len() {
-            assert!(master.open(&key("acme"), &sealed[..length]).is_err(), "length {length}");
+            assert!(
+                master.open(&key("acme"), &sealed[..length]).is_err(),
+                "length {length}"
+            );
         }
     }
 
@@ -181,7 +209,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(FILE);
         let made = MasterKey::create(&path).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         let read = MasterKey::decode(&fs::read_to_string(&path).unwrap()).unwrap();
         assert_eq!(made.0.as_slice(), read.0.as_slice());
         assert!(MasterKey::decode("c2hvcnQ=").is_err());

@@ -24,15 +24,16 @@ pub(crate) fn parse_flag(flag: &str) -> Result<(String, Secret)> {
             std::env::VarError::NotPresent => Problem::not_found(format!(
                 "secret {key}: the environment variable {variable} is not set"
             )),
-            std::env::VarError::NotUnicode(_) => {
-                Problem::invalid(format!("secret {key}: the variable {variable} is not UTF-8"))
-            }
+            std::env::VarError::NotUnicode(_) => Problem::invalid(format!(
+                "secret {key}: the variable {variable} is not UTF-8"
+            )),
         })?
     } else if let Some(path) = source.strip_prefix("file:") {
         let text = std::fs::read_to_string(path)
             .map_err(|error| Problem::not_found(format!("secret {key}: {path}: {error}")))?;
         // Editors end a file with a line break, which is never part of a token.
-        text.strip_suffix('\n').map_or_else(|| text.clone(), |t| t.trim_end_matches('\r').to_owned())
+        text.strip_suffix('\n')
+            .map_or_else(|| text.clone(), |t| t.trim_end_matches('\r').to_owned())
     } else if source == "-" {
         read_typed(&key)?
     } else {
@@ -82,9 +83,16 @@ mod tests {
 
     #[test]
     fn missing_sources_are_named() {
-        let problem = parse_flag("token=env:TIDEGATE_NO_SUCH_VARIABLE").unwrap_err().to_string();
-        assert!(problem.contains("TIDEGATE_NO_SUCH_VARIABLE is not set"), "{problem}");
-        let problem = parse_flag("token=file:/no/such/file").unwrap_err().to_string();
+        let problem = parse_flag("token=env:TIDEGATE_NO_SUCH_VARIABLE")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            problem.contains("TIDEGATE_NO_SUCH_VARIABLE is not set"),
+            "{problem}"
+        );
+        let problem = parse_flag("token=file:/no/such/file")
+            .unwrap_err()
+            .to_string();
         assert!(problem.contains("/no/such/file"), "{problem}");
     }
 }

@@ -38,7 +38,10 @@ impl<'a> Reader<'a> {
 
     #[inline]
     pub(crate) fn byte(&mut self) -> Result<u8, Corrupt> {
-        let (first, rest) = self.0.split_first().ok_or(Corrupt("a value ends too early"))?;
+        let (first, rest) = self
+            .0
+            .split_first()
+            .ok_or(Corrupt("a value ends too early"))?;
         self.0 = rest;
         Ok(*first)
     }
@@ -64,8 +67,10 @@ impl<'a> Reader<'a> {
 
     #[inline]
     pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8], Corrupt> {
-        let (taken, rest) =
-            self.0.split_at_checked(len).ok_or(Corrupt("a value ends too early"))?;
+        let (taken, rest) = self
+            .0
+            .split_at_checked(len)
+            .ok_or(Corrupt("a value ends too early"))?;
         self.0 = rest;
         Ok(taken)
     }
@@ -78,12 +83,18 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Corrupt> {
         let taken = self.take(N)?;
-        taken.try_into().map_err(|_| Corrupt("a value ends too early"))
+        taken
+            .try_into()
+            .map_err(|_| Corrupt("a value ends too early"))
     }
 
     /// The version byte that each value begins with.
     pub(crate) fn version(&mut self, version: u8) -> Result<(), Corrupt> {
-        if self.byte()? == version { Ok(()) } else { Err(Corrupt("an unknown version of a value")) }
+        if self.byte()? == version {
+            Ok(())
+        } else {
+            Err(Corrupt("an unknown version of a value"))
+        }
     }
 }
 

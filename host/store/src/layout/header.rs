@@ -32,7 +32,11 @@ impl Header {
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = vec![VERSION];
-        let ModelStats { live, deleted, live_bytes } = self.stats;
+        let ModelStats {
+            live,
+            deleted,
+            live_bytes,
+        } = self.stats;
         for number in [
             self.last_seq,
             live,
@@ -76,7 +80,11 @@ mod tests {
     fn there_and_back() {
         let header = Header {
             last_seq: 9,
-            stats: ModelStats { live: 1, deleted: 2, live_bytes: 300 },
+            stats: ModelStats {
+                live: 1,
+                deleted: 2,
+                live_bytes: 300,
+            },
             entries: 4,
             segments: 5,
             segment_bytes: 600,

@@ -133,12 +133,19 @@ pub(crate) fn split_number(bytes: &[u8]) -> Result<(u64, &[u8]), Corrupt> {
     if digits.len() > 8 {
         return Err(bad);
     }
-    Ok((digits.iter().fold(0, |number, byte| (number << 8) | u64::from(*byte)), rest))
+    Ok((
+        digits
+            .iter()
+            .fold(0, |number, byte| (number << 8) | u64::from(*byte)),
+        rest,
+    ))
 }
 
 /// The run id that `bytes` are.
 pub(crate) fn decode_run(bytes: &[u8]) -> Result<RunId, Corrupt> {
-    let bytes = bytes.try_into().map_err(|_| Corrupt("a key without the run id it should have"))?;
+    let bytes = bytes
+        .try_into()
+        .map_err(|_| Corrupt("a key without the run id it should have"))?;
     Ok(RunId::from_bytes(bytes))
 }
 
@@ -148,7 +155,9 @@ pub(crate) fn encode_number(number: u64) -> [u8; 8] {
 }
 
 pub(crate) fn decode_number(bytes: &[u8]) -> Result<u64, Corrupt> {
-    let bytes = bytes.try_into().map_err(|_| Corrupt("a value that should be a number"))?;
+    let bytes = bytes
+        .try_into()
+        .map_err(|_| Corrupt("a value that should be a number"))?;
     Ok(u64::from_be_bytes(bytes))
 }
 
@@ -160,13 +169,16 @@ pub(crate) fn decode_text(bytes: &[u8]) -> Result<String, Corrupt> {
 /// The name that `bytes` are, with the 0 after it.
 pub(crate) fn decode_name(bytes: &[u8]) -> Result<Name, Corrupt> {
     let bad = Corrupt("a key without the name it should have");
-    let name = bytes.strip_suffix(&[0]).and_then(|name| std::str::from_utf8(name).ok());
+    let name = bytes
+        .strip_suffix(&[0])
+        .and_then(|name| std::str::from_utf8(name).ok());
     name.and_then(|name| name.parse().ok()).ok_or(bad)
 }
 
 /// What is left of `key` after `prefix`.
 pub(crate) fn rest<'a>(key: &'a [u8], prefix: &Key) -> Result<&'a [u8], Corrupt> {
-    key.strip_prefix(prefix.as_ref()).ok_or(Corrupt("a key of another kind"))
+    key.strip_prefix(prefix.as_ref())
+        .ok_or(Corrupt("a key of another kind"))
 }
 
 /// A key as text for people: its tag, then names as text and the rest in hexadecimal.
@@ -203,7 +215,10 @@ pub(crate) fn model(connection: u64, model: &Name) -> Key {
 }
 
 pub(crate) fn sync(connection: u64, sync: &Name, variant: &Name) -> Key {
-    Key::new(Tag::Sync).number(connection).name(sync.as_str()).name(variant.as_str())
+    Key::new(Tag::Sync)
+        .number(connection)
+        .name(sync.as_str())
+        .name(variant.as_str())
 }
 
 pub(crate) fn checkpoint(sync: u64) -> Key {
@@ -257,8 +272,21 @@ mod tests {
 
     #[test]
     fn numbers_sort_as_numbers_and_come_back() {
-        let numbers = [0, 1, 255, 256, 65_535, 65_536, u64::from(u32::MAX), 1 << 40, u64::MAX];
-        let keys: Vec<Key> = numbers.iter().map(|n| Key::new(Tag::Segment).number(*n)).collect();
+        let numbers = [
+            0,
+            1,
+            255,
+            256,
+            65_535,
+            65_536,
+            u64::from(u32::MAX),
+            1 << 40,
+            u64::MAX,
+        ];
+        let keys: Vec<Key> = numbers
+            .iter()
+            .map(|n| Key::new(Tag::Segment).number(*n))
+            .collect();
         assert!(keys.is_sorted());
         for (key, number) in keys.iter().zip(numbers) {
             assert_eq!(split_number(&key.as_ref()[1..]), Ok((number, &[][..])));

@@ -43,7 +43,10 @@ pub(crate) struct Pack<'a> {
 }
 
 impl<'a> Pack<'a> {
-    pub(crate) const EMPTY: Self = Self { end: None, entries: Vec::new() };
+    pub(crate) const EMPTY: Self = Self {
+        end: None,
+        entries: Vec::new(),
+    };
 
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, Corrupt> {
         let mut reader = Reader(bytes);
@@ -62,7 +65,16 @@ impl<'a> Pack<'a> {
             let first_seen = Timestamp(reader.number()?);
             let body_len = reader.number()?;
             let deleted = flags & DELETED != 0;
-            entries.push((id, Entry { seq, hash, first_seen, body_len, deleted }));
+            entries.push((
+                id,
+                Entry {
+                    seq,
+                    hash,
+                    first_seen,
+                    body_len,
+                    deleted,
+                },
+            ));
         }
         Ok(Self { end, entries })
     }
@@ -72,13 +84,20 @@ impl<'a> Pack<'a> {
     }
 
     pub(crate) fn get(&self, id: &[u8]) -> Option<&Entry> {
-        let found = self.entries.binary_search_by(|(own, _)| (*own).cmp(id)).ok()?;
+        let found = self
+            .entries
+            .binary_search_by(|(own, _)| (*own).cmp(id))
+            .ok()?;
         self.entries.get(found).map(|(_, entry)| entry)
     }
 
     /// Put `changes` (by id) in, and return the packs to store: first ids and values. The first
     /// keeps `first_id`.
-    pub(crate) fn with(&self, first_id: &[u8], changes: &[(&[u8], Entry)]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    pub(crate) fn with(
+        &self,
+        first_id: &[u8],
+        changes: &[(&[u8], Entry)],
+    ) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut merged = Vec::with_capacity(self.entries.len() + changes.len());
         let mut old = self.entries.iter().peekable();
         for change in changes {
@@ -91,12 +110,20 @@ impl<'a> Pack<'a> {
         merged.extend(old);
 
         let longest = merged.iter().map(|(id, _)| id.len()).max().unwrap_or(0) + ENTRY_BYTES;
-        let packs = merged.len().div_ceil(PACK_MAX.min(BYTES_MAX / longest).max(1)).max(1);
-        let mut chunks = merged.chunks(merged.len().div_ceil(packs).max(1)).peekable();
+        let packs = merged
+            .len()
+            .div_ceil(PACK_MAX.min(BYTES_MAX / longest).max(1))
+            .max(1);
+        let mut chunks = merged
+            .chunks(merged.len().div_ceil(packs).max(1))
+            .peekable();
         let mut first_id = first_id;
         let mut stored = Vec::with_capacity(packs);
         while let Some(chunk) = chunks.next() {
-            let next = chunks.peek().and_then(|next| next.first()).map(|(id, _)| *id);
+            let next = chunks
+                .peek()
+                .and_then(|next| next.first())
+                .map(|(id, _)| *id);
             stored.push((first_id.to_vec(), encode(next.or(self.end), chunk)));
             first_id = next.unwrap_or_default();
         }
@@ -136,12 +163,18 @@ mod tests {
     #[test]
     fn packs_split_and_each_id_has_one() {
         let ids: Vec<String> = (0..100).map(|n| format!("id-{n:03}")).collect();
-        let changes: Vec<(&[u8], Entry)> =
-            ids.iter().enumerate().map(|(n, id)| (id.as_bytes(), entry(n as u64))).collect();
+        let changes: Vec<(&[u8], Entry)> = ids
+            .iter()
+            .enumerate()
+            .map(|(n, id)| (id.as_bytes(), entry(n as u64)))
+            .collect();
         let stored = Pack::EMPTY.with(b"", &changes);
         assert_eq!(stored.len(), 100usize.div_ceil(PACK_MAX));
         assert_eq!(stored[0].0, b"");
-        let packs: Vec<Pack<'_>> = stored.iter().map(|(_, v)| Pack::decode(v).unwrap()).collect();
+        let packs: Vec<Pack<'_>> = stored
+            .iter()
+            .map(|(_, v)| Pack::decode(v).unwrap())
+            .collect();
         for (here, (next_first, _)) in packs.iter().zip(stored.iter().skip(1)) {
             assert_eq!(here.end, Some(&next_first[..]));
         }

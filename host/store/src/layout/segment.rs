@@ -92,7 +92,11 @@ impl Builder {
         }
         self.last_seq = entry.seq;
         self.entries += 1;
-        if self.raw.len() >= RAW_TARGET { self.finish() } else { None }
+        if self.raw.len() >= RAW_TARGET {
+            self.finish()
+        } else {
+            None
+        }
     }
 
     /// The segment of what was added since the last one, if anything was.
@@ -109,7 +113,11 @@ impl Builder {
         value.push(VERSION);
         value.extend_from_slice(&crc32fast::hash(&checked).to_le_bytes());
         value.extend_from_slice(&checked);
-        let built = Built { first_seq: self.first_seq, entries: self.entries, value };
+        let built = Built {
+            first_seq: self.first_seq,
+            entries: self.entries,
+            value,
+        };
         self.raw.clear();
         self.entries = 0;
         Some(built)
@@ -139,7 +147,11 @@ impl Segment {
         let len = len.ok_or(Corrupt("a segment is too long"))?;
         let raw = lz4_flex::block::decompress(reader.0, len)
             .map_err(|_| Corrupt("a segment can't be decompressed"))?;
-        Ok(Self { first_seq, entries, raw })
+        Ok(Self {
+            first_seq,
+            entries,
+            raw,
+        })
     }
 
     /// Bytes before compression.
@@ -148,7 +160,10 @@ impl Segment {
     }
 
     pub(crate) fn iter(&self) -> Entries<'_> {
-        Entries { reader: Reader(&self.raw), seq: self.first_seq }
+        Entries {
+            reader: Reader(&self.raw),
+            seq: self.first_seq,
+        }
     }
 }
 
@@ -162,7 +177,10 @@ pub(crate) struct Entries<'a> {
 impl<'a> Entries<'a> {
     fn entry(&mut self) -> Result<FeedEntry<'a>, Corrupt> {
         let reader = &mut self.reader;
-        let seq = self.seq.checked_add(reader.number()?).ok_or(Corrupt("a sequence is too large"))?;
+        let seq = self
+            .seq
+            .checked_add(reader.number()?)
+            .ok_or(Corrupt("a sequence is too large"))?;
         let flags = reader.byte()?;
         let action = match flags & ACTION {
             ADDED => Action::Added,
@@ -176,10 +194,21 @@ impl<'a> Entries<'a> {
         let first_seen = reader.number()?;
         let last_modified = reader.distance(first_seen)?;
         let id = text(reader.bytes()?)?;
-        let body = if flags & PRUNED == 0 { Some(text(reader.bytes()?)?) } else { None };
+        let body = if flags & PRUNED == 0 {
+            Some(text(reader.bytes()?)?)
+        } else {
+            None
+        };
         self.seq = seq;
         let (first_seen, last_modified) = (Timestamp(first_seen), Timestamp(last_modified));
-        Ok(FeedEntry { seq, action, first_seen, last_modified, id, body })
+        Ok(FeedEntry {
+            seq,
+            action,
+            first_seen,
+            last_modified,
+            id,
+            body,
+        })
     }
 }
 
@@ -187,7 +216,11 @@ impl<'a> Iterator for Entries<'a> {
     type Item = Result<FeedEntry<'a>, Corrupt>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.reader.is_empty() { None } else { Some(self.entry()) }
+        if self.reader.is_empty() {
+            None
+        } else {
+            Some(self.entry())
+        }
     }
 }
 
@@ -202,13 +235,23 @@ mod tests {
     fn entry<'a>(seq: u64, id: &'a str, body: Option<&'a str>) -> FeedEntry<'a> {
         let action = [Action::Added, Action::Updated, Action::Deleted][seq as usize % 3];
         let (first_seen, last_modified) = (Timestamp(5_000), Timestamp(4_000 + seq));
-        FeedEntry { seq, action, first_seen, last_modified, id, body }
+        FeedEntry {
+            seq,
+            action,
+            first_seen,
+            last_modified,
+            id,
+            body,
+        }
     }
 
     #[test]
     fn entries_come_back() {
-        let entries =
-            [entry(7, "a", Some("{}")), entry(8, "é", None), entry(900, "c", Some("{\"k\":1}"))];
+        let entries = [
+            entry(7, "a", Some("{}")),
+            entry(8, "é", None),
+            entry(900, "c", Some("{\"k\":1}")),
+        ];
         let mut builder = Builder::default();
         for entry in &entries {
             assert!(builder.push(entry).is_none());
@@ -224,7 +267,11 @@ mod tests {
     #[test]
     fn any_flipped_bit_is_noticed() {
         let mut builder = Builder::default();
-        builder.push(&entry(1, "a", Some("{\"k\":\"vvvvvvvvvvvvvvvvvvvvvvvvvv\"}")));
+        builder.push(&entry(
+            1,
+            "a",
+            Some("{\"k\":\"vvvvvvvvvvvvvvvvvvvvvvvvvv\"}"),
+        ));
         let value = builder.finish().unwrap().value;
         for bit in 0..value.len() * 8 {
             let mut damaged = value.clone();
@@ -238,7 +285,10 @@ mod tests {
         let body = format!("{{\"k\":\"{}\"}}", "x".repeat(RAW_TARGET / 2));
         let mut builder = Builder::default();
         assert!(builder.push(&entry(1, "a", Some(&body))).is_none());
-        assert_eq!(builder.push(&entry(2, "b", Some(&body))).unwrap().entries, 2);
+        assert_eq!(
+            builder.push(&entry(2, "b", Some(&body))).unwrap().entries,
+            2
+        );
         assert!(builder.push(&entry(3, "c", Some("{}"))).is_none());
         assert_eq!(builder.finish().unwrap().first_seq, 3);
     }

@@ -34,8 +34,15 @@ impl SeqSet {
         let ((first_chunk, first_low), (last_chunk, last_low)) = (split(first), split(last));
         for chunk in first_chunk..=last_chunk {
             let from = if chunk == first_chunk { first_low } else { 0 };
-            let to = if chunk == last_chunk { last_low } else { CHUNK_MAX };
-            self.chunks.entry(chunk).or_default().insert_range(from..=to);
+            let to = if chunk == last_chunk {
+                last_low
+            } else {
+                CHUNK_MAX
+            };
+            self.chunks
+                .entry(chunk)
+                .or_default()
+                .insert_range(from..=to);
             self.dirty.insert(chunk);
         }
     }
@@ -49,7 +56,9 @@ impl SeqSet {
 
     pub(crate) fn remove(&mut self, seq: u64) {
         let (chunk, low) = split(seq);
-        let Some(bitmap) = self.chunks.get_mut(&chunk) else { return };
+        let Some(bitmap) = self.chunks.get_mut(&chunk) else {
+            return;
+        };
         if bitmap.remove(low) {
             self.dirty.insert(chunk);
         }
@@ -60,7 +69,9 @@ impl SeqSet {
 
     pub(crate) fn contains(&self, seq: u64) -> bool {
         let (chunk, low) = split(seq);
-        self.chunks.get(&chunk).is_some_and(|bitmap| bitmap.contains(low))
+        self.chunks
+            .get(&chunk)
+            .is_some_and(|bitmap| bitmap.contains(low))
     }
 
     pub(crate) fn len(&self) -> u64 {
@@ -125,7 +136,10 @@ impl SeqSet {
             Some(bytes)
         };
         let mut stored = stored;
-        dirty.into_iter().map(|chunk| (chunk, stored(chunk))).collect()
+        dirty
+            .into_iter()
+            .map(|chunk| (chunk, stored(chunk)))
+            .collect()
     }
 
     /// For a copy that is never stored.
@@ -151,7 +165,9 @@ pub(crate) fn put_runs(out: &mut Vec<u8>, sorted: &[u64]) {
     let mut runs = sorted.chunk_by(|a, b| a + 1 == *b);
     put_number(out, runs.clone().count() as u64);
     for run in &mut runs {
-        let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
+        let (Some(first), Some(last)) = (run.first(), run.last()) else {
+            continue;
+        };
         put_number(out, first.wrapping_sub(next));
         put_number(out, last - first);
         next = last + 1;
@@ -184,7 +200,10 @@ mod tests {
         set.insert(200_000);
         set.remove(65_536);
         set.remove(7);
-        assert_eq!(set.from(65_534).take(4).collect::<Vec<_>>(), [65_534, 65_535, 65_537, 65_538]);
+        assert_eq!(
+            set.from(65_534).take(4).collect::<Vec<_>>(),
+            [65_534, 65_535, 65_537, 65_538]
+        );
         assert_eq!(set.from(65_541).next(), Some(200_000));
         assert_eq!(set.len(), 11);
         assert!(set.contains(65_540) && !set.contains(65_536));
@@ -222,7 +241,10 @@ mod tests {
             let mut out = Vec::new();
             put_runs(&mut out, seqs);
             let runs = read_runs(&mut Reader(&out)).unwrap();
-            let back: Vec<u64> = runs.into_iter().flat_map(|(first, last)| first..=last).collect();
+            let back: Vec<u64> = runs
+                .into_iter()
+                .flat_map(|(first, last)| first..=last)
+                .collect();
             assert_eq!(back, seqs);
         }
     }

@@ -35,7 +35,10 @@ impl Writer {
             Some(same) if same.connection == connection => return Ok(()),
             Some(_) => {
                 let name = connection.key.to_string();
-                return Err(StoreError::Exists { what: "connection", name });
+                return Err(StoreError::Exists {
+                    what: "connection",
+                    name,
+                });
             }
             None => {}
         }
@@ -53,7 +56,10 @@ impl Writer {
         bytes_max: usize,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let ConnectionRow { number, mut connection } = self.connection_row(key)?;
+        let ConnectionRow {
+            number,
+            mut connection,
+        } = self.connection_row(key)?;
         connection.metadata = rules::merged_metadata(&connection, patch, bytes_max)?;
         connection.updated_at = now;
         let mut writes = Writes::default();

@@ -99,11 +99,16 @@ pub(super) fn plan<'a>(
         let found = view.at_or_before(&prefix, &keys::pack(number, id(first).as_bytes()))?;
         let (key, value) = found.unwrap_or_else(|| (prefix.clone().into(), sled::IVec::default()));
         let bad = |corrupt| damaged(&key, corrupt);
-        let pack = if value.is_empty() { Pack::EMPTY } else { Pack::decode(&value).map_err(bad)? };
+        let pack = if value.is_empty() {
+            Pack::EMPTY
+        } else {
+            Pack::decode(&value).map_err(bad)?
+        };
         let mut changed = Vec::new();
-        while let Some(same) =
-            rest.next_if(|same| same.first().is_some_and(|op| pack.covers(id(op).as_bytes())))
-        {
+        while let Some(same) = rest.next_if(|same| {
+            same.first()
+                .is_some_and(|op| pack.covers(id(op).as_bytes()))
+        }) {
             let stored = same.first().and_then(|op| pack.get(id(op).as_bytes()));
             let mut before = stored.copied().map(Before::Stored);
             let mut last = None;
@@ -114,8 +119,16 @@ pub(super) fn plan<'a>(
                     count(counts, change.as_ref());
                 }
                 match (&change, before) {
-                    (None, Some(Before::Stored(entry))) if op.save.is_some() => seen.push(entry.seq),
-                    (Some(Change { action: Action::Deleted, .. }), Some(Before::Stored(entry))) => {
+                    (None, Some(Before::Stored(entry))) if op.save.is_some() => {
+                        seen.push(entry.seq)
+                    }
+                    (
+                        Some(Change {
+                            action: Action::Deleted,
+                            ..
+                        }),
+                        Some(Before::Stored(entry)),
+                    ) => {
                         gone.push(entry.seq);
                     }
                     _ => {}
@@ -132,13 +145,23 @@ pub(super) fn plan<'a>(
         }
         if !changed.is_empty() {
             let first_id = keys::rest(&key, &prefix).map_err(bad)?.to_vec();
-            packs.push(PackPlan { first_id, value: value.clone(), ops: changed });
+            packs.push(PackPlan {
+                first_id,
+                value: value.clone(),
+                ops: changed,
+            });
         }
     }
     seen.sort_unstable();
     gone.sort_unstable();
     let bodies = bodies(view, number, &gone)?;
-    Ok(Plan { ops, changes, packs, seen, bodies })
+    Ok(Plan {
+        ops,
+        changes,
+        packs,
+        seen,
+        bodies,
+    })
 }
 
 /// What `op` does to a record that is as `before` says; `None` when nothing changes.
@@ -147,7 +170,13 @@ fn decide(op: &Op<'_>, before: Option<Before>, now: Timestamp) -> Option<Change>
     let (action, after) = match (op.save, old) {
         (None, None) => return None,
         (None, Some(old)) if old.deleted => return None,
-        (None, Some(old)) => (Action::Deleted, Entry { deleted: true, ..*old }),
+        (None, Some(old)) => (
+            Action::Deleted,
+            Entry {
+                deleted: true,
+                ..*old
+            },
+        ),
         (Some((_, hash)), Some(old)) if !old.deleted && old.hash == hash => return None,
         (Some((body, hash)), old) => {
             let action = match old {
@@ -156,10 +185,23 @@ fn decide(op: &Op<'_>, before: Option<Before>, now: Timestamp) -> Option<Change>
             };
             let first_seen = old.map_or(now, |old| old.first_seen);
             let body_len = body.len() as u64;
-            (action, Entry { seq: 0, hash, first_seen, body_len, deleted: false })
+            (
+                action,
+                Entry {
+                    seq: 0,
+                    hash,
+                    first_seen,
+                    body_len,
+                    deleted: false,
+                },
+            )
         }
     };
-    Some(Change { action, before, after })
+    Some(Change {
+        action,
+        before,
+        after,
+    })
 }
 
 fn count(counts: &mut Counts, change: Option<&Change>) {
@@ -177,10 +219,14 @@ fn bodies(
     sequences: &[u64],
 ) -> Result<HashMap<u64, Option<String>>, StoreError> {
     let mut bodies = HashMap::with_capacity(sequences.len());
-    let missing = segments::visit(|seq| segments::find(view, feed, seq), sequences, |entry| {
-        bodies.insert(entry.seq, entry.body.map(str::to_owned));
-        true
-    })?;
+    let missing = segments::visit(
+        |seq| segments::find(view, feed, seq),
+        sequences,
+        |entry| {
+            bodies.insert(entry.seq, entry.body.map(str::to_owned));
+            true
+        },
+    )?;
     match missing.first() {
         Some(seq) => Err(segments::lost(feed, *seq)),
         None => Ok(bodies),
@@ -284,7 +330,10 @@ impl Plan<'_> {
             };
             let entry = |op: &usize| {
                 let change = self.changes.get(*op)?.as_ref()?;
-                let entry = Entry { seq: *sequences.get(*op)?, ..change.after };
+                let entry = Entry {
+                    seq: *sequences.get(*op)?,
+                    ..change.after
+                };
                 Some((self.ops.get(*op)?.id.as_bytes(), entry))
             };
             let changes: Vec<(&[u8], Entry)> = plan.ops.iter().filter_map(entry).collect();

@@ -40,9 +40,15 @@ impl Writer {
                     by_model.len() - 1
                 }
             };
-            let Some((_, ops)) = by_model.get_mut(own) else { continue };
+            let Some((_, ops)) = by_model.get_mut(own) else {
+                continue;
+            };
             ops.reserve(page.save.len() + page.delete.len());
-            ops.extend(page.delete.iter().map(|id| Op { id, page: index, save: None }));
+            ops.extend(page.delete.iter().map(|id| Op {
+                id,
+                page: index,
+                save: None,
+            }));
             let saves = page.save.iter().zip(hashes);
             ops.extend(saves.map(|(save, hash)| Op {
                 id: &save.id,
@@ -57,7 +63,10 @@ impl Writer {
         for (model, ops) in by_model {
             let feed = self.feed_of_run(id, model, &mut writes)?;
             self.load_feed(feed)?;
-            plans.push((feed, plan(&self.view(), feed, ops, commit.now, &mut counts)?));
+            plans.push((
+                feed,
+                plan(&self.view(), feed, ops, commit.now, &mut counts)?,
+            ));
         }
         let models = commit.pages.iter().map(|page| &page.model);
         self.put_progress(id, &mut writes, |progress| {
@@ -81,7 +90,9 @@ impl Writer {
         let view = disk.writer_view();
         let mut publications = Vec::with_capacity(plans.len());
         for (number, plan) in plans {
-            let Some(feed) = self.feeds.get_mut(number) else { continue };
+            let Some(feed) = self.feeds.get_mut(number) else {
+                continue;
+            };
             let written = plan.write(&view, feed, &mut writes, now);
             // The feed in memory is ahead of the disk by now.
             self.failure = written.as_ref().err().cloned();
@@ -99,7 +110,10 @@ impl Writer {
         model: &Name,
         writes: &mut Writes,
     ) -> Result<u64, StoreError> {
-        let running = self.running.get(&id).ok_or(StoreError::Fenced { run: id })?;
+        let running = self
+            .running
+            .get(&id)
+            .ok_or(StoreError::Fenced { run: id })?;
         if let Some(feed) = running.feeds.get(model) {
             return Ok(*feed);
         }

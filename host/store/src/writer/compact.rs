@@ -19,7 +19,9 @@ const STEP_BYTES: usize = 1024 * 1024;
 
 impl Writer {
     pub(super) fn wants_compaction(&self) -> bool {
-        self.feeds.values().any(|feed| feed.wants_compaction(self.tuning.compact_slack))
+        self.feeds
+            .values()
+            .any(|feed| feed.wants_compaction(self.tuning.compact_slack))
     }
 
     /// Go on with the compaction of one feed, if any wants it and nothing is unflushed.
@@ -28,7 +30,11 @@ impl Writer {
             return Ok(());
         }
         let slack = self.tuning.compact_slack;
-        let Some(feed) = self.feeds.values_mut().find(|feed| feed.wants_compaction(slack)) else {
+        let Some(feed) = self
+            .feeds
+            .values_mut()
+            .find(|feed| feed.wants_compaction(slack))
+        else {
             return Ok(());
         };
         let disk = Arc::clone(&self.disk);
@@ -95,14 +101,22 @@ impl FeedState {
             writes.remove(view, Key::stored(&key))?;
         }
         built.extend(builder.finish());
-        for Built { first_seq, entries, value } in built {
+        for Built {
+            first_seq,
+            entries,
+            value,
+        } in built
+        {
             self.header.segments += 1;
             self.header.entries += entries;
             self.header.segment_bytes += value.len() as u64;
             // Comes after the removal of the segment that had this key.
             writes.put_new(prefix.clone().number(first_seq), &value);
         }
-        writes.put_new(keys::of_feed(Tag::Feed, self.published.number), &self.header.encode());
+        writes.put_new(
+            keys::of_feed(Tag::Feed, self.published.number),
+            &self.header.encode(),
+        );
         self.compact_from = next;
         if next.is_none() {
             self.compact_after = self.header.last_seq + slack.max(self.header.records() / 4);

@@ -53,7 +53,11 @@ impl Writer {
             let published = self.published.get(number);
             // Readers load it now or have, while nothing of it is unflushed.
             published.with(&view, |_| ())?;
-            let Loaded { header, live, tombs } = load(&view, number)?;
+            let Loaded {
+                header,
+                live,
+                tombs,
+            } = load(&view, number)?;
             let snapshots = self.load_snapshots(number)?;
             let state = FeedState {
                 published,
@@ -81,7 +85,9 @@ impl Writer {
         for item in view.prefix(&prefix) {
             let (key, value) = item?;
             let bad = |corrupt| damaged(&key, corrupt);
-            let (sync, _) = keys::rest(&key, &prefix).and_then(keys::split_number).map_err(bad)?;
+            let (sync, _) = keys::rest(&key, &prefix)
+                .and_then(keys::split_number)
+                .map_err(bad)?;
             let mut row: SnapshotRow = rows::decode(&value).map_err(bad)?;
             let first_delta = row.next_delta;
             let mut seen = load_chunks(&view, &keys::seen(feed, sync))?;
@@ -95,7 +101,14 @@ impl Writer {
                     seen.insert_range(first, last);
                 }
             }
-            snapshots.insert(sync, OpenSnapshot { row, seen, first_delta });
+            snapshots.insert(
+                sync,
+                OpenSnapshot {
+                    row,
+                    seen,
+                    first_delta,
+                },
+            );
         }
         Ok(snapshots)
     }
@@ -152,9 +165,16 @@ impl FeedState {
     ) -> Result<(), StoreError> {
         let (feed, fold_after) = (self.published.number, self.fold_after);
         for (sync, snapshot) in &mut self.snapshots {
-            let OpenSnapshot { row, seen, first_delta } = snapshot;
+            let OpenSnapshot {
+                row,
+                seen,
+                first_delta,
+            } = snapshot;
             let begin = row.begin_seq;
-            let new = sequences.iter().copied().filter(|seq| *seq <= begin && !seen.contains(*seq));
+            let new = sequences
+                .iter()
+                .copied()
+                .filter(|seq| *seq <= begin && !seen.contains(*seq));
             let new: Vec<u64> = new.collect();
             if new.is_empty() {
                 continue;

@@ -62,7 +62,10 @@ struct Running {
 }
 
 fn not_found(what: &'static str, name: &impl ToString) -> StoreError {
-    StoreError::NotFound { what, name: name.to_string() }
+    StoreError::NotFound {
+        what,
+        name: name.to_string(),
+    }
 }
 
 impl Writer {
@@ -72,7 +75,10 @@ impl Writer {
         published: Arc<Feeds>,
         tuning: Tuning,
     ) -> Result<Self, StoreError> {
-        let counters = disk.view().row(&keys::counters(), rows::decode)?.unwrap_or_default();
+        let counters = disk
+            .view()
+            .row(&keys::counters(), rows::decode)?
+            .unwrap_or_default();
         let mut writer = Self {
             disk,
             published,
@@ -130,7 +136,9 @@ impl Writer {
 
     fn connection_row(&self, key: &ConnectionKey) -> Result<ConnectionRow, StoreError> {
         let stored = keys::connection(&key.integration, &key.connection);
-        self.view().row(&stored, rows::decode)?.ok_or_else(|| not_found("connection", key))
+        self.view()
+            .row(&stored, rows::decode)?
+            .ok_or_else(|| not_found("connection", key))
     }
 
     fn put_connection(
@@ -159,7 +167,10 @@ impl Writer {
     /// The sync of a run that may still write, and its number.
     fn writing_sync(&self, id: RunId, fence: Fence) -> Result<(SyncKey, u64), StoreError> {
         let running = self.writing(id, fence)?;
-        running.sync.clone().ok_or_else(|| not_found("sync that is run by", &id))
+        running
+            .sync
+            .clone()
+            .ok_or_else(|| not_found("sync that is run by", &id))
     }
 }
 

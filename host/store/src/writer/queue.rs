@@ -55,8 +55,19 @@ impl Queue {
         let (jobs, queue) = channel();
         let thread = std::thread::Builder::new()
             .name("tidegate-store".into())
-            .spawn(move || Thread { writer, queue, failed: None, flushed: Instant::now() }.work())?;
-        Ok(Self { jobs, thread: Mutex::new(Some(thread)) })
+            .spawn(move || {
+                Thread {
+                    writer,
+                    queue,
+                    failed: None,
+                    flushed: Instant::now(),
+                }
+                .work()
+            })?;
+        Ok(Self {
+            jobs,
+            thread: Mutex::new(Some(thread)),
+        })
     }
 
     /// Run `command` in the writer thread and wait for its answer.
@@ -71,7 +82,9 @@ impl Queue {
             // Nobody may be waiting any more; the command happened all the same.
             Box::new(move |flushed| drop(sender.send(flushed.and(done))))
         });
-        self.jobs.send(Job::Command(urgency, job)).map_err(|_| closed())?;
+        self.jobs
+            .send(Job::Command(urgency, job))
+            .map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
     }
 
@@ -90,7 +103,11 @@ impl Drop for Queue {
     fn drop(&mut self) {
         // An error means that the thread has ended already.
         let _ = self.jobs.send(Job::Stop(Box::new(drop)));
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(thread) = thread {
             // A panic in the thread has been printed by then.
             let _ = thread.join();
@@ -155,7 +172,10 @@ impl Thread {
                     Ok(job) => return Some(job),
                     Err(std::sync::mpsc::TryRecvError::Disconnected) => return None,
                     Err(std::sync::mpsc::TryRecvError::Empty) => {
-                        let step = self.writer.flush().and_then(|()| self.writer.compact_step());
+                        let step = self
+                            .writer
+                            .flush()
+                            .and_then(|()| self.writer.compact_step());
                         self.failed = step.err();
                     }
                 }
@@ -173,7 +193,9 @@ impl Thread {
 
     fn finish_group(&mut self, urgent: bool) -> Result<(), StoreError> {
         if let Some(failed) = &self.failed {
-            return Err(StoreError::Backend(format!("an earlier write failed: {failed}")));
+            return Err(StoreError::Backend(format!(
+                "an earlier write failed: {failed}"
+            )));
         }
         if urgent || self.flushed.elapsed() >= RELAXED_MAX {
             let flushed = self.writer.flush();

@@ -36,13 +36,24 @@ impl Writer {
                 }
                 _ => None,
             };
-            self.running.insert(id, Running { run, connection, sync, feeds: HashMap::new() });
+            self.running.insert(
+                id,
+                Running {
+                    run,
+                    connection,
+                    sync,
+                    feeds: HashMap::new(),
+                },
+            );
         }
         Ok(())
     }
 
     fn sync_row(&self, connection: u64, key: &SyncKey) -> Result<Option<SyncRow>, StoreError> {
-        self.view().row(&keys::sync(connection, &key.sync, &key.variant), rows::decode)
+        self.view().row(
+            &keys::sync(connection, &key.sync, &key.variant),
+            rows::decode,
+        )
     }
 
     fn put_sync(
@@ -77,13 +88,19 @@ impl Writer {
         let stored: Option<Run> = self.view().row(&keys::run(new.id), rows::decode)?;
         if let Some(run) = stored {
             if run.target != new.target {
-                return Err(StoreError::Exists { what: "run", name: new.id.to_string() });
+                return Err(StoreError::Exists {
+                    what: "run",
+                    name: new.id.to_string(),
+                });
             }
             let checkpoint = match sync {
                 Some((_, Some(row))) => self.stored_checkpoint(row.number)?,
                 _ => None,
             };
-            return Ok(Started { fence: run.fence, checkpoint });
+            return Ok(Started {
+                fence: run.fence,
+                checkpoint,
+            });
         }
 
         let mut writes = Writes::default();
@@ -91,7 +108,10 @@ impl Writer {
         let mut number = None;
         if let Some((key, row)) = sync {
             if let Some(by) = row.and_then(|row| row.running) {
-                return Err(StoreError::Busy { what: key.to_string(), by: by.to_string() });
+                return Err(StoreError::Busy {
+                    what: key.to_string(),
+                    by: by.to_string(),
+                });
             }
             let sync = match row {
                 Some(row) => row.number,
@@ -105,7 +125,10 @@ impl Writer {
             } else {
                 checkpoint = self.stored_checkpoint(sync)?;
             }
-            let row = SyncRow { number: sync, running: Some(new.id) };
+            let row = SyncRow {
+                number: sync,
+                running: Some(new.id),
+            };
             self.put_sync(&mut writes, connection, &key, row)?;
             number = Some((key, sync));
         }
@@ -119,7 +142,12 @@ impl Writer {
         writes.put_new(keys::runs_of_integration(integration).run(id), &[]);
         writes.put_new(keys::runs_of_connection(connection).run(id), &[]);
         self.apply(writes)?;
-        let running = Running { run, connection, sync: number, feeds: HashMap::new() };
+        let running = Running {
+            run,
+            connection,
+            sync: number,
+            feeds: HashMap::new(),
+        };
         self.running.insert(id, running);
         Ok(Started { fence, checkpoint })
     }
@@ -131,7 +159,9 @@ impl Writer {
         writes: &mut Writes,
         change: impl FnOnce(&mut Figures),
     ) -> Result<(), StoreError> {
-        let Some(running) = self.running.get(&id) else { return Ok(()) };
+        let Some(running) = self.running.get(&id) else {
+            return Ok(());
+        };
         let mut run = running.run.clone();
         change(&mut run.progress);
         self.put_run(writes, &run)?;
@@ -156,12 +186,20 @@ impl Writer {
     }
 
     fn end_run(&self, writes: &mut Writes, id: RunId, end: RunEnd) -> Result<(), StoreError> {
-        let Some(running) = self.running.get(&id) else { return Ok(()) };
-        let run = Run { end: Some(end), ..running.run.clone() };
+        let Some(running) = self.running.get(&id) else {
+            return Ok(());
+        };
+        let run = Run {
+            end: Some(end),
+            ..running.run.clone()
+        };
         self.put_run(writes, &run)?;
         writes.remove_short(keys::running(id));
         if let Some((key, number)) = &running.sync {
-            let row = SyncRow { number: *number, running: None };
+            let row = SyncRow {
+                number: *number,
+                running: None,
+            };
             self.put_sync(writes, running.connection, key, row)?;
         }
         Ok(())
@@ -207,7 +245,9 @@ impl Writer {
         id: RunId,
         lines: &[&LogLine],
     ) -> Result<(), StoreError> {
-        let Some(first) = lines.first() else { return Ok(()) };
+        let Some(first) = lines.first() else {
+            return Ok(());
+        };
         let key = keys::logs(id).number(first.index);
         let value = encode(key.as_ref(), &lines)?;
         writes.put(&self.view(), key, &value)

@@ -37,13 +37,21 @@ impl Writer {
         if !restart && feed.snapshots.contains_key(&sync) {
             return Ok(true);
         }
-        let row = SnapshotRow { begin_seq: feed.header.last_seq, next_delta: 0, ending: None };
+        let row = SnapshotRow {
+            begin_seq: feed.header.last_seq,
+            next_delta: 0,
+            ending: None,
+        };
         self.remove_snapshot(&mut writes, number, sync)?;
         let key = keys::snapshot(number, sync);
         let value = encode(key.as_ref(), &row)?;
         writes.put(&self.view(), key, &value)?;
         self.apply(writes)?;
-        let open = OpenSnapshot { row, seen: SeqSet::default(), first_delta: 0 };
+        let open = OpenSnapshot {
+            row,
+            seen: SeqSet::default(),
+            first_delta: 0,
+        };
         self.load_feed(number)?.snapshots.insert(sync, open);
         Ok(false)
     }
@@ -58,16 +66,26 @@ impl Writer {
         now: Timestamp,
     ) -> Result<u64, StoreError> {
         let (_, sync) = self.writing_sync(id, fence)?;
-        let none = || StoreError::NoSnapshot { model: model.clone() };
+        let none = || StoreError::NoSnapshot {
+            model: model.clone(),
+        };
         let connection = self.writing(id, fence)?.connection;
-        let number = self.view().row(&keys::model(connection, model), keys::decode_number)?;
+        let number = self
+            .view()
+            .row(&keys::model(connection, model), keys::decode_number)?;
         let number = number.ok_or_else(none)?;
         let feed = self.load_feed(number)?;
         let snapshot = feed.snapshots.get(&sync).ok_or_else(none)?;
         let deletes = feed.unseen(snapshot).len();
         guard.check(model, feed.header.stats.live, deletes)?;
         let row = SnapshotRow {
-            ending: Some(Ending { run: id, model: model.clone(), deletes, checkpoint, now }),
+            ending: Some(Ending {
+                run: id,
+                model: model.clone(),
+                deletes,
+                checkpoint,
+                now,
+            }),
             ..snapshot.row.clone()
         };
         self.decide_ending(number, sync, row)?;
@@ -101,8 +119,9 @@ impl Writer {
             let bad = |corrupt| damaged(&key, corrupt);
             let row: SnapshotRow = rows::decode(&value).map_err(bad)?;
             if row.ending.is_some() {
-                let (feed, rest) =
-                    keys::rest(&key, &prefix).and_then(keys::split_number).map_err(bad)?;
+                let (feed, rest) = keys::rest(&key, &prefix)
+                    .and_then(keys::split_number)
+                    .map_err(bad)?;
                 endings.push((feed, keys::split_number(rest).map_err(bad)?.0));
             }
         }
@@ -118,14 +137,25 @@ impl Writer {
         let step = self.tuning.ending_step;
         loop {
             let feed = self.load_feed(number)?;
-            let Some(snapshot) = feed.snapshots.get(&sync) else { return Ok(0) };
-            let Some(ending) = snapshot.row.ending.clone() else { return Ok(0) };
+            let Some(snapshot) = feed.snapshots.get(&sync) else {
+                return Ok(0);
+            };
+            let Some(ending) = snapshot.row.ending.clone() else {
+                return Ok(0);
+            };
             let unseen: Vec<u64> = feed.unseen(snapshot).from(0).take(step).collect();
             let all = feed.unseen(snapshot).len();
             let ids = self.ids(number, &unseen)?;
             let last = ids.len() as u64 == all;
 
-            let ops = ids.iter().map(|id| Op { id, page: 0, save: None }).collect();
+            let ops = ids
+                .iter()
+                .map(|id| Op {
+                    id,
+                    page: 0,
+                    save: None,
+                })
+                .collect();
             let mut counts = [Counts::default()];
             let plan = plan(&self.view(), number, ops, ending.now, &mut counts)?;
             let mut writes = Writes::default();
@@ -137,7 +167,11 @@ impl Writer {
             }
             let [counts] = counts;
             self.put_progress(ending.run, &mut writes, |progress| {
-                progress.counts.entry(ending.model.clone()).or_default().add(counts);
+                progress
+                    .counts
+                    .entry(ending.model.clone())
+                    .or_default()
+                    .add(counts);
             })?;
             self.write_plans(&[(number, plan)], writes, ending.now)?;
             if last {
@@ -154,11 +188,15 @@ impl Writer {
         let view = self.view();
         let mut ids = Vec::with_capacity(sequences.len());
         let mut bytes = 0;
-        let missing = segments::visit(|seq| segments::find(&view, feed, seq), sequences, |entry| {
-            ids.push(entry.id.to_owned());
-            bytes += entry.body.map_or(0, str::len);
-            bytes < STEP_BYTES
-        })?;
+        let missing = segments::visit(
+            |seq| segments::find(&view, feed, seq),
+            sequences,
+            |entry| {
+                ids.push(entry.id.to_owned());
+                bytes += entry.body.map_or(0, str::len);
+                bytes < STEP_BYTES
+            },
+        )?;
         match missing.first() {
             Some(seq) => Err(segments::lost(feed, *seq)),
             None => Ok(ids),
@@ -189,12 +227,7 @@ impl Writer {
         Ok(())
     }
 
-    fn remove_snapshot(
-        &self,
-        writes: &mut Writes,
-        feed: u64,
-        sync: u64,
-    ) -> Result<(), StoreError> {
+    fn remove_snapshot(&self, writes: &mut Writes, feed: u64, sync: u64) -> Result<(), StoreError> {
         let view = self.view();
         writes.remove_prefix(&view, &keys::seen_deltas(feed, sync))?;
         writes.remove_prefix(&view, &keys::seen(feed, sync))?;
@@ -205,6 +238,7 @@ impl Writer {
 impl FeedState {
     /// Live sequences of records that the snapshot has not seen.
     fn unseen(&self, snapshot: &OpenSnapshot) -> SeqSet {
-        self.live.without(snapshot.row.begin_seq, [&self.tombs, &snapshot.seen])
+        self.live
+            .without(snapshot.row.begin_seq, [&self.tombs, &snapshot.seen])
     }
 }

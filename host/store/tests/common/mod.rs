@@ -18,7 +18,10 @@ pub fn name(text: &str) -> Name {
 }
 
 pub fn connection(connection: &str) -> ConnectionKey {
-    ConnectionKey { integration: name("crm"), connection: connection.parse().unwrap() }
+    ConnectionKey {
+        integration: name("crm"),
+        connection: connection.parse().unwrap(),
+    }
 }
 
 pub fn model(connection_name: &str, model: &str) -> ModelKey {
@@ -26,7 +29,11 @@ pub fn model(connection_name: &str, model: &str) -> ModelKey {
 }
 
 pub fn sync(connection_name: &str, sync: &str) -> SyncKey {
-    SyncKey { connection: connection(connection_name), sync: name(sync), variant: name("base") }
+    SyncKey {
+        connection: connection(connection_name),
+        sync: name(sync),
+        variant: name("base"),
+    }
 }
 
 pub fn run_id(number: u64) -> RunId {
@@ -38,7 +45,10 @@ pub fn open(root: &Path) -> SledStore {
 }
 
 pub async fn deployment(store: &dyn Store, version: &str, now: u64) -> NewDeployment {
-    let digest = store.put_component(version.as_bytes().to_vec()).await.unwrap();
+    let digest = store
+        .put_component(version.as_bytes().to_vec())
+        .await
+        .unwrap();
     let manifest = format!(r#"{{"manifest": 1, "name": "crm", "version": "{version}"}}"#);
     NewDeployment {
         integration: name("crm"),
@@ -68,7 +78,10 @@ pub async fn set_up(store: &dyn Store) {
     let deployment = deployment(store, "1.0.0", 5).await;
     store.deploy(deployment).await.unwrap();
     for connection in ["acme", "bolt"] {
-        store.add_connection(new_connection(connection)).await.unwrap();
+        store
+            .add_connection(new_connection(connection))
+            .await
+            .unwrap();
     }
 }
 
@@ -102,7 +115,10 @@ pub fn end(at: u64) -> RunEnd {
 }
 
 pub fn page(model: &str, save: &[(&str, &str)], delete: &[&str]) -> Page {
-    let saved = |(id, body): &(&str, &str)| Save { id: (*id).into(), body: (*body).into() };
+    let saved = |(id, body): &(&str, &str)| Save {
+        id: (*id).into(),
+        body: (*body).into(),
+    };
     Page {
         model: name(model),
         save: save.iter().map(saved).collect(),
@@ -121,10 +137,20 @@ pub fn commit(pages: Vec<Page>, now: u64) -> Commit {
 }
 
 pub fn read(model: ModelKey) -> ReadChanges {
-    ReadChanges { model, after: None, filter: ActionFilter::ALL, limit: 1000, bytes_max: usize::MAX }
+    ReadChanges {
+        model,
+        after: None,
+        filter: ActionFilter::ALL,
+        limit: 1000,
+        bytes_max: usize::MAX,
+    }
 }
 
 /// Run async code to its end.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(future)
 }

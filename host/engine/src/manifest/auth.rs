@@ -1,0 +1,77 @@
+//! How secrets become credentials: the manifest's `auth` entries.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// How secrets are put on requests to the connection's own origin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Auth {
+    Bearer {
+        token: String,
+    },
+    Basic {
+        username: String,
+        password: String,
+    },
+    Header {
+        name: AuthName,
+        value: String,
+        #[serde(default)]
+        prefix: String,
+    },
+    Query {
+        name: AuthName,
+        value: String,
+    },
+}
+
+impl Auth {
+    /// The secrets that it needs.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<&str> {
+        match self {
+            Self::Bearer { token } => vec![token],
+            Self::Basic { username, password } => vec![username, password],
+            Self::Header { value, .. } | Self::Query { value, .. } => vec![value],
+        }
+    }
+}
+
+/// The name of a header or query parameter: fixed, or read from the connection's config.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum AuthName {
+    Fixed(String),
+    Config { config: String, default: String },
+}
+
+impl AuthName {
+    /// The name, for a connection with this config.
+    #[must_use]
+    pub fn resolve<'a>(&'a self, config: &'a Map<String, Value>) -> &'a str {
+        match self {
+            Self::Fixed(name) => name,
+            Self::Config {
+                config: pointer,
+                default,
+            } => pointer_get(config, pointer)
+                .and_then(Value::as_str)
+                .unwrap_or(default),
+        }
+    }
+}
+
+/// `Value::pointer` on an object.
+pub(super) fn pointer_get<'a>(object: &'a Map<String, Value>, pointer: &str) -> Option<&'a Value> {
+    let rest = pointer.strip_prefix('/')?;
+    let (first, tail) = match rest.split_once('/') {
+        Some((first, tail)) => (first, Some(tail)),
+        None => (rest, None),
+    };
+    let value = object.get(&first.replace("~1", "/").replace("~0", "~"))?;
+    match tail {
+        None => Some(value),
+        Some(tail) => value.pointer(&format!("/{tail}")),
+    }
+}

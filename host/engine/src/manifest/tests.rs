@@ -1,0 +1,92 @@
+//! Manifests that are accepted, and those that are refused with the place named.
+
+use super::*;
+use serde_json::json;
+
+fn good() -> Value {
+    json!({
+        "manifest": 1, "name": "crm", "version": "0.1.0",
+        "syncs": [
+            {"name": "contacts", "models": ["Contact"], "schedule": {"every": "1h"}},
+            {"name": "*", "models": ["*"], "each": "/models"},
+        ],
+        "actions": [{"name": "create", "models": ["Contact", "*"]}],
+        "models": [{"name": "Contact"}],
+        "capabilities": {"hosts": ["base-url", "https://*.example.com"], "feeds": ["config", "a/B"]},
+        "auth": [
+            {"kind": "bearer", "token": "token"},
+            {"kind": "header", "name": {"config": "/auth/header", "default": "X-Key"}, "value": "key"},
+        ],
+    })
+}
+
+#[test]
+fn a_good_manifest_keeps_its_meaning() {
+    let manifest = Manifest::parse(&good().to_string()).unwrap();
+    let again = Manifest::parse(&serde_json::to_string(&manifest).unwrap()).unwrap();
+    assert_eq!(again, manifest);
+    let config = json!({"models": {"issues": {}, "bad name": {}}, "auth": {"header": "X-Mine"}});
+    let config = config.as_object().unwrap();
+    let names: Vec<String> = manifest
+        .syncs_for(config)
+        .iter()
+        .map(|s| s.name.to_string())
+        .collect();
+    assert_eq!(names, ["contacts", "issues"]);
+    assert_eq!(manifest.bad_each_keys(config), ["bad name"]);
+    assert_eq!(
+        manifest.action_models(&manifest.actions[0], config).len(),
+        2
+    );
+    let auth = manifest.auth_for(|secret| secret == "key").unwrap();
+    let Auth::Header { name, .. } = auth else {
+        panic!("{auth:?}")
+    };
+    assert_eq!(name.resolve(config), "X-Mine");
+    assert_eq!(name.resolve(&Map::new()), "X-Key");
+}
+
+#[test]
+fn bad_manifests_name_the_place() {
+    let mut rows: Vec<(Value, &str)> = Vec::new();
+    for (pointer, value, message) in [
+        ("/manifest", json!(2), "version 2"),
+        ("/name", json!("a b"), "at name"),
+        ("/version", json!("one"), "at version"),
+        ("/syncs/0/models", json!(["Person"]), "at syncs[0].models"),
+        ("/syncs/0/models", json!([]), "at least one model"),
+        ("/syncs/0/name", json!("*"), "twice"),
+        ("/syncs/1/each", json!("models"), "JSON pointer"),
+        ("/syncs/1/name", json!("all"), "must be \"*\""),
+        (
+            "/syncs/0/schedule",
+            json!({"evry": "1h"}),
+            "at syncs[0].schedule",
+        ),
+        ("/capabilities/hosts/0", json!("*"), "every host"),
+        (
+            "/capabilities/feeds/1",
+            json!("nope"),
+            "at capabilities.feeds[1]",
+        ),
+        ("/auth/0/kind", json!("magic"), "magic"),
+    ] {
+        let mut manifest = good();
+        *manifest.pointer_mut(pointer).unwrap() = value;
+        rows.push((manifest, message));
+    }
+    let mut manifest = good();
+    manifest["hosts"] = json!([]);
+    rows.push((manifest, "unknown field `hosts`"));
+    let mut manifest = good();
+    manifest["capabilities"]["limits"] = json!({"ram": 1});
+    rows.push((manifest, "unknown limit"));
+    for (manifest, message) in rows {
+        let error = Manifest::parse(&manifest.to_string())
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(message), "wanted {message:?} in {error}");
+    }
+    assert!(Manifest::parse("{").is_err());
+    assert!(Manifest::parse(&"[".repeat(100_000)).is_err());
+}
