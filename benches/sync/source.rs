@@ -71,7 +71,7 @@ fn record(index: usize, updated_at: u64, generation: u64) -> String {
         index % 10_000_000,
         index % 500,
         index % 1000,
-        index % 2 == 0,
+        index.is_multiple_of(2),
         index % 90,
         index % 40,
         index % 100_000,

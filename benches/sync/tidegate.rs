@@ -77,7 +77,7 @@ fn built() -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
-    report["path"]
+    report["file"]
         .as_str()
         .expect("the component's path")
         .to_owned()

@@ -4,6 +4,14 @@
 //! `cargo bench -p tidegate-store` prints one JSON line for each number of records given in the
 //! variable `TIDEGATE_BENCH_RECORDS` (default `100000,1000000`). Bodies are made before the clock
 //! starts, so a figure is hashing, planning, compressing, writing and syncing, and nothing else.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test ends by panicking, helpers included"
+)]
 
 use std::path::Path;
 use std::time::Instant;
@@ -30,7 +38,10 @@ fn cpu() -> f64 {
 /// The options that a server would use, but for the cache if `TIDEGATE_BENCH_CACHE_MB` is set.
 fn options() -> Options {
     let mut options = Options::default();
-    if let Some(mb) = std::env::var("TIDEGATE_BENCH_CACHE_MB").ok().and_then(|mb| mb.parse::<u64>().ok()) {
+    if let Some(mb) = std::env::var("TIDEGATE_BENCH_CACHE_MB")
+        .ok()
+        .and_then(|mb| mb.parse::<u64>().ok())
+    {
         options.cache_bytes = mb * 1024 * 1024;
     }
     options

@@ -4,6 +4,14 @@
 //! the change feed and prints what was acknowledged and what it read; the parent kills it at a
 //! random moment, opens the store and checks. `TIDEGATE_CRASH_KILLS` says how many kills (default
 //! 30), `TIDEGATE_CRASH_SEED` repeats a series.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test ends by panicking, helpers included"
+)]
 
 mod common;
 

@@ -1,4 +1,12 @@
 //! Opening a data directory that is in use, newer, foreign, read-only, damaged or left by a crash.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test ends by panicking, helpers included"
+)]
 
 mod common;
 

@@ -1,6 +1,6 @@
 //! The one exact spelling of a JSON number: digits without zeros at either end, then the exponent.
 
-use super::scan::Reason;
+use super::error::Reason;
 
 /// Exponents with more digits are refused: no such number means anything to anybody.
 const EXPONENT_DIGITS_MAX: usize = 18;

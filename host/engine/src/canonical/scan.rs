@@ -1,62 +1,12 @@
 //! One pass over a JSON text that checks it and writes its canonical form.
 
-use std::fmt;
 use std::ops::Range;
 
+use super::error::{BodyError, Reason};
 use super::number;
 
 /// How deep objects and lists may nest.
 pub const DEPTH_MAX: usize = 64;
-
-/// Why a text is not a record's body.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BodyError {
-    /// Bytes before the fault.
-    pub offset: usize,
-    reason: Reason,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reason {
-    NotAnObject,
-    End,
-    Value,
-    Key,
-    Colon,
-    CommaInObject,
-    CommaInList,
-    Trailing,
-    Control,
-    Escape,
-    Surrogate,
-    Depth,
-    Number,
-    NumberRange,
-}
-
-impl fmt::Display for BodyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let reason = match self.reason {
-            Reason::NotAnObject => "it must start with '{'",
-            Reason::End => "the text ends too early",
-            Reason::Value => "expected a value",
-            Reason::Key => "expected a key in double quotes",
-            Reason::Colon => "expected ':' after a key",
-            Reason::CommaInObject => "expected ',' or '}'",
-            Reason::CommaInList => "expected ',' or ']'",
-            Reason::Trailing => "text after the object",
-            Reason::Control => "an unescaped control character in a string",
-            Reason::Escape => "an unknown escape in a string",
-            Reason::Surrogate => "half of a surrogate pair in a string",
-            Reason::Depth => "nested deeper than 64 levels (limit json_depth)",
-            Reason::Number => "not a number as JSON writes them",
-            Reason::NumberRange => "a number out of range",
-        };
-        write!(f, "{reason}, at byte {}", self.offset)
-    }
-}
-
-impl std::error::Error for BodyError {}
 
 /// Where a member of an object is in the output, once what is pending is copied there.
 #[derive(Debug, Clone)]

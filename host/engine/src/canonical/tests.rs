@@ -153,7 +153,7 @@ fn respell(value: &Value, salt: &mut u64, out: &mut String) {
             if coin() < 2 {
                 members.reverse();
             }
-            let turn = members.len().min(coin() as usize);
+            let turn = members.len().min(usize::try_from(coin()).unwrap());
             members.rotate_left(turn);
             out.push_str("{ ");
             for (index, (key, value)) in members.into_iter().enumerate() {

@@ -153,10 +153,10 @@ mod tests {
     fn entry(seq: u64) -> Entry {
         Entry {
             seq,
-            hash: BodyHash::from_bytes([seq as u8; 16]),
+            hash: BodyHash::from_bytes([seq.to_le_bytes()[0]; 16]),
             first_seen: Timestamp(1_700_000_000_000),
             body_len: 343,
-            deleted: seq % 2 == 0,
+            deleted: seq.is_multiple_of(2),
         }
     }
 

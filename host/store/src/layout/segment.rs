@@ -233,7 +233,8 @@ mod tests {
     use super::*;
 
     fn entry<'a>(seq: u64, id: &'a str, body: Option<&'a str>) -> FeedEntry<'a> {
-        let action = [Action::Added, Action::Updated, Action::Deleted][seq as usize % 3];
+        let action =
+            [Action::Added, Action::Updated, Action::Deleted][usize::try_from(seq % 3).unwrap()];
         let (first_seen, last_modified) = (Timestamp(5_000), Timestamp(4_000 + seq));
         FeedEntry {
             seq,

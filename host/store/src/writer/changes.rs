@@ -120,7 +120,7 @@ pub(super) fn plan<'a>(
                 }
                 match (&change, before) {
                     (None, Some(Before::Stored(entry))) if op.save.is_some() => {
-                        seen.push(entry.seq)
+                        seen.push(entry.seq);
                     }
                     (
                         Some(Change {

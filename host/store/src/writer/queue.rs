@@ -62,7 +62,7 @@ impl Queue {
                     failed: None,
                     flushed: Instant::now(),
                 }
-                .work()
+                .work();
             })?;
         Ok(Self {
             jobs,

@@ -1,8 +1,18 @@
 //! Random commands do the same to the sled store as to the memory store, reopened at any point.
 //!
 //! Every answer is compared, errors included, and at the end everything that can be listed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test ends by panicking, helpers included"
+)]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod steps;
 
 use std::collections::BTreeMap;
 
@@ -22,207 +32,13 @@ use tidegate_engine::{Store, StoreError, Timestamp};
 use tidegate_store::{Options, SledStore, Tuning};
 
 use common::*;
+use steps::*;
 
 const MODELS: [&str; 2] = ["Contact", "Deal"];
 const CONNECTIONS: [&str; 3] = ["acme", "bolt", "nobody"];
 
 /// Seeds of cases that failed once; they are run first.
 const REGRESSIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformance.regressions");
-
-/// Saves or deletions of neighbouring ids.
-#[derive(Debug, Clone)]
-struct Change {
-    page: u8,
-    model: usize,
-    first: u16,
-    count: u16,
-    step: u16,
-    kind: Kind,
-}
-
-#[derive(Debug, Clone)]
-enum Kind {
-    Delete,
-    Save {
-        version: u8,
-        spelling: u8,
-        padding: u16,
-    },
-    /// Not JSON.
-    Bad,
-}
-
-#[derive(Debug, Clone)]
-enum Step {
-    Start {
-        slot: u8,
-        target: u8,
-        reset: bool,
-    },
-    Commit {
-        slot: u8,
-        changes: Vec<Change>,
-        checkpoint: bool,
-        relaxed: bool,
-        stale: bool,
-    },
-    Begin {
-        slot: u8,
-        model: usize,
-        restart: bool,
-    },
-    End {
-        slot: u8,
-        model: usize,
-        share: u8,
-        all: bool,
-        checkpoint: bool,
-    },
-    Finish {
-        slot: u8,
-    },
-    Recover,
-    Logs {
-        slot: u8,
-        from: u64,
-        count: u64,
-    },
-    ReadLogs {
-        slot: u8,
-        from: u64,
-        limit: usize,
-    },
-    Read {
-        model: usize,
-        connection: usize,
-        resume: bool,
-        deleted_only: bool,
-        limit: usize,
-        bytes: usize,
-    },
-    Get {
-        model: usize,
-        connection: usize,
-        first: u16,
-        count: u16,
-    },
-    List,
-    Metadata {
-        value: Option<u8>,
-    },
-    Deploy {
-        version: u8,
-    },
-    Reopen {
-        close: bool,
-    },
-}
-
-fn change() -> impl Strategy<Value = Change> {
-    let kind = prop_oneof![
-        4 => Just(Kind::Delete),
-        20 => (0u8..3, 0u8..3, prop_oneof![9 => 0u16..300, 1 => 20_000u16..30_000])
-            .prop_map(|(version, spelling, padding)| Kind::Save { version, spelling, padding }),
-        1 => Just(Kind::Bad),
-    ];
-    let count = prop_oneof![6 => 1u16..8, 1 => 30u16..120];
-    (0u8..3, 0usize..2, 0u16..120, count, 1u16..4, kind).prop_map(
-        |(page, model, first, count, step, kind)| Change {
-            page,
-            model,
-            first,
-            count,
-            step,
-            kind,
-        },
-    )
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    // Mostly one run that works, so that its commands build on each other.
-    let slot = prop_oneof![6 => Just(0u8), 1 => 1u8..5];
-    let target = prop_oneof![3 => Just(0u8), 1 => 1u8..5];
-    prop_oneof![
-        6 => (slot.clone(), target, prop::bool::weighted(0.1))
-            .prop_map(|(slot, target, reset)| Step::Start { slot, target, reset }),
-        20 => (slot.clone(), vec(change(), 0..5), any::<bool>(), prop::bool::weighted(0.1), prop::bool::weighted(0.05))
-            .prop_map(|(slot, changes, checkpoint, relaxed, stale)| Step::Commit { slot, changes, checkpoint, relaxed, stale }),
-        6 => (slot.clone(), 0usize..2, prop::bool::weighted(0.2))
-            .prop_map(|(slot, model, restart)| Step::Begin { slot, model, restart }),
-        6 => (slot.clone(), 0usize..2, 0u8..101, any::<bool>(), any::<bool>())
-            .prop_map(|(slot, model, share, all, checkpoint)| Step::End { slot, model, share, all, checkpoint }),
-        1 => slot.clone().prop_map(|slot| Step::Finish { slot }),
-        1 => Just(Step::Recover),
-        1 => (slot.clone(), 0u64..300, 0u64..200)
-            .prop_map(|(slot, from, count)| Step::Logs { slot, from, count }),
-        1 => (slot, 0u64..300, 0usize..300)
-            .prop_map(|(slot, from, limit)| Step::ReadLogs { slot, from, limit }),
-        8 => (0usize..2, 0usize..3, any::<bool>(), prop::bool::weighted(0.2), 0usize..40, prop_oneof![Just(usize::MAX), 0usize..5000])
-            .prop_map(|(model, connection, resume, deleted_only, limit, bytes)| Step::Read { model, connection, resume, deleted_only, limit, bytes }),
-        3 => (0usize..2, 0usize..3, 0u16..400, 0u16..60)
-            .prop_map(|(model, connection, first, count)| Step::Get { model, connection, first, count }),
-        2 => Just(Step::List),
-        1 => any::<Option<u8>>().prop_map(|value| Step::Metadata { value }),
-        1 => (0u8..3).prop_map(|version| Step::Deploy { version }),
-        4 => any::<bool>().prop_map(|close| Step::Reopen { close }),
-    ]
-}
-
-fn id(number: u16) -> String {
-    // Ids that are prefixes of others, and ones that are not ASCII.
-    match number % 7 {
-        0 => format!("{number}"),
-        1 => format!("é-{number}"),
-        _ => format!("id-{number:05}"),
-    }
-}
-
-fn body(id: &str, version: u8, spelling: u8, padding: u16) -> String {
-    let mut noise = u32::from(version) + 1;
-    let padding: String = std::iter::from_fn(|| {
-        noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        Some(char::from(b'a' + (noise >> 24) as u8 % 26))
-    })
-    .take(padding.into())
-    .collect();
-    match spelling {
-        0 => format!(r#"{{"id":"{id}","v":{version},"p":"{padding}"}}"#),
-        1 => format!(r#"{{ "v" : {version}.0 , "id":"{id}","p":"{padding}" }}"#),
-        _ => format!(r#"{{"p":"{padding}","id":"{id}","v":{version}e0}}"#),
-    }
-}
-
-fn pages(changes: &[Change]) -> Vec<Page> {
-    let mut pages: BTreeMap<(u8, usize), Page> = BTreeMap::new();
-    for change in changes {
-        let page = pages
-            .entry((change.page, change.model))
-            .or_insert_with(|| Page {
-                model: name(MODELS[change.model]),
-                save: vec![],
-                delete: vec![],
-            });
-        for n in 0..change.count {
-            let id = id(change.first + n * change.step);
-            match change.kind {
-                Kind::Delete => page.delete.push(id),
-                Kind::Save {
-                    version,
-                    spelling,
-                    padding,
-                } => {
-                    let body = body(&id, version, spelling, padding);
-                    page.save.push(Save { id, body });
-                }
-                Kind::Bad => page.save.push(Save {
-                    id,
-                    body: "[1]".into(),
-                }),
-            }
-        }
-    }
-    pages.into_values().collect()
-}
 
 /// Both stores, and what a client of them would remember.
 struct Pair {
@@ -537,7 +353,9 @@ fn line(index: u64, run: u64) -> LogLine {
         level: Level::Info,
         source: LogSource::Plugin,
         message: format!("line {index} of {run} {}", "x".repeat(300)),
-        fields: (index % 2 == 0).then(|| serde_json::json!({ "n": index })),
+        fields: index
+            .is_multiple_of(2)
+            .then(|| serde_json::json!({ "n": index })),
     }
 }
 
