@@ -147,6 +147,7 @@ fn encode(end: Option<&[u8]>, entries: &[&(&[u8], Entry)]) -> Vec<u8> {
 }
 
 #[cfg(test)]
+#[allow(clippy::cast_possible_truncation, reason = "small numbers")]
 mod tests {
     use super::*;
 

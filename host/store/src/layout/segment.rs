@@ -229,6 +229,7 @@ fn text(bytes: &[u8]) -> Result<&str, Corrupt> {
 }
 
 #[cfg(test)]
+#[allow(clippy::cast_possible_truncation, reason = "small numbers")]
 mod tests {
     use super::*;
 
