@@ -8,6 +8,10 @@ use std::io::{BufRead, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, RwLock};
 
+/// Between the updates of two records: farther than a plugin overlaps, so that "changed since"
+/// means what it says.
+const APART_MS: u64 = 10_000;
+
 /// A running source; its threads end with the process.
 pub(crate) struct Source {
     pub(crate) address: SocketAddr,
@@ -22,9 +26,17 @@ struct Data {
 
 impl Source {
     pub(crate) fn start(records: usize, _page: usize) -> Self {
-        let clock = 1_700_000_000_000;
+        let first = 1_700_000_000_000;
+        let updated_at = |index: usize| first + index as u64 * APART_MS;
+        let clock = updated_at(records);
         let texts = (0..records)
-            .map(|index| (clock, index, record(index, clock, 0)))
+            .map(|index| {
+                (
+                    updated_at(index),
+                    index,
+                    record(index, updated_at(index), 0),
+                )
+            })
             .collect();
         let data = Arc::new(RwLock::new(Data {
             records: texts,

@@ -694,8 +694,8 @@ pub mod tidegate {
         /// Requests to the outside world, through the host's egress gate.
         ///
         /// The gate lets a request through when the manifest requests its origin and the operator
-        /// granted it. Private, loopback and link-local addresses need the operator's own grant.
-        /// Redirects (at most 3) pass the gate again, each of them.
+        /// granted it. Private and loopback addresses need the operator's own grant of their range;
+        /// link-local and metadata addresses are never reached. Redirects (at most 3) pass the gate again, each of them.
         ///
         /// Credentials: the host adds the connection's credentials to requests whose origin is the
         /// connection's base URL, after the gate, and takes them off when a redirect leaves it. A plugin
@@ -781,13 +781,13 @@ pub mod tidegate {
             }
             #[derive(Clone)]
             pub struct Request {
-                /// Upper case: GET, POST, …
+                /// Upper case: GET, POST, …; CONNECT and TRACE are refused.
                 pub method: _rt::String,
                 /// Absolute, or relative to the connection's base URL: a path is appended to the base URL's
                 /// own path (base `https://h/v1` and `/items?page=2` is `https://h/v1/items?page=2`).
                 pub url: _rt::String,
-                /// At most 64, 16 KiB in all. `Host`, `Content-Length`, `Connection` and other headers of
-                /// the connection itself are refused.
+                /// At most 128, 32 KiB in all. `Host`, `Content-Length`, `Connection` and other headers of
+                /// the connection itself are refused, as are `Accept-Encoding` and `Proxy-*`.
                 pub headers: _rt::Vec<Header>,
                 /// At most 8 MiB.
                 pub body: ::core::option::Option<_rt::Vec<u8>>,
@@ -832,7 +832,8 @@ pub mod tidegate {
             /// No response. Statuses of 400 and more are responses, not errors.
             #[derive(Clone)]
             pub enum Error {
-                /// The gate said no. The text names the grant that would allow it. Don't retry. (operator)
+                /// The gate said no. The text names what would allow it: a request in the manifest (guest),
+                /// or a grant (operator). Don't retry.
                 Denied(_rt::String),
                 /// No complete answer in time, after retries. (upstream)
                 Timeout(_rt::String),
