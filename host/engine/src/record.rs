@@ -136,6 +136,8 @@ pub enum PageError {
     ManyBytes { bytes: u64, max: u64 },
     #[error("the checkpoint has {bytes} bytes; the limit checkpoint_bytes is {max}")]
     LongCheckpoint { bytes: usize, max: u64 },
+    #[error("the metadata would have {bytes} bytes when merged; the limit is {max}")]
+    LongMetadata { bytes: usize, max: usize },
     #[error("the checkpoint is not JSON: {reason}")]
     Checkpoint { reason: String },
 }

@@ -55,10 +55,11 @@ pub fn merged_metadata(
     merge(&mut metadata, patch);
     let bytes = serde_json::to_string(&metadata).map_or(usize::MAX, |text| text.len());
     if bytes > bytes_max {
-        return Err(StoreError::Backend(format!(
-            "the metadata of {} would have {bytes} bytes; the limit is {bytes_max}",
-            connection.key
-        )));
+        return Err(PageError::LongMetadata {
+            bytes,
+            max: bytes_max,
+        }
+        .into());
     }
     Ok(metadata)
 }
