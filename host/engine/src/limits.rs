@@ -95,7 +95,6 @@ limits! {
     checkpoint_bytes = 64 * KIB, MIB, "One checkpoint: it is rewritten with every commit.";
     log_lines = 10_000, 100_000, "Log lines of one run; first and last are kept.";
     log_line_bytes = 16 * KIB, 64 * KIB, "One log line; longer ones are cut.";
-    action_output_bytes = 2 * MIB, 16 * MIB, "The result of an action.";
 }
 
 /// Why a limit can't be set.
