@@ -19,6 +19,8 @@
 //! | [`cursor`] | a consumer's place in a change feed, as opaque text |
 //! | [`run`] | runs, how they end, who is to blame, their figures and logs |
 //! | [`store`] | the trait of atomic commands that every backend implements |
+//! | [`upkeep`] | what retention, dropping, checking and sizes take and say |
+//! | [`transfer`] | what an import brings |
 //! | [`memory`] | that trait in memory: the obviously correct backend |
 
 pub mod canonical;
@@ -33,6 +35,8 @@ pub mod record;
 pub mod run;
 pub mod store;
 pub mod time;
+pub mod transfer;
+pub mod upkeep;
 
 pub use name::{ConnectionKey, ConnectionName, ModelKey, Name, SyncKey};
 pub use store::{Store, StoreError};

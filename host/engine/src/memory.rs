@@ -7,6 +7,8 @@
 mod records;
 pub mod rules;
 mod runs;
+mod transfer;
+mod upkeep;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -14,12 +16,15 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
+use crate::canonical::BodyHash;
 use crate::integration::{Connection, Digest, Integration, NewDeployment};
 use crate::record::{Counts, Record};
 use crate::run::{Failure, Fence, LogLine, NewRun, Run, RunEnd, RunId};
 use crate::store::{
     Changes, Commit, ModelStats, ReadChanges, RunFilter, SnapshotGuard, Started, Store, StoreError,
 };
+use crate::transfer::{ImportId, ImportPart, Imported};
+use crate::upkeep::{CheckReport, Dropped, Pruned, Scope, StoreStats};
 use crate::{ConnectionKey, ConnectionName, ModelKey, Name, SyncKey, Timestamp};
 
 /// A store that is gone when it is dropped.
@@ -42,6 +47,7 @@ struct State {
     checkpoints: HashMap<SyncKey, String>,
     feeds: BTreeMap<ModelKey, records::Feed>,
     last_feed: u64,
+    imports: BTreeMap<ImportId, transfer::Staged>,
 }
 
 impl Default for MemoryStore {
@@ -309,6 +315,58 @@ impl Store for MemoryStore {
 
     async fn models(&self, key: &ConnectionKey) -> Result<Vec<(Name, ModelStats)>, StoreError> {
         self.with(|state| state.models(key))
+    }
+
+    async fn checkpoints(&self, key: &ConnectionKey) -> Result<Vec<(SyncKey, String)>, StoreError> {
+        self.with(|state| state.list_checkpoints(key))
+    }
+
+    async fn hashes(
+        &self,
+        model: &ModelKey,
+        ids: &[String],
+    ) -> Result<Vec<Option<(BodyHash, u64)>>, StoreError> {
+        self.with(|state| state.hashes(model, ids))
+    }
+
+    async fn prune(&self, model: &ModelKey, before: Timestamp) -> Result<Pruned, StoreError> {
+        self.with(|state| state.prune(model, before))
+    }
+
+    async fn drop_scope(&self, scope: &Scope) -> Result<Dropped, StoreError> {
+        self.with(|state| state.drop_scope(scope))
+    }
+
+    async fn settle(&self) -> Result<(), StoreError> {
+        self.with(|_| Ok(()))
+    }
+
+    async fn stage_import(
+        &self,
+        import: ImportId,
+        number: u64,
+        part: ImportPart,
+    ) -> Result<(), StoreError> {
+        self.with(|state| state.stage_import(import, number, part))
+    }
+
+    async fn finish_import(&self, import: ImportId) -> Result<Imported, StoreError> {
+        self.with(|state| state.finish_import(import))
+    }
+
+    async fn abort_import(&self, import: ImportId) -> Result<(), StoreError> {
+        self.with(|state| {
+            state.imports.remove(&import);
+            Ok(())
+        })
+    }
+
+    async fn check(&self) -> Result<CheckReport, StoreError> {
+        self.with(|_| Ok(CheckReport::default()))
+    }
+
+    async fn stats(&self) -> Result<StoreStats, StoreError> {
+        self.with(|state| Ok(state.store_stats()))
     }
 
     async fn close(&self) -> Result<(), StoreError> {

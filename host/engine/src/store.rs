@@ -9,10 +9,13 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::canonical::BodyHash;
 use crate::cursor::{Cursor, CursorError};
 use crate::integration::{Connection, Digest, Integration, NewDeployment};
 use crate::record::{Action, Counts, Page, PageError, Record};
 use crate::run::{Failure, Fence, Figures, LogLine, NewRun, Run, RunEnd, RunId};
+use crate::transfer::{ImportId, ImportPart, Imported};
+use crate::upkeep::{CheckReport, Dropped, Pruned, Scope, StoreStats};
 use crate::{ConnectionKey, ModelKey, Name, SyncKey, Timestamp};
 
 /// Why a command did not happen. Nothing of it was stored.
@@ -196,8 +199,11 @@ pub struct ModelStats {
     /// Not deleted.
     pub live: u64,
     pub deleted: u64,
-    /// Bodies of the live ones as they were saved.
+    /// Bytes of the bodies that live records have, as they were saved.
     pub live_bytes: u64,
+    /// Records, live or deleted, whose bodies retention removed.
+    #[serde(default)]
+    pub pruned: u64,
 }
 
 /// Which runs to list, newest first.
@@ -301,6 +307,46 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn checkpoint(&self, key: &SyncKey) -> Result<Option<String>, StoreError>;
     /// The models that the connection has records of.
     async fn models(&self, key: &ConnectionKey) -> Result<Vec<(Name, ModelStats)>, StoreError>;
+
+    /// The checkpoints of a connection's syncs, by name.
+    async fn checkpoints(&self, key: &ConnectionKey) -> Result<Vec<(SyncKey, String)>, StoreError>;
+    /// The canonical hashes of records and the bytes of their bodies as they were saved, in the
+    /// order asked; of pruned and deleted records too.
+    async fn hashes(
+        &self,
+        model: &ModelKey,
+        ids: &[String],
+    ) -> Result<Vec<Option<(BodyHash, u64)>>, StoreError>;
+
+    /// Remove the bodies of the records that were last modified before `before`, deleted ones
+    /// included. Hashes and times stay, so that a later pull finds them unchanged. Cursors that had
+    /// not read them yet expire. Happens in steps from the oldest on: after a crash some bodies may
+    /// be left, and repeating it goes on.
+    async fn prune(&self, model: &ModelKey, before: Timestamp) -> Result<Pruned, StoreError>;
+    /// Remove everything of `scope`. Readers see it gone at once; it returns when the space is
+    /// free, and a crash on the way does not bring any of it back. `Busy` while a run of it has not
+    /// ended.
+    async fn drop_scope(&self, scope: &Scope) -> Result<Dropped, StoreError>;
+    /// Do now what was put off, compaction above all.
+    async fn settle(&self) -> Result<(), StoreError>;
+
+    /// Stage a part of an import, which the caller calls by `import`. Parts are numbered from 0; a
+    /// part that was staged already is ignored.
+    async fn stage_import(
+        &self,
+        import: ImportId,
+        number: u64,
+        part: ImportPart,
+    ) -> Result<(), StoreError>;
+    /// Make everything of an import visible in one step.
+    async fn finish_import(&self, import: ImportId) -> Result<Imported, StoreError>;
+    /// Forget what was staged. Fine if nothing was.
+    async fn abort_import(&self, import: ImportId) -> Result<(), StoreError>;
+
+    /// Compare everything stored with everything else that says something about it. Changes
+    /// nothing. What is wrong is in the report; an error means that the check could not go on.
+    async fn check(&self) -> Result<CheckReport, StoreError>;
+    async fn stats(&self) -> Result<StoreStats, StoreError>;
 
     /// Wait until everything that was acknowledged is on disk, and stop. Later commands fail.
     async fn close(&self) -> Result<(), StoreError>;

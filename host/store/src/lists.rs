@@ -147,3 +147,26 @@ pub(crate) fn logs(
     }
     Ok(lines)
 }
+
+pub(crate) fn checkpoints(
+    view: &View<'_>,
+    key: &ConnectionKey,
+) -> Result<Vec<(SyncKey, String)>, StoreError> {
+    let prefix = keys::syncs(connection(view, key)?.number);
+    let mut found = Vec::new();
+    for item in view.prefix(&prefix) {
+        let (stored, value) = item?;
+        let bad = |corrupt| damaged(&stored, corrupt);
+        let names = keys::rest(&stored, &prefix).and_then(keys::decode_two_names);
+        let (sync, variant) = names.map_err(bad)?;
+        let row: SyncRow = rows::decode(&value).map_err(bad)?;
+        let checkpoint = view.row(&keys::checkpoint(row.number), keys::decode_text)?;
+        let sync = SyncKey {
+            connection: key.clone(),
+            sync,
+            variant,
+        };
+        found.extend(checkpoint.map(|checkpoint| (sync, checkpoint)));
+    }
+    Ok(found)
+}

@@ -15,6 +15,8 @@ use tidegate_engine::run::{Failure, Fence, LogLine, NewRun, Run, RunEnd, RunId};
 use tidegate_engine::store::{
     Changes, Commit, Durability, ModelStats, ReadChanges, RunFilter, SnapshotGuard, Started,
 };
+use tidegate_engine::transfer::{ImportId, ImportPart, Imported};
+use tidegate_engine::upkeep::{CheckReport, Dropped, Pruned, Scope, StoreStats};
 use tidegate_engine::{
     ConnectionKey, ConnectionName, ModelKey, Name, Store, StoreError, SyncKey, Timestamp,
 };
@@ -372,6 +374,56 @@ impl Store for SledStore {
     async fn models(&self, key: &ConnectionKey) -> Result<Vec<(Name, ModelStats)>, StoreError> {
         let key = key.clone();
         self.read(move |reader| reader.models(&key)).await
+    }
+
+    async fn checkpoints(&self, key: &ConnectionKey) -> Result<Vec<(SyncKey, String)>, StoreError> {
+        let key = key.clone();
+        self.view(move |view| lists::checkpoints(view, &key)).await
+    }
+
+    async fn hashes(
+        &self,
+        _model: &ModelKey,
+        ids: &[String],
+    ) -> Result<Vec<Option<(BodyHash, u64)>>, StoreError> {
+        Ok(vec![None; ids.len()])
+    }
+
+    async fn prune(&self, _model: &ModelKey, _before: Timestamp) -> Result<Pruned, StoreError> {
+        Ok(Pruned::default())
+    }
+
+    async fn drop_scope(&self, _scope: &Scope) -> Result<Dropped, StoreError> {
+        Ok(Dropped::default())
+    }
+
+    async fn settle(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn stage_import(
+        &self,
+        _import: ImportId,
+        _number: u64,
+        _part: ImportPart,
+    ) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn finish_import(&self, _import: ImportId) -> Result<Imported, StoreError> {
+        Ok(Imported::default())
+    }
+
+    async fn abort_import(&self, _import: ImportId) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn check(&self) -> Result<CheckReport, StoreError> {
+        Ok(CheckReport::default())
+    }
+
+    async fn stats(&self) -> Result<StoreStats, StoreError> {
+        Ok(StoreStats::default())
     }
 
     async fn close(&self) -> Result<(), StoreError> {

@@ -87,6 +87,11 @@ impl Feed {
                 .live()
                 .map(|r| r.body.as_ref().map_or(0, String::len) as u64)
                 .sum(),
+            pruned: self
+                .records
+                .values()
+                .filter(|(r, _)| r.body.is_none())
+                .count() as u64,
         }
     }
 }

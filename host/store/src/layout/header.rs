@@ -36,6 +36,7 @@ impl Header {
             live,
             deleted,
             live_bytes,
+            pruned: _,
         } = self.stats;
         for number in [
             self.last_seq,
@@ -62,6 +63,7 @@ impl Header {
                 live: reader.number()?,
                 deleted: reader.number()?,
                 live_bytes: reader.number()?,
+                pruned: 0,
             },
             entries: reader.number()?,
             segments: reader.number()?,
@@ -84,6 +86,7 @@ mod tests {
                 live: 1,
                 deleted: 2,
                 live_bytes: 300,
+                pruned: 0,
             },
             entries: 4,
             segments: 5,

@@ -175,6 +175,14 @@ pub(crate) fn decode_name(bytes: &[u8]) -> Result<Name, Corrupt> {
     name.and_then(|name| name.parse().ok()).ok_or(bad)
 }
 
+/// The two names that `bytes` are, each with the 0 after it.
+pub(crate) fn decode_two_names(bytes: &[u8]) -> Result<(Name, Name), Corrupt> {
+    let bad = Corrupt("a key without the two names it should have");
+    let middle = bytes.iter().position(|byte| *byte == 0).ok_or(bad)?;
+    let (first, second) = bytes.split_at_checked(middle + 1).ok_or(bad)?;
+    Ok((decode_name(first)?, decode_name(second)?))
+}
+
 /// What is left of `key` after `prefix`.
 pub(crate) fn rest<'a>(key: &'a [u8], prefix: &Key) -> Result<&'a [u8], Corrupt> {
     key.strip_prefix(prefix.as_ref())
@@ -214,11 +222,12 @@ pub(crate) fn model(connection: u64, model: &Name) -> Key {
     models(connection).name(model.as_str())
 }
 
+pub(crate) fn syncs(connection: u64) -> Key {
+    Key::new(Tag::Sync).number(connection)
+}
+
 pub(crate) fn sync(connection: u64, sync: &Name, variant: &Name) -> Key {
-    Key::new(Tag::Sync)
-        .number(connection)
-        .name(sync.as_str())
-        .name(variant.as_str())
+    syncs(connection).name(sync.as_str()).name(variant.as_str())
 }
 
 pub(crate) fn checkpoint(sync: u64) -> Key {

@@ -130,6 +130,7 @@ fn records_live_and_die() {
             live: 2,
             deleted: 1,
             live_bytes: 9,
+            pruned: 0,
         };
         assert_eq!(
             store.models(&connection("acme")).await,
