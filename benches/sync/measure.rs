@@ -54,3 +54,13 @@ fn peak_kb(status_file: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix(" kB")?.trim().parse().ok()
 }
+
+/// Run `command` to its end and parse what it printed.
+pub(crate) fn answer<T: std::str::FromStr>(command: &mut Command) -> T {
+    let output = command.output().expect("the child starts");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {error}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let parsed = text.trim().parse();
+    parsed.unwrap_or_else(|_| panic!("{command:?} printed {text:?}"))
+}

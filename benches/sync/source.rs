@@ -1,7 +1,7 @@
 //! The source: records of about 343 bytes, served from memory by cursor and by page.
 //!
 //! `GET /records?limit=N&cursor=K&updated_since=T` answers `{"items":[…],"next_cursor":"…"|null}`;
-//! items are in the order of their last update.
+//! items are in the order of their last update. `GET /change?one_in=N` updates records.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write as _};
@@ -22,10 +22,12 @@ struct Data {
     /// Record texts and the time of their last update, oldest update first.
     records: Vec<(u64, usize, String)>,
     clock: u64,
+    /// How often records were changed; each time others are.
+    generation: u64,
 }
 
 impl Source {
-    pub(crate) fn start(records: usize, _page: usize) -> Self {
+    pub(crate) fn start(records: usize) -> Self {
         let first = 1_700_000_000_000;
         let updated_at = |index: usize| first + index as u64 * APART_MS;
         let clock = updated_at(records);
@@ -41,6 +43,7 @@ impl Source {
         let data = Arc::new(RwLock::new(Data {
             records: texts,
             clock,
+            generation: 0,
         }));
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -56,19 +59,38 @@ impl Source {
 
     /// Change every `nth` record, now.
     pub(crate) fn change_one_in(&self, nth: usize) {
+        self.data
+            .write()
+            .expect("no thread panicked")
+            .change_one_in(nth);
+    }
+
+    /// Forget every `nth` record.
+    pub(crate) fn remove_one_in(&self, nth: usize) {
         let mut data = self.data.write().expect("no thread panicked");
-        data.clock += 60_000;
-        let clock = data.clock;
-        let (mut kept, mut changed) = (Vec::new(), Vec::new());
-        for (at, index, text) in data.records.drain(..) {
-            if index % nth == 0 {
-                changed.push((clock, index, record(index, clock, 1)));
+        data.records.retain(|(_, index, _)| index % nth != nth / 2);
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.data.read().expect("no thread panicked").records.len()
+    }
+}
+
+impl Data {
+    fn change_one_in(&mut self, nth: usize) {
+        self.generation += 1;
+        let generation = self.generation;
+        let (mut kept, mut changed) = (Vec::with_capacity(self.records.len()), Vec::new());
+        for (at, index, text) in self.records.drain(..) {
+            if index % nth == generation as usize % nth {
+                self.clock += APART_MS;
+                changed.push((self.clock, index, record(index, self.clock, generation)));
             } else {
                 kept.push((at, index, text));
             }
         }
         kept.extend(changed);
-        data.records = kept;
+        self.records = kept;
     }
 }
 
@@ -104,7 +126,14 @@ fn serve(stream: TcpStream, data: &RwLock<Data>) {
                 break;
             }
         }
-        let body = answer(&request, &data.read().expect("no thread panicked"));
+        let body = match number(&request, "one_in") {
+            Some(nth) => {
+                let mut data = data.write().expect("no thread panicked");
+                data.change_one_in(nth as usize);
+                String::new()
+            }
+            None => answer(&request, &data.read().expect("no thread panicked")),
+        };
         let head = format!(
             "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
             body.len()
@@ -119,18 +148,17 @@ fn serve(stream: TcpStream, data: &RwLock<Data>) {
     }
 }
 
+/// The value of a parameter of the request line.
+fn number(request: &str, name: &str) -> Option<u64> {
+    let (_, query) = request.split_whitespace().nth(1)?.split_once('?')?;
+    let pair = query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    pair?.parse().ok()
+}
+
 fn answer(request: &str, data: &Data) -> String {
-    let query = request
-        .split_whitespace()
-        .nth(1)
-        .and_then(|path| path.split_once('?'))
-        .map_or("", |(_, q)| q);
-    let number = |name: &str| {
-        let pair = query
-            .split('&')
-            .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-        pair.and_then(|text| text.parse::<u64>().ok())
-    };
+    let number = |name: &str| number(request, name);
     let limit = number("limit").unwrap_or(1000) as usize;
     let since = number("updated_since").unwrap_or(0);
     let first = data.records.partition_point(|(at, ..)| *at < since);

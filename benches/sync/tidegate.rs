@@ -1,4 +1,4 @@
-//! Tidegate as an operator runs it: the built binary, `plugins/rest` in its sandbox, sled.
+//! Tidegate as an operator runs it: the built binary, a plugin in its sandbox, sled.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,21 +7,20 @@ use serde_json::{Value, json};
 
 use crate::measure::{self, Measured};
 use crate::source::Source;
-use crate::{System, size_of};
+use crate::{Pull, System, inside, size_of};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tidegate");
 
 pub(crate) struct Tidegate {
+    name: &'static str,
     data: PathBuf,
+    source: String,
 }
 
 impl Tidegate {
-    pub(crate) fn new(directory: &Path, source: &Source, page: usize) -> Self {
-        let data = directory.join("tidegate-data");
-        let plugin = built();
-        let origin = format!("http://{}", source.address);
-        let config = directory.join("rest.json");
-        let text = json!({"models": {"Contact": {
+    /// `plugins/rest`, which is told by config what to pull.
+    pub(crate) fn rest(directory: &Path, source: &Source, page: usize) -> Self {
+        let config = json!({"models": {"Contact": {
             "path": "/records",
             "records": "/items",
             "pagination": {
@@ -29,13 +28,38 @@ impl Tidegate {
                 "page_size": page, "page_size_parameter": "limit",
             },
             "incremental": {"parameter": "updated_since", "field": "/updated_at", "format": "epoch_ms"},
+            "full_pull_with_deletes": true,
         }}});
-        std::fs::write(&config, text.to_string()).expect("the config is written");
-        let this = Self { data };
-        let config = format!("@{}", config.display());
+        Self::new("tidegate-rest", "plugins/rest", directory, source, &config)
+    }
+
+    /// A plugin written for the source.
+    pub(crate) fn coded(directory: &Path, source: &Source, page: usize) -> Self {
+        let config = json!({ "page_size": page });
+        let plugin = "tests/plugins/bench-source";
+        Self::new("tidegate-coded", plugin, directory, source, &config)
+    }
+
+    fn new(
+        name: &'static str,
+        plugin: &str,
+        directory: &Path,
+        source: &Source,
+        config: &Value,
+    ) -> Self {
+        let data = directory.join(name);
+        let origin = format!("http://{}", source.address);
+        let file = directory.join(format!("{name}.json"));
+        std::fs::write(&file, config.to_string()).expect("the config is written");
+        let this = Self {
+            name,
+            data,
+            source: origin.clone(),
+        };
+        let config = format!("@{}", file.display());
         this.succeed(&[
             "deploy",
-            &plugin,
+            &built(plugin),
             "--as",
             "bench",
             "--yes",
@@ -48,6 +72,13 @@ impl Tidegate {
         ]);
         this.succeed(&["connections", "add", "bench", "acme", "--base-url", &origin]);
         this
+    }
+
+    /// Sync `runs` connections of the source at once, in one process.
+    pub(crate) fn concurrent(&self, runs: usize) -> Value {
+        let line =
+            measure::answer::<String>(&mut inside::concurrent(&self.data, &self.source, runs));
+        serde_json::from_str(&line).expect("a JSON line")
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -64,11 +95,13 @@ impl Tidegate {
     }
 }
 
-/// Build `plugins/rest` with the binary itself.
-fn built() -> String {
-    let crate_path = concat!(env!("CARGO_MANIFEST_DIR"), "/plugins/rest");
+/// Build a plugin with the binary itself.
+fn built(plugin: &str) -> String {
+    let crate_path = Path::new(env!("CARGO_MANIFEST_DIR")).join(plugin);
     let output = Command::new(PROGRAM)
-        .args(["build", crate_path, "--json"])
+        .arg("build")
+        .arg(crate_path)
+        .arg("--json")
         .output();
     let output = output.expect("tidegate starts");
     assert!(
@@ -85,15 +118,19 @@ fn built() -> String {
 
 impl System for Tidegate {
     fn name(&self) -> &'static str {
-        "tidegate"
+        self.name
     }
 
-    fn sync(&self, full: bool) -> Measured {
+    fn sync(&self, pull: Pull) -> Measured {
         let mut command = self.command(&["run", "bench/Contact", "--connection", "acme", "--json"]);
-        if full {
+        if pull == Pull::Full {
             command.arg("--reset");
         }
         measure::run(&mut command)
+    }
+
+    fn incremental_inside(&self, runs: usize) -> f64 {
+        measure::answer(&mut inside::incremental(&self.data, &self.source, runs))
     }
 
     fn stored(&self) -> usize {

@@ -1,22 +1,25 @@
 //! What the store alone costs: CPU seconds for 100,000 records of 343 bytes, in durable pages of
 //! 1,000, and how fast its change feed is read.
 //!
-//! `cargo bench -p tidegate-store` prints one JSON line for each number of records given in the
-//! variable `TIDEGATE_BENCH_RECORDS` (default `100000,1000000`). Bodies are made before the clock
-//! starts, so a figure is hashing, planning, compressing, writing and syncing, and nothing else.
+//! `cargo bench --bench store` prints one JSON line for each number of records given in the
+//! variable `TIDEGATE_BENCH_RECORDS` (default `100000,1000000`), each from a process of its own.
+//! Then how a store of many connections of 20 models each behaves, for the numbers in
+//! `TIDEGATE_BENCH_CONNECTIONS` (default `10,10000`): what should not depend on the number.
+//! Bodies are made before the clock starts, so a figure is hashing, planning, compressing, writing
+//! and syncing, and nothing else.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
-    reason = "a test ends by panicking, helpers included"
+    reason = "a benchmark that can't go on ends by panicking"
 )]
 
 use std::path::Path;
 use std::time::Instant;
 
-use rustix::time::{ClockId, clock_gettime};
+use nix::sys::resource::{UsageWho, getrusage};
 use tidegate_engine::canonical;
 use tidegate_engine::integration::{Connection, Digest, NewDeployment};
 use tidegate_engine::record::{Page, Save};
@@ -25,14 +28,20 @@ use tidegate_engine::store::{ActionFilter, Commit, Durability, ReadChanges, Snap
 use tidegate_engine::{ConnectionKey, Name, Store, SyncKey, Timestamp};
 use tidegate_store::{Options, SledStore};
 
+mod scale;
+
 type Failure = Box<dyn std::error::Error>;
 
 const PAGE: usize = 1000;
+/// Tells a child what to measure: a number of records, or `connections=N`.
+const CHILD: &str = "TIDEGATE_BENCH_STORE_CHILD";
 
 /// CPU of this process so far, user and system, in seconds.
 fn cpu() -> f64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+    let usage = getrusage(UsageWho::RUSAGE_SELF).expect("getrusage");
+    let seconds =
+        |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+    seconds(usage.user_time()) + seconds(usage.system_time())
 }
 
 /// The options that a server would use, but for the cache if `TIDEGATE_BENCH_CACHE_MB` is set.
@@ -280,6 +289,10 @@ async fn measure(records: usize) -> Result<(), Failure> {
         .await?;
     let overwrite = bench.pull(shuffled(records), 1).await?;
     let overwritten_mb = disk(dir.path())?;
+    let (cpu_before, wall_before) = (cpu(), Instant::now());
+    bench.store.settle().await?;
+    let settle = (cpu() - cpu_before, wall_before.elapsed().as_secs_f64());
+    let settled_mb = disk(dir.path())?;
     let read_overwritten = bench.read().await?;
     let get = bench.get().await?;
     bench.store.close().await?;
@@ -308,7 +321,8 @@ async fn measure(records: usize) -> Result<(), Failure> {
         },
         "feed_records_per_cpu_s": { "loaded": read.round(), "overwritten": read_overwritten.round() },
         "get_cpu_us": round(get),
-        "disk_mb": { "json": json_mb.round(), "loaded": loaded_mb.round(), "overwritten": overwritten_mb.round() },
+        "disk_mb": { "json": json_mb.round(), "loaded": loaded_mb.round(), "overwritten": overwritten_mb.round(), "compacted": settled_mb.round() },
+        "compaction_s": { "cpu": round(settle.0), "wall": round(settle.1) },
         "rss_mb": { "loaded": loaded_rss.round(), "peak": rss().round() },
         "open_s": { "cpu": round(open_cpu), "wall": round(open_wall) },
     });
@@ -317,12 +331,34 @@ async fn measure(records: usize) -> Result<(), Failure> {
 }
 
 fn main() -> Result<(), Failure> {
-    let sizes = std::env::var("TIDEGATE_BENCH_RECORDS").unwrap_or("100000,1000000".into());
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    for size in sizes.split(',') {
-        runtime.block_on(measure(size.trim().parse()?))?;
+    if let Ok(task) = std::env::var(CHILD) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        return runtime.block_on(async {
+            match task.strip_prefix("connections=") {
+                Some(connections) => scale::measure(connections.parse()?).await,
+                None => measure(task.parse()?).await,
+            }
+        });
+    }
+    let list = |name: &str, default: &str| {
+        let text = std::env::var(name).unwrap_or_else(|_| default.to_owned());
+        text.split(',')
+            .map(|part| part.trim().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let mut tasks = list("TIDEGATE_BENCH_RECORDS", "100000,1000000");
+    let connections = list("TIDEGATE_BENCH_CONNECTIONS", "10,10000");
+    tasks.extend(connections.iter().map(|n| format!("connections={n}")));
+    for task in tasks {
+        let child = std::process::Command::new(std::env::current_exe()?)
+            .env(CHILD, &task)
+            .status()?;
+        assert!(
+            child.success(),
+            "the measurement of {task} ended with {child}"
+        );
     }
     Ok(())
 }
