@@ -8,8 +8,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 /// Points just after a change of one feed of one store.
 ///
-/// As text: `c1_` and base64url of store, feed, sequence (big-endian `u64` each) and a CRC-32 of
-/// them, so that a damaged cursor is noticed and one of another feed is told apart.
+/// As text: `c2_` and base64url of store, feed, sequence, pruned (big-endian `u64` each) and a CRC-32
+/// of them, so that a damaged cursor is noticed and one of another feed is told apart. The `c1_` of
+/// earlier versions has no last number, and stands for 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Cursor {
     /// The store that gave it out.
@@ -18,6 +19,9 @@ pub struct Cursor {
     pub feed: u64,
     /// The sequence of the last change read; 0 is before the first.
     pub seq: u64,
+    /// Up to this sequence the reader knows that bodies may be missing, because retention had
+    /// removed them before it began to read.
+    pub pruned: u64,
 }
 
 /// Why a cursor can't be used. All of them are the reader's to fix.
@@ -39,12 +43,14 @@ pub enum CursorError {
     Expired,
 }
 
-const PREFIX: &str = "c1_";
+const PREFIX: &str = "c2_";
+/// Of cursors without [`Cursor::pruned`].
+const PREFIX_1: &str = "c1_";
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut bytes = Vec::with_capacity(28);
-        for part in [self.store, self.feed, self.seq] {
+        let mut bytes = Vec::with_capacity(36);
+        for part in [self.store, self.feed, self.seq, self.pruned] {
             bytes.extend_from_slice(&part.to_be_bytes());
         }
         let crc = crc32fast::hash(&bytes);
@@ -57,26 +63,44 @@ impl FromStr for Cursor {
     type Err = CursorError;
 
     fn from_str(text: &str) -> Result<Self, CursorError> {
-        let encoded = text.strip_prefix(PREFIX).ok_or(CursorError::Malformed)?;
-        let bytes = URL_SAFE_NO_PAD
-            .decode(encoded)
-            .map_err(|_| CursorError::Malformed)?;
-        let bytes: [u8; 28] = bytes.try_into().map_err(|_| CursorError::Malformed)?;
-        let (parts, crc) = bytes.split_at(24);
-        if crc32fast::hash(parts).to_be_bytes() != crc {
-            return Err(CursorError::Malformed);
+        if let Some(encoded) = text.strip_prefix(PREFIX) {
+            let [store, feed, seq, pruned] = numbers(encoded)?;
+            return Ok(Self {
+                store,
+                feed,
+                seq,
+                pruned,
+            });
         }
-        let mut numbers = parts.chunks_exact(8).map(|part| {
-            part.iter()
-                .fold(0u64, |number, byte| (number << 8) | u64::from(*byte))
-        });
-        let mut next = || numbers.next().ok_or(CursorError::Malformed);
+        let encoded = text.strip_prefix(PREFIX_1).ok_or(CursorError::Malformed)?;
+        let [store, feed, seq] = numbers(encoded)?;
         Ok(Self {
-            store: next()?,
-            feed: next()?,
-            seq: next()?,
+            store,
+            feed,
+            seq,
+            pruned: 0,
         })
     }
+}
+
+/// The `N` numbers of a cursor, if the checksum after them is theirs.
+fn numbers<const N: usize>(encoded: &str) -> Result<[u64; N], CursorError> {
+    let bytes = URL_SAFE_NO_PAD
+        .decode(encoded)
+        .map_err(|_| CursorError::Malformed)?;
+    let (parts, crc) = bytes
+        .split_at_checked(N * 8)
+        .ok_or(CursorError::Malformed)?;
+    if crc32fast::hash(parts).to_be_bytes() != crc {
+        return Err(CursorError::Malformed);
+    }
+    let mut numbers = [0; N];
+    for (number, bytes) in numbers.iter_mut().zip(parts.chunks_exact(8)) {
+        *number = bytes
+            .iter()
+            .fold(0u64, |number, byte| (number << 8) | u64::from(*byte));
+    }
+    Ok(numbers)
 }
 
 #[cfg(test)]
@@ -90,9 +114,28 @@ mod tests {
                 store: 0xdead_beef_0000_0001,
                 feed: 7,
                 seq,
+                pruned: 5,
             };
             assert_eq!(cursor.to_string().parse(), Ok(cursor));
         }
+    }
+
+    #[test]
+    fn cursors_of_the_first_version_are_read() {
+        let cursor = Cursor {
+            store: 0x22a4_cfa6_f79e_d89d,
+            feed: 1,
+            seq: 22,
+            pruned: 0,
+        };
+        let text = "c1_IqTPpvee2J0AAAAAAAAAAQAAAAAAAAAWrv_c4A";
+        assert_eq!(text.parse(), Ok(cursor));
+        assert_eq!(
+            text.replace("c1_", "c2_").parse::<Cursor>(),
+            Err(CursorError::Malformed)
+        );
+        let new = cursor.to_string().replace("c2_", "c1_");
+        assert_eq!(new.parse::<Cursor>(), Err(CursorError::Malformed));
     }
 
     #[test]
@@ -101,6 +144,7 @@ mod tests {
             store: 1,
             feed: 2,
             seq: 3,
+            pruned: 4,
         }
         .to_string();
         for position in 0..good.len() {
@@ -113,7 +157,15 @@ mod tests {
                 "{text}"
             );
         }
-        for bad in ["", "c1_", "c1_????", &good[..20], &format!("{good}A"), "0"] {
+        for bad in [
+            "",
+            "c1_",
+            "c2_",
+            "c2_????",
+            &good[..20],
+            &format!("{good}A"),
+            "0",
+        ] {
             assert_eq!(bad.parse::<Cursor>(), Err(CursorError::Malformed), "{bad}");
         }
     }

@@ -17,6 +17,7 @@
 //! | [`record`] | records, pages, changes and their rules |
 //! | [`canonical`] | the hash by which a changed body is told from an unchanged one |
 //! | [`cursor`] | a consumer's place in a change feed, as opaque text |
+//! | [`cassette`] | a recorded run: its lines, its answers to a replay, and how two runs differ |
 //! | [`run`] | runs, how they end, who is to blame, their figures and logs |
 //! | [`store`] | the trait of atomic commands that every backend implements |
 //! | [`upkeep`] | what retention, dropping, checking and sizes take and say |
@@ -24,6 +25,7 @@
 //! | [`memory`] | that trait in memory: the obviously correct backend |
 
 pub mod canonical;
+pub mod cassette;
 pub mod cursor;
 pub mod grant;
 pub mod integration;

@@ -1,11 +1,15 @@
 //! Every bound of a run with its unit, default and reason, in one table.
 //!
 //! A limit's value is the operator's override if there is one, else the plugin's request (never
-//! above `request_max`), else the default. `docs/limits.md` is tested against [`TABLE`].
+//! above `request_max`), else the default. `docs/limits.md` is tested against [`TABLE`] and [`FIXED`].
+
+mod fixed;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+pub use fixed::*;
 
 /// One row of [`TABLE`].
 #[derive(Debug, Clone, Copy)]
@@ -66,6 +70,7 @@ macro_rules! limits {
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
+const GIB: u64 = 1024 * MIB;
 const MINUTE_MS: u64 = 60_000;
 
 limits! {
@@ -73,11 +78,14 @@ limits! {
     cpu_ms = 5 * MINUTE_MS, 60 * MINUTE_MS, "CPU time inside the guest; a loop that never ends is stopped after this.";
     wall_ms = 60 * MINUTE_MS, 24 * 60 * MINUTE_MS, "Time from the first instruction to the end of a sync, waiting included.";
     action_wall_ms = 2 * MINUTE_MS, 15 * MINUTE_MS, "The same for an action or event: somebody waits for its answer.";
-    stack_bytes = MIB, MIB, "The guest's call stack.";
     instances = 64, 64, "Core instances of one component; a script runner has about ten.";
     tables = 64, 64, "Tables of one component.";
     table_elements = 100_000, 100_000, "Elements of one table.";
+    handles = 10_000, 100_000, "Calls in flight, resources, futures and streams that one run holds at once.";
+    host_calls = 10_000_000, 100_000_000, "Calls of one run into the host, those for time, chance and printing included.";
     host_call_bytes = 32 * MIB, 64 * MIB, "Bytes that one call may copy from guest to host, lists and strings with their heads.";
+    host_held_bytes = 64 * MIB, 256 * MIB, "Text and bytes of the calls that have not ended yet: the host holds them meanwhile.";
+    host_call_total_bytes = 64 * GIB, 1024 * GIB, "Text and bytes that all calls of one run copy from guest to host.";
     http_requests = 100_000, 1_000_000, "Requests of one run, retries not counted.";
     http_in_flight = 16, 64, "Requests of one run at the same time; the rest wait.";
     http_request_bytes = 8 * MIB, 64 * MIB, "Body of one request.";
@@ -91,7 +99,6 @@ limits! {
     records_per_run = 50_000_000, 50_000_000, "Records and deletions of one run.";
     record_bytes = MIB, 4 * MIB, "Body of one record.";
     record_id_bytes = 512, 512, "A record's id: it is a key.";
-    json_depth = 64, 64, "Nesting of any JSON that crosses.";
     checkpoint_bytes = 64 * KIB, MIB, "One checkpoint: it is rewritten with every commit.";
     log_lines = 10_000, 100_000, "Log lines of one run; first and last are kept.";
     log_line_bytes = 16 * KIB, 64 * KIB, "One log line; longer ones are cut.";
@@ -108,6 +115,14 @@ pub enum LimitError {
 
 fn known() -> String {
     TABLE.iter().map(|l| l.name).collect::<Vec<_>>().join(", ")
+}
+
+/// The limit or fixed bound of this name, as a name that lives forever.
+#[must_use]
+pub fn known_name(name: &str) -> Option<&'static str> {
+    let names = TABLE.iter().map(|limit| limit.name);
+    let mut names = names.chain(FIXED.iter().map(|bound| bound.name));
+    names.find(|known| *known == name)
 }
 
 /// Values of some limits by name, as a manifest requests and an operator sets them.

@@ -8,23 +8,23 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::Name;
-use crate::grant::{FeedPattern, HostRequest};
+use crate::grant::{FeedPattern, HostRequest, RateLimit};
 use crate::limits::{self, LimitValues};
 
 use auth::pointer_get;
 pub use auth::{Auth, AuthName};
 
 /// Longest manifest, in bytes: larger than any honest one, small enough to parse at once.
-pub const MANIFEST_BYTES_MAX: usize = 1024 * 1024;
+pub const MANIFEST_BYTES_MAX: usize = limits::MANIFEST_BYTES as usize;
 /// Most syncs, actions and models of one plugin, each.
-pub const MANIFEST_ENTRIES_MAX: usize = 256;
+pub const MANIFEST_ENTRIES_MAX: usize = limits::MANIFEST_ENTRIES as usize;
 /// The version of the shape.
 pub const MANIFEST_VERSION: u32 = 1;
 
 /// Why a manifest is refused. The plugin's author must act.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
-    #[error("the manifest has {bytes} bytes; the most is {MANIFEST_BYTES_MAX}")]
+    #[error("the manifest has {bytes} bytes; the limit manifest_bytes is {MANIFEST_BYTES_MAX}")]
     Long { bytes: usize },
     #[error("the manifest has version {0}; this host knows version {MANIFEST_VERSION}")]
     Version(u64),
@@ -122,6 +122,9 @@ pub struct Capabilities {
     pub feeds: Vec<FeedRequest>,
     pub metadata_write: bool,
     pub limits: LimitValues,
+    /// How fast each connection may ask each origin: what the API's documentation allows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<RateLimit>,
 }
 
 /// A feed that the plugin asks for.
@@ -197,7 +200,7 @@ impl Manifest {
             if size > MANIFEST_ENTRIES_MAX {
                 return Err(shape(
                     path,
-                    format!("{size} entries; the most is {MANIFEST_ENTRIES_MAX}"),
+                    format!("{size} entries; the limit manifest_entries is {MANIFEST_ENTRIES_MAX}"),
                 ));
             }
         }
@@ -211,7 +214,26 @@ impl Manifest {
             let each = self.syncs.iter().any(|s| s.each.is_some());
             self.check_models(&format!("actions[{index}].models"), &action.models, each)?;
         }
+        self.check_schemas()?;
         limits::check(&self.capabilities.limits).map_err(|e| shape("capabilities.limits", e))
+    }
+
+    fn check_schemas(&self) -> Result<(), ManifestError> {
+        let models = self.models.iter().enumerate();
+        let models = models.map(|(n, model)| (format!("models[{n}].schema"), &model.schema));
+        let actions = self.actions.iter().enumerate().flat_map(|(n, action)| {
+            [
+                (format!("actions[{n}].input"), &action.input),
+                (format!("actions[{n}].output"), &action.output),
+            ]
+        });
+        let config = std::iter::once(("config".to_owned(), &self.config));
+        for (path, schema) in config.chain(models).chain(actions) {
+            if !(schema.is_object() || schema.is_boolean()) {
+                return Err(shape(&path, "a JSON Schema is an object, or true or false"));
+            }
+        }
+        Ok(())
     }
 
     fn check_sync(&self, path: &str, sync: &Sync) -> Result<(), ManifestError> {

@@ -47,7 +47,7 @@ struct State {
     checkpoints: HashMap<SyncKey, String>,
     feeds: BTreeMap<ModelKey, records::Feed>,
     last_feed: u64,
-    imports: BTreeMap<ImportId, transfer::Staged>,
+    imports: BTreeMap<ImportId, transfer::Import>,
 }
 
 impl Default for MemoryStore {
@@ -356,7 +356,7 @@ impl Store for MemoryStore {
 
     async fn abort_import(&self, import: ImportId) -> Result<(), StoreError> {
         self.with(|state| {
-            state.imports.remove(&import);
+            state.abort_import(import);
             Ok(())
         })
     }

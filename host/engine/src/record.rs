@@ -47,7 +47,7 @@ pub struct Record {
 }
 
 /// A record to save.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Save {
     pub id: String,
     /// JSON text; an object.
@@ -55,7 +55,7 @@ pub struct Save {
 }
 
 /// Changes of one model.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page {
     pub model: Name,
     pub save: Vec<Save>,
@@ -127,6 +127,11 @@ pub enum PageError {
         reason: String,
     },
     #[error(
+        "model {model}: the body of record {id:?} is nested deeper than the limit json_depth, {max}",
+        max = crate::limits::JSON_DEPTH
+    )]
+    DeepBody { model: Name, id: String },
+    #[error(
         "a commit of {records} records and deletions; the limit records_per_commit is {max}: commit smaller pages"
     )]
     ManyRecords { records: usize, max: u64 },
@@ -197,6 +202,11 @@ pub fn check_checkpoint(checkpoint: &str, limits: &Limits) -> Result<(), PageErr
             max: limits.checkpoint_bytes,
         });
     }
+    check_is_json(checkpoint)
+}
+
+/// Check that a checkpoint is JSON.
+pub fn check_is_json(checkpoint: &str) -> Result<(), PageError> {
     serde_json::from_str::<serde::de::IgnoredAny>(checkpoint)
         .map(|_| ())
         .map_err(|error| PageError::Checkpoint {
@@ -204,7 +214,12 @@ pub fn check_checkpoint(checkpoint: &str, limits: &Limits) -> Result<(), PageErr
         })
 }
 
-fn check_id(model: &Name, index: usize, id: &str, limits: &Limits) -> Result<(), PageError> {
+pub(crate) fn check_id(
+    model: &Name,
+    index: usize,
+    id: &str,
+    limits: &Limits,
+) -> Result<(), PageError> {
     let model = || model.clone();
     if id.is_empty() {
         return Err(PageError::EmptyId {

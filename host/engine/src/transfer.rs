@@ -3,10 +3,12 @@
 //! An import is staged: nothing of it is seen before it is finished, and then all of it is. One
 //! that is not finished, as when the process ends, leaves nothing behind.
 
-use crate::canonical::BodyHash;
-use crate::integration::{Connection, Integration};
-use crate::record::Action;
-use crate::{ModelKey, SyncKey, Timestamp};
+use crate::canonical::{self, BodyHash};
+use crate::integration::{Connection, Digest, Integration};
+use crate::limits::Limits;
+use crate::record::{self, Action};
+use crate::store::StoreError;
+use crate::{ModelKey, Name, SyncKey, Timestamp};
 
 /// Names an import while it is staged; the caller chooses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,7 +18,7 @@ pub struct ImportId(pub u128);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImportPart {
     /// With deployments whose components are stored.
-    Integration(Integration),
+    Integration(Box<Integration>),
     /// Of an integration that is there or in this import.
     Connection(Connection),
     /// The next records of a model, in the order of their feed. The connection is there or in this
@@ -43,6 +45,42 @@ pub struct ImportedRecord {
     pub action: Action,
     pub first_seen_at: Timestamp,
     pub last_modified_at: Timestamp,
+}
+
+impl ImportedRecord {
+    /// Check that it is a record of `model` as a commit could have stored it, and undamaged: its
+    /// body has the hash and the length that come with it. `index` is for errors: its place among
+    /// the records that came with it.
+    pub fn check(&self, model: &Name, index: usize) -> Result<(), StoreError> {
+        record::check_id(model, index, &self.id, &Limits::default())?;
+        let damaged = |reason: String| StoreError::Damaged {
+            place: format!("record {:?} of model {model}", self.id),
+            reason,
+        };
+        let Some(body) = &self.body else {
+            return Ok(());
+        };
+        if body.len() as u64 != self.body_len {
+            return Err(damaged(format!(
+                "its body has {} bytes, and comes with a size of {}",
+                body.len(),
+                self.body_len
+            )));
+        }
+        match canonical::hash(body) {
+            Ok(hash) if hash == self.hash => Ok(()),
+            Ok(_) => Err(damaged(
+                "its body does not have the hash that comes with it".to_owned(),
+            )),
+            Err(error) => Err(damaged(format!("its body is no record's: {error}"))),
+        }
+    }
+}
+
+/// The components that an integration's deployments need.
+pub fn components(integration: &Integration) -> impl Iterator<Item = Digest> {
+    let deployments = std::iter::once(&integration.current).chain(&integration.earlier);
+    deployments.map(|deployment| deployment.digest)
 }
 
 /// What an import brought.

@@ -16,6 +16,18 @@ pub enum Scope {
     Model(ModelKey),
 }
 
+impl Scope {
+    /// Whether work for the connection `key` may touch what is in the scope.
+    #[must_use]
+    pub fn is_touched_by(&self, key: &ConnectionKey) -> bool {
+        match self {
+            Self::Integration(name) => key.integration == *name,
+            Self::Connection(own) => key == own,
+            Self::Model(model) => model.connection == *key,
+        }
+    }
+}
+
 impl std::fmt::Display for Scope {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -132,5 +144,28 @@ impl CheckReport {
             let (place, what) = (place.into(), what.into());
             self.findings.push(Finding { place, what });
         }
+    }
+
+    /// Add what another part of the check looked at and found.
+    pub fn add(&mut self, other: Self) {
+        let Self {
+            keys,
+            models,
+            records,
+            runs,
+            components,
+            wrong,
+            findings,
+            notes,
+        } = other;
+        self.keys += keys;
+        self.models += models;
+        self.records += records;
+        self.runs += runs;
+        self.components += components;
+        self.wrong += wrong;
+        let room = Self::FINDINGS_MAX.saturating_sub(self.findings.len());
+        self.findings.extend(findings.into_iter().take(room));
+        self.notes.extend(notes);
     }
 }

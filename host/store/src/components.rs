@@ -30,6 +30,19 @@ impl Components {
         self.path(digest).is_file()
     }
 
+    /// The files that are there, with their bytes.
+    pub(crate) fn files(&self) -> Result<Vec<(PathBuf, u64)>, StoreError> {
+        let list = || -> std::io::Result<Vec<_>> {
+            fs::read_dir(&self.dir)?
+                .map(|entry| {
+                    let entry = entry?;
+                    Ok((entry.path(), entry.metadata()?.len()))
+                })
+                .collect()
+        };
+        list().map_err(|error| failed(&self.dir, &error))
+    }
+
     /// Keep `bytes`. A file that is there already is kept only if it is good.
     pub(crate) fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
         let digest = Digest::of(bytes);
@@ -39,6 +52,15 @@ impl Components {
         let path = self.path(digest);
         write_atomically(&path, bytes).map_err(|error| failed(&path, &error))?;
         Ok(digest)
+    }
+
+    /// Remove a component's file. Fine if there is none.
+    pub(crate) fn remove(&self, digest: Digest) -> Result<(), StoreError> {
+        let path = self.path(digest);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(&path, &error)),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn get(&self, digest: Digest) -> Result<Vec<u8>, StoreError> {

@@ -65,6 +65,7 @@ pub(crate) fn failed(error: &sled::Error) -> StoreError {
             reason: "a page does not have its checksum; keep the directory, and restore a backup or ask for help"
                 .into(),
         },
+        sled::Error::Io(error) => StoreError::Backend(format!("the database's files: {error}")),
         other => StoreError::Backend(other.to_string()),
     }
 }
@@ -192,7 +193,18 @@ impl<'a> View<'a> {
         Ok(Some((key, value)))
     }
 
-    fn whole(&self, key: &[u8], stored: &sled::IVec) -> Result<sled::IVec, StoreError> {
+    /// Stored values as they are, long ones not put together; for looking at each by itself.
+    pub(crate) fn raw<'v>(
+        &'v self,
+        first: &Key,
+        end: &Key,
+    ) -> impl Iterator<Item = Result<(sled::IVec, sled::IVec), StoreError>> + use<'a, 'v> {
+        let items = self.disk.db.range(first.as_ref()..end.as_ref());
+        items.map(|item| item.map_err(|error| failed(&error)))
+    }
+
+    /// The value that was stored, put together if it is in parts, with its checksum.
+    pub(crate) fn whole(&self, key: &[u8], stored: &sled::IVec) -> Result<sled::IVec, StoreError> {
         match stored.first() {
             Some(&WHOLE) => Ok(stored.subslice(1, stored.len() - 1)),
             Some(&IN_PARTS) => {
@@ -218,7 +230,8 @@ impl<'a> View<'a> {
         }
     }
 
-    fn parts(&self, key: &Key) -> Result<u64, StoreError> {
+    /// Parts that the value at `key` has; 0 for one in one piece, or none.
+    pub(crate) fn parts(&self, key: &Key) -> Result<u64, StoreError> {
         let stored = self.disk.db.get(key).map_err(|error| failed(&error))?;
         match stored {
             Some(stored) if stored.first() == Some(&IN_PARTS) => {
@@ -252,6 +265,16 @@ fn part_key(key: &[u8], part: u64) -> Key {
         .number(key.len() as u64)
         .raw(key)
         .number(part)
+}
+
+/// What [`part_key`] made: the key whose value it is a part of, and which part.
+pub(crate) fn decode_part_key(key: &[u8]) -> Result<(Key, u64), Corrupt> {
+    let bad = Corrupt("a key without the key it should have");
+    let (len, rest) = keys::split_number(keys::rest(key, &Key::new(Tag::Part))?)?;
+    let len = usize::try_from(len).map_err(|_| bad)?;
+    let (key, rest) = rest.split_at_checked(len).ok_or(bad)?;
+    let (part, _) = keys::split_number(rest)?;
+    Ok((Key::stored(key), part))
 }
 
 impl Writes {
@@ -310,6 +333,21 @@ impl Writes {
             self.remove(view, Key::stored(&key))?;
         }
         Ok(())
+    }
+
+    /// Remove a value whatever it is, even one whose parts can't be told; returns the bytes that
+    /// its parts take at most.
+    pub(crate) fn remove_any(&mut self, view: &View<'_>, key: Key) -> Result<usize, StoreError> {
+        let parts = match view.parts(&key) {
+            Err(StoreError::Damaged { .. }) => 0,
+            parts => parts?,
+        };
+        for part in 0..parts {
+            self.batch.remove(part_key(key.as_ref(), part));
+        }
+        self.any = true;
+        self.batch.remove(key);
+        Ok(usize::try_from(parts).map_or(usize::MAX, |parts| parts.saturating_mul(PART_BYTES)))
     }
 
     /// Remove a value that is known to be short.

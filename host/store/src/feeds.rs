@@ -11,27 +11,35 @@ use tidegate_engine::StoreError;
 use tidegate_engine::store::ModelStats;
 
 use crate::disk::{View, damaged};
-use crate::layout::codec::Reader;
 use crate::layout::header::Header;
 use crate::layout::keys::{self, Tag};
-use crate::layout::seqset::{SeqSet, read_runs};
+use crate::layout::seqset::{JournalEntry, SeqSet};
 
 /// A feed as readers see it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Published {
+    /// False for a feed that was never written to, and for one that was dropped.
+    pub(crate) exists: bool,
     pub(crate) last_seq: u64,
+    /// See [`Header::pruned_seq`].
+    pub(crate) pruned_seq: u64,
     /// Sequences that are the latest of their records.
     pub(crate) live: SeqSet,
     pub(crate) stats: ModelStats,
 }
 
-/// A change of a feed that is applied, and published once it is flushed.
+/// What is applied, and published once it is flushed.
 #[derive(Debug)]
-pub(crate) struct Publication {
-    pub(crate) feed: Arc<Feed>,
-    pub(crate) last_seq: u64,
-    pub(crate) superseded: Vec<u64>,
-    pub(crate) stats: ModelStats,
+pub(crate) enum Publication {
+    Changed {
+        feed: Arc<Feed>,
+        last_seq: u64,
+        pruned_seq: u64,
+        superseded: Vec<u64>,
+        stats: ModelStats,
+    },
+    /// The feed of this number is gone.
+    Dropped(u64),
 }
 
 /// A feed in use.
@@ -67,6 +75,29 @@ impl Feeds {
         in_use.retain(|number, _| keep(*number));
     }
 
+    /// Show readers what changed.
+    pub(crate) fn publish(&self, publication: &Publication) {
+        match publication {
+            Publication::Changed {
+                feed,
+                last_seq,
+                pruned_seq,
+                superseded,
+                stats,
+            } => feed.change(*last_seq, *pruned_seq, superseded, *stats),
+            Publication::Dropped(number) => {
+                let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
+                let Some(feed) = in_use.remove(number) else {
+                    return;
+                };
+                drop(in_use);
+                // Readers that found it before go on with an empty feed.
+                let mut state = feed.state.lock().unwrap_or_else(PoisonError::into_inner);
+                *state = Some(Published::default());
+            }
+        }
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.in_use
             .lock()
@@ -90,73 +121,90 @@ impl Feed {
             return Ok(look(published));
         }
         let Loaded {
-            header, mut live, ..
+            exists,
+            header,
+            mut live,
+            ..
         } = load(view, self.number)?;
         live.forget_dirty();
         let published = Published {
+            exists,
             last_seq: header.last_seq,
+            pruned_seq: header.pruned_seq,
             live,
             stats: header.stats,
         };
         Ok(look(state.insert(published)))
     }
-}
 
-impl Publication {
-    /// Show readers the change.
-    pub(crate) fn publish(&self) {
-        let mut state = self
-            .feed
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+    fn change(&self, last_seq: u64, pruned_seq: u64, superseded: &[u64], stats: ModelStats) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(published) = &mut *state else { return };
         published
             .live
-            .insert_range(published.last_seq + 1, self.last_seq);
-        for seq in &self.superseded {
+            .insert_range(published.last_seq + 1, last_seq);
+        for seq in superseded {
             published.live.remove(*seq);
         }
         published.live.forget_dirty();
-        published.last_seq = self.last_seq;
-        published.stats = self.stats;
+        published.exists = true;
+        published.last_seq = last_seq;
+        published.pruned_seq = pruned_seq;
+        published.stats = stats;
     }
 }
 
 /// A feed's header and sequence sets as they are on disk.
 #[derive(Debug)]
 pub(crate) struct Loaded {
+    pub(crate) exists: bool,
     pub(crate) header: Header,
     pub(crate) live: SeqSet,
     /// Live sequences that are deletions.
     pub(crate) tombs: SeqSet,
+    /// Live sequences whose bodies were pruned.
+    pub(crate) pruned: SeqSet,
 }
 
-/// Load a feed; one that was never written is empty.
+/// Load a feed. One that was never written to is empty, and so is one that was dropped, whatever
+/// may be left of it.
 pub(crate) fn load(view: &View<'_>, feed: u64) -> Result<Loaded, StoreError> {
-    let header = view
-        .row(&keys::of_feed(Tag::Feed, feed), Header::decode)?
-        .unwrap_or_default();
+    let header = view.row(&keys::of_feed(Tag::Feed, feed), Header::decode)?;
+    let Some(header) = header else {
+        return Ok(Loaded {
+            exists: false,
+            header: Header::default(),
+            live: SeqSet::default(),
+            tombs: SeqSet::default(),
+            pruned: SeqSet::default(),
+        });
+    };
     let mut live = load_chunks(view, &keys::of_feed(Tag::Live, feed))?;
     let mut tombs = load_chunks(view, &keys::of_feed(Tag::Tomb, feed))?;
+    let mut pruned = load_chunks(view, &keys::of_feed(Tag::Pruned, feed))?;
     live.insert_range(header.folded_seq + 1, header.last_seq);
     for item in view.prefix(&keys::of_feed(Tag::Journal, feed)) {
         let (key, value) = item?;
-        let mut reader = Reader(&value);
-        let mut runs = || read_runs(&mut reader).map_err(|c| damaged(&key, c));
-        for (first, last) in runs()? {
+        let journal = JournalEntry::decode(&value).map_err(|c| damaged(&key, c))?;
+        for (first, last) in journal.superseded {
             (first..=last).for_each(|seq| live.remove(seq));
         }
-        for (first, last) in runs()? {
+        for (first, last) in journal.tombs {
             tombs.insert_range(first, last);
         }
+        for (first, last) in journal.pruned {
+            pruned.insert_range(first, last);
+        }
     }
-    // A deletion that was superseded later is none any more.
+    // What was superseded later is neither any more.
     tombs.retain(&live);
+    pruned.retain(&live);
     Ok(Loaded {
+        exists: true,
         header,
         live,
         tombs,
+        pruned,
     })
 }
 

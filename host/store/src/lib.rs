@@ -11,12 +11,16 @@
 //! | `store` | the trait, on top of everything below |
 //! | `writer` | the one thread that changes anything: queue, commands, compaction |
 //! | `read`, `lists` | reads, beside the writer |
+//! | `retention` | pruning, dropping and settling, step by step |
 //! | `feeds` | what readers may see of each feed: the state as of the last flush |
 //! | `segments` | finding feed entries by sequence |
 //! | `disk` | the sled tree with what it lacks |
+//! | `check` | comparing everything stored with everything else |
+//! | `stats` | how large the store is |
 //! | `components` | component files |
 //! | `layout` | keys and values, without I/O |
 
+mod check;
 mod components;
 mod disk;
 mod feeds;
@@ -24,7 +28,9 @@ mod layout;
 mod lists;
 pub mod open;
 mod read;
+mod retention;
 mod segments;
+mod stats;
 mod store;
 mod writer;
 

@@ -79,8 +79,28 @@ pub(crate) fn checkpoint(view: &View<'_>, key: &SyncKey) -> Result<Option<String
 }
 
 pub(crate) fn run(view: &View<'_>, id: RunId) -> Result<Run, StoreError> {
-    view.row(&keys::run(id), rows::decode)?
-        .ok_or_else(|| not_found("run", &id))
+    let run = view.row(&keys::run(id), rows::decode)?;
+    let run: Run = run.ok_or_else(|| not_found("run", &id))?;
+    if purging(view)? && !is_listed(view, &run)? {
+        return Err(not_found("run", &id));
+    }
+    Ok(run)
+}
+
+/// Whether a connection was dropped whose runs may still be there.
+fn purging(view: &View<'_>) -> Result<bool, StoreError> {
+    let first = view.prefix(&keys::dropped_connections()).next();
+    Ok(first.transpose()?.is_some())
+}
+
+/// Whether a run is one of a connection that is there: one of the same name may have been dropped.
+pub(crate) fn is_listed(view: &View<'_>, run: &Run) -> Result<bool, StoreError> {
+    let row = match connection(view, run.target.connection()) {
+        Err(StoreError::NotFound { .. }) => return Ok(false),
+        row => row?,
+    };
+    let listed = view.get(&keys::runs_of_connection(row.number).run(run.id))?;
+    Ok(listed.is_some())
 }
 
 /// Newest first, by the narrowest index that the filter allows.
@@ -104,14 +124,22 @@ pub(crate) fn runs(view: &View<'_>, filter: &RunFilter) -> Result<Vec<Run>, Stor
     let end = filter
         .before
         .map_or_else(|| prefix.after_prefix(), |id| prefix.clone().run(id));
-    let items = view.range(&prefix, &end).rev().take(filter.limit);
-    items
-        .map(|item| {
-            let (key, _) = item?;
-            let id = keys::rest(&key, &prefix).and_then(keys::decode_run);
-            run(view, id.map_err(|corrupt| damaged(&key, corrupt))?)
-        })
-        .collect()
+    let purging = purging(view)?;
+    let mut runs = Vec::new();
+    for item in view.range(&prefix, &end).rev() {
+        if runs.len() >= filter.limit {
+            break;
+        }
+        let (key, _) = item?;
+        let id = keys::rest(&key, &prefix).and_then(keys::decode_run);
+        let id = id.map_err(|corrupt| damaged(&key, corrupt))?;
+        let run: Option<Run> = view.row(&keys::run(id), rows::decode)?;
+        let run = run.ok_or_else(|| not_found("run", &id))?;
+        if !purging || is_listed(view, &run)? {
+            runs.push(run);
+        }
+    }
+    Ok(runs)
 }
 
 pub(crate) fn logs(
@@ -120,9 +148,7 @@ pub(crate) fn logs(
     from: u64,
     limit: usize,
 ) -> Result<Vec<LogLine>, StoreError> {
-    if view.get(&keys::run(id))?.is_none() {
-        return Err(not_found("run", &id));
-    }
+    run(view, id)?;
     let prefix = keys::logs(id);
     let wanted = prefix.clone().number(from);
     // The chunk that has `from` may begin before it.

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use crate::components::write_atomically;
 use crate::disk::Disk;
 
-/// The format that this version writes.
-pub const FORMAT: u32 = 1;
+/// The format that this version writes. Data directories of earlier ones become this one when they
+/// are opened: `docs/store-format.md` says what changed.
+pub const FORMAT: u32 = 2;
 
 /// Choices when opening a store.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +30,10 @@ pub struct Tuning {
     pub fold_after: u64,
     /// Deletions in one batch; a snapshot that ends with more does it in several.
     pub ending_step: usize,
+    /// Keys that one batch of upkeep removes, and bytes of values that it reads: compaction, pruning
+    /// and purging go by steps of one batch, between which commands get their turn.
+    pub step_keys: usize,
+    pub step_bytes: usize,
 }
 
 impl Default for Options {
@@ -46,6 +51,8 @@ impl Default for Tuning {
             compact_slack: 4096,
             fold_after: 256,
             ending_step: 10_000,
+            step_keys: 1000,
+            step_bytes: 1024 * 1024,
         }
     }
 }
@@ -106,15 +113,13 @@ pub(crate) fn open(root: &Path, options: &Options) -> Result<DataDir, OpenError>
     let found = read_format(root, &format)?;
     let lock = lock(&root.join("lock"))?;
     if found.is_none() {
-        let text = format!("tidegate data directory, format {FORMAT}\n");
-        write_atomically(&format, text.as_bytes())
-            .map_err(|error| OpenError::io(&format, error))?;
+        write_format(&format)?;
     }
     let components = root.join("components");
     fs::create_dir_all(&components).map_err(|error| OpenError::io(&components, error))?;
 
     let db = root.join("db");
-    let notes = remove_unfinished_snapshots(&db)?;
+    let mut notes = remove_unfinished_snapshots(&db)?;
     let disk = Disk::open(&db, options.cache_bytes).map_err(|error| match error {
         sled::Error::Io(error) => OpenError::io(&db, error),
         other => OpenError::Damaged {
@@ -122,12 +127,25 @@ pub(crate) fn open(root: &Path, options: &Options) -> Result<DataDir, OpenError>
             reason: other.to_string(),
         },
     })?;
+    if let Some(found) = found.filter(|found| *found < FORMAT) {
+        // The rows of earlier formats are read as they are. Nothing has been written yet: from here
+        // on versions that know the earlier format only must not open it any more.
+        write_format(&format)?;
+        notes.push(format!(
+            "the data directory was format {found} and is now format {FORMAT}"
+        ));
+    }
     Ok(DataDir {
         disk,
         components,
         lock,
         notes,
     })
+}
+
+fn write_format(path: &Path) -> Result<(), OpenError> {
+    let text = format!("tidegate data directory, format {FORMAT}\n");
+    write_atomically(path, text.as_bytes()).map_err(|error| OpenError::io(path, error))
 }
 
 /// The format of the directory; `None` for one that is empty as yet.
@@ -148,6 +166,7 @@ fn read_format(root: &Path, path: &Path) -> Result<Option<u32>, OpenError> {
     let number = text.trim().strip_prefix("tidegate data directory, format ");
     let found = number
         .and_then(|number| number.parse::<u32>().ok())
+        .filter(|number| *number > 0)
         .ok_or_else(|| {
             let reason = "it should say `tidegate data directory, format N`".into();
             OpenError::Damaged {

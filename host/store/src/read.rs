@@ -1,15 +1,15 @@
 //! Reads of records: change feeds, records by id, counts. They run beside the writer.
 
-use tidegate_engine::cursor::Cursor;
-use tidegate_engine::memory::rules;
-use tidegate_engine::record::Record;
+use tidegate_engine::canonical::BodyHash;
+use tidegate_engine::memory::rules::{self, FeedEnd};
+use tidegate_engine::record::{Action, Record};
 use tidegate_engine::store::{Changes, ModelStats, ReadChanges};
 use tidegate_engine::{ConnectionKey, ModelKey, Name, StoreError};
 
 use crate::disk::{Disk, View, damaged};
 use crate::feeds::Feeds;
 use crate::layout::keys::{self, Tag};
-use crate::layout::pack::Pack;
+use crate::layout::pack::{Entry, Pack};
 use crate::layout::rows::{self, ConnectionRow};
 use crate::segments;
 
@@ -22,24 +22,6 @@ pub(crate) struct Reader {
     pub(crate) disk: std::sync::Arc<Disk>,
     pub(crate) feeds: std::sync::Arc<Feeds>,
     pub(crate) store_id: u64,
-}
-
-/// Records that were found; or that some of what was found is not flushed yet.
-#[derive(Debug)]
-pub(crate) enum Found {
-    Records(Vec<Option<Record>>),
-    Unflushed,
-}
-
-impl Found {
-    pub(crate) fn records(self) -> Result<Vec<Option<Record>>, StoreError> {
-        match self {
-            Self::Records(records) => Ok(records),
-            Self::Unflushed => Err(StoreError::Backend(
-                "a record was not flushed though the store was".into(),
-            )),
-        }
-    }
 }
 
 /// The row of a connection.
@@ -57,31 +39,77 @@ pub(crate) fn connection(
     })
 }
 
+/// The number of a model's feed, if there ever was a change of it.
+pub(crate) fn feed_number(view: &View<'_>, key: &ModelKey) -> Result<Option<u64>, StoreError> {
+    let connection = connection(view, &key.connection)?.number;
+    view.row(&keys::model(connection, &key.model), keys::decode_number)
+}
+
+/// An answer about records; or that some of what was found is not flushed yet.
+#[derive(Debug)]
+pub(crate) enum Found<T> {
+    All(Vec<Option<T>>),
+    Unflushed,
+}
+
+impl<T> Found<T> {
+    /// What was found right after a flush.
+    pub(crate) fn all(self) -> Result<Vec<Option<T>>, StoreError> {
+        match self {
+            Self::All(all) => Ok(all),
+            Self::Unflushed => Err(StoreError::Backend(
+                "a record was not flushed though the store was".into(),
+            )),
+        }
+    }
+}
+
 impl Reader {
-    /// The number of a model's feed, if anything was ever written to it.
-    fn feed_number(&self, key: &ModelKey) -> Result<Option<u64>, StoreError> {
-        let view = self.disk.view();
-        let connection = connection(&view, &key.connection)?.number;
-        view.row(&keys::model(connection, &key.model), keys::decode_number)
+    pub(crate) fn changes(&self, read: &ReadChanges) -> Result<Changes, StoreError> {
+        let number = || feed_number(&self.disk.view(), &read.model);
+        let mut feed = number()?;
+        loop {
+            if let Some(feed) = feed
+                && let Some(changes) = self.changes_of(feed, read)?
+            {
+                return Ok(changes);
+            }
+            // There is no change of the feed yet, or it was dropped just now.
+            let again = number()?;
+            if again == feed {
+                return self.nothing(feed.unwrap_or(0), read);
+            }
+            feed = again;
+        }
     }
 
-    pub(crate) fn changes(&self, read: &ReadChanges) -> Result<Changes, StoreError> {
-        let Some(number) = self.feed_number(&read.model)? else {
-            rules::start_of(read.after, self.store_id, 0, 0)?;
-            let next = Cursor {
-                store: self.store_id,
-                feed: 0,
-                seq: 0,
-            };
-            return Ok(Changes {
-                records: Vec::new(),
-                next,
-                more: false,
-            });
+    /// The answer for a feed without changes.
+    fn nothing(&self, feed: u64, read: &ReadChanges) -> Result<Changes, StoreError> {
+        let end = FeedEnd {
+            store: self.store_id,
+            feed,
+            ..FeedEnd::default()
         };
+        Ok(Changes {
+            records: Vec::new(),
+            next: rules::start_of(read.after, end)?.cursor(0),
+            more: false,
+        })
+    }
+
+    /// The next changes of the feed `number`; `None` if there is no such feed.
+    fn changes_of(&self, number: u64, read: &ReadChanges) -> Result<Option<Changes>, StoreError> {
         let feed = self.feeds.get(number);
-        let last_seq = feed.with(&self.disk.view(), |feed| feed.last_seq)?;
-        let mut after = rules::start_of(read.after, self.store_id, number, last_seq)?;
+        let end = feed.with(&self.disk.view(), |feed| {
+            feed.exists.then_some(FeedEnd {
+                store: self.store_id,
+                feed: number,
+                last_seq: feed.last_seq,
+                pruned_seq: feed.pruned_seq,
+            })
+        })?;
+        let Some(end) = end else { return Ok(None) };
+        let mut place = rules::start_of(read.after, end)?;
 
         let limit = read.limit.max(1);
         let mut records = Vec::new();
@@ -91,7 +119,7 @@ impl Reader {
         while !full && scanned < SCAN_MAX {
             let wanted: Vec<u64> = feed.with(&self.disk.view(), |feed| {
                 feed.live
-                    .from(after + 1)
+                    .from(place.seq + 1)
                     .take(limit.min(SCAN_MAX))
                     .collect()
             })?;
@@ -100,34 +128,36 @@ impl Reader {
             }
             // A view for each segment, so that the writer waits for one only.
             let find = |seq| segments::find(&self.disk.view(), number, seq);
+            let mut expired = None;
             let missing = segments::visit(find, &wanted, |entry| {
-                after = entry.seq;
+                if entry.body.is_none() && entry.action != Action::Deleted {
+                    expired = place.pass_pruned(entry.seq).err();
+                }
+                place.seq = entry.seq;
                 scanned += 1;
                 if read.filter.matches(entry.action) {
                     bytes += entry.body.map_or(0, str::len);
                     records.push(entry.to_record());
                 }
                 full = records.len() >= limit || (bytes >= read.bytes_max && bytes > 0);
-                !full
+                !full && expired.is_none()
             })?;
+            if let Some(expired) = expired {
+                return Err(expired.into());
+            }
             self.check_missing(number, &missing)?;
             if !full {
-                after = wanted.last().copied().unwrap_or(after);
+                place.seq = wanted.last().copied().unwrap_or(place.seq);
             }
         }
         let more = feed.with(&self.disk.view(), |feed| {
-            feed.live.from(after + 1).next().is_some()
+            feed.live.from(place.seq + 1).next().is_some()
         })?;
-        let next = Cursor {
-            store: self.store_id,
-            feed: number,
-            seq: after,
-        };
-        Ok(Changes {
+        Ok(Some(Changes {
             records,
-            next,
+            next: place.cursor(end.pruned_seq),
             more,
-        })
+        }))
     }
 
     /// Entries may be missing because they were superseded and compacted away since the list was
@@ -143,16 +173,18 @@ impl Reader {
         }
     }
 
-    /// Records by id, in the order asked.
-    pub(crate) fn records(&self, model: &ModelKey, ids: &[String]) -> Result<Found, StoreError> {
-        let Some(number) = self.feed_number(model)? else {
-            return Ok(Found::Records(vec![None; ids.len()]));
-        };
+    /// Look records up in the index: where each of `ids` that is found was asked for, and what the
+    /// index says; `None` if some of it is not flushed yet.
+    fn look_up(
+        &self,
+        view: &View<'_>,
+        number: u64,
+        ids: &[String],
+    ) -> Result<Option<Vec<(usize, Entry)>>, StoreError> {
         let feed = self.feeds.get(number);
-        let view = self.disk.view();
-        let last_seq = feed.with(&view, |feed| feed.last_seq)?;
+        let last_seq = feed.with(view, |feed| feed.last_seq)?;
         let prefix = keys::of_feed(Tag::Pack, number);
-        let mut wanted = Vec::new();
+        let mut entries = Vec::new();
         for (index, id) in ids.iter().enumerate() {
             let found = view.at_or_before(&prefix, &keys::pack(number, id.as_bytes()))?;
             let Some((key, value)) = found else { continue };
@@ -161,14 +193,34 @@ impl Reader {
                 continue;
             };
             if entry.seq > last_seq {
-                return Ok(Found::Unflushed);
+                return Ok(None);
             }
-            wanted.push((entry.seq, index));
+            entries.push((index, *entry));
         }
+        Ok(Some(entries))
+    }
+
+    /// Records by id, in the order asked.
+    pub(crate) fn records(
+        &self,
+        model: &ModelKey,
+        ids: &[String],
+    ) -> Result<Found<Record>, StoreError> {
+        let view = self.disk.view();
+        let mut records = vec![None; ids.len()];
+        let Some(number) = feed_number(&view, model)? else {
+            return Ok(Found::All(records));
+        };
+        let Some(entries) = self.look_up(&view, number, ids)? else {
+            return Ok(Found::Unflushed);
+        };
+        let mut wanted: Vec<(u64, usize)> = entries
+            .into_iter()
+            .map(|(index, entry)| (entry.seq, index))
+            .collect();
         wanted.sort_unstable();
         let mut sequences: Vec<u64> = wanted.iter().map(|(seq, _)| *seq).collect();
         sequences.dedup();
-        let mut records = vec![None; ids.len()];
         let mut wanted = wanted.iter().peekable();
         let missing = segments::visit(
             |seq| segments::find(&view, number, seq),
@@ -184,8 +236,30 @@ impl Reader {
         )?;
         match missing.first() {
             Some(seq) => Err(segments::lost(number, *seq)),
-            None => Ok(Found::Records(records)),
+            None => Ok(Found::All(records)),
         }
+    }
+
+    /// Hashes and lengths of bodies as they were saved, by id, in the order asked.
+    pub(crate) fn hashes(
+        &self,
+        model: &ModelKey,
+        ids: &[String],
+    ) -> Result<Found<(BodyHash, u64)>, StoreError> {
+        let view = self.disk.view();
+        let mut hashes = vec![None; ids.len()];
+        let Some(number) = feed_number(&view, model)? else {
+            return Ok(Found::All(hashes));
+        };
+        let Some(entries) = self.look_up(&view, number, ids)? else {
+            return Ok(Found::Unflushed);
+        };
+        for (index, entry) in entries {
+            if let Some(slot) = hashes.get_mut(index) {
+                *slot = Some((entry.hash, entry.body_len));
+            }
+        }
+        Ok(Found::All(hashes))
     }
 
     pub(crate) fn models(

@@ -21,6 +21,7 @@ use tidegate_engine::{
     ConnectionKey, ConnectionName, ModelKey, Name, Store, StoreError, SyncKey, Timestamp,
 };
 
+use crate::check;
 use crate::components::Components;
 use crate::disk::{Disk, View, Writes, damaged};
 use crate::feeds::Feeds;
@@ -28,6 +29,7 @@ use crate::layout::keys;
 use crate::lists;
 use crate::open::{self, DataDir, OpenError, Options};
 use crate::read::{Found, Reader};
+use crate::stats;
 use crate::writer::{Queue, Urgency, Writer};
 
 /// Bodies of a commit that are hashed without leaving the async thread: less than 0.1 ms of work.
@@ -107,7 +109,11 @@ impl SledStore {
         Ok(())
     }
 
-    async fn write<T: Send + 'static>(
+    pub(crate) fn components(&self) -> &Components {
+        &self.components
+    }
+
+    pub(crate) async fn write<T: Send + 'static>(
         &self,
         command: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -123,6 +129,24 @@ impl SledStore {
         self.check_open()?;
         let reader = Arc::clone(&self.reader);
         blocking(move || read(&reader)).await
+    }
+
+    /// Look records up. Nobody may see what a crash could still take back: if it is not flushed, look
+    /// again right after a flush.
+    async fn found<T: Send + 'static>(
+        &self,
+        look: impl Fn(&Reader) -> Result<Found<T>, StoreError> + Clone + Send + 'static,
+    ) -> Result<Vec<Option<T>>, StoreError> {
+        let found = self.read(look.clone()).await?;
+        let Found::Unflushed = found else {
+            return found.all();
+        };
+        let reader = Arc::clone(&self.reader);
+        let again = move |writer: &mut Writer| {
+            writer.flush()?;
+            look(&reader)
+        };
+        self.write(again).await?.all()
     }
 
     async fn view<T: Send + 'static>(
@@ -349,21 +373,7 @@ impl Store for SledStore {
         ids: &[String],
     ) -> Result<Vec<Option<Record>>, StoreError> {
         let (model, ids) = (model.clone(), ids.to_vec());
-        let found = {
-            let (model, ids) = (model.clone(), ids.clone());
-            self.read(move |reader| reader.records(&model, &ids))
-                .await?
-        };
-        let Found::Unflushed = found else {
-            return found.records();
-        };
-        // Nobody may see what a crash could still take back: read again right after a flush.
-        let reader = Arc::clone(&self.reader);
-        let again = move |writer: &mut Writer| {
-            writer.flush()?;
-            reader.records(&model, &ids)
-        };
-        self.write(again).await?.records()
+        self.found(move |reader| reader.records(&model, &ids)).await
     }
 
     async fn checkpoint(&self, key: &SyncKey) -> Result<Option<String>, StoreError> {
@@ -383,47 +393,59 @@ impl Store for SledStore {
 
     async fn hashes(
         &self,
-        _model: &ModelKey,
+        model: &ModelKey,
         ids: &[String],
     ) -> Result<Vec<Option<(BodyHash, u64)>>, StoreError> {
-        Ok(vec![None; ids.len()])
+        let (model, ids) = (model.clone(), ids.to_vec());
+        self.found(move |reader| reader.hashes(&model, &ids)).await
     }
 
-    async fn prune(&self, _model: &ModelKey, _before: Timestamp) -> Result<Pruned, StoreError> {
-        Ok(Pruned::default())
+    async fn prune(&self, model: &ModelKey, before: Timestamp) -> Result<Pruned, StoreError> {
+        self.prune_by_steps(model, before).await
     }
 
-    async fn drop_scope(&self, _scope: &Scope) -> Result<Dropped, StoreError> {
-        Ok(Dropped::default())
+    async fn drop_scope(&self, scope: &Scope) -> Result<Dropped, StoreError> {
+        self.drop_by_steps(scope).await
     }
 
     async fn settle(&self) -> Result<(), StoreError> {
-        Ok(())
+        self.settle_by_steps().await
     }
 
     async fn stage_import(
         &self,
-        _import: ImportId,
-        _number: u64,
-        _part: ImportPart,
+        import: ImportId,
+        number: u64,
+        part: ImportPart,
     ) -> Result<(), StoreError> {
-        Ok(())
+        let components = self.components.clone();
+        self.write(move |writer| writer.stage_import(import, number, part, &components))
+            .await
     }
 
-    async fn finish_import(&self, _import: ImportId) -> Result<Imported, StoreError> {
-        Ok(Imported::default())
+    async fn finish_import(&self, import: ImportId) -> Result<Imported, StoreError> {
+        let components = self.components.clone();
+        self.write(move |writer| writer.finish_import(import, &components))
+            .await
     }
 
-    async fn abort_import(&self, _import: ImportId) -> Result<(), StoreError> {
-        Ok(())
+    async fn abort_import(&self, import: ImportId) -> Result<(), StoreError> {
+        self.write(move |writer| {
+            writer.abort_import(import);
+            Ok(())
+        })
+        .await
     }
 
     async fn check(&self) -> Result<CheckReport, StoreError> {
-        Ok(CheckReport::default())
+        self.check_open()?;
+        check::all(&self.queue, &self.reader.disk, &self.components).await
     }
 
     async fn stats(&self) -> Result<StoreStats, StoreError> {
-        Ok(StoreStats::default())
+        let components = self.components.clone();
+        self.read(move |reader| stats::stats(reader, &components))
+            .await
     }
 
     async fn close(&self) -> Result<(), StoreError> {

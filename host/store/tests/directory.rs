@@ -74,18 +74,20 @@ fn a_newer_format_is_refused() {
     let format = dir.path().join("format");
     assert_eq!(
         fs::read_to_string(&format).unwrap(),
-        "tidegate data directory, format 1\n"
+        "tidegate data directory, format 2\n"
     );
-    fs::write(&format, "tidegate data directory, format 2\n").unwrap();
+    fs::write(&format, "tidegate data directory, format 3\n").unwrap();
     assert!(matches!(
         error(dir.path()),
         OpenError::Newer {
-            found: 2,
-            supported: 1
+            found: 3,
+            supported: 2
         }
     ));
-    fs::write(&format, "something else\n").unwrap();
-    assert!(matches!(error(dir.path()), OpenError::Damaged { .. }));
+    for text in ["something else\n", "tidegate data directory, format 0\n"] {
+        fs::write(&format, text).unwrap();
+        assert!(matches!(error(dir.path()), OpenError::Damaged { .. }));
+    }
 }
 
 #[test]
@@ -202,6 +204,67 @@ fn a_flipped_bit_is_reported_and_never_served() {
                 );
             }
         }
+    });
+}
+
+#[test]
+fn damage_in_one_feed_stops_neither_the_others_nor_its_removal() {
+    block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let tuning = tidegate_store::Tuning {
+            compact_slack: 3,
+            ..Default::default()
+        };
+        let options = Options {
+            tuning,
+            ..Options::default()
+        };
+        let store = SledStore::open(dir.path(), options).unwrap();
+        set_up(&store).await;
+        let (run, fence) = start(&store, 1).await;
+        let page_of = |model, n| page(model, &[("a", &format!("{{\"n\":{n}}}"))], &[]);
+        let first = vec![page_of("Contact", 0)];
+        store
+            .commit_page(run, fence, commit(first, 9))
+            .await
+            .unwrap();
+        store.close().await.unwrap();
+        drop(store);
+        let place = damage(dir.path(), b'g', |value| value[5] ^= 1);
+        let store = SledStore::open(dir.path(), options).unwrap();
+        // Rewriting and pruning the feed come upon the damage.
+        for n in 1..40 {
+            let pages = vec![page_of("Contact", n), page_of("Deal", n)];
+            store
+                .commit_page(run, fence, commit(pages, 10))
+                .await
+                .unwrap();
+        }
+        let contact = model("acme", "Contact");
+        let error = store.prune(&contact, tidegate_engine::Timestamp(99)).await;
+        assert!(
+            matches!(&error, Err(StoreError::Damaged { place: at, .. }) if *at == place),
+            "{error:?}"
+        );
+        store.settle().await.unwrap();
+        let pages = vec![page_of("Deal", 40)];
+        store
+            .commit_page(run, fence, commit(pages, 11))
+            .await
+            .unwrap();
+        store.finish_run(run, fence, end(12)).await.unwrap();
+        let report = store.check().await.unwrap();
+        assert!(
+            report
+                .findings
+                .iter()
+                .any(|finding| finding.place.contains(&place)),
+            "{report:?}"
+        );
+        // Without the model, everything is well again.
+        let scope = tidegate_engine::upkeep::Scope::Model(contact);
+        store.drop_scope(&scope).await.unwrap();
+        assert_eq!(store.check().await.unwrap().findings, []);
     });
 }
 

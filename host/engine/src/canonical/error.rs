@@ -28,6 +28,14 @@ pub(super) enum Reason {
     NumberRange,
 }
 
+impl BodyError {
+    /// Whether it is nested deeper than the limit `json_depth`.
+    #[must_use]
+    pub fn is_too_deep(&self) -> bool {
+        self.reason == Reason::Depth
+    }
+}
+
 impl fmt::Display for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let reason = match self.reason {

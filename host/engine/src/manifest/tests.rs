@@ -12,7 +12,8 @@ fn good() -> Value {
         ],
         "actions": [{"name": "create", "models": ["Contact", "*"]}],
         "models": [{"name": "Contact"}],
-        "capabilities": {"hosts": ["base-url", "https://*.example.com"], "feeds": ["config", "a/B"]},
+        "capabilities": {"hosts": ["base-url", "https://*.example.com"], "feeds": ["config", "a/B"],
+            "rate_limit": {"requests": 60, "per_ms": 60000, "burst": 5}},
         "auth": [
             {"kind": "bearer", "token": "token"},
             {"kind": "header", "name": {"config": "/auth/header", "default": "X-Key"}, "value": "key"},
@@ -25,6 +26,11 @@ fn a_good_manifest_keeps_its_meaning() {
     let manifest = Manifest::parse(&good().to_string()).unwrap();
     let again = Manifest::parse(&serde_json::to_string(&manifest).unwrap()).unwrap();
     assert_eq!(again, manifest);
+    let rate = manifest.capabilities.rate_limit.unwrap();
+    assert_eq!(
+        (rate.to_string(), rate.burst()),
+        ("60/60000ms burst 5".to_owned(), 5)
+    );
     let config = json!({"models": {"issues": {}, "bad name": {}}, "auth": {"header": "X-Mine"}});
     let config = config.as_object().unwrap();
     let names: Vec<String> = manifest
@@ -81,6 +87,33 @@ fn bad_manifests_name_the_place() {
     let mut manifest = good();
     manifest["capabilities"]["limits"] = json!({"ram": 1});
     rows.push((manifest, "unknown limit"));
+    for (path, message) in [
+        ("config", "at config"),
+        ("models", "at models[0].schema"),
+        ("actions", "at actions[0].output"),
+    ] {
+        let mut manifest = good();
+        match path {
+            "config" => manifest["config"] = json!(1),
+            "models" => manifest["models"][0]["schema"] = json!("object"),
+            _ => manifest["actions"][0]["output"] = json!([]),
+        }
+        rows.push((manifest, message));
+    }
+    for (rate, message) in [
+        (json!({"requests": 1}), "missing field `per_ms`"),
+        (json!({"requests": 0, "per_ms": 1}), "at least 1"),
+        (
+            json!({"requests": 1, "per_ms": 1, "brust": 1}),
+            "unknown field `brust`",
+        ),
+        (json!({"requests": 1, "per_ms": 86_400_001}), "a day"),
+        (json!("1/1s"), "at capabilities.rate_limit"),
+    ] {
+        let mut manifest = good();
+        manifest["capabilities"]["rate_limit"] = rate;
+        rows.push((manifest, message));
+    }
     for (manifest, message) in rows {
         let error = Manifest::parse(&manifest.to_string())
             .unwrap_err()

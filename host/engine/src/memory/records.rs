@@ -3,26 +3,39 @@
 use std::collections::{BTreeMap, HashSet};
 
 use crate::canonical::BodyHash;
-use crate::cursor::Cursor;
 use crate::record::{Action, Counts, Record, Save};
 use crate::run::{Fence, RunId};
 use crate::store::{Changes, Commit, ModelStats, ReadChanges, SnapshotGuard, StoreError};
+use crate::transfer::ImportedRecord;
+use crate::upkeep::Pruned;
 use crate::{ConnectionKey, ModelKey, Name, SyncKey, Timestamp};
 
-use super::{State, rules};
+use super::State;
+use super::rules::{self, FeedEnd};
+
+/// A record, and what it takes to tell whether it changes.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub(super) record: Record,
+    pub(super) hash: BodyHash,
+    /// Bytes of the body as it was saved, pruned or not.
+    pub(super) body_len: u64,
+}
 
 /// The change feed of a model, with its records.
 #[derive(Debug, Default)]
 pub(super) struct Feed {
     number: u64,
     last_seq: u64,
-    records: BTreeMap<String, (Record, BodyHash)>,
+    /// The highest sequence of an entry, not a deletion, whose body was pruned.
+    pruned_seq: u64,
+    pub(super) records: BTreeMap<String, Stored>,
     /// The ids that each sync with an open snapshot has saved since its beginning.
     pub(super) snapshots: BTreeMap<SyncKey, HashSet<String>>,
 }
 
 impl Feed {
-    fn next_seq(&mut self) -> u64 {
+    pub(super) fn next_seq(&mut self) -> u64 {
         self.last_seq += 1;
         self.last_seq
     }
@@ -33,17 +46,20 @@ impl Feed {
         }
         let (action, first_seen_at) = match self.records.get(&save.id) {
             None => (Action::Added, now),
-            Some((old, _)) if old.action == Action::Deleted => (Action::Added, old.first_seen_at),
-            Some((_, old_hash)) if *old_hash == hash => {
+            Some(old) if old.record.action == Action::Deleted => {
+                (Action::Added, old.record.first_seen_at)
+            }
+            Some(old) if old.hash == hash => {
                 counts.unchanged += 1;
                 return;
             }
-            Some((old, _)) => (Action::Updated, old.first_seen_at),
+            Some(old) => (Action::Updated, old.record.first_seen_at),
         };
         match action {
             Action::Added => counts.added += 1,
             _ => counts.updated += 1,
         }
+        let body_len = save.body.len() as u64;
         let record = Record {
             id: save.id.clone(),
             body: Some(save.body),
@@ -53,13 +69,18 @@ impl Feed {
             deleted_at: None,
             seq: self.next_seq(),
         };
-        self.records.insert(save.id, (record, hash));
+        let stored = Stored {
+            record,
+            hash,
+            body_len,
+        };
+        self.records.insert(save.id, stored);
     }
 
     fn delete(&mut self, id: &str, now: Timestamp, counts: &mut Counts) {
         let seq = self.last_seq + 1;
         match self.records.get_mut(id) {
-            Some((record, _)) if record.action != Action::Deleted => {
+            Some(Stored { record, .. }) if record.action != Action::Deleted => {
                 record.action = Action::Deleted;
                 record.last_modified_at = now;
                 record.deleted_at = Some(now);
@@ -74,11 +95,60 @@ impl Feed {
     fn live(&self) -> impl Iterator<Item = &Record> {
         self.records
             .values()
-            .map(|(record, _)| record)
+            .map(|stored| &stored.record)
             .filter(|r| r.action != Action::Deleted)
     }
 
-    fn stats(&self) -> ModelStats {
+    /// The feed of imported records, in their order.
+    pub(super) fn imported(number: u64, records: &[ImportedRecord]) -> Self {
+        let mut feed = Self {
+            number,
+            ..Self::default()
+        };
+        for new in records {
+            let deleted = new.action == Action::Deleted;
+            let record = Record {
+                id: new.id.clone(),
+                body: new.body.clone(),
+                action: new.action,
+                first_seen_at: new.first_seen_at,
+                last_modified_at: new.last_modified_at,
+                deleted_at: deleted.then_some(new.last_modified_at),
+                seq: feed.next_seq(),
+            };
+            if new.body.is_none() && !deleted {
+                feed.pruned_seq = record.seq;
+            }
+            let stored = Stored {
+                record,
+                hash: new.hash,
+                body_len: new.body_len,
+            };
+            feed.records.insert(new.id.clone(), stored);
+        }
+        feed
+    }
+
+    /// Remove the bodies of the records that were last modified before `before`.
+    pub(super) fn prune(&mut self, before: Timestamp) -> Pruned {
+        let mut pruned = Pruned::default();
+        for Stored { record, .. } in self.records.values_mut() {
+            if record.last_modified_at >= before {
+                continue;
+            }
+            let Some(body) = record.body.take() else {
+                continue;
+            };
+            pruned.records += 1;
+            pruned.bytes += body.len() as u64;
+            if record.action != Action::Deleted {
+                self.pruned_seq = self.pruned_seq.max(record.seq);
+            }
+        }
+        pruned
+    }
+
+    pub(super) fn stats(&self) -> ModelStats {
         let live = self.live().count() as u64;
         ModelStats {
             live,
@@ -90,7 +160,7 @@ impl Feed {
             pruned: self
                 .records
                 .values()
-                .filter(|(r, _)| r.body.is_none())
+                .filter(|stored| stored.record.body.is_none())
                 .count() as u64,
         }
     }
@@ -98,7 +168,7 @@ impl Feed {
 
 impl State {
     /// The feed of a model, made if there is none.
-    fn feed(&mut self, model: ModelKey) -> &mut Feed {
+    pub(super) fn feed(&mut self, model: ModelKey) -> &mut Feed {
         let last_feed = &mut self.last_feed;
         self.feeds.entry(model).or_insert_with(|| {
             *last_feed += 1;
@@ -209,22 +279,26 @@ impl State {
     pub(super) fn read_changes(&self, read: &ReadChanges) -> Result<Changes, StoreError> {
         self.connection(&read.model.connection)?;
         let feed = self.feeds.get(&read.model);
-        let (number, last_seq) = feed.map_or((0, 0), |feed| (feed.number, feed.last_seq));
-        let after = rules::start_of(read.after, self.id, number, last_seq)?;
+        let end = feed.map_or(FeedEnd::default(), |feed| FeedEnd {
+            feed: feed.number,
+            last_seq: feed.last_seq,
+            pruned_seq: feed.pruned_seq,
+            ..FeedEnd::default()
+        });
+        let end = FeedEnd {
+            store: self.id,
+            ..end
+        };
+        let mut place = rules::start_of(read.after, end)?;
         let in_order: BTreeMap<u64, &Record> = feed
             .into_iter()
             .flat_map(|feed| feed.records.values())
-            .map(|(record, _)| (record.seq, record))
+            .map(|stored| (stored.record.seq, &stored.record))
             .collect();
-        let mut next = Cursor {
-            store: self.id,
-            feed: number,
-            seq: after,
-        };
         let mut records = Vec::new();
         let mut bytes = 0;
-        for (seq, record) in in_order.range(after + 1..) {
-            next.seq = *seq;
+        for (seq, record) in in_order.range(place.seq + 1..) {
+            place.seq = *seq;
             if read.filter.matches(record.action) {
                 bytes += record.body.as_ref().map_or(0, String::len);
                 records.push((*record).clone());
@@ -233,10 +307,10 @@ impl State {
                 break;
             }
         }
-        let more = in_order.range(next.seq + 1..).next().is_some();
+        let more = in_order.range(place.seq + 1..).next().is_some();
         Ok(Changes {
             records,
-            next,
+            next: place.cursor(end.pruned_seq),
             more,
         })
     }
@@ -248,7 +322,7 @@ impl State {
     ) -> Result<Vec<Option<Record>>, StoreError> {
         self.connection(&model.connection)?;
         let feed = self.feeds.get(model);
-        let find = |id| Some(feed?.records.get(id)?.0.clone());
+        let find = |id| Some(feed?.records.get(id)?.record.clone());
         Ok(ids.iter().map(find).collect())
     }
 

@@ -96,39 +96,115 @@ pub fn interrupted(run: &Run, why: &Failure, now: Timestamp) -> RunEnd {
 /// The hashes of a page's bodies.
 pub fn hash_page(page: &Page) -> Result<Vec<BodyHash>, PageError> {
     let hash = |save: &Save| {
-        canonical::hash(&save.body).map_err(|error| PageError::Body {
-            model: page.model.clone(),
-            id: save.id.clone(),
-            reason: error.to_string(),
+        canonical::hash(&save.body).map_err(|error| {
+            let (model, id) = (page.model.clone(), save.id.clone());
+            if error.is_too_deep() {
+                return PageError::DeepBody { model, id };
+            }
+            PageError::Body {
+                model,
+                id,
+                reason: error.to_string(),
+            }
         })
     };
     page.save.iter().map(hash).collect()
 }
 
-/// The sequence after which to read the feed `number`, whose last sequence is `last_seq`.
+/// What reading needs to know of a feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FeedEnd {
+    pub store: u64,
+    /// The number of the feed; 0 for a model that nothing was ever saved of.
+    pub feed: u64,
+    pub last_seq: u64,
+    /// The highest sequence of an entry, not a deletion, whose body retention removed.
+    pub pruned_seq: u64,
+}
+
+/// Where a read of a feed is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    store: u64,
+    feed: u64,
+    /// The sequence of the last entry that was read.
+    pub seq: u64,
+    /// See [`Cursor::pruned`].
+    known: u64,
+    from_start: bool,
+}
+
+/// Where to begin to read a feed.
 ///
 /// A model that nothing was ever saved of has no feed yet; its readers get a cursor with the feed
 /// 0, which means the start of whatever feed comes to be.
-pub fn start_of(
-    cursor: Option<Cursor>,
-    store: u64,
-    number: u64,
-    last_seq: u64,
-) -> Result<u64, CursorError> {
-    let Some(cursor) = cursor else { return Ok(0) };
-    if cursor.store != store {
+///
+/// Who begins at the start gets what pruning left, and knows how far pruning has come. Who goes on
+/// from a cursor expects the body of everything after it: once pruning has passed the cursor, it
+/// expires. So nobody misses a body without being told.
+pub fn start_of(cursor: Option<Cursor>, end: FeedEnd) -> Result<Place, CursorError> {
+    let from_start = Place {
+        store: end.store,
+        feed: end.feed,
+        seq: 0,
+        known: end.pruned_seq,
+        from_start: true,
+    };
+    let Some(cursor) = cursor else {
+        return Ok(from_start);
+    };
+    if cursor.store != end.store {
         return Err(CursorError::OtherStore);
     }
     if cursor.feed == 0 && cursor.seq == 0 {
-        return Ok(0);
+        return Ok(from_start);
     }
-    if cursor.feed != number {
+    if cursor.feed != end.feed {
         return Err(CursorError::OtherFeed);
     }
-    if cursor.seq > last_seq {
+    if cursor.seq > end.last_seq {
         return Err(CursorError::Ahead);
     }
-    Ok(cursor.seq)
+    if cursor.seq == 0 {
+        return Ok(from_start);
+    }
+    if cursor.seq < end.pruned_seq && cursor.pruned < end.pruned_seq {
+        return Err(CursorError::Expired);
+    }
+    Ok(Place {
+        seq: cursor.seq,
+        known: cursor.pruned,
+        from_start: false,
+        ..from_start
+    })
+}
+
+impl Place {
+    /// Go past an entry that has no body and is no deletion. A backend that prunes while others
+    /// read may meet one that the end of the feed did not tell of.
+    pub fn pass_pruned(&mut self, seq: u64) -> Result<(), CursorError> {
+        if seq > self.known && !self.from_start {
+            return Err(CursorError::Expired);
+        }
+        self.known = self.known.max(seq);
+        Ok(())
+    }
+
+    /// The cursor of this place, given how far pruning has come.
+    #[must_use]
+    pub fn cursor(&self, pruned_seq: u64) -> Cursor {
+        let passed = if self.seq >= pruned_seq {
+            pruned_seq
+        } else {
+            0
+        };
+        Cursor {
+            store: self.store,
+            feed: self.feed,
+            seq: self.seq,
+            pruned: self.known.max(passed),
+        }
+    }
 }
 
 /// Put a commit's figures over a run's progress: `commits` and `counts` add up, the others are the

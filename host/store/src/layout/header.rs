@@ -22,6 +22,8 @@ pub(crate) struct Header {
     pub(crate) folded_seq: u64,
     /// Journal entries since then.
     pub(crate) journal_entries: u64,
+    /// The highest sequence of an entry, not a deletion, whose body was pruned.
+    pub(crate) pruned_seq: u64,
 }
 
 impl Header {
@@ -36,7 +38,7 @@ impl Header {
             live,
             deleted,
             live_bytes,
-            pruned: _,
+            pruned,
         } = self.stats;
         for number in [
             self.last_seq,
@@ -48,6 +50,8 @@ impl Header {
             self.segment_bytes,
             self.folded_seq,
             self.journal_entries,
+            pruned,
+            self.pruned_seq,
         ] {
             put_number(&mut out, number);
         }
@@ -57,7 +61,7 @@ impl Header {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Corrupt> {
         let mut reader = Reader(bytes);
         reader.version(VERSION)?;
-        Ok(Self {
+        let mut header = Self {
             last_seq: reader.number()?,
             stats: ModelStats {
                 live: reader.number()?,
@@ -70,7 +74,14 @@ impl Header {
             segment_bytes: reader.number()?,
             folded_seq: reader.number()?,
             journal_entries: reader.number()?,
-        })
+            pruned_seq: 0,
+        };
+        // Format 1 ends here.
+        if !reader.is_empty() {
+            header.stats.pruned = reader.number()?;
+            header.pruned_seq = reader.number()?;
+        }
+        Ok(header)
     }
 }
 
@@ -86,15 +97,22 @@ mod tests {
                 live: 1,
                 deleted: 2,
                 live_bytes: 300,
-                pruned: 0,
+                pruned: 3,
             },
             entries: 4,
             segments: 5,
             segment_bytes: 600,
             folded_seq: 7,
             journal_entries: 8,
+            pruned_seq: 6,
         };
         assert_eq!(Header::decode(&header.encode()), Ok(header));
         assert!(Header::decode(&[9]).is_err());
+        // Without what format 2 added.
+        let mut old = header.encode();
+        old.truncate(old.len() - 2);
+        let mut want = header;
+        (want.stats.pruned, want.pruned_seq) = (0, 0);
+        assert_eq!(Header::decode(&old), Ok(want));
     }
 }

@@ -13,6 +13,8 @@ pub(crate) enum Tag {
     Store = b'a',
     /// Connections, by integration and name.
     Connection = b'c',
+    /// Feeds and connections that were dropped and still have keys, by what they are and number.
+    Dropped = b'd',
     /// Headers of feeds, by feed.
     Feed = b'f',
     /// Segments of records, by feed and first sequence.
@@ -31,6 +33,8 @@ pub(crate) enum Tag {
     Live = b'n',
     /// Sequences of live deletions as of the last fold, by feed and chunk.
     Tomb = b'o',
+    /// Live sequences whose bodies were pruned, by feed and chunk.
+    Pruned = b'p',
     /// Runs, by id.
     Run = b'r',
     /// Runs that have not ended, by id.
@@ -232,6 +236,16 @@ pub(crate) fn sync(connection: u64, sync: &Name, variant: &Name) -> Key {
 
 pub(crate) fn checkpoint(sync: u64) -> Key {
     Key::new(Tag::Checkpoint).number(sync)
+}
+
+/// Dropped feeds.
+pub(crate) fn dropped_feeds() -> Key {
+    Key::new(Tag::Dropped).name("feed")
+}
+
+/// Dropped connections.
+pub(crate) fn dropped_connections() -> Key {
+    Key::new(Tag::Dropped).name("connection")
 }
 
 /// Everything of one kind that belongs to one feed.

@@ -189,6 +189,44 @@ pub(crate) fn read_runs(reader: &mut Reader<'_>) -> Result<Vec<(u64, u64)>, Corr
     Ok(runs)
 }
 
+/// What one commit did to a feed's sets, each as runs of first and last sequence.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct JournalEntry {
+    pub(crate) superseded: Vec<(u64, u64)>,
+    /// New sequences that are deletions.
+    pub(crate) tombs: Vec<(u64, u64)>,
+    /// New sequences that have no body: deletions of records whose bodies were pruned.
+    pub(crate) pruned: Vec<(u64, u64)>,
+}
+
+impl JournalEntry {
+    /// The entry of sorted sequences.
+    pub(crate) fn encode(superseded: &[u64], tombs: &[u64], pruned: &[u64]) -> Vec<u8> {
+        let mut value = Vec::new();
+        put_runs(&mut value, superseded);
+        put_runs(&mut value, tombs);
+        if !pruned.is_empty() {
+            put_runs(&mut value, pruned);
+        }
+        value
+    }
+
+    pub(crate) fn decode(value: &[u8]) -> Result<Self, Corrupt> {
+        let mut reader = Reader(value);
+        let superseded = read_runs(&mut reader)?;
+        let tombs = read_runs(&mut reader)?;
+        let pruned = match reader.is_empty() {
+            true => Vec::new(),
+            false => read_runs(&mut reader)?,
+        };
+        Ok(Self {
+            superseded,
+            tombs,
+            pruned,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -247,5 +285,17 @@ mod tests {
                 .collect();
             assert_eq!(back, seqs);
         }
+    }
+
+    #[test]
+    fn journal_entries_come_back_and_the_third_list_may_be_absent() {
+        let value = JournalEntry::encode(&[3, 4, 9], &[12], &[12, 14]);
+        let entry = JournalEntry::decode(&value).unwrap();
+        assert_eq!(entry.superseded, [(3, 4), (9, 9)]);
+        assert_eq!(entry.tombs, [(12, 12)]);
+        assert_eq!(entry.pruned, [(12, 12), (14, 14)]);
+        let value = JournalEntry::encode(&[], &[12], &[]);
+        assert_eq!(value, [0, 1, 12, 0]);
+        assert_eq!(JournalEntry::decode(&value).unwrap().pruned, []);
     }
 }

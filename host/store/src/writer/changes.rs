@@ -1,4 +1,4 @@
-//! Works out what saves and deletions do to one feed, and turns that into writes.
+//! Works out what saves, deletions and imports do to one feed, and turns that into writes.
 //!
 //! Two steps: [`plan`] only reads and may fail; [`Plan::write`] gives out sequences and changes the
 //! feed in memory. Ids are looked up in their order, so that each index pack is read once, while
@@ -8,6 +8,8 @@ use std::collections::HashMap;
 
 use tidegate_engine::canonical::BodyHash;
 use tidegate_engine::record::{Action, Counts};
+use tidegate_engine::store::ModelStats;
+use tidegate_engine::transfer::ImportedRecord;
 use tidegate_engine::{StoreError, Timestamp};
 
 use crate::disk::{View, Writes, damaged};
@@ -19,14 +21,22 @@ use crate::segments;
 
 use super::feed::FeedState;
 
-/// A save or a deletion.
+/// What an operation does to its record.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum What<'a> {
+    Save(&'a str, BodyHash),
+    Delete,
+    /// Takes over a record that must be new, with the history it has.
+    Import(&'a ImportedRecord),
+}
+
+/// A save, a deletion or an import.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Op<'a> {
     pub(super) id: &'a str,
     /// Which page of the commit it is from.
     pub(super) page: usize,
-    /// What is saved; `None` deletes.
-    pub(super) save: Option<(&'a str, BodyHash)>,
+    pub(super) what: What<'a>,
 }
 
 /// The state that an operation replaces.
@@ -51,6 +61,7 @@ struct Change {
     before: Option<Before>,
     /// What the index will say; its sequence is not known yet.
     after: Entry,
+    modified: Timestamp,
 }
 
 /// An index pack that changes.
@@ -119,7 +130,7 @@ pub(super) fn plan<'a>(
                     count(counts, change.as_ref());
                 }
                 match (&change, before) {
-                    (None, Some(Before::Stored(entry))) if op.save.is_some() => {
+                    (None, Some(Before::Stored(entry))) if matches!(op.what, What::Save(..)) => {
                         seen.push(entry.seq);
                     }
                     (
@@ -167,18 +178,18 @@ pub(super) fn plan<'a>(
 /// What `op` does to a record that is as `before` says; `None` when nothing changes.
 fn decide(op: &Op<'_>, before: Option<Before>, now: Timestamp) -> Option<Change> {
     let old = before.as_ref().map(Before::entry);
-    let (action, after) = match (op.save, old) {
-        (None, None) => return None,
-        (None, Some(old)) if old.deleted => return None,
-        (None, Some(old)) => (
+    let (action, after) = match (op.what, old) {
+        (What::Delete, None) => return None,
+        (What::Delete, Some(old)) if old.deleted => return None,
+        (What::Delete, Some(old)) => (
             Action::Deleted,
             Entry {
                 deleted: true,
                 ..*old
             },
         ),
-        (Some((_, hash)), Some(old)) if !old.deleted && old.hash == hash => return None,
-        (Some((body, hash)), old) => {
+        (What::Save(_, hash), Some(old)) if !old.deleted && old.hash == hash => return None,
+        (What::Save(body, hash), old) => {
             let action = match old {
                 Some(old) if !old.deleted => Action::Updated,
                 _ => Action::Added,
@@ -196,11 +207,26 @@ fn decide(op: &Op<'_>, before: Option<Before>, now: Timestamp) -> Option<Change>
                 },
             )
         }
+        (What::Import(record), _) => (
+            record.action,
+            Entry {
+                seq: 0,
+                hash: record.hash,
+                first_seen: record.first_seen_at,
+                body_len: record.body_len,
+                deleted: record.action == Action::Deleted,
+            },
+        ),
+    };
+    let modified = match op.what {
+        What::Import(record) => record.last_modified_at,
+        What::Save(..) | What::Delete => now,
     };
     Some(Change {
         action,
         before,
         after,
+        modified,
     })
 }
 
@@ -234,13 +260,20 @@ fn bodies(
 }
 
 impl Plan<'_> {
+    /// The first record, if any, that was there before an operation on it.
+    pub(super) fn replaced(&self) -> Option<&str> {
+        let mut ops = self.ops.iter().zip(&self.changes);
+        let replaces = |change: &Option<Change>| change.is_some_and(|c| c.before.is_some());
+        let (op, _) = ops.find(|(_, change)| replaces(change))?;
+        Some(op.id)
+    }
+
     /// Give out sequences, change the feed in memory and collect the writes.
     pub(super) fn write(
         &self,
         view: &View<'_>,
         feed: &mut FeedState,
         writes: &mut Writes,
-        now: Timestamp,
     ) -> Result<Option<Publication>, StoreError> {
         feed.mark_seen(view, writes, &self.seen)?;
         if self.packs.is_empty() {
@@ -251,6 +284,7 @@ impl Plan<'_> {
         let mut sequences = vec![0; self.ops.len()];
         let mut superseded = Vec::new();
         let mut tombs = Vec::new();
+        let mut pruned = Vec::new();
         let mut builder = Builder::default();
         for (index, (op, change)) in self.ops.iter().zip(&self.changes).enumerate() {
             let Some(change) = change else { continue };
@@ -259,22 +293,33 @@ impl Plan<'_> {
             if let Some(slot) = sequences.get_mut(index) {
                 *slot = seq;
             }
-            match change.before {
-                Some(Before::Stored(entry)) => superseded.push(entry.seq),
-                Some(Before::Op(op, _)) => superseded.extend(sequences.get(op)),
-                None => {}
-            }
+            let before = match change.before {
+                Some(Before::Stored(entry)) => Some(entry.seq),
+                Some(Before::Op(op, _)) => sequences.get(op).copied(),
+                None => None,
+            };
+            superseded.extend(before);
             if change.action == Action::Deleted {
                 tombs.push(seq);
             }
-            count_stats(feed, change);
+            let body = self.body(op, change);
+            let was_pruned = before
+                .is_some_and(|seq| feed.pruned.contains(seq) || pruned.binary_search(&seq).is_ok());
+            count_stats(&mut feed.header.stats, change, was_pruned, body.is_none());
+            if body.is_none() {
+                pruned.push(seq);
+                // Only an import brings a record that is there without its body.
+                if change.action != Action::Deleted {
+                    feed.header.pruned_seq = seq;
+                }
+            }
             let entry = FeedEntry {
                 seq,
                 action: change.action,
                 first_seen: change.after.first_seen,
-                last_modified: now,
+                last_modified: change.modified,
                 id: op.id,
-                body: self.body(op, change),
+                body,
             };
             if let Some(built) = builder.push(&entry) {
                 put_segment(feed, writes, &built);
@@ -290,14 +335,19 @@ impl Plan<'_> {
         for seq in &superseded {
             feed.live.remove(*seq);
             feed.tombs.remove(*seq);
+            feed.pruned.remove(*seq);
         }
         for seq in tombs.iter().filter(|seq| feed.live.contains(**seq)) {
             feed.tombs.insert(*seq);
         }
-        feed.put_sets(view, writes, &superseded, &tombs)?;
-        Ok(Some(Publication {
+        for seq in pruned.iter().filter(|seq| feed.live.contains(**seq)) {
+            feed.pruned.insert(*seq);
+        }
+        feed.put_sets(view, writes, &superseded, &tombs, &pruned)?;
+        Ok(Some(Publication::Changed {
             feed: feed.published.clone(),
             last_seq: feed.header.last_seq,
+            pruned_seq: feed.header.pruned_seq,
             superseded,
             stats: feed.header.stats,
         }))
@@ -305,13 +355,15 @@ impl Plan<'_> {
 
     /// The body that an entry gets: the saved one, or of a deletion the last one.
     fn body<'s>(&'s self, op: &Op<'s>, change: &Change) -> Option<&'s str> {
-        if let Some((body, _)) = op.save {
-            return Some(body);
-        }
-        match change.before {
-            Some(Before::Stored(entry)) => self.bodies.get(&entry.seq)?.as_deref(),
-            Some(Before::Op(before, _)) => Some(self.ops.get(before)?.save?.0),
-            None => None,
+        match (op.what, change.before) {
+            (What::Save(body, _), _) => Some(body),
+            (What::Import(record), _) => record.body.as_deref(),
+            (What::Delete, Some(Before::Stored(entry))) => self.bodies.get(&entry.seq)?.as_deref(),
+            (What::Delete, Some(Before::Op(before, _))) => match self.ops.get(before)?.what {
+                What::Save(body, _) => Some(body),
+                What::Import(_) | What::Delete => None,
+            },
+            (What::Delete, None) => None,
         }
     }
 
@@ -345,21 +397,23 @@ impl Plan<'_> {
     }
 }
 
-fn count_stats(feed: &mut FeedState, change: &Change) {
-    let stats = &mut feed.header.stats;
+/// Count what `change` made of a record, given whether it had no body and has none now.
+fn count_stats(stats: &mut ModelStats, change: &Change, was_pruned: bool, is_pruned: bool) {
     if let Some(old) = change.before.as_ref().map(Before::entry) {
+        stats.pruned -= u64::from(was_pruned);
         if old.deleted {
             stats.deleted -= 1;
         } else {
             stats.live -= 1;
-            stats.live_bytes -= old.body_len;
+            stats.live_bytes -= if was_pruned { 0 } else { old.body_len };
         }
     }
+    stats.pruned += u64::from(is_pruned);
     if change.after.deleted {
         stats.deleted += 1;
     } else {
         stats.live += 1;
-        stats.live_bytes += change.after.body_len;
+        stats.live_bytes += if is_pruned { 0 } else { change.after.body_len };
     }
 }
 

@@ -11,7 +11,7 @@ use crate::disk::Writes;
 use crate::layout::keys;
 
 use super::Writer;
-use super::changes::{Op, Plan, plan};
+use super::changes::{Op, Plan, What, plan};
 
 impl Writer {
     /// Store a commit whose bodies have been hashed, page by page.
@@ -47,13 +47,13 @@ impl Writer {
             ops.extend(page.delete.iter().map(|id| Op {
                 id,
                 page: index,
-                save: None,
+                what: What::Delete,
             }));
             let saves = page.save.iter().zip(hashes);
             ops.extend(saves.map(|(save, hash)| Op {
                 id: &save.id,
                 page: index,
-                save: Some((&save.body, *hash)),
+                what: What::Save(&save.body, *hash),
             }));
         }
 
@@ -75,7 +75,7 @@ impl Writer {
         if let (Some(checkpoint), Some(sync)) = (&commit.checkpoint, sync) {
             writes.put(&self.view(), keys::checkpoint(sync), checkpoint.as_bytes())?;
         }
-        self.write_plans(&plans, writes, commit.now)?;
+        self.write_plans(&plans, writes)?;
         Ok(counts)
     }
 
@@ -84,7 +84,6 @@ impl Writer {
         &mut self,
         plans: &[(u64, Plan<'_>)],
         mut writes: Writes,
-        now: tidegate_engine::Timestamp,
     ) -> Result<(), StoreError> {
         let disk = std::sync::Arc::clone(&self.disk);
         let view = disk.writer_view();
@@ -93,7 +92,7 @@ impl Writer {
             let Some(feed) = self.feeds.get_mut(number) else {
                 continue;
             };
-            let written = plan.write(&view, feed, &mut writes, now);
+            let written = plan.write(&view, feed, &mut writes);
             // The feed in memory is ahead of the disk by now.
             self.failure = written.as_ref().err().cloned();
             publications.extend(written?);

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use tidegate_engine::StoreError;
 
 use crate::disk::{Writes, damaged};
+use crate::layout::header::Header;
 use crate::layout::keys::{self, Key, Tag};
 use crate::layout::segment::{Builder, Built, RAW_TARGET, Segment};
 
+use crate::open::Tuning;
+
 use super::Writer;
 use super::feed::FeedState;
-
-/// Stored bytes of segments that one step reads.
-const STEP_BYTES: usize = 1024 * 1024;
 
 impl Writer {
     pub(super) fn wants_compaction(&self) -> bool {
@@ -39,12 +39,25 @@ impl Writer {
         };
         let disk = Arc::clone(&self.disk);
         let mut writes = Writes::default();
-        let step = feed.compact(&disk.writer_view(), &mut writes, slack);
-        // The header in memory may be ahead of the disk.
-        self.failure = step.as_ref().err().cloned();
-        step?;
-        self.apply(writes)
+        match feed.compact(&disk.writer_view(), &mut writes, &self.tuning) {
+            Ok(()) => self.apply(writes),
+            Err(StoreError::Damaged { .. }) => {
+                // Nothing has changed. Whoever reads it is told; the other feeds go on.
+                feed.compact_from = None;
+                feed.compact_after = u64::MAX;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
+}
+
+/// Whether the segments of a feed should be rewritten.
+pub(super) fn is_wanted(header: &Header, slack: u64) -> bool {
+    let mostly_dead = header.entries > 2 * header.records() + slack;
+    // A full segment is rarely stored in less than 1 KiB.
+    let many_small = header.segments > slack / 64 + 16 + header.segment_bytes / 1024;
+    mostly_dead || many_small
 }
 
 impl FeedState {
@@ -52,21 +65,18 @@ impl FeedState {
         if self.compact_from.is_some() {
             return true;
         }
-        let header = &self.header;
-        let mostly_dead = header.entries > 2 * header.records() + slack;
-        // A full segment is rarely stored in less than 1 KiB.
-        let many_small = header.segments > slack / 64 + 16 + header.segment_bytes / 1024;
-        header.last_seq >= self.compact_after && (mostly_dead || many_small)
+        self.header.last_seq >= self.compact_after && is_wanted(&self.header, slack)
     }
 
     fn compact(
         &mut self,
         view: &crate::disk::View<'_>,
         writes: &mut Writes,
-        slack: u64,
+        tuning: &Tuning,
     ) -> Result<(), StoreError> {
         let prefix = keys::of_feed(Tag::Segment, self.published.number);
         let from = prefix.clone().number(self.compact_from.unwrap_or(0));
+        let mut header = self.header;
         let mut builder = Builder::default();
         let mut built = Vec::new();
         let mut bytes = 0;
@@ -75,7 +85,7 @@ impl FeedState {
             let (key, value) = item?;
             let bad = |corrupt| damaged(&key, corrupt);
             let segment = Segment::decode(&value).map_err(bad)?;
-            if bytes >= STEP_BYTES {
+            if bytes >= tuning.step_bytes {
                 next = Some(segment.first_seq);
                 break;
             }
@@ -95,9 +105,9 @@ impl FeedState {
             for entry in &live {
                 built.extend(builder.push(entry));
             }
-            self.header.segments -= 1;
-            self.header.entries -= segment.entries;
-            self.header.segment_bytes -= value.len() as u64;
+            header.segments -= 1;
+            header.entries -= segment.entries;
+            header.segment_bytes -= value.len() as u64;
             writes.remove(view, Key::stored(&key))?;
         }
         built.extend(builder.finish());
@@ -107,19 +117,21 @@ impl FeedState {
             value,
         } in built
         {
-            self.header.segments += 1;
-            self.header.entries += entries;
-            self.header.segment_bytes += value.len() as u64;
+            header.segments += 1;
+            header.entries += entries;
+            header.segment_bytes += value.len() as u64;
             // Comes after the removal of the segment that had this key.
             writes.put_new(prefix.clone().number(first_seq), &value);
         }
         writes.put_new(
             keys::of_feed(Tag::Feed, self.published.number),
-            &self.header.encode(),
+            &header.encode(),
         );
+        self.header = header;
         self.compact_from = next;
         if next.is_none() {
-            self.compact_after = self.header.last_seq + slack.max(self.header.records() / 4);
+            let slack = tuning.compact_slack.max(self.header.records() / 4);
+            self.compact_after = self.header.last_seq + slack;
         }
         Ok(())
     }

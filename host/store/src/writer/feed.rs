@@ -11,7 +11,7 @@ use crate::layout::codec::Reader;
 use crate::layout::header::Header;
 use crate::layout::keys::{self, Key, Tag};
 use crate::layout::rows::{self, SnapshotRow};
-use crate::layout::seqset::{SeqSet, put_runs, read_runs};
+use crate::layout::seqset::{JournalEntry, SeqSet, put_runs, read_runs};
 
 use super::Writer;
 
@@ -22,6 +22,8 @@ pub(super) struct FeedState {
     pub(super) header: Header,
     pub(super) live: SeqSet,
     pub(super) tombs: SeqSet,
+    /// Live sequences that have no body.
+    pub(super) pruned: SeqSet,
     /// By the number of the sync.
     pub(super) snapshots: BTreeMap<u64, OpenSnapshot>,
     /// Where a pass of compaction goes on.
@@ -57,6 +59,8 @@ impl Writer {
                 header,
                 live,
                 tombs,
+                pruned,
+                ..
             } = load(&view, number)?;
             let snapshots = self.load_snapshots(number)?;
             let state = FeedState {
@@ -64,6 +68,7 @@ impl Writer {
                 header,
                 live,
                 tombs,
+                pruned,
                 snapshots,
                 compact_from: None,
                 compact_after: 0,
@@ -125,7 +130,7 @@ impl Writer {
 }
 
 impl FeedState {
-    /// Write the header, and what a commit superseded and deleted: as a journal entry, or by
+    /// Write the header, and what a commit did to the sets: as a journal entry, or by
     /// folding the journal into the stored chunks when it is long.
     ///
     /// The sets and the header's other fields are up to date already.
@@ -135,25 +140,39 @@ impl FeedState {
         writes: &mut Writes,
         superseded: &[u64],
         tombs: &[u64],
+        pruned: &[u64],
     ) -> Result<(), StoreError> {
         let feed = self.published.number;
         if self.header.journal_entries >= self.fold_after {
             writes.remove_prefix(view, &keys::of_feed(Tag::Journal, feed))?;
-            for (tag, set) in [(Tag::Live, &mut self.live), (Tag::Tomb, &mut self.tombs)] {
+            let sets = [
+                (Tag::Live, &mut self.live),
+                (Tag::Tomb, &mut self.tombs),
+                (Tag::Pruned, &mut self.pruned),
+            ];
+            for (tag, set) in sets {
                 put_chunks(view, writes, &keys::of_feed(tag, feed), set)?;
             }
             self.header.folded_seq = self.header.last_seq;
             self.header.journal_entries = 0;
-        } else if !superseded.is_empty() || !tombs.is_empty() {
-            let mut value = Vec::new();
-            put_runs(&mut value, superseded);
-            put_runs(&mut value, tombs);
+        } else if !(superseded.is_empty() && tombs.is_empty() && pruned.is_empty()) {
             let key = keys::of_feed(Tag::Journal, feed).number(self.header.last_seq);
-            writes.put_new(key, &value);
+            writes.put_new(key, &JournalEntry::encode(superseded, tombs, pruned));
             self.header.journal_entries += 1;
         }
         writes.put_new(keys::of_feed(Tag::Feed, feed), &self.header.encode());
         Ok(())
+    }
+
+    /// Store what changed in the set of pruned sequences. It may be ahead of the other sets: what
+    /// is not live is left out when it is loaded.
+    pub(super) fn put_pruned(
+        &mut self,
+        view: &View<'_>,
+        writes: &mut Writes,
+    ) -> Result<(), StoreError> {
+        let prefix = keys::of_feed(Tag::Pruned, self.published.number);
+        put_chunks(view, writes, &prefix, &mut self.pruned)
     }
 
     /// Count `sequences` (sorted) of unchanged records as seen by the open snapshots.

@@ -7,19 +7,27 @@ mod catalog;
 mod changes;
 mod commit;
 mod compact;
+mod drop;
 mod feed;
+mod import;
+mod prune;
+mod purge;
 mod queue;
 mod runs;
+mod settle;
 mod snapshot;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use tidegate_engine::integration::Connection;
 use tidegate_engine::run::{Fence, Run, RunId};
+use tidegate_engine::transfer::ImportId;
 use tidegate_engine::{ConnectionKey, Name, StoreError, SyncKey};
 
+pub(crate) use prune::Pruning;
 pub(crate) use queue::{Queue, Urgency};
+pub(crate) use settle::Settling;
 
 use crate::disk::{Disk, View, Writes, damaged};
 use crate::feeds::{Feeds, Publication};
@@ -39,6 +47,10 @@ pub(crate) struct Writer {
     /// Runs that have not ended.
     running: BTreeMap<RunId, Running>,
     feeds: HashMap<u64, feed::FeedState>,
+    /// Imports that are staged, and those of this process that are done.
+    imports: BTreeMap<ImportId, import::Import>,
+    /// What was dropped and still has keys.
+    purges: VecDeque<purge::Purge>,
     /// Applied, not flushed.
     pending: Vec<Publication>,
     unflushed: bool,
@@ -85,12 +97,15 @@ impl Writer {
             counters,
             running: BTreeMap::new(),
             feeds: HashMap::new(),
+            imports: BTreeMap::new(),
+            purges: VecDeque::new(),
             pending: Vec::new(),
             unflushed: false,
             failure: None,
             tuning,
             clock: 0,
         };
+        writer.load_purges()?;
         writer.load_running()?;
         writer.finish_endings()?;
         writer.flush()?;
@@ -119,12 +134,31 @@ impl Writer {
             self.unflushed = false;
         }
         for publication in self.pending.drain(..) {
-            publication.publish();
+            self.published.publish(&publication);
         }
         if self.feeds.len() > FEEDS_MAX || self.published.count() > 2 * FEEDS_MAX {
             self.forget_feeds();
         }
         Ok(())
+    }
+
+    fn wants_upkeep(&self) -> bool {
+        self.wants_purge() || self.wants_compaction()
+    }
+
+    /// A bounded part of the work that was put off, if nothing is unpublished.
+    fn upkeep_step(&mut self) -> Result<(), StoreError> {
+        if !self.pending.is_empty() {
+            return Ok(());
+        }
+        if !self.wants_purge() {
+            return self.compact_step();
+        }
+        match self.purge_step() {
+            // Whoever waits for it is told.
+            Err(StoreError::Damaged { .. }) => Ok(()),
+            purged => purged.map(|_| ()),
+        }
     }
 
     fn put_counters(&self, writes: &mut Writes) -> Result<(), StoreError> {

@@ -45,6 +45,18 @@ impl std::fmt::Debug for Queue {
     }
 }
 
+/// What commands are told after a failed write.
+fn stopped(failed: &StoreError) -> StoreError {
+    let why = match failed {
+        StoreError::Backend(why) => why.clone(),
+        other => other.to_string(),
+    };
+    StoreError::Backend(format!(
+        "nothing is written any more, because a write has failed: {why}. Restart once its cause is gone; what \
+         was acknowledged is safe"
+    ))
+}
+
 fn closed() -> StoreError {
     StoreError::Backend("the store is closed".into())
 }
@@ -80,7 +92,7 @@ impl Queue {
         let job = Box::new(move |writer: Result<&mut Writer, StoreError>| -> Answer {
             let done = writer.and_then(command);
             // Nobody may be waiting any more; the command happened all the same.
-            Box::new(move |flushed| drop(sender.send(flushed.and(done))))
+            Box::new(move |flushed| drop(sender.send(done.and_then(|done| flushed.map(|()| done)))))
         });
         self.jobs
             .send(Job::Command(urgency, job))
@@ -141,7 +153,7 @@ impl Thread {
                         urgent |= urgency == Urgency::Durable;
                         answers.push(match &self.failed {
                             None => command(Ok(&mut self.writer)),
-                            Some(failed) => command(Err(failed.clone())),
+                            Some(failed) => command(Err(stopped(failed))),
                         });
                         self.failed = self.failed.take().or_else(|| self.writer.take_failure());
                     }
@@ -159,7 +171,7 @@ impl Thread {
                 return;
             }
             if self.failed.is_none() {
-                self.failed = self.writer.compact_step().err();
+                self.failed = self.writer.upkeep_step().err();
             }
         }
     }
@@ -167,15 +179,12 @@ impl Thread {
     /// The next job. Meanwhile what is left to do is done.
     fn wait(&mut self) -> Option<Job> {
         loop {
-            if self.failed.is_none() && self.writer.wants_compaction() {
+            if self.failed.is_none() && self.writer.wants_upkeep() {
                 match self.queue.try_recv() {
                     Ok(job) => return Some(job),
                     Err(std::sync::mpsc::TryRecvError::Disconnected) => return None,
                     Err(std::sync::mpsc::TryRecvError::Empty) => {
-                        let step = self
-                            .writer
-                            .flush()
-                            .and_then(|()| self.writer.compact_step());
+                        let step = self.writer.flush().and_then(|()| self.writer.upkeep_step());
                         self.failed = step.err();
                     }
                 }
@@ -193,9 +202,7 @@ impl Thread {
 
     fn finish_group(&mut self, urgent: bool) -> Result<(), StoreError> {
         if let Some(failed) = &self.failed {
-            return Err(StoreError::Backend(format!(
-                "an earlier write failed: {failed}"
-            )));
+            return Err(stopped(failed));
         }
         if urgent || self.flushed.elapsed() >= RELAXED_MAX {
             let flushed = self.writer.flush();

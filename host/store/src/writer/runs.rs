@@ -10,8 +10,9 @@ use tidegate_engine::{StoreError, SyncKey, Timestamp};
 use crate::disk::{Writes, damaged};
 use crate::layout::keys::{self, Key, Tag};
 use crate::layout::rows::{self, SyncRow};
+use crate::lists;
 
-use super::{Running, Writer, encode, not_found};
+use super::{Running, Writer, encode};
 
 /// Raw bytes of log lines in one value.
 const LOG_CHUNK_BYTES: usize = 12 * 1024;
@@ -27,7 +28,10 @@ impl Writer {
         }
         for id in ids {
             let run: Option<Run> = self.view().row(&keys::run(id), rows::decode)?;
-            let run = run.ok_or_else(|| not_found("run", &id))?;
+            let run = run.ok_or_else(|| StoreError::Damaged {
+                place: id.to_string(),
+                reason: "it is marked as running, and there is no such run".into(),
+            })?;
             let connection = self.connection_row(run.target.connection())?.number;
             let sync = match &run.target {
                 Target::Sync(key) => {
@@ -56,7 +60,7 @@ impl Writer {
         )
     }
 
-    fn put_sync(
+    pub(super) fn put_sync(
         &self,
         writes: &mut Writes,
         connection: u64,
@@ -87,7 +91,8 @@ impl Writer {
         };
         let stored: Option<Run> = self.view().row(&keys::run(new.id), rows::decode)?;
         if let Some(run) = stored {
-            if run.target != new.target {
+            // The latter is of a connection that was dropped, and about to go.
+            if run.target != new.target || !lists::is_listed(&self.view(), &run)? {
                 return Err(StoreError::Exists {
                     what: "run",
                     name: new.id.to_string(),
@@ -221,9 +226,7 @@ impl Writer {
     }
 
     pub(crate) fn append_logs(&mut self, id: RunId, lines: &[LogLine]) -> Result<(), StoreError> {
-        if self.view().get(&keys::run(id))?.is_none() {
-            return Err(not_found("run", &id));
-        }
+        lists::run(&self.view(), id)?;
         let mut writes = Writes::default();
         let mut chunk: Vec<&LogLine> = Vec::new();
         let mut bytes = 0;

@@ -15,7 +15,7 @@ use crate::layout::rows::{self, Ending, SnapshotRow};
 use crate::layout::seqset::SeqSet;
 use crate::segments;
 
-use super::changes::{Op, plan};
+use super::changes::{Op, What, plan};
 use super::feed::{FeedState, OpenSnapshot};
 use super::{Writer, encode};
 
@@ -153,7 +153,7 @@ impl Writer {
                 .map(|id| Op {
                     id,
                     page: 0,
-                    save: None,
+                    what: What::Delete,
                 })
                 .collect();
             let mut counts = [Counts::default()];
@@ -173,7 +173,7 @@ impl Writer {
                     .or_default()
                     .add(counts);
             })?;
-            self.write_plans(&[(number, plan)], writes, ending.now)?;
+            self.write_plans(&[(number, plan)], writes)?;
             if last {
                 self.load_feed(number)?.snapshots.remove(&sync);
                 return Ok(ending.deletes);

@@ -1,6 +1,7 @@
 //! Random commands do the same to the sled store as to the memory store, reopened at any point.
 //!
-//! Every answer is compared, errors included, and at the end everything that can be listed.
+//! Every answer is compared, errors included, and at the end everything that can be listed. Whenever
+//! the store was opened again, its own check must find nothing wrong.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,8 +11,26 @@
     reason = "a test ends by panicking, helpers included"
 )]
 
+/// The answer of a command, which is the same from both stores.
+macro_rules! both {
+    ($pair:expr, $store:ident => $call:expr) => {{
+        let from_sled = {
+            let $store: &dyn Store = $pair.sled.as_ref().unwrap();
+            $call.await
+        };
+        let from_memory = {
+            let $store: &dyn Store = &$pair.memory;
+            $call.await
+        };
+        assert_eq!(from_sled, from_memory, "left: sled, right: memory");
+        from_memory
+    }};
+}
+
 #[path = "../common/mod.rs"]
 mod common;
+mod compare;
+mod regressions;
 mod steps;
 
 use std::collections::BTreeMap;
@@ -28,6 +47,7 @@ use tidegate_engine::run::{
 use tidegate_engine::store::{
     ActionFilter, Commit, Durability, ReadChanges, RunFilter, SnapshotGuard,
 };
+use tidegate_engine::upkeep::Scope;
 use tidegate_engine::{Store, StoreError, Timestamp};
 use tidegate_store::{Options, SledStore, Tuning};
 
@@ -52,26 +72,13 @@ struct Pair {
     cursors: BTreeMap<(usize, usize), Cursor>,
 }
 
-macro_rules! both {
-    ($pair:expr, $store:ident => $call:expr) => {{
-        let from_sled = {
-            let $store: &dyn Store = $pair.sled.as_ref().unwrap();
-            $call.await
-        };
-        let from_memory = {
-            let $store: &dyn Store = &$pair.memory;
-            $call.await
-        };
-        assert_eq!(from_sled, from_memory, "left: sled, right: memory");
-        from_memory
-    }};
-}
-
 fn open_small(path: &std::path::Path) -> SledStore {
     let tuning = Tuning {
         compact_slack: 8,
         fold_after: 4,
         ending_step: 10,
+        step_keys: 15,
+        step_bytes: 20_000,
     };
     SledStore::open(
         path,
@@ -188,10 +195,7 @@ impl Pair {
                 let (run, fence) = self.run(*slot);
                 let _ = both!(self, store => store.finish_run(run_id(run), fence, end(self.now)));
             }
-            Step::Recover => {
-                let why = Failure::new(FailureClass::Internal, Blame::Host, "the process ended");
-                both!(self, store => store.recover_runs(why.clone(), now)).unwrap();
-            }
+            Step::Recover => self.recover().await,
             Step::Logs { slot, from, count } => {
                 let (run, _) = self.run(*slot);
                 let lines: Vec<LogLine> = (*from..from + count).map(|n| line(n, run)).collect();
@@ -245,7 +249,45 @@ impl Pair {
                 let ids: Vec<String> = (*first..first + count).rev().map(id).collect();
                 let _ = both!(self, store => store.records(&key, &ids));
             }
+            Step::Hashes {
+                model,
+                connection,
+                first,
+                count,
+            } => {
+                let key = common::model(CONNECTIONS[*connection], MODELS[*model]);
+                let ids: Vec<String> = (*first..first + count).map(id).collect();
+                let _ = both!(self, store => store.hashes(&key, &ids));
+            }
             Step::List => self.list().await,
+            Step::Prune {
+                model,
+                connection,
+                age,
+            } => {
+                let key = common::model(CONNECTIONS[*connection], MODELS[*model]);
+                let before = Timestamp(self.now - age * 10);
+                let _ = both!(self, store => store.prune(&key, before));
+            }
+            Step::Drop { what, idle } => {
+                if *idle {
+                    self.recover().await;
+                }
+                let scope = what.scope();
+                let _ = both!(self, store => store.drop_scope(&scope));
+            }
+            Step::Restore => {
+                let now = self.now;
+                for store in [self.sled.as_ref().unwrap() as &dyn Store, &self.memory] {
+                    let new = deployment(store, "1.0.0", now).await;
+                    store.deploy(new).await.unwrap();
+                }
+                for connection in ["acme", "bolt"] {
+                    let new = new_connection(connection);
+                    let _ = both!(self, store => store.add_connection(new.clone()));
+                }
+            }
+            Step::Settle => both!(self, store => store.settle()).unwrap(),
             Step::Metadata { value } => {
                 let value = serde_json::json!({ "a": value });
                 self.metadata(value.as_object().unwrap().clone()).await;
@@ -265,84 +307,22 @@ impl Pair {
                 }
                 drop(sled);
                 self.sled = Some(open_small(self.dir.path()));
+                let report = self.sled.as_ref().unwrap().check().await.unwrap();
+                assert_eq!(report.findings, [], "after opening");
+                assert_eq!(report.wrong, 0);
             }
         }
+    }
+
+    async fn recover(&self) {
+        let now = Timestamp(self.now);
+        let why = Failure::new(FailureClass::Internal, Blame::Host, "the process ended");
+        both!(self, store => store.recover_runs(why.clone(), now)).unwrap();
     }
 
     async fn metadata(&self, patch: serde_json::Map<String, serde_json::Value>) {
         let now = Timestamp(self.now);
-        both!(self, store => store.merge_metadata(&connection("acme"), patch.clone(), 1000, now))
-            .unwrap();
-    }
-
-    async fn list(&self) {
-        for connection_name in CONNECTIONS {
-            let key = connection(connection_name);
-            let _ = both!(self, store => store.models(&key));
-            let _ = both!(self, store => store.connection(&key));
-            for sync_name in ["contacts", "deals"] {
-                let key = sync(connection_name, sync_name);
-                let _ = both!(self, store => store.checkpoint(&key));
-            }
-            let filter = RunFilter {
-                connection: Some(key),
-                limit: 3,
-                ..RunFilter::default()
-            };
-            both!(self, store => store.runs(filter.clone())).unwrap();
-        }
-        let filters = [
-            RunFilter {
-                limit: 100,
-                ..RunFilter::default()
-            },
-            RunFilter {
-                before: Some(run_id(self.next_run / 2)),
-                limit: 2,
-                ..RunFilter::default()
-            },
-            RunFilter {
-                integration: Some(name("crm")),
-                limit: 5,
-                ..RunFilter::default()
-            },
-            RunFilter {
-                integration: Some(name("other")),
-                limit: 5,
-                ..RunFilter::default()
-            },
-        ];
-        for filter in filters {
-            both!(self, store => store.runs(filter.clone())).unwrap();
-        }
-        both!(self, store => store.integrations(None, 10)).unwrap();
-        both!(self, store => store.connections(&name("crm"), Some(&"acme".parse().unwrap()), 10))
-            .unwrap();
-    }
-
-    /// Read everything to its end, from the start and from where the cursors are.
-    async fn check_all(&mut self) {
-        self.list().await;
-        for (connection, model) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-            for resume in [true, false] {
-                self.step(&Step::Read {
-                    model,
-                    connection,
-                    resume,
-                    deleted_only: false,
-                    limit: 10_000,
-                    bytes: usize::MAX,
-                })
-                .await;
-            }
-            self.step(&Step::Get {
-                model,
-                connection,
-                first: 0,
-                count: 500,
-            })
-            .await;
-        }
+        let _ = both!(self, store => store.merge_metadata(&connection("acme"), patch.clone(), 1000, now));
     }
 }
 
@@ -359,9 +339,32 @@ fn line(index: u64, run: u64) -> LogLine {
     }
 }
 
+/// Do `steps` to a new pair, and compare everything.
+fn run(steps: &[Step]) {
+    block_on(async {
+        let mut pair = Pair::new().await;
+        // Almost every command needs a run.
+        let start = Step::Start {
+            slot: 0,
+            target: 0,
+            reset: false,
+        };
+        pair.step(&start).await;
+        for step in steps {
+            pair.step(step).await;
+        }
+        pair.check_all().await;
+        pair.step(&Step::Reopen { close: false }).await;
+        pair.check_all().await;
+    });
+}
+
+/// 48 cases of 60 steps on average.
+const CASES: u32 = 48;
+
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 48,
+        cases: CASES,
         max_shrink_iters: 2000,
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(REGRESSIONS))),
         ..ProptestConfig::default()
@@ -369,16 +372,6 @@ proptest! {
 
     #[test]
     fn sled_does_what_memory_does(steps in vec(step(), 1..120)) {
-        block_on(async {
-            let mut pair = Pair::new().await;
-            // Almost every command needs a run.
-            pair.step(&Step::Start { slot: 0, target: 0, reset: false }).await;
-            for step in &steps {
-                pair.step(step).await;
-            }
-            pair.check_all().await;
-            pair.step(&Step::Reopen { close: false }).await;
-            pair.check_all().await;
-        });
+        run(&steps);
     }
 }

@@ -5,12 +5,12 @@ use super::*;
 /// Saves or deletions of neighbouring ids.
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
-    page: u8,
-    model: usize,
-    first: u16,
-    count: u16,
-    step: u16,
-    kind: Kind,
+    pub(crate) page: u8,
+    pub(crate) model: usize,
+    pub(crate) first: u16,
+    pub(crate) count: u16,
+    pub(crate) step: u16,
+    pub(crate) kind: Kind,
 }
 
 #[derive(Debug, Clone)]
@@ -79,7 +79,27 @@ pub(crate) enum Step {
         first: u16,
         count: u16,
     },
+    Hashes {
+        model: usize,
+        connection: usize,
+        first: u16,
+        count: u16,
+    },
     List,
+    /// Prune what is older than so many steps.
+    Prune {
+        model: usize,
+        connection: usize,
+        age: u64,
+    },
+    Drop {
+        what: What,
+        /// End all runs before, so that it is not refused.
+        idle: bool,
+    },
+    /// Deploy and connect what may have been dropped.
+    Restore,
+    Settle,
     Metadata {
         value: Option<u8>,
     },
@@ -89,6 +109,33 @@ pub(crate) enum Step {
     Reopen {
         close: bool,
     },
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum What {
+    Model { model: usize, connection: usize },
+    Connection(usize),
+    Integration,
+}
+
+impl What {
+    pub(crate) fn scope(&self) -> Scope {
+        match self {
+            Self::Model { model, connection } => {
+                Scope::Model(common::model(CONNECTIONS[*connection], MODELS[*model]))
+            }
+            Self::Connection(number) => Scope::Connection(connection(CONNECTIONS[*number])),
+            Self::Integration => Scope::Integration(name("crm")),
+        }
+    }
+}
+
+fn what() -> impl Strategy<Value = What> {
+    prop_oneof![
+        6 => (0usize..2, 0usize..3).prop_map(|(model, connection)| What::Model { model, connection }),
+        2 => (0usize..3).prop_map(What::Connection),
+        1 => Just(What::Integration),
+    ]
 }
 
 pub(crate) fn change() -> impl Strategy<Value = Change> {
@@ -134,7 +181,14 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(model, connection, resume, deleted_only, limit, bytes)| Step::Read { model, connection, resume, deleted_only, limit, bytes }),
         3 => (0usize..2, 0usize..3, 0u16..400, 0u16..60)
             .prop_map(|(model, connection, first, count)| Step::Get { model, connection, first, count }),
+        1 => (0usize..2, 0usize..3, 0u16..400, 0u16..60)
+            .prop_map(|(model, connection, first, count)| Step::Hashes { model, connection, first, count }),
         2 => Just(Step::List),
+        5 => (0usize..2, prop_oneof![6 => Just(0usize), 1 => 1usize..3], prop_oneof![2 => Just(0u64), 3 => 1u64..40])
+            .prop_map(|(model, connection, age)| Step::Prune { model, connection, age }),
+        2 => (what(), prop::bool::weighted(0.7)).prop_map(|(what, idle)| Step::Drop { what, idle }),
+        3 => Just(Step::Restore),
+        1 => Just(Step::Settle),
         1 => any::<Option<u8>>().prop_map(|value| Step::Metadata { value }),
         1 => (0u8..3).prop_map(|version| Step::Deploy { version }),
         4 => any::<bool>().prop_map(|close| Step::Reopen { close }),

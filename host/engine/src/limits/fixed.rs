@@ -1,0 +1,41 @@
+//! Bounds that are the same for every plugin, with the names that failures and refusals give them.
+
+use super::{KIB, MIB};
+
+/// One row of [`FIXED`].
+#[derive(Debug, Clone, Copy)]
+pub struct FixedInfo {
+    /// The name, with its unit at the end.
+    pub name: &'static str,
+    pub value: u64,
+    pub reason: &'static str,
+}
+
+macro_rules! fixed {
+    ($($constant:ident $name:ident = $value:expr, $reason:literal;)*) => {
+        $(#[doc = $reason] pub const $constant: u64 = $value;)*
+
+        /// All fixed bounds that have a name.
+        pub const FIXED: &[FixedInfo] = &[
+            $(FixedInfo { name: stringify!($name), value: $constant, reason: $reason },)*
+        ];
+    };
+}
+
+fixed! {
+    STACK_BYTES stack_bytes = MIB, "The guest's call stack; the same for every instance of one engine.";
+    JSON_DEPTH json_depth = crate::canonical::DEPTH_MAX as u64, "Nesting of a record's body.";
+    COMPONENT_BYTES component_bytes = 64 * MIB, "A component's file; a Python plugin has about 18 MB.";
+    COMPONENT_FUNCTIONS component_functions = 100_000, "Functions of a component, imports included; a JavaScript engine has about 20,000.";
+    COMPONENT_CODE_BYTES component_code_bytes = 32 * MIB, "Code of all functions; compiling takes about a second a megabyte.";
+    COMPONENT_FUNCTION_BYTES component_function_bytes = 512 * KIB, "Code of one function; compiling it can't be shared among processors.";
+    COMPONENT_LOCALS component_locals = 2_000_000, "Local variables of all functions: a few bytes declare thousands.";
+    COMPONENT_TYPES component_types = 50_000, "Types of a component and of the modules in it.";
+    COMPONENT_MODULES component_modules = 256, "Modules and components within a component.";
+    COMPONENT_DEPTH component_depth = 16, "Components nested in components.";
+    COMPILE_MS compile_ms = 120_000, "Compiling a component at a build, inspect or deploy.";
+    MANIFEST_BYTES manifest_bytes = MIB, "The text of a manifest: larger than any honest one, small enough to parse at once.";
+    MANIFEST_MS manifest_ms = 2_000, "Making the manifest, at each build, inspect and deploy.";
+    MANIFEST_MEMORY_BYTES manifest_memory_bytes = 64 * MIB, "Memory of the guest while it makes the manifest.";
+    MANIFEST_ENTRIES manifest_entries = 256, "Syncs, actions, models and the like of one manifest, each.";
+}

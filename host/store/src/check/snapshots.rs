@@ -1,0 +1,106 @@
+//! Open snapshots of a feed, and what they have seen.
+
+use std::collections::BTreeMap;
+
+use tidegate_engine::StoreError;
+
+use crate::disk::damaged;
+use crate::feeds::load_chunks;
+use crate::layout::codec::Reader;
+use crate::layout::keys::{self, Tag};
+use crate::layout::rows::{self, SnapshotRow, SyncRow};
+use crate::layout::seqset::read_runs;
+
+use super::look::Look;
+
+pub(super) fn check(
+    look: &mut Look<'_>,
+    connection: u64,
+    feed: u64,
+    last_seq: u64,
+) -> Result<(), StoreError> {
+    let mut syncs = Vec::new();
+    for item in look.view.prefix(&keys::syncs(connection)) {
+        // Damage there has been found already.
+        if let Some(row) = item
+            .ok()
+            .and_then(|(_, value)| rows::decode::<SyncRow>(&value).ok())
+        {
+            syncs.push(row.number);
+        }
+    }
+    let prefix = keys::of_feed(Tag::Snapshot, feed);
+    // By sync; `None` for a row that can't be read.
+    let mut begun: BTreeMap<u64, Option<u64>> = BTreeMap::new();
+    look.rows(&prefix, |look, key, value| {
+        let bad = |corrupt| damaged(key, corrupt);
+        let (sync, _) = keys::rest(key, &prefix)
+            .and_then(keys::split_number)
+            .map_err(bad)?;
+        begun.insert(sync, None);
+        if !syncs.contains(&sync) {
+            look.wrong_key(
+                key,
+                format!("a snapshot by sync number {sync}, which the connection has not"),
+            );
+        }
+        let row: SnapshotRow = rows::decode(value).map_err(bad)?;
+        begun.insert(sync, Some(row.begin_seq));
+        if row.begin_seq > last_seq {
+            look.wrong_key(
+                key,
+                format!(
+                    "a snapshot that began at sequence {}, in a feed that ends at {last_seq}",
+                    row.begin_seq
+                ),
+            );
+        }
+        Ok(())
+    })?;
+
+    let prefix = keys::of_feed(Tag::SeenDelta, feed);
+    look.rows(&prefix, |look, key, value| {
+        let bad = |corrupt| damaged(key, corrupt);
+        let (sync, _) = keys::rest(key, &prefix)
+            .and_then(keys::split_number)
+            .map_err(bad)?;
+        let runs = read_runs(&mut Reader(value)).map_err(bad)?;
+        let last = runs.last().map(|(_, last)| *last);
+        seen(look, key, begun.get(&sync), last);
+        Ok(())
+    })?;
+    let prefix = keys::of_feed(Tag::Seen, feed);
+    look.rows(&prefix, |look, key, _| {
+        let bad = |corrupt| damaged(key, corrupt);
+        let (sync, chunk) = keys::rest(key, &prefix)
+            .and_then(keys::split_number)
+            .map_err(bad)?;
+        keys::split_number(chunk).map_err(bad)?;
+        seen(look, key, begun.get(&sync), None);
+        Ok(())
+    })?;
+    for (sync, begin) in &begun {
+        let key = keys::seen(feed, *sync);
+        let chunks = load_chunks(look.view, &key);
+        if let Some(set) = look.undamaged(chunks)? {
+            let begin = begin.unwrap_or(u64::MAX);
+            let later = begin
+                .checked_add(1)
+                .and_then(|later| set.from(later).next());
+            seen(look, key.as_ref(), Some(&Some(begin)), later);
+        }
+    }
+    Ok(())
+}
+
+/// What was seen unchanged belongs to an open snapshot and was there when that began.
+fn seen(look: &mut Look<'_>, key: &[u8], begun: Option<&Option<u64>>, last: Option<u64>) {
+    match (begun, last) {
+        (None, _) => look.wrong_key(key, "it belongs to a snapshot that is not open"),
+        (Some(Some(begin)), Some(last)) if last > *begin => look.wrong_key(
+            key,
+            format!("sequence {last} is counted as seen by a snapshot that began at {begin}"),
+        ),
+        _ => {}
+    }
+}

@@ -1,0 +1,244 @@
+//! Removes the keys of what was dropped, a bounded step at a time.
+//!
+//! What is left to do is in the `d` rows, so an interruption loses nothing: it goes on when the
+//! store is opened again. Readers can't find any of it, and its numbers are never given out again.
+
+use tidegate_engine::run::RunId;
+use tidegate_engine::{Name, StoreError};
+
+use crate::disk::{Writes, damaged};
+use crate::layout::keys::{self, Key, Tag};
+use crate::layout::rows::{self, SyncRow};
+use crate::open::Tuning;
+
+use super::Writer;
+
+/// What belongs to a feed, apart from its header.
+const OF_FEED: [Tag; 9] = [
+    Tag::Pack,
+    Tag::Segment,
+    Tag::Journal,
+    Tag::Live,
+    Tag::Tomb,
+    Tag::Pruned,
+    Tag::Snapshot,
+    Tag::SeenDelta,
+    Tag::Seen,
+];
+
+/// Something that was dropped and still has keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Purge {
+    Feed(u64),
+    /// With its integration.
+    Connection(u64, Name),
+}
+
+/// What one step may still remove.
+struct Budget {
+    keys: usize,
+    bytes: usize,
+}
+
+impl Budget {
+    fn new(tuning: &Tuning) -> Self {
+        Self {
+            keys: tuning.step_keys,
+            bytes: tuning.step_bytes,
+        }
+    }
+
+    /// Whether nothing is left of it after `bytes` more in one more key.
+    fn spend(&mut self, bytes: usize) -> bool {
+        self.keys = self.keys.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.is_spent()
+    }
+
+    fn is_spent(&self) -> bool {
+        self.keys == 0 || self.bytes == 0
+    }
+}
+
+impl Writer {
+    /// Find what was dropped before the store was closed or killed.
+    pub(super) fn load_purges(&mut self) -> Result<(), StoreError> {
+        let prefix = keys::dropped_feeds();
+        let mut purges = Vec::new();
+        for item in self.view().prefix(&prefix) {
+            let (key, _) = item?;
+            let number = keys::rest(&key, &prefix).and_then(keys::split_number);
+            let (number, _) = number.map_err(|corrupt| damaged(&key, corrupt))?;
+            purges.push(Purge::Feed(number));
+        }
+        let prefix = keys::dropped_connections();
+        for item in self.view().prefix(&prefix) {
+            let (key, value) = item?;
+            let bad = |corrupt| damaged(&key, corrupt);
+            let number = keys::rest(&key, &prefix).and_then(keys::split_number);
+            let (number, _) = number.map_err(bad)?;
+            let mut name = value.to_vec();
+            name.push(0);
+            let name = keys::decode_name(&name).map_err(bad)?;
+            purges.push(Purge::Connection(number, name));
+        }
+        self.purges.extend(purges);
+        Ok(())
+    }
+
+    pub(super) fn wants_purge(&self) -> bool {
+        !self.purges.is_empty()
+    }
+
+    /// Purge the keys of a feed that has a `d` row, sooner or later.
+    pub(crate) fn purge_later(&mut self, feed: u64) {
+        if !self.purges.contains(&Purge::Feed(feed)) {
+            self.forget_feed(feed);
+            self.purges.push_back(Purge::Feed(feed));
+        }
+    }
+
+    /// Go on with what is to be purged; true once nothing is.
+    pub(crate) fn purge_step(&mut self) -> Result<bool, StoreError> {
+        // Readers let go of a feed before its keys go.
+        if !self.pending.is_empty() {
+            self.flush()?;
+        }
+        let Some(purge) = self.purges.front().cloned() else {
+            return Ok(true);
+        };
+        let done = match &purge {
+            Purge::Feed(number) => self.purge_feed(*number),
+            Purge::Connection(number, integration) => self.purge_connection(*number, integration),
+        };
+        if matches!(done, Ok(true) | Err(StoreError::Damaged { .. })) {
+            // What is damaged stays, with its `d` row, until the store is opened again.
+            self.purges.pop_front();
+        }
+        done?;
+        Ok(self.purges.is_empty())
+    }
+
+    fn purge_feed(&mut self, number: u64) -> Result<bool, StoreError> {
+        let mut writes = Writes::default();
+        let mut budget = Budget::new(&self.tuning);
+        writes.remove_short(keys::of_feed(Tag::Feed, number));
+        for tag in OF_FEED {
+            if !self.remove_keys(&mut writes, &keys::of_feed(tag, number), &mut budget)? {
+                self.apply(writes)?;
+                return Ok(false);
+            }
+        }
+        writes.remove_short(keys::dropped_feeds().number(number));
+        self.apply(writes)?;
+        Ok(true)
+    }
+
+    /// Remove keys that begin with `prefix`, with the parts of their values, as long as the budget
+    /// lasts; true once none is left.
+    fn remove_keys(
+        &self,
+        writes: &mut Writes,
+        prefix: &Key,
+        budget: &mut Budget,
+    ) -> Result<bool, StoreError> {
+        let view = self.view();
+        for item in view.raw(prefix, &prefix.after_prefix()) {
+            let (key, stored) = item?;
+            if budget.is_spent() {
+                return Ok(false);
+            }
+            let bytes = stored.len() + writes.remove_any(&view, Key::stored(&key))?;
+            budget.spend(bytes);
+        }
+        Ok(true)
+    }
+
+    fn purge_connection(&mut self, number: u64, integration: &Name) -> Result<bool, StoreError> {
+        let mut writes = Writes::default();
+        let mut budget = Budget::new(&self.tuning);
+        let mut feeds = Vec::new();
+        let done = self.purge_models(&mut writes, number, &mut budget, &mut feeds)?
+            && self.purge_syncs(&mut writes, number, &mut budget)?
+            && self.purge_runs(&mut writes, number, integration, &mut budget)?;
+        if done {
+            writes.remove_short(keys::dropped_connections().number(number));
+        }
+        self.apply(writes)?;
+        for feed in feeds {
+            self.forget_feed(feed);
+            self.purges.push_back(Purge::Feed(feed));
+        }
+        Ok(done)
+    }
+
+    /// The connection's feeds become dropped ones.
+    fn purge_models(
+        &self,
+        writes: &mut Writes,
+        connection: u64,
+        budget: &mut Budget,
+        feeds: &mut Vec<u64>,
+    ) -> Result<bool, StoreError> {
+        for item in self.view().prefix(&keys::models(connection)) {
+            let (key, value) = item?;
+            let feed = keys::decode_number(&value).map_err(|corrupt| damaged(&key, corrupt))?;
+            writes.remove_short(Key::stored(&key));
+            writes.remove_short(keys::of_feed(Tag::Feed, feed));
+            writes.put_new(keys::dropped_feeds().number(feed), &[]);
+            feeds.push(feed);
+            if budget.spend(value.len()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn purge_syncs(
+        &self,
+        writes: &mut Writes,
+        connection: u64,
+        budget: &mut Budget,
+    ) -> Result<bool, StoreError> {
+        let view = self.view();
+        for item in view.prefix(&keys::syncs(connection)) {
+            let (key, value) = item?;
+            let row: SyncRow = rows::decode(&value).map_err(|corrupt| damaged(&key, corrupt))?;
+            let bytes = writes.remove_any(&view, keys::checkpoint(row.number))?;
+            writes.remove_short(Key::stored(&key));
+            if budget.spend(bytes) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn purge_runs(
+        &self,
+        writes: &mut Writes,
+        connection: u64,
+        integration: &Name,
+        budget: &mut Budget,
+    ) -> Result<bool, StoreError> {
+        let view = self.view();
+        let prefix = keys::runs_of_connection(connection);
+        for item in view.raw(&prefix, &prefix.after_prefix()) {
+            let (key, _) = item?;
+            let id: RunId = keys::rest(&key, &prefix)
+                .and_then(keys::decode_run)
+                .map_err(|corrupt| damaged(&key, corrupt))?;
+            // The run goes together with the last of its log.
+            if !self.remove_keys(writes, &keys::logs(id), budget)? {
+                return Ok(false);
+            }
+            let bytes = writes.remove_any(&view, keys::run(id))?;
+            writes.remove_short(keys::running(id));
+            writes.remove_short(keys::runs_of_integration(integration).run(id));
+            writes.remove_short(Key::stored(&key));
+            if budget.spend(bytes) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,161 @@
+//! Cases that failed once, shrunk by hand: each names the fault that it caught. They stay the same
+//! when the random commands change, which the seeds in `conformance.regressions` don't.
+
+use super::*;
+
+const CONTACT: usize = 0;
+const ACME: usize = 0;
+
+fn commit(kind: Kind, count: u16) -> Step {
+    let change = Change {
+        page: 0,
+        model: CONTACT,
+        first: 1,
+        count,
+        step: 1,
+        kind,
+    };
+    Step::Commit {
+        slot: 0,
+        changes: vec![change],
+        checkpoint: true,
+        relaxed: false,
+        stale: false,
+    }
+}
+
+fn save(version: u8, count: u16) -> Step {
+    let kind = Kind::Save {
+        version,
+        spelling: 0,
+        padding: 50,
+    };
+    commit(kind, count)
+}
+
+fn read(resume: bool, limit: usize) -> Step {
+    Step::Read {
+        model: CONTACT,
+        connection: ACME,
+        resume,
+        deleted_only: false,
+        limit,
+        bytes: usize::MAX,
+    }
+}
+
+fn cases() -> Vec<(&'static str, Vec<Step>)> {
+    let prune = |age| Step::Prune {
+        model: CONTACT,
+        connection: ACME,
+        age,
+    };
+    let drop = |what| Step::Drop { what, idle: true };
+    let reopen = Step::Reopen { close: true };
+    let delete = |count| commit(Kind::Delete, count);
+    let start = Step::Start {
+        slot: 0,
+        target: 0,
+        reset: false,
+    };
+    let contacts = What::Model {
+        model: CONTACT,
+        connection: ACME,
+    };
+    vec![
+        (
+            "the journal lost which deletions have no body",
+            vec![save(0, 9), prune(0), delete(4), reopen.clone(), save(0, 2)],
+        ),
+        (
+            "bytes of pruned bodies were subtracted again when they changed",
+            vec![save(0, 9), prune(0), save(1, 5), delete(7), Step::List],
+        ),
+        (
+            "the pruned set was not stored by pruning",
+            vec![
+                save(0, 30),
+                prune(0),
+                reopen.clone(),
+                save(1, 30),
+                Step::List,
+            ],
+        ),
+        (
+            "pruning did not say how far it had come",
+            vec![
+                save(0, 9),
+                read(false, 3),
+                prune(0),
+                read(true, 3),
+                read(false, 2),
+                read(true, 2),
+            ],
+        ),
+        (
+            "pruning stopped after its first step",
+            vec![save(0, 120), save(1, 40), prune(0), Step::List],
+        ),
+        (
+            "a snapshot took pruned records for gone",
+            vec![
+                save(0, 9),
+                Step::Begin {
+                    slot: 0,
+                    model: CONTACT,
+                    restart: false,
+                },
+                prune(0),
+                save(0, 5),
+                Step::End {
+                    slot: 0,
+                    model: CONTACT,
+                    share: 100,
+                    all: true,
+                    checkpoint: false,
+                },
+                read(false, 99),
+            ],
+        ),
+        (
+            "a dropped feed's cursor went on in the next one",
+            vec![
+                save(0, 9),
+                read(false, 3),
+                drop(contacts),
+                start.clone(),
+                save(0, 9),
+                read(true, 3),
+            ],
+        ),
+        (
+            "a dropped connection's runs and checkpoints came back with its name",
+            vec![
+                save(0, 9),
+                drop(What::Connection(ACME)),
+                reopen,
+                Step::Restore,
+                start,
+                Step::List,
+                save(0, 3),
+            ],
+        ),
+        (
+            "an integration's components stayed",
+            vec![
+                Step::Deploy { version: 2 },
+                drop(What::Integration),
+                Step::List,
+                Step::Restore,
+            ],
+        ),
+    ]
+}
+
+#[test]
+fn what_failed_once_does_not_again() {
+    for (fault, steps) in cases() {
+        println!("{fault}");
+        run(&steps);
+    }
+}
