@@ -275,6 +275,12 @@ impl AddressPolicy {
         self.own.iter().any(|own| own.port() == port)
     }
 
+    /// Whether it listens on this port of every address of this machine, whichever those are.
+    pub(crate) fn listens_everywhere_on(&self, port: u16) -> bool {
+        let everywhere = |own: &SocketAddr| own.port() == port && own.ip().is_unspecified();
+        self.own.iter().any(everywhere)
+    }
+
     fn judge_v4(&self, ip: Ipv4Addr, whole: IpAddr) -> Result<(), Refused> {
         match V4.iter().find(|(range, _, _)| range.contains(&ip)) {
             None => Ok(()),
@@ -342,7 +348,7 @@ impl AddressPolicy {
     }
 }
 
-fn own_listener(socket: SocketAddr) -> Refused {
+pub(crate) fn own_listener(socket: SocketAddr) -> Refused {
     let reason = format!("where Tidegate itself listens (port {})", socket.port());
     Refused {
         address: socket.ip(),

@@ -63,21 +63,27 @@ pub(crate) fn client(tls: &ClientConfig, guard: Guard, limits: &Limits) -> Resul
     // Twice: what HTTP/2 counts is more than the texts, which are measured afterwards.
     let header_bytes =
         u32::try_from(limits.http_header_bytes.saturating_mul(2)).unwrap_or(u32::MAX);
-    let addresses = Arc::clone(&guard.addresses);
-    Client::builder()
+    let peer_check = PeerCheckLayer::of(&guard);
+    let proxy = guard.route.as_ref().map(|route| route.proxy.for_client());
+    let builder = Client::builder()
         .no_proxy() // proxy variables would carry requests past every later check
         .redirect(redirect::Policy::none()) // each hop has to pass the gate
         .referer(false)
         .retry(retry::never()) // repeating is decided in `retry`, and counted
         .dns_resolver(Arc::new(guard))
-        .connector_layer(PeerCheckLayer(addresses))
+        .connector_layer(peer_check)
         .tls_backend_preconfigured(tls)
         .gzip(true)
         .http1_max_headers(headers)
         .http2_max_header_list_size(header_bytes)
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_max_idle_per_host(IDLE_MAX)
-        .pool_idle_timeout(IDLE_TIME)
+        .pool_idle_timeout(IDLE_TIME);
+    let builder = match proxy {
+        Some(proxy) => builder.proxy(proxy?),
+        None => builder,
+    };
+    builder
         .build()
         .map_err(|error| format!("the HTTP client can't be built: {}", error.without_url()))
 }

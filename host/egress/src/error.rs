@@ -1,5 +1,7 @@
 //! Why a request got no response: the variants of `http.error` in the contract, with who must act.
 
+use std::time::Duration;
+
 use tidegate_engine::run::Blame;
 
 /// What has to change so that a denied request is let through.
@@ -27,6 +29,13 @@ pub enum EgressError {
     /// Name not found, refused, reset, TLS, cut off in the middle, after retries.
     #[error("{message}")]
     Connect { message: String },
+    /// The upstream asked for no more requests, for longer than a request waits. Nothing was sent;
+    /// a run that ends now is best repeated after `retry_after`.
+    #[error("{message}")]
+    Throttled {
+        retry_after: Duration,
+        message: String,
+    },
     /// A request's or response's headers or body are beyond `limit`.
     #[error("{message}")]
     TooLarge {
@@ -60,7 +69,7 @@ impl EgressError {
             | Self::Invalid { .. }
             | Self::Exhausted { .. } => Blame::Guest,
             Self::Denied { .. } => Blame::Operator,
-            Self::Timeout { .. } | Self::Connect { .. } => Blame::Upstream,
+            Self::Timeout { .. } | Self::Connect { .. } | Self::Throttled { .. } => Blame::Upstream,
             Self::TooLarge { blame, .. } | Self::Other { blame, .. } => *blame,
         }
     }
@@ -74,7 +83,16 @@ impl EgressError {
         }
     }
 
-    /// Whether another attempt may go better: the connection failed, or the answer didn't come.
+    /// When the upstream wants to be asked again, if that is why there is no response.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Throttled { retry_after, .. } => Some(*retry_after),
+            _ => None,
+        }
+    }
+
+    /// Whether another attempt at once may go better: the connection failed, or the answer didn't come.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Timeout { .. } | Self::Connect { .. })
@@ -87,6 +105,7 @@ impl EgressError {
             Self::Denied { message, .. }
             | Self::Timeout { message }
             | Self::Connect { message }
+            | Self::Throttled { message, .. }
             | Self::TooLarge { message, .. }
             | Self::Invalid { message }
             | Self::Exhausted { message, .. }

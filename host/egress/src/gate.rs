@@ -5,16 +5,21 @@ use std::sync::{Arc, OnceLock};
 
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
+use tidegate_engine::Name;
 use url::{Host, Url};
 
-use crate::address::{AddressPolicy, Refused};
+use crate::address::{self, AddressPolicy, Refused};
+use crate::budget::Budget;
 use crate::client;
 use crate::error::{EgressError, Missing};
 use crate::policy::Policy;
+use crate::proxy::{Proxy, Route};
+use crate::registry::Registry;
 use crate::resolve::{Guard, LookupError, Resolve, SystemResolver};
 use crate::retry::{SystemTimers, Timers};
 use crate::session::Session;
 use crate::target::{self, shown};
+use crate::throttle::Throttle;
 
 /// What a gate is made of.
 #[derive(Debug, Clone)]
@@ -27,6 +32,8 @@ pub struct GateOptions {
     pub own_addresses: Vec<SocketAddr>,
     /// Root certificates (DER) that are trusted besides the machine's, such as a company's own.
     pub extra_roots: Vec<Vec<u8>>,
+    /// What all connections go through instead of leading straight to their targets.
+    pub proxy: Option<Proxy>,
 }
 
 impl Default for GateOptions {
@@ -36,6 +43,7 @@ impl Default for GateOptions {
             timers: Arc::new(SystemTimers),
             own_addresses: Vec::new(),
             extra_roots: Vec::new(),
+            proxy: None,
         }
     }
 }
@@ -50,6 +58,9 @@ struct Shared {
     /// Made when the first request needs it: reading root certificates costs milliseconds.
     trusting: OnceLock<Result<ClientConfig, String>>,
     trusting_nobody: OnceLock<Result<ClientConfig, String>>,
+    throttle: Throttle,
+    /// By integration: its connections fail together, when its API does.
+    budgets: Registry<Name, Budget>,
 }
 
 impl Gate {
@@ -59,6 +70,8 @@ impl Gate {
             options,
             trusting: OnceLock::new(),
             trusting_nobody: OnceLock::new(),
+            throttle: Throttle::default(),
+            budgets: Registry::default(),
         }))
     }
 
@@ -73,12 +86,33 @@ impl Gate {
         &*self.0.options.timers
     }
 
+    pub(crate) fn throttle(&self) -> &Throttle {
+        &self.0.throttle
+    }
+
+    /// The retry budget of an integration at this URL's origin.
+    pub(crate) fn budget(&self, integration: &Name, url: &Url) -> Arc<Budget> {
+        let origin = url.origin().ascii_serialization();
+        let now = self.timers().instant();
+        self.0.budgets.get(integration, &origin, now)
+    }
+
+    /// May a request with this policy go to `text`, an absolute URL or one below the policy's base?
+    /// Where it goes, or the refusal that [`Session::send`] would give. Nothing is sent and no name
+    /// is looked up: a name is judged by its addresses when it is connected to.
+    pub fn judge(&self, policy: &Policy, text: &str) -> Result<Url, EgressError> {
+        let url = target::resolve(text, &policy.base_url)?;
+        judge_url(&url, policy, &self.guard(policy))?;
+        Ok(url)
+    }
+
     /// The guard for a session with this policy.
     pub(crate) fn guard(&self, policy: &Policy) -> Guard {
         let own = self.0.options.own_addresses.clone();
         Guard {
             resolver: Arc::clone(&self.0.options.resolver),
             addresses: Arc::new(AddressPolicy::new(policy.private.clone(), own)),
+            route: self.0.options.proxy.clone().map(Route::new).map(Arc::new),
         }
     }
 
@@ -96,26 +130,44 @@ impl Gate {
     }
 }
 
-/// May a request go to `url`? Asked for the first URL and for each redirect, before anything is
-/// sent. A name is judged when it is looked up for connecting, so that what is judged is what is
-/// connected to; only a name with a port of our own is looked up here as well.
-pub(crate) async fn check(url: &Url, policy: &Policy, guard: &Guard) -> Result<(), EgressError> {
+/// What can be said of a URL without looking its name up: its form, its origin, its literal.
+fn judge_url(url: &Url, policy: &Policy, guard: &Guard) -> Result<(), EgressError> {
     target::check(url)?;
     policy.check_origin(url)?;
-    let port = url.port_or_known_default().unwrap_or_default();
-    let judge = |ip: IpAddr| {
-        let judged = guard.addresses.judge_socket(SocketAddr::new(ip, port));
-        judged.map_err(|refused| denied(url, &refused))
-    };
     match url.host() {
-        Some(Host::Ipv4(ip)) => judge(IpAddr::V4(ip)),
-        Some(Host::Ipv6(ip)) => judge(IpAddr::V6(ip)),
-        Some(Host::Domain(name)) if guard.addresses.listens_on(port) => {
+        Some(Host::Ipv4(ip)) => judge(url, guard, IpAddr::V4(ip)),
+        Some(Host::Ipv6(ip)) => judge(url, guard, IpAddr::V6(ip)),
+        _ => Ok(()),
+    }
+}
+
+fn judge(url: &Url, guard: &Guard, ip: IpAddr) -> Result<(), EgressError> {
+    let socket = SocketAddr::new(ip, url.port_or_known_default().unwrap_or_default());
+    let judged = guard.addresses.judge_socket(socket);
+    // Through a proxy no open connection tells that it leads to this machine.
+    let judged = judged.and_then(|()| {
+        if guard.route.is_some() && guard.addresses.listens_everywhere_on(socket.port()) {
+            return Err(address::own_listener(socket));
+        }
+        Ok(())
+    });
+    judged.map_err(|refused| denied(url, &refused))
+}
+
+/// May a request go to `url`? Asked for the first URL and for each redirect, before anything is
+/// sent. A name is judged when it is looked up for connecting, so that what is judged is what is
+/// connected to; only a name with a port of our own, or one that a proxy will look up, is looked
+/// up here as well.
+pub(crate) async fn check(url: &Url, policy: &Policy, guard: &Guard) -> Result<(), EgressError> {
+    judge_url(url, policy, guard)?;
+    let port = url.port_or_known_default().unwrap_or_default();
+    match url.host() {
+        Some(Host::Domain(name)) if guard.route.is_some() || guard.addresses.listens_on(port) => {
             let answers = guard.lookup(name).await.map_err(|error| match error {
                 LookupError::Refused(refused) => denied(url, &refused),
                 other => EgressError::connect(format!("{}: {other}", shown(url))),
             })?;
-            answers.into_iter().try_for_each(judge)
+            answers.into_iter().try_for_each(|ip| judge(url, guard, ip))
         }
         _ => Ok(()),
     }

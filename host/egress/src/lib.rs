@@ -7,9 +7,9 @@
 //!
 //! [`Session::send`] → budgets (`meter`) → the URL (`target`) and headers (`headers`) → the
 //! gate (`gate`: manifest and grants in `policy`, addresses in `address`) → up to 4 attempts
-//! (`retry`), each of up to 3 redirects (`redirect`) that pass the gate again → credentials
-//! (`credentials`) → the client (`client`: names through `resolve`, peers through `peer`)
-//! → the body (`body`) or one of seven errors (`error`).
+//! (`retry`, paid for from a `budget`), each of up to 3 redirects (`redirect`) that pass the gate again →
+//! its turn (`throttle`) → credentials (`credentials`) → the client (`client`: names through `resolve`, peers through `peer`)
+//! → the body (`body`) or one of eight errors (`error`).
 //!
 //! # Layout
 //!
@@ -27,6 +27,11 @@
 //! | `credentials` | the connection's secrets on its own origin |
 //! | `redirect` | what the next request is, and what it must not carry along |
 //! | `retry` | which answers are asked for again, and when |
+//! | `budget` | how many retries all runs of an integration have left |
+//! | `throttle` | the pace at one origin, shared by all runs of a connection |
+//! | `said` | what an answer's headers say about the pace |
+//! | `registry` | what is shared by owner and origin, bounded |
+//! | `proxy` | the operator's egress proxy |
 //! | `body` | the answer's body within limits; the client's errors in our words |
 //! | `meter` | figures and budgets |
 //! | `error` | why there is no response, and who must act |
@@ -43,6 +48,7 @@
 
 mod address;
 mod body;
+mod budget;
 mod client;
 mod credentials;
 mod error;
@@ -51,11 +57,16 @@ mod headers;
 mod meter;
 mod peer;
 mod policy;
+mod proxy;
 mod redirect;
+mod registry;
 mod resolve;
 mod retry;
+mod said;
 mod session;
+mod stopwatch;
 mod target;
+mod throttle;
 
 pub use address::{AddressPolicy, Refused};
 pub use credentials::{Credentials, CredentialsError, Secret};
@@ -63,6 +74,8 @@ pub use error::{EgressError, Missing};
 pub use gate::{Gate, GateOptions};
 pub use meter::Figures;
 pub use policy::Policy;
+pub use proxy::{Proxy, ProxyError};
 pub use resolve::{Resolve, SystemResolver};
 pub use retry::{Retry, SystemTimers, Timers};
+pub use said::{Quota, Said};
 pub use session::{Request, Response, Session};

@@ -13,13 +13,37 @@ use hyper_util::client::legacy::connect::{Connection, HttpInfo};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::address::AddressPolicy;
+use crate::address::{AddressPolicy, Refused};
+use crate::proxy::Route;
+use crate::resolve::Guard;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Puts [`PeerCheck`] around reqwest's connector.
 #[derive(Debug, Clone)]
-pub(crate) struct PeerCheckLayer(pub(crate) Arc<AddressPolicy>);
+pub(crate) struct PeerCheckLayer {
+    addresses: Arc<AddressPolicy>,
+    /// With a proxy the peer is the proxy, and nothing else.
+    route: Option<Arc<Route>>,
+}
+
+impl PeerCheckLayer {
+    pub(crate) fn of(guard: &Guard) -> Self {
+        Self {
+            addresses: Arc::clone(&guard.addresses),
+            route: guard.route.clone(),
+        }
+    }
+
+    fn judge(&self, info: &HttpInfo) -> Result<(), Refused> {
+        match &self.route {
+            Some(route) => route.judge_peer(info.remote_addr()),
+            None => self
+                .addresses
+                .judge_peer(info.remote_addr(), info.local_addr()),
+        }
+    }
+}
 
 impl<S> Layer<S> for PeerCheckLayer {
     type Service = PeerCheck<S>;
@@ -27,7 +51,7 @@ impl<S> Layer<S> for PeerCheckLayer {
     fn layer(&self, inner: S) -> PeerCheck<S> {
         PeerCheck {
             inner,
-            addresses: Arc::clone(&self.0),
+            check: self.clone(),
         }
     }
 }
@@ -36,7 +60,7 @@ impl<S> Layer<S> for PeerCheckLayer {
 #[derive(Debug, Clone)]
 pub(crate) struct PeerCheck<S> {
     inner: S,
-    addresses: Arc<AddressPolicy>,
+    check: PeerCheckLayer,
 }
 
 impl<S, R> Service<R> for PeerCheck<S>
@@ -55,7 +79,7 @@ where
 
     fn call(&mut self, request: R) -> Self::Future {
         let connecting = self.inner.call(request);
-        let addresses = Arc::clone(&self.addresses);
+        let check = self.check.clone();
         Box::pin(async move {
             let connection = connecting.await?;
             let mut extensions = http::Extensions::new();
@@ -63,7 +87,7 @@ where
             let info = extensions
                 .get::<HttpInfo>()
                 .ok_or("the connection doesn't say where it leads")?;
-            addresses.judge_peer(info.remote_addr(), info.local_addr())?;
+            check.judge(info)?;
             Ok(connection)
         })
     }
@@ -80,9 +104,8 @@ mod tests {
     use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
 
-    use crate::address::Refused;
     use crate::client;
-    use crate::resolve::{Guard, Resolve};
+    use crate::resolve::Resolve;
 
     #[derive(Debug)]
     struct Nobody;
@@ -106,6 +129,7 @@ mod tests {
             let guard = Guard {
                 resolver: Arc::new(Nobody),
                 addresses: Arc::new(addresses),
+                route: None,
             };
             let tls = client::trusting_nobody().unwrap();
             let client = client::client(&tls, guard, &Limits::default()).unwrap();

@@ -1,7 +1,8 @@
 //! What one run may reach: the manifest's requests, the operator's grants, and why a URL is refused.
 
 use ipnet::IpNet;
-use tidegate_engine::grant::{HostPattern, HostRequest};
+use tidegate_engine::ConnectionKey;
+use tidegate_engine::grant::{HostPattern, HostRequest, RateLimit};
 use tidegate_engine::limits::Limits;
 use url::Url;
 
@@ -12,6 +13,11 @@ use crate::target::shown;
 /// What one run may reach, as whom, and how much of it.
 #[derive(Debug, Clone)]
 pub struct Policy {
+    /// Whose run this is. Its runs share a pace at each origin, its integration's a retry budget.
+    pub connection: ConnectionKey,
+    /// How fast the connection may ask each origin: the operator's word, else the manifest's.
+    /// `None` leaves the pace to the upstream's answers.
+    pub rate_limit: Option<RateLimit>,
     /// `capabilities.hosts` of the manifest. Empty reaches nothing.
     pub requested: Vec<HostRequest>,
     /// The operator's grants. Empty reaches nothing.
@@ -38,7 +44,9 @@ impl Policy {
         }
         let shown = shown(url);
         let Some(origin) = HostPattern::of_origin(url) else {
-            return Err(EgressError::invalid(format!("{shown} has no host")));
+            return Err(EgressError::invalid(format!(
+                "{shown} has no host that can be granted"
+            )));
         };
         let grant = format!("the operator allows it with --allow-host '{origin}'");
         let (missing, reason) = if requested {
@@ -85,6 +93,11 @@ mod tests {
     fn manifest_and_grant_are_both_needed_and_named() {
         use Missing::{Grant, Manifest};
         let policy = |requested: &str, granted: &str| Policy {
+            connection: ConnectionKey {
+                integration: "crm".parse().unwrap(),
+                connection: "acme".parse().unwrap(),
+            },
+            rate_limit: None,
             requested: Some(requested)
                 .filter(|text| !text.is_empty())
                 .map(|text| HostRequest::try_from(text.to_owned()).unwrap())

@@ -128,20 +128,53 @@ mod tests {
 
     #[test]
     fn methods_and_bodies_follow_rfc_9110() {
-        let rows = [
-            (301, Method::GET, Method::GET),
-            (301, Method::POST, Method::GET),
-            (301, Method::PUT, Method::PUT),
-            (302, Method::POST, Method::GET),
-            (302, Method::DELETE, Method::DELETE),
-            (303, Method::POST, Method::GET),
-            (303, Method::PUT, Method::GET),
-            (303, Method::DELETE, Method::GET),
-            (303, Method::HEAD, Method::HEAD),
-            (307, Method::POST, Method::POST),
-            (308, Method::POST, Method::POST),
-            (308, Method::PATCH, Method::PATCH),
+        use Method as M;
+        let methods = [
+            M::GET,
+            M::HEAD,
+            M::POST,
+            M::PUT,
+            M::PATCH,
+            M::DELETE,
+            M::OPTIONS,
         ];
+        // What each of them afters; a body goes only with the method that it was for.
+        let rows = [
+            (
+                301,
+                [
+                    M::GET,
+                    M::HEAD,
+                    M::GET,
+                    M::PUT,
+                    M::PATCH,
+                    M::DELETE,
+                    M::OPTIONS,
+                ],
+            ),
+            (
+                302,
+                [
+                    M::GET,
+                    M::HEAD,
+                    M::GET,
+                    M::PUT,
+                    M::PATCH,
+                    M::DELETE,
+                    M::OPTIONS,
+                ],
+            ),
+            (
+                303,
+                [M::GET, M::HEAD, M::GET, M::GET, M::GET, M::GET, M::GET],
+            ),
+            (307, methods.clone()),
+            (308, methods.clone()),
+        ];
+        let rows = rows.iter().flat_map(|(status, after)| {
+            let pairs = methods.iter().zip(after);
+            pairs.map(move |(method, want)| (*status, method.clone(), want.clone()))
+        });
         for (status, method, want) in rows {
             let next = follow(&method, status, "/y").unwrap().unwrap();
             assert_eq!(next.method, want, "{status} {method}");

@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolving};
 
 use crate::address::{AddressPolicy, Refused};
+use crate::proxy::Route;
 
 /// Most addresses of one name that are tried.
 const ANSWERS_MAX: usize = 16;
@@ -50,20 +51,38 @@ pub(crate) enum LookupError {
 pub(crate) struct Guard {
     pub(crate) resolver: Arc<dyn Resolve>,
     pub(crate) addresses: Arc<AddressPolicy>,
+    /// The proxy that the client connects to instead of what was judged.
+    pub(crate) route: Option<Arc<Route>>,
 }
 
 impl Guard {
     pub(crate) async fn lookup(&self, name: &str) -> Result<Vec<IpAddr>, LookupError> {
-        let mut answers = self.resolver.resolve(name).await?;
+        let answers = self.resolver.resolve(name).await?;
         for answer in &answers {
             self.addresses.judge(*answer)?;
         }
-        answers.truncate(ANSWERS_MAX);
-        if answers.is_empty() {
-            Err(LookupError::Empty)
-        } else {
-            Ok(answers)
+        some(answers)
+    }
+
+    /// The addresses that the client connects to for `name`.
+    async fn connects_to(&self, name: &str) -> Result<Vec<IpAddr>, LookupError> {
+        match &self.route {
+            Some(route) if route.is_named(name) => {
+                let answers = some(self.resolver.resolve(name).await?)?;
+                route.leads_to(&answers);
+                Ok(answers)
+            }
+            _ => self.lookup(name).await,
         }
+    }
+}
+
+fn some(mut answers: Vec<IpAddr>) -> Result<Vec<IpAddr>, LookupError> {
+    answers.truncate(ANSWERS_MAX);
+    if answers.is_empty() {
+        Err(LookupError::Empty)
+    } else {
+        Ok(answers)
     }
 }
 
@@ -72,7 +91,7 @@ impl reqwest::dns::Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
         let guard = self.clone();
         Box::pin(async move {
-            let answers = guard.lookup(name.as_str()).await?;
+            let answers = guard.connects_to(name.as_str()).await?;
             // Port 0 stands for the URL's.
             let sockets: Addrs = Box::new(answers.into_iter().map(|ip| SocketAddr::new(ip, 0)));
             Ok(sockets)

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Method;
+use http::{Method, StatusCode};
 use reqwest::Client;
 use tidegate_engine::run::Blame;
 use tokio::sync::Semaphore;
@@ -17,7 +17,10 @@ use crate::policy::Policy;
 use crate::redirect::{self, Hop, REDIRECTS_MAX};
 use crate::resolve::Guard;
 use crate::retry::{self, Retry};
+use crate::said::Said;
+use crate::stopwatch::Stopwatch;
 use crate::target::{self, shown};
+use crate::throttle::Pass;
 use crate::{body, client, headers};
 
 /// Longest method, in bytes.
@@ -32,7 +35,8 @@ pub struct Request {
     pub url: String,
     pub headers: Vec<(String, String)>,
     pub body: Option<Bytes>,
-    /// For one attempt with its redirects; more than the limit is the limit.
+    /// For one attempt with its redirects; more than the limit is the limit. Waiting for the turn
+    /// that a rate limit or the upstream's word gives doesn't count.
     pub timeout_ms: Option<u32>,
     pub retry: Retry,
     pub idempotency_key: Option<String>,
@@ -116,18 +120,20 @@ impl Session {
                 blame: Blame::Host,
                 message: "the session is closed".to_owned(),
             })?;
+        let timers = self.0.gate.timers();
+        let integration = &self.0.policy.connection.integration;
+        let budget = self.0.gate.budget(integration, &first.url);
+        budget.earn(timers.instant());
         let mut attempt = 1;
         loop {
-            let outcome = match tokio::time::timeout(time, Box::pin(self.0.attempt(&first))).await {
-                Ok(outcome) => outcome,
-                Err(_) => Err(late(&first.url, time)),
-            };
-            let timers = self.0.gate.timers();
+            let outcome = Box::pin(self.0.attempt(&first, time)).await;
             let wait = repeatable
                 .then(|| retry::wait(attempt, &outcome, timers))
-                .flatten();
+                .flatten()
+                .filter(|_| budget.pay(timers.instant()));
             let Some(wait) = wait else {
-                return outcome.map_err(|error| with_attempts(error, attempt));
+                let response = outcome.map(|(response, _)| response);
+                return response.map_err(|error| with_attempts(error, attempt));
             };
             timers.sleep(wait).await;
             self.0.meter.retried();
@@ -176,26 +182,48 @@ impl Inner {
     }
 
     /// The request and its redirects, once.
-    async fn attempt(&self, first: &Hop) -> Result<Response, EgressError> {
-        gate::check(&first.url, &self.policy, &self.guard).await?;
+    async fn attempt(&self, first: &Hop, time: Duration) -> Result<(Response, Said), EgressError> {
+        let mut watch = Stopwatch::new(time);
+        let late = |_| late(&first.url, time);
+        let check = |url: Url| async move { gate::check(&url, &self.policy, &self.guard).await };
+        watch.run(check(first.url.clone())).await.map_err(late)??;
         let mut hop = first.clone();
         for _ in 0..=REDIRECTS_MAX {
-            let answer = self.exchange(&hop).await?;
+            let pass = self.turn(&hop.url).await?;
+            let exchange = self.exchange(&hop, pass);
+            let (answer, said) = watch.run(exchange).await.map_err(late)??;
             let Some(mut next) = redirect::next(&hop, answer.status(), answer.headers())? else {
-                return self.finish(answer, hop.url).await;
+                let finish = self.finish(answer, hop.url);
+                let response = watch.run(finish).await.map_err(late)??;
+                return Ok((response, said));
             };
             self.policy.strip(&mut next.url);
-            gate::check(&next.url, &self.policy, &self.guard)
-                .await
-                .map_err(|error| redirect::explain(error, &hop.url))?;
+            let checked = watch.run(check(next.url.clone())).await.map_err(late)?;
+            checked.map_err(|error| redirect::explain(error, &hop.url))?;
             hop = next;
         }
         Err(redirect::too_many(&first.url))
     }
 
-    /// Send one request that the gate has let through, and wait for the answer's head. This is the
-    /// only place that sends: a rate limiter, a proxy or a recording belongs here.
-    async fn exchange(&self, hop: &Hop) -> Result<reqwest::Response, EgressError> {
+    /// Wait until the connection may send one more request to this origin.
+    async fn turn(&self, url: &Url) -> Result<Pass, EgressError> {
+        let Policy {
+            connection,
+            rate_limit,
+            ..
+        } = &self.policy;
+        let timers = self.gate.timers();
+        let throttle = self.gate.throttle();
+        throttle.pass(connection, url, *rate_limit, timers).await
+    }
+
+    /// Send one request that the gate has let through and whose turn it is, and wait for the
+    /// answer's head. This is the only place that sends: a recording belongs here.
+    async fn exchange(
+        &self,
+        hop: &Hop,
+        pass: Pass,
+    ) -> Result<(reqwest::Response, Said), EgressError> {
         let mut url = hop.url.clone();
         let mut headers = hop.headers.clone();
         if let Some(credentials) = &self.policy.credentials
@@ -210,10 +238,21 @@ impl Inner {
             *request.body_mut() = Some(hop.body.clone().into());
         }
         self.meter.sent(hop.body.len());
-        client
+        let answer = client
             .execute(request)
             .await
-            .map_err(|error| body::failure(&error, &hop.url, &self.policy.limits))
+            .map_err(|error| body::failure(&error, &hop.url, &self.policy.limits))?;
+        let timers = self.gate.timers();
+        let said = Said::read(answer.headers(), timers.now());
+        pass.heard(answer.status(), &said, timers.instant());
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let shown = shown(&hop.url);
+            return Err(EgressError::Other {
+                blame: Blame::Upstream,
+                message: format!("{shown} switches to another protocol, which nobody asked for"),
+            });
+        }
+        Ok((answer, said))
     }
 
     async fn finish(&self, answer: reqwest::Response, url: Url) -> Result<Response, EgressError> {

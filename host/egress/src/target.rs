@@ -1,11 +1,15 @@
 //! Where a request goes: the guest's text and the connection's base URL make one URL, or an error.
 
+use tidegate_engine::grant::HostPattern;
 use url::{ParseError, Url};
 
 use crate::error::EgressError;
 
 /// Longest URL, in bytes; servers refuse longer ones too.
 pub(crate) const URL_BYTES_MAX: usize = 16 * 1024;
+
+/// Longest name of a host, in bytes (RFC 1035 §2.3.4, without the root's dot and the length).
+const HOST_BYTES_MAX: usize = 253;
 
 /// The URL that the guest's `text` means, for a connection at `base`.
 ///
@@ -81,11 +85,18 @@ pub(crate) fn check(url: &Url) -> Result<(), EgressError> {
     if !url.username().is_empty() || url.password().is_some() {
         return refuse("a URL has no user name and password; use the connection's credentials");
     }
-    if url.host().is_none() {
+    let Some(host) = url.host_str() else {
         return refuse("the URL has no host");
-    }
+    };
     if url.port() == Some(0) {
         return refuse("port 0 can't be connected to");
+    }
+    // The URL standard lets quotes, braces and empty labels pass, and others read them in other ways.
+    if HostPattern::of_origin(url).is_none() {
+        return refuse("a host's name has letters, digits, dashes and single dots");
+    }
+    if host.len() > HOST_BYTES_MAX {
+        return refuse("the host's name is longer than names can be, 253 bytes");
     }
     Ok(())
 }
@@ -204,6 +215,9 @@ mod tests {
             ("https://h/v1", "https://h:0/x", Err("port 0")),
             ("https://h/v1", "https://h:99999/x", Err("not a URL")),
             ("https://h/v1", "https:///", Err("not a URL")),
+            ("https://h/v1", "https://\"/", Err("letters, digits")),
+            ("https://h/v1", "https://a,b/", Err("letters, digits")),
+            ("https://h/v1", "https://a_b/", Ok("https://a_b/")),
             ("https://h/v1", "http://[fe80::1%25eth0]/", Err("not a URL")),
             ("https://h/v1", "http://1.2.3.4.5/", Err("not a URL")),
             ("https://h/v1", "http://256.1.1.1/", Err("not a URL")),

@@ -43,6 +43,7 @@ fn kind(error: &EgressError) -> &'static str {
         EgressError::Denied { .. } => "denied",
         EgressError::Timeout { .. } => "timeout",
         EgressError::Connect { .. } => "connect",
+        EgressError::Throttled { .. } => "throttled",
         EgressError::TooLarge { .. } => "too-large",
         EgressError::Invalid { .. } => "invalid",
         EgressError::Exhausted { .. } => "exhausted",
@@ -96,6 +97,20 @@ fn cases() -> Vec<Case> {
 
         case("closed without a word", || Reply::Cut(Vec::new()), connect, 4),
         case("not HTTP", || Reply::Cut(b"220 smtp.example ESMTP\r\n".to_vec()), connect, 4),
+        case("HTTP/0.9", || Reply::Cut(b"<html>no head at all</html>".to_vec()), connect, 4),
+        case("a TLS alert", || Reply::Cut(b"\x15\x03\x01\x00\x02\x02\x46".to_vec()), connect, 4),
+        case("another version", || Reply::Cut(b"HTTP/3.0 200 OK\r\n\r\n".to_vec()), connect, 4),
+        case("a status of letters", || Reply::Cut(b"HTTP/1.1 abc OK\r\n\r\n".to_vec()), connect, 4),
+        case("a status of five digits", || Reply::Cut(b"HTTP/1.1 20000 OK\r\n\r\n".to_vec()), connect, 4),
+        case("a status of 0", || Reply::Cut(b"HTTP/1.1 000 OK\r\n\r\n".to_vec()), connect, 4),
+        case("a header without a name", || cut(": x\r\n", ""), connect, 4),
+        case("a header's name with a space", || cut("a b: x\r\n", ""), connect, 4),
+        case("a NUL in a header", || cut("a: b\0c\r\n", ""), connect, 4),
+        case("a negative length", || cut("content-length: -1\r\n", "x"), connect, 4),
+        case("a length that is no number", || cut("content-length: 0x1\r\n", "x"), connect, 4),
+        case("a switch of protocols", || {
+            Reply::Cut(b"HTTP/1.1 101 Go\r\nconnection: upgrade\r\nupgrade: x\r\n\r\nraw".to_vec())
+        }, other, 1),
         case("cut in the head", || Reply::Cut(b"HTTP/1.1 200 OK\r\nx-he".to_vec()), connect, 4),
         case("cut in a body", || cut("content-length: 9\r\n", "x"), connect, 4),
         case("cut in a chunk", || cut("transfer-encoding: chunked\r\n", "9\r\nx"), connect, 4),
@@ -111,6 +126,28 @@ fn cases() -> Vec<Case> {
             Reply::Send(gzipped(&whole[..whole.len() - 9]))
         }, connect, 4),
         case("a gzip body that is none", || Reply::Send(gzipped(b"this is not gzip")), other, 1),
+
+        case("a length shorter than the body", || Reply::Send(answer_of(2, "ok and more")), None, 1),
+        case("a length and chunks", || {
+            cut("content-length: 99\r\ntransfer-encoding: chunked\r\n", "2\r\nok\r\n0\r\n\r\n")
+        }, None, 1),
+        case("not UTF-8 in a header", || {
+            Reply::Send([&b"HTTP/1.1 200 OK\r\na: \xff\xfe\r\ncontent-length: 0\r\n\r\n"[..]].concat())
+        }, None, 1),
+        case("a status nobody knows", || Reply::Send(answer(999, &[], "x")), None, 1),
+        case("an encoding we didn't ask for", || {
+            Reply::Send(answer(200, &[("content-encoding", "br")], "raw"))
+        }, None, 1),
+        case("a body on a 204", || Reply::Cut(answer(204, &[], "body")), None, 1),
+        case("a gzip bomb in a gzip bomb", || {
+            Reply::Send(answer(200, &[("content-encoding", "gzip, gzip")], gzip(&BOMB)))
+        }, None, 1),
+        case("a gzip bomb of many members", || {
+            Reply::Send(gzipped(&gzip(&vec![0; MIB / 2]).repeat(999)))
+        }, other, 1),
+        case("a length beyond what the client counts", || {
+            Reply::Cut(head("content-length: 18446744073709551615\r\n"))
+        }, headers, 1), // its word for it is the one for a head that is too large
 
         case("a length beyond the limit", || Reply::Send(head("content-length: 1048577\r\n")), body, 1),
         case("a body without end", || Reply::Flood(head(""), vec![b'x'; 65536]), body, 1),
@@ -128,6 +165,21 @@ fn cases() -> Vec<Case> {
         case("one header without end", || {
             Reply::Flood(b"HTTP/1.1 200 OK\r\na: ".to_vec(), vec![b'b'; 65536])
         }, headers, 1),
+        case("a reason without end", || {
+            Reply::Flood(b"HTTP/1.1 200 ".to_vec(), vec![b'b'; 65536])
+        }, headers, 1),
+        case("trailers without end", || {
+            let start = [head("transfer-encoding: chunked\r\n"), b"0\r\n".to_vec()].concat();
+            Reply::Flood(start, b"a: b\r\n".repeat(999))
+        }, connect, 4),
+        case("a trailer without end", || {
+            let start = [head("transfer-encoding: chunked\r\n"), b"0\r\na: ".to_vec()].concat();
+            Reply::Flood(start, vec![b'b'; 65536])
+        }, connect, 4),
+        case("a chunk's extension without end", || {
+            let start = [head("transfer-encoding: chunked\r\n"), b"1;a=".to_vec()].concat();
+            Reply::Flood(start, vec![b'b'; 65536])
+        }, connect, 4),
         case("headers too long", || {
             Reply::Send(head(&format!("a: {}\r\ncontent-length: 0\r\n", "b".repeat(2048))))
         }, Some(("too-large", Some("http_header_bytes"))), 1),
@@ -137,12 +189,23 @@ fn cases() -> Vec<Case> {
         case("a redirect to a file", || redirect("file:///etc/passwd"), other, 1),
         case("a redirect with a user", || redirect("http://u:p@127.0.0.1/"), other, 1),
         case("a redirect to metadata", || redirect("http://169.254.169.254/latest/"), Some(("denied", None)), 1),
+        case("a redirect that is not UTF-8", || {
+            Reply::Send(b"HTTP/1.1 302 x\r\nlocation: /\xff\r\ncontent-length: 0\r\n\r\n".to_vec())
+        }, other, 1),
         case("a redirect without a place", || Reply::Send(answer(302, &[], "x")), None, 1),
     ]
 }
 
 fn cut(lines: &str, body: &str) -> Reply {
     Reply::Cut([head(lines), body.as_bytes().to_vec()].concat())
+}
+
+fn answer_of(length: usize, body: &str) -> Vec<u8> {
+    [
+        head(&format!("content-length: {length}\r\n")),
+        body.as_bytes().to_vec(),
+    ]
+    .concat()
 }
 
 fn redirect(location: &str) -> Reply {

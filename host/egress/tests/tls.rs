@@ -8,58 +8,12 @@
 
 mod common;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use common::{FakeResolver, FakeTimers, Reply, answer, get, policy, serve};
+use common::secure::start;
+use common::{FakeResolver, FakeTimers, get, key, policy};
 use tidegate_egress::{EgressError, Gate, GateOptions, Missing};
-use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use tokio_rustls::rustls::{HandshakeKind, ServerConfig};
-
-/// A TLS server for `api.example`; it closes each connection after its first answer.
-struct Secure {
-    port: u16,
-    certificate: Vec<u8>,
-    full: Arc<AtomicUsize>,
-    resumed: Arc<AtomicUsize>,
-}
-
-async fn start() -> Secure {
-    let made = rcgen::generate_simple_self_signed(["api.example".to_owned()]).unwrap();
-    let certificate = made.cert.der().clone();
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
-    let config = ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.clone()], key)
-        .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let (full, resumed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let counts = (Arc::clone(&full), Arc::clone(&resumed));
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let Ok(stream) = acceptor.accept(stream).await else {
-                continue;
-            };
-            match stream.get_ref().1.handshake_kind() {
-                Some(HandshakeKind::Resumed) => counts.1.fetch_add(1, Ordering::SeqCst),
-                _ => counts.0.fetch_add(1, Ordering::SeqCst),
-            };
-            let seen = Mutex::new(Vec::new());
-            let reply = answer(200, &[("connection", "close")], "secure");
-            serve(stream, 0, &seen, &move |_, _| Reply::Cut(reply.clone())).await;
-        }
-    });
-    Secure {
-        port,
-        certificate: certificate.to_vec(),
-        full,
-        resumed,
-    }
-}
 
 fn gate(roots: Vec<Vec<u8>>) -> Gate {
     Gate::new(GateOptions {
@@ -123,6 +77,35 @@ async fn the_address_policy_holds_for_tls() {
         ),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn customers_share_neither_connections_nor_tls_sessions() {
+    let server = start().await;
+    let gate = gate(vec![server.certificate]);
+    let base = format!("https://api.example:{}", server.port);
+    // All live at the same time, at the same API, with the same grants.
+    let owners = [
+        ("crm", "acme"),
+        ("crm", "globex"),
+        ("mail", "acme"),
+        ("crm", "acme"),
+    ];
+    let sessions = owners.map(|(integration, connection)| {
+        let mut policy = policy(&base);
+        policy.connection = key(integration, connection);
+        gate.session(policy)
+    });
+    for round in 1..=2 {
+        for session in &sessions {
+            session.send(get("/")).await.unwrap();
+        }
+        let counts = (
+            server.full.load(Ordering::SeqCst),
+            server.resumed.load(Ordering::SeqCst),
+        );
+        assert_eq!(counts, (4, 4 * (round - 1)), "round {round}");
+    }
 }
 
 #[tokio::test]

@@ -1,15 +1,18 @@
 //! What the tests share: a server that behaves as badly as told, a resolver and a clock made up.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub(crate) mod secure;
+
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures::future::BoxFuture;
 use tidegate_egress::{Gate, GateOptions, Policy, Request, Resolve, Session, Timers};
+use tidegate_engine::ConnectionKey;
 use tidegate_engine::limits::Limits;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -217,21 +220,48 @@ impl Resolve for FakeResolver {
     }
 }
 
-/// A clock at one moment, sleeps that are noted and over at once, and no chance.
-#[derive(Debug, Default)]
+/// A clock that only sleeping moves, sleeps that are noted and over at once, and no chance.
+#[derive(Debug)]
 pub(crate) struct FakeTimers {
     pub(crate) sleeps: Mutex<Vec<Duration>>,
+    start: Instant,
+    elapsed: Mutex<Duration>,
 }
 
-/// The moment of [`FakeTimers`].
+impl Default for FakeTimers {
+    fn default() -> Self {
+        Self {
+            sleeps: Mutex::default(),
+            start: Instant::now(),
+            elapsed: Mutex::default(),
+        }
+    }
+}
+
+impl FakeTimers {
+    /// How far sleeping has moved the clock.
+    pub(crate) fn elapsed(&self) -> Duration {
+        *self.elapsed.lock().unwrap()
+    }
+
+    pub(crate) fn advance(&self, time: Duration) {
+        *self.elapsed.lock().unwrap() += time;
+    }
+}
+
+/// The first moment of [`FakeTimers`].
 pub(crate) const NOW: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 
 impl Timers for FakeTimers {
     fn now(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777)
+        SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777) + self.elapsed()
+    }
+    fn instant(&self) -> Instant {
+        self.start + self.elapsed()
     }
     fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
         self.sleeps.lock().unwrap().push(time);
+        self.advance(time);
         Box::pin(std::future::ready(()))
     }
     fn jitter(&self, most: Duration) -> Duration {
@@ -248,11 +278,20 @@ pub(crate) fn gate(timers: &Arc<FakeTimers>) -> Gate {
     })
 }
 
+pub(crate) fn key(integration: &str, connection: &str) -> ConnectionKey {
+    ConnectionKey {
+        integration: integration.parse().unwrap(),
+        connection: connection.parse().unwrap(),
+    }
+}
+
 /// What a plugin at `base` may do that requests and is granted exactly that, on loopback.
 pub(crate) fn policy(base: &str) -> Policy {
     let base_url = Url::parse(base).unwrap();
     let own = tidegate_engine::grant::HostPattern::of_origin(&base_url).unwrap();
     Policy {
+        connection: key("crm", "acme"),
+        rate_limit: None,
         requested: vec![tidegate_engine::grant::HostRequest::BaseUrl],
         granted: vec![own],
         private: vec!["127.0.0.0/8".parse().unwrap()],

@@ -1,0 +1,209 @@
+//! Lanes: all runs of a connection wait for the pace of an origin together.
+
+mod pace;
+
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+use tidegate_engine::ConnectionKey;
+use tidegate_engine::grant::RateLimit;
+use tokio::sync::Notify;
+use url::Url;
+
+use crate::error::EgressError;
+use crate::registry::{Registry, Remembered};
+use crate::retry::Timers;
+use crate::said::Said;
+use crate::target::shown;
+
+use pace::{Pace, Wait};
+
+/// Longest that a request waits for one word of the upstream; beyond it the run ends, and the
+/// scheduler waits instead.
+pub(crate) const UPSTREAM_WAIT_MAX: Duration = Duration::from_secs(60);
+/// Waiters don't come back all at once: up to a tenth later, and at most this.
+const SPREAD_MAX: Duration = Duration::from_secs(1);
+
+/// The lanes of a process.
+#[derive(Debug, Default)]
+pub(crate) struct Throttle(Registry<ConnectionKey, Lane>);
+
+/// The way of one connection's requests to one origin.
+#[derive(Debug, Default)]
+struct Lane {
+    pace: Mutex<Pace>,
+    /// A scout is back.
+    answered: Notify,
+}
+
+/// The permission to send one request. Held until it is answered.
+#[derive(Debug)]
+pub(crate) struct Pass {
+    lane: Arc<Lane>,
+    is_scout: bool,
+}
+
+impl Throttle {
+    /// Wait until a request of this connection may go to `url`. Waiting ends with the future: a
+    /// run that is cancelled or out of time drops it.
+    pub(crate) async fn pass(
+        &self,
+        connection: &ConnectionKey,
+        url: &Url,
+        rate: Option<RateLimit>,
+        timers: &dyn Timers,
+    ) -> Result<Pass, EgressError> {
+        let start = timers.instant();
+        let origin = url.origin().ascii_serialization();
+        let lane = self.0.get(connection, &origin, start);
+        let mut turn = None;
+        loop {
+            let mut answered = pin!(lane.answered.notified());
+            answered.as_mut().enable();
+            let now = timers.instant();
+            let went = lane.lock().go(now, rate, &mut turn);
+            let time = match went {
+                Ok(is_scout) => {
+                    let lane = Arc::clone(&lane);
+                    return Ok(Pass { lane, is_scout });
+                }
+                Err(Wait::Scout) => {
+                    answered.await;
+                    continue;
+                }
+                Err(Wait::Turn(at)) => at.saturating_duration_since(now),
+                Err(Wait::Upstream(until)) => {
+                    let time = until.saturating_duration_since(now);
+                    if time > UPSTREAM_WAIT_MAX {
+                        return Err(throttled(url, time));
+                    }
+                    time + timers.jitter((time / 10).min(SPREAD_MAX))
+                }
+            };
+            timers.sleep(time).await;
+        }
+    }
+}
+
+fn throttled(url: &Url, retry_after: Duration) -> EgressError {
+    let message = format!(
+        "{}: the server asked for no more requests for another {} s, which is longer than the {} s \
+         that a request waits; try again after that",
+        shown(url),
+        retry_after.as_secs_f64().ceil(),
+        UPSTREAM_WAIT_MAX.as_secs()
+    );
+    EgressError::Throttled {
+        retry_after,
+        message,
+    }
+}
+
+impl Pass {
+    /// The answer's status and what it says hold for all requests of the lane from now on.
+    pub(crate) fn heard(&self, status: StatusCode, said: &Said, now: Instant) {
+        self.lane.lock().heard(status, said, now);
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        let mut pace = self.lane.lock();
+        pace.landed();
+        if self.is_scout {
+            pace.scout_is_back();
+            self.lane.answered.notify_waiters();
+        }
+    }
+}
+
+impl Lane {
+    fn lock(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Remembered for Lane {
+    fn is_idle(&self, now: Instant) -> bool {
+        self.lock().is_idle(now)
+    }
+
+    fn used(&self) -> Option<Instant> {
+        self.lock().used()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::said::Quota;
+
+    #[tokio::test]
+    async fn after_a_pause_one_goes_ahead_and_the_rest_hear_what_it_heard() {
+        #[derive(Debug)]
+        struct Still(Instant);
+        impl Timers for Still {
+            fn now(&self) -> std::time::SystemTime {
+                std::time::SystemTime::UNIX_EPOCH
+            }
+            fn instant(&self) -> Instant {
+                self.0
+            }
+            fn sleep(&self, _: Duration) -> futures::future::BoxFuture<'static, ()> {
+                Box::pin(std::future::pending())
+            }
+            fn jitter(&self, most: Duration) -> Duration {
+                most
+            }
+        }
+        let url = Url::parse("https://a.example/").unwrap();
+        let connection = ConnectionKey {
+            integration: "crm".parse().unwrap(),
+            connection: "acme".parse().unwrap(),
+        };
+        let throttle = Throttle::default();
+        let start = Instant::now();
+        let pass = |seconds| {
+            let timers = Still(start + Duration::from_secs(seconds));
+            let (throttle, connection, url) = (&throttle, &connection, &url);
+            async move { throttle.pass(connection, url, None, &timers).await.unwrap() }
+        };
+        let pause = Said {
+            retry_after: Some(Duration::from_secs(9)),
+            quota: None,
+        };
+        let too_many = StatusCode::TOO_MANY_REQUESTS;
+        pass(0).await.heard(too_many, &pause, start);
+        // (what the scout's answer is, whether the next one may go then)
+        let quota = Said {
+            retry_after: None,
+            quota: Some(Quota {
+                remaining: 1,
+                reset: Duration::from_secs(9),
+            }),
+        };
+        for (after, heard, goes) in [(9, Some((too_many, pause)), false), (18, None, true)] {
+            let scout = pass(after).await;
+            let mut next = pin!(pass(after));
+            assert!(futures::poll!(&mut next).is_pending(), "alone");
+            if let Some((status, said)) = heard {
+                scout.heard(status, &said, start + Duration::from_secs(after));
+            }
+            drop(scout);
+            assert_eq!(
+                futures::poll!(&mut next).is_ready(),
+                goes,
+                "after {after} s"
+            );
+        }
+        // All of a crowd go once a scout is back, as far as it says.
+        pass(18)
+            .await
+            .heard(StatusCode::OK, &quota, start + Duration::from_secs(18));
+        let passes = [pass(18).await];
+        assert!(futures::poll!(pin!(pass(18))).is_pending());
+        drop(passes);
+    }
+}
