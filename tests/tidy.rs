@@ -111,6 +111,7 @@ fn every_command_and_option_that_is_documented_exists() {
         "records",
         "runs",
         "logs",
+        "data",
     ] {
         assert!(
             commands.contains_key(name),
@@ -131,10 +132,13 @@ fn every_command_and_option_that_is_documented_exists() {
     };
     for (name, options) in &commands {
         let mut text = help(&[name]);
-        if name == "connections" {
-            text += &["add", "list", "show"]
-                .map(|sub| help(&[name, sub]))
-                .concat();
+        let subcommands: &[&str] = match name.as_str() {
+            "connections" => &["add", "list", "show"],
+            "data" => &["check", "stats", "export", "import", "prune", "drop", "compact"],
+            _ => &[],
+        };
+        for subcommand in subcommands {
+            text += &help(&[name, subcommand]);
         }
         for option in options {
             assert!(
@@ -369,6 +373,7 @@ fn product(text: &str) -> u64 {
     let factor = |word: &str| match word.trim() {
         "KIB" => 1 << 10,
         "MIB" => 1 << 20,
+        "GIB" => 1 << 30,
         "MINUTE_MS" => 60_000,
         number => number
             .replace('_', "")
@@ -437,6 +442,30 @@ fn every_limit_is_documented_as_it_is() {
                 cells[3].clone(),
             )
         })
+        .collect();
+    assert_eq!(documented, in_code);
+
+    // Those that nobody sets are in code of their own.
+    let code = read("host/engine/src/limits/fixed.rs");
+    let fixed = |line: &str| {
+        let (names, rest) = line.trim().split_once(" = ")?;
+        let (value, reason) = rest.split_once(", \"")?;
+        let name = names.split(' ').nth(1)?.to_owned();
+        let depth = read("host/engine/src/canonical/scan.rs");
+        let value = match value.strip_prefix("crate::canonical::DEPTH_MAX") {
+            Some(_) => product(depth.split("DEPTH_MAX: usize = ").nth(1)?.split(';').next()?),
+            None => product(value),
+        };
+        Some((name, value, reason.trim_end_matches("\";").to_owned()))
+    };
+    let table = code.split("\nfixed! {\n").nth(1).unwrap();
+    let in_code: Vec<_> = table.lines().filter_map(fixed).collect();
+    assert!(in_code.len() > 10, "{in_code:?}");
+    let documented: Vec<_> = document
+        .lines()
+        .filter_map(cells)
+        .filter(|cells| cells.len() == 3)
+        .map(|cells| (cells[0].clone(), quantity(&cells[1]), cells[2].clone()))
         .collect();
     assert_eq!(documented, in_code);
 }

@@ -2,8 +2,9 @@
 //!
 //! Loading a precompiled component runs native code from a file, which is why wasmtime calls it
 //! unsafe. We load only files that this module wrote, named by the component's sha256 and by
-//! wasmtime's compatibility hash, in a directory that only its owner may enter, and only when the
-//! file's own checksum holds. Anything else is compiled again.
+//! wasmtime's compatibility hash, that belong to us and that nobody else may write, in a directory
+//! of which the same holds, and only when the file's own checksum is right. Anything else is
+//! compiled again.
 
 use std::fs;
 use std::hash::{Hash, Hasher};
@@ -31,7 +32,10 @@ pub(crate) fn load(
         return Component::from_binary(engine, bytes).map_err(compile_error);
     };
     let path = file_path(engine, directory, digest);
-    if let Some(component) = read(engine, &path) {
+    if is_ours(directory)
+        && is_ours(&path)
+        && let Some(component) = read(engine, &path)
+    {
         return Ok(component);
     }
     let component = Component::from_binary(engine, bytes).map_err(compile_error)?;
@@ -46,6 +50,15 @@ fn file_path(engine: &Engine, directory: &Path, digest: Digest) -> PathBuf {
     let mut hasher = std::collections::hash_map::DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
     directory.join(format!("{digest}-{:016x}.cwasm", hasher.finish()))
+}
+
+/// Whether a file or directory belongs to this process's user and nobody else may write it.
+fn is_ours(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    const WRITABLE_BY_OTHERS: u32 = 0o022;
+    let own = rustix::process::geteuid().as_raw();
+    fs::symlink_metadata(path)
+        .is_ok_and(|found| found.uid() == own && found.mode() & WRITABLE_BY_OTHERS == 0)
 }
 
 fn read(engine: &Engine, path: &Path) -> Option<Component> {
@@ -70,7 +83,13 @@ fn write(directory: &Path, path: &Path, code: &[u8]) -> io::Result<()> {
     // Two processes may write the same file at once; each writes its own and the rename decides.
     let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
     let written = (|| {
-        let mut file = fs::File::create(&temporary)?;
+        use std::os::unix::fs::OpenOptionsExt;
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)?;
         file.write_all(Digest::of(code).as_bytes())?;
         file.write_all(code)?;
         fs::rename(&temporary, path)

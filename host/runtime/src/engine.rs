@@ -2,52 +2,19 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_contract as contract;
 use tidegate_egress::Gate;
-use tidegate_engine::Timestamp;
-use tidegate_engine::limits::Limits;
+use tidegate_engine::limits::{COMPILE_MS, STACK_BYTES};
 use wasmtime::component::Linker;
 use wasmtime::{Config, Engine};
 
+use crate::clock::Clock;
 use crate::state::{Imports, RunState};
 
 /// How often guests yield: the granularity of CPU budgets and cancellation.
 const EPOCH_TICK: Duration = Duration::from_millis(10);
-
-/// Says what time it is; injected so that tests and replays decide.
-#[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
-
-impl Clock {
-    /// A clock that answers with `now`.
-    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
-        Self(Arc::new(now))
-    }
-
-    /// The system's clock.
-    #[must_use]
-    pub fn system() -> Self {
-        Self::new(|| {
-            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            Timestamp(since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)))
-        })
-    }
-
-    /// Now.
-    #[must_use]
-    pub fn now(&self) -> Timestamp {
-        (self.0)()
-    }
-}
-
-impl fmt::Debug for Clock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Clock")
-    }
-}
 
 /// What a runtime is made from.
 #[derive(Debug)]
@@ -67,6 +34,8 @@ pub enum RuntimeError {
     Identify(#[from] crate::IdentifyError),
     #[error("the component does not compile: {0}")]
     Compile(String),
+    #[error("compiling the component took longer than the limit compile_ms, {COMPILE_MS} ms")]
+    Slow,
     #[error("the component does not fit the contract: {0}")]
     Link(String),
 }
@@ -115,7 +84,7 @@ impl Runtime {
 }
 
 fn config() -> Config {
-    let stack = usize::try_from(Limits::default().stack_bytes).unwrap_or(1 << 20);
+    let stack = usize::try_from(STACK_BYTES).unwrap_or(1 << 20);
     let mut config = Config::new();
     config
         .epoch_interruption(true)

@@ -1,10 +1,13 @@
 //! What a file is, and whether it is a plugin of ours, before wasmtime compiles anything.
 
 use semver::Version;
+use tidegate_engine::limits;
 use wasmparser::{ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payload};
 
-/// Largest component that is looked at: a Python plugin has about 18 MB.
-pub const COMPONENT_BYTES_MAX: usize = 64 * 1024 * 1024;
+use crate::bounds::{Counts, TooLarge};
+
+/// Largest component that is looked at.
+pub const COMPONENT_BYTES_MAX: usize = limits::COMPONENT_BYTES as usize;
 
 /// Interfaces of WASI that a language's standard library needs. All are virtual: no files, no
 /// network, no environment; time and randomness are the host's.
@@ -50,8 +53,10 @@ pub enum IdentifyError {
     NotWasm { start: String },
     #[error("the file is empty")]
     Empty,
-    #[error("the file has {bytes} bytes; the largest component accepted has {COMPONENT_BYTES_MAX}")]
+    #[error("the file has {bytes} bytes; the limit component_bytes is {COMPONENT_BYTES_MAX}")]
     Large { bytes: usize },
+    #[error(transparent)]
+    Inside(#[from] TooLarge),
     #[error(
         "this is a core WebAssembly module, not a component: build the crate for the target \
          wasm32-wasip2 with crate-type = [\"cdylib\"] (`tidegate build` does)"
@@ -184,8 +189,12 @@ fn outside(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), IdentifyError> {
     };
     let (mut imports, mut exports) = (Vec::new(), Vec::new());
     let mut depth = 0_usize;
+    let mut counts = Counts::default();
     for payload in Parser::new(0).parse_all(bytes) {
-        match payload.map_err(damaged)? {
+        let payload = payload.map_err(damaged)?;
+        counts.take(&payload).map_err(damaged)?;
+        counts.check()?;
+        match payload {
             Payload::Version {
                 encoding: Encoding::Module,
                 ..

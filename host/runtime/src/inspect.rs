@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use tidegate_engine::integration::Digest;
-use tidegate_engine::limits::Limits;
+use tidegate_engine::limits::{
+    COMPILE_MS, Limits, MANIFEST_BYTES, MANIFEST_MEMORY_BYTES, MANIFEST_MS,
+};
 use tidegate_engine::manifest::{MANIFEST_BYTES_MAX, Manifest, ManifestError};
 use wasmtime::Store;
 use wasmtime::component::ResourceTable;
@@ -12,13 +14,12 @@ use wasmtime_wasi::WasiCtxBuilder;
 use crate::engine::{Runtime, RuntimeError};
 use crate::identify::Identity;
 use crate::limiter::Limiter;
+use crate::outcome::FUEL_IS_GONE;
 use crate::run::Plugin;
 use crate::state::RunState;
 
-/// Longest time that a manifest may take.
-const MANIFEST_WALL: Duration = Duration::from_secs(2);
-/// Most memory that the guest may hold while it makes its manifest.
-const MANIFEST_MEMORY_BYTES: u64 = 64 * 1024 * 1024;
+/// Handles that a guest may hold while it makes its manifest, for which it needs none.
+const MANIFEST_HANDLES: usize = 100;
 
 /// What a component is and says of itself.
 #[derive(Debug, Clone)]
@@ -36,8 +37,10 @@ pub enum InspectError {
     Runtime(#[from] RuntimeError),
     #[error("the export `manifest` failed: {0}")]
     Trap(String),
-    #[error("the export `manifest` took longer than {} s", MANIFEST_WALL.as_secs())]
+    #[error("the export `manifest` took longer than the limit manifest_ms, {MANIFEST_MS} ms")]
     Slow,
+    #[error("the export `manifest` needed more than the limit {name}, {most}, and stopped")]
+    Limit { name: &'static str, most: u64 },
     #[error(transparent)]
     Manifest(#[from] ManifestError),
 }
@@ -52,8 +55,9 @@ impl Runtime {
     /// Say what `bytes` are, load them and ask for the manifest.
     pub async fn inspect(&self, bytes: &[u8]) -> Result<(Inspection, Plugin), InspectError> {
         let identity = crate::identify::identify(bytes)?;
-        let plugin = self.load(bytes)?;
-        let text = tokio::time::timeout(MANIFEST_WALL, self.manifest_text(&plugin))
+        let plugin = self.load_in_time(bytes).await?;
+        let time = Duration::from_millis(MANIFEST_MS);
+        let text = tokio::time::timeout(time, self.manifest_text(&plugin))
             .await
             .map_err(|_| InspectError::Slow)??;
         let manifest = Manifest::parse(&text)?;
@@ -67,6 +71,33 @@ impl Runtime {
             },
             plugin,
         ))
+    }
+
+    /// Compile in a thread of its own: it may take long, must not hold up the runs beside it, and
+    /// can't be interrupted. One that takes too long is left to end by itself.
+    async fn load_in_time(&self, bytes: &[u8]) -> Result<Plugin, RuntimeError> {
+        let (engine, cache, bytes) = (self.engine.clone(), self.cache.clone(), bytes.to_vec());
+        let digest = Digest::of(&bytes);
+        let (done, compiled) = tokio::sync::oneshot::channel();
+        let compile = move || {
+            // Nobody waits any more when it took too long.
+            let _ = done.send(crate::cache::load(
+                &engine,
+                cache.as_deref(),
+                digest,
+                &bytes,
+            ));
+        };
+        std::thread::Builder::new()
+            .name("compile".to_owned())
+            .spawn(compile)
+            .map_err(|error| RuntimeError::Setup(error.to_string()))?;
+        let time = Duration::from_millis(COMPILE_MS);
+        match tokio::time::timeout(time, compiled).await {
+            Ok(Ok(component)) => self.link(&component?, digest),
+            Ok(Err(_)) => Err(RuntimeError::Compile("the compiler failed".to_owned())),
+            Err(_) => Err(RuntimeError::Slow),
+        }
     }
 
     async fn manifest_text(&self, plugin: &Plugin) -> Result<String, InspectError> {
@@ -84,13 +115,23 @@ impl Runtime {
         store.limiter(|state| &mut state.limiter);
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
-        store.set_hostcall_fuel(MANIFEST_BYTES_MAX * 2);
-        let trap = |error: wasmtime::Error| InspectError::Trap(format!("{error:#}"));
-        let instance = plugin
-            .pre
-            .instantiate_async(&mut store)
-            .await
-            .map_err(trap)?;
-        instance.call_manifest(&mut store).await.map_err(trap)
+        store.set_hostcall_fuel(MANIFEST_BYTES_MAX);
+        store.set_max_component_handles(MANIFEST_HANDLES);
+        let made = async {
+            let instance = plugin.pre.instantiate_async(&mut store).await?;
+            instance.call_manifest(&mut store).await
+        };
+        made.await.map_err(|error| {
+            let text = format!("{error:#}");
+            let limit = |name, most| InspectError::Limit { name, most };
+            if text.contains(FUEL_IS_GONE) {
+                return limit("manifest_bytes", MANIFEST_BYTES);
+            }
+            match store.data().limiter.refused() {
+                Some("memory_bytes") => limit("manifest_memory_bytes", MANIFEST_MEMORY_BYTES),
+                Some(name) => limit(name, limits.get(name).unwrap_or(0)),
+                None => InspectError::Trap(text),
+            }
+        })
     }
 }

@@ -14,9 +14,15 @@
 //! |---|---|
 //! | `engine` | wasmtime's configuration, the linker, the epoch ticker |
 //! | [`identify`] | what a file is, and whether it is a plugin of ours |
+//! | `bounds` | how large a component may be inside |
 //! | `cache` | precompiled components on disk; the one `unsafe` |
 //! | `inspect` | the manifest, asked for in a sandbox without capabilities |
-//! | [`run`](Runtime::run) | one run from instantiation to its outcome |
+//! | [`run`](Runtime::run) | one run, from what it is given to its outcome |
+//! | `guest` | one instance of a component, called and dropped |
+//! | [`replay`](Runtime::replay) | a run again, from its cassette |
+//! | `world` | the seam between imports and the gate and the store |
+//! | `tape` | what stands in that seam while a run is recorded or replayed |
+//! | `clock`, `random` | a guest's time and chance |
 //! | `outcome` | what a trap, a limit or a failure means, and who is to blame |
 //! | [`meter`] | figures and CPU time of a run |
 //! | `limiter` | memory and tables of the whole store |
@@ -25,8 +31,11 @@
 //!
 //! [`Store`]: tidegate_engine::Store
 
+mod bounds;
 mod cache;
+mod clock;
 mod engine;
+mod guest;
 pub mod identify;
 mod imports;
 mod inspect;
@@ -34,12 +43,20 @@ mod limiter;
 mod log;
 pub mod meter;
 mod outcome;
+mod random;
+mod replay;
 mod run;
 mod state;
+mod tape;
+mod world;
 
-pub use engine::{Clock, Runtime, RuntimeError, RuntimeOptions};
+pub use bounds::TooLarge;
+pub use clock::Clock;
+pub use engine::{Runtime, RuntimeError, RuntimeOptions};
 pub use identify::{IdentifyError, Identity};
 pub use inspect::{InspectError, Inspection};
 pub use meter::Meter;
+pub use replay::Replayed;
 pub use run::{Observer, Plugin, RunResult, RunSpec};
+pub use tape::Recording;
 pub use tidegate_contract::VERSION as CONTRACT_VERSION;

@@ -15,7 +15,7 @@ use tidegate_engine::run::{Level, LogLine, LogSource};
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
-use crate::engine::Clock;
+use crate::clock::Clock;
 use crate::run::Observer;
 
 /// Most bytes that a line's fields may have: they are stored beside the message.

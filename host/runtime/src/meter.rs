@@ -18,6 +18,9 @@ pub struct Meter {
     started: Instant,
     commits: AtomicU64,
     records: AtomicU64,
+    calls: AtomicU64,
+    copied: AtomicU64,
+    held: AtomicU64,
     cpu_us: AtomicU64,
     memory_bytes: AtomicU64,
     log_lines: AtomicU64,
@@ -32,6 +35,9 @@ impl Default for Meter {
             started: Instant::now(),
             commits: AtomicU64::new(0),
             records: AtomicU64::new(0),
+            calls: AtomicU64::new(0),
+            copied: AtomicU64::new(0),
+            held: AtomicU64::new(0),
             cpu_us: AtomicU64::new(0),
             memory_bytes: AtomicU64::new(0),
             log_lines: AtomicU64::new(0),
@@ -86,6 +92,25 @@ impl Meter {
         self.records.fetch_add(more, Ordering::Relaxed) + more
     }
 
+    /// Count a call of the host; returns the total.
+    pub(crate) fn call(&self) -> u64 {
+        self.calls.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Count bytes copied from the guest; returns the total.
+    pub(crate) fn copied(&self, more: u64) -> u64 {
+        self.copied.fetch_add(more, Ordering::Relaxed) + more
+    }
+
+    /// Count bytes that a call holds until it ends; returns what all calls hold.
+    pub(crate) fn hold(&self, more: u64) -> u64 {
+        self.held.fetch_add(more, Ordering::Relaxed) + more
+    }
+
+    pub(crate) fn release(&self, less: u64) {
+        self.held.fetch_sub(less, Ordering::Relaxed);
+    }
+
     pub(crate) fn memory(&self, peak: usize) {
         self.memory_bytes.store(peak as u64, Ordering::Relaxed);
     }
@@ -100,11 +125,14 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The CPU budget of a run is used up.
-#[derive(Debug)]
-pub(crate) struct CpuExhausted;
+/// What a run has used up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Exhausted {
+    Cpu,
+    HostCalls,
+}
 
-/// Polls a run, adds up the time its polls take, and stops it when the budget is used up.
+/// Polls a run, adds up the time its polls take, and stops it when a budget is used up.
 ///
 /// The guest yields at every epoch tick, so a poll is never longer than a tick. Time is the
 /// thread's wall time during the poll: on a loaded machine it counts more than the CPU did, never
@@ -113,10 +141,13 @@ pub(crate) struct Metered<'a, F> {
     pub(crate) run: Pin<Box<F>>,
     pub(crate) meter: &'a Meter,
     pub(crate) budget: Duration,
+    /// The limit `host_calls`. Our own imports trap at once; calls of WASI are counted only, and
+    /// stop the run at the next yield.
+    pub(crate) calls_max: u64,
 }
 
 impl<F: Future> Future for Metered<'_, F> {
-    type Output = Result<F::Output, CpuExhausted>;
+    type Output = Result<F::Output, Exhausted>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let before = Instant::now();
@@ -130,7 +161,10 @@ impl<F: Future> Future for Metered<'_, F> {
         match polled {
             Poll::Ready(output) => Poll::Ready(Ok(output)),
             Poll::Pending if Duration::from_micros(total) > self.budget => {
-                Poll::Ready(Err(CpuExhausted))
+                Poll::Ready(Err(Exhausted::Cpu))
+            }
+            Poll::Pending if self.meter.calls.load(Ordering::Relaxed) > self.calls_max => {
+                Poll::Ready(Err(Exhausted::HostCalls))
             }
             Poll::Pending => Poll::Pending,
         }

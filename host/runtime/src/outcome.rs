@@ -5,7 +5,8 @@ use tidegate_engine::limits::Limits;
 use tidegate_engine::run::{Blame, Failure, FailureClass, Outcome, Upstream};
 use wasmtime::Trap;
 
-use crate::state::Notes;
+use crate::meter::Exhausted;
+use crate::state::{Notes, Spent};
 
 /// Most bytes kept of a failure's message and of an upstream's body.
 const MESSAGE_BYTES_MAX: usize = 8 * 1024;
@@ -16,9 +17,19 @@ const UPSTREAM_BODY_BYTES_MAX: usize = 64 * 1024;
 const RUN_LENGTH_LIMITS: &[&str] = &[
     "cpu_ms",
     "wall_ms",
+    "host_calls",
+    "host_call_total_bytes",
     "http_requests",
     "http_total_bytes",
     "records_per_run",
+];
+
+/// What wasmtime says, in an error without a type of its own, when a call copies too many bytes.
+pub(crate) const FUEL_IS_GONE: &str = "fuel allocated for hostcalls";
+/// And when a guest holds too many handles: those of calls, and those of WASI's resources.
+const NO_HANDLES: &[&str] = &[
+    "cannot allocate another handle",
+    "resource table has no free keys",
 ];
 
 /// How the guest's code came to an end.
@@ -26,9 +37,11 @@ pub(crate) enum Ending {
     Returned,
     Failed(GuestFailure),
     Trapped(wasmtime::Error),
-    CpuExhausted,
+    Exhausted(Exhausted),
     WallExhausted,
     Cancelled,
+    /// A replay that can't go on, or that came to where the recorded run was cut.
+    Stopped,
 }
 
 /// Judge a run.
@@ -41,17 +54,31 @@ pub(crate) fn judge(
 ) -> (Outcome, Option<Failure>) {
     let advanced = notes.advanced;
     let limit = notes.limit;
+    let retry_after_ms = notes.retry_after_ms;
     let failure = match ending {
         Ending::Cancelled => {
             let message = "cancelled; what was committed stays, with its checkpoint";
             let failure = Failure::new(FailureClass::Other, Blame::Operator, message);
             return (Outcome::Cancelled, Some(failure));
         }
+        Ending::Stopped => {
+            let message = "the replay stopped";
+            let failure = Failure::new(FailureClass::Other, Blame::Operator, message);
+            return (Outcome::Cancelled, Some(failure));
+        }
         _ if notes.sticky.is_some() => notes.sticky,
         Ending::Returned => return (Outcome::Success, None),
-        Ending::Failed(failure) => Some(from_guest(failure, limit)),
+        Ending::Failed(failure) => Some(from_guest(failure, limit, retry_after_ms)),
         Ending::Trapped(error) => Some(from_trap(&error, refused_growth)),
-        Ending::CpuExhausted => Some(Failure::limit(
+        Ending::Exhausted(Exhausted::HostCalls) => Some(Failure::limit(
+            "host_calls",
+            Blame::Guest,
+            format!(
+                "the plugin called the host more often than the limit host_calls, {}",
+                limits.host_calls
+            ),
+        )),
+        Ending::Exhausted(Exhausted::Cpu) => Some(Failure::limit(
             "cpu_ms",
             Blame::Guest,
             format!(
@@ -81,7 +108,11 @@ pub(crate) fn judge(
     (outcome, failure)
 }
 
-fn from_guest(failure: GuestFailure, limit: Option<&'static str>) -> Failure {
+fn from_guest(
+    failure: GuestFailure,
+    limit: Option<(&'static str, Blame)>,
+    retry_after_ms: Option<u64>,
+) -> Failure {
     let (class, blame) = match failure.kind {
         FailureKind::Transient => (FailureClass::Transient, Blame::Upstream),
         FailureKind::Auth => (FailureClass::Auth, Blame::Operator),
@@ -95,7 +126,7 @@ fn from_guest(failure: GuestFailure, limit: Option<&'static str>) -> Failure {
     };
     // A guest passes a limit's error on as a failure of its own making; the limit is the cause.
     let (class, blame) = match limit {
-        Some(_) if class == FailureClass::Other => (FailureClass::Limit, Blame::Guest),
+        Some((_, blame)) if class == FailureClass::Other => (FailureClass::Limit, blame),
         _ => (class, blame),
     };
     Failure {
@@ -104,7 +135,7 @@ fn from_guest(failure: GuestFailure, limit: Option<&'static str>) -> Failure {
         message: cut(failure.message, MESSAGE_BYTES_MAX),
         limit: limit
             .filter(|_| class == FailureClass::Limit)
-            .map(str::to_owned),
+            .map(|(name, _)| name.to_owned()),
         code: failure.code.map(|code| cut(code, 200)),
         payload: failure
             .payload
@@ -113,19 +144,32 @@ fn from_guest(failure: GuestFailure, limit: Option<&'static str>) -> Failure {
             status: upstream.status,
             body: cut(upstream.body, UPSTREAM_BODY_BYTES_MAX),
         }),
-        retry_after_ms: failure.retry_after_ms,
+        // The guest's own word counts; it can't know what the gate was told.
+        retry_after_ms: failure
+            .retry_after_ms
+            .or(retry_after_ms.filter(|_| class == FailureClass::Transient)),
     }
 }
 
 fn from_trap(error: &wasmtime::Error, refused_growth: Option<&'static str>) -> Failure {
     let text = format!("{error:#}");
     let trap = error.downcast_ref::<Trap>();
-    if text.contains("fuel allocated for hostcalls") {
+    if text.contains(FUEL_IS_GONE) {
         return Failure::limit(
             "host_call_bytes",
             Blame::Guest,
             "one call from the plugin to the host carried more bytes than the limit host_call_bytes",
         );
+    }
+    if NO_HANDLES.iter().any(|words| text.contains(words)) {
+        return Failure::limit(
+            "handles",
+            Blame::Guest,
+            "the plugin held more calls, resources, futures and streams at once than the limit handles",
+        );
+    }
+    if let Some(spent) = error.downcast_ref::<Spent>() {
+        return Failure::limit(spent.name, Blame::Guest, spent.to_string());
     }
     if let Some(limit) = refused_growth {
         let message = format!(

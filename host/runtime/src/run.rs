@@ -9,26 +9,27 @@ use futures::future::{BoxFuture, Either, select};
 use serde_json::{Map, Value, json};
 use tidegate_contract as contract;
 use tidegate_egress::{Credentials, Policy};
-use tidegate_engine::Name;
-use tidegate_engine::Store as RecordStore;
+use tidegate_engine::cassette::{End, Head, PluginId, Seed, VERSION};
 use tidegate_engine::grant::FeedPattern;
 use tidegate_engine::integration::{Connection, Deployment, Digest};
 use tidegate_engine::limits::Limits;
-use tidegate_engine::manifest::FeedRequest;
+use tidegate_engine::manifest::{FeedRequest, Manifest};
 use tidegate_engine::run::{
-    Blame, Failure, FailureClass, Fence, Figures, LogLine, Outcome, RunId, Target, Trigger,
+    Blame, Failure, FailureClass, Fence, Figures, Level, LogLine, Outcome, RunId, Target, Trigger,
 };
 use tidegate_engine::store::{Durability, SnapshotGuard};
-use wasmtime::Store;
-use wasmtime::component::ResourceTable;
-use wasmtime_wasi::{HostWallClock, WasiCtxBuilder};
+use tidegate_engine::{Name, Store};
+use wasmtime::component::Component;
 
-use crate::engine::{Clock, Runtime, RuntimeError};
-use crate::limiter::Limiter;
-use crate::log::{RunLog, Stdio};
-use crate::meter::{Meter, Metered};
-use crate::outcome::{Ending, judge};
+use crate::clock::GuestClock;
+use crate::engine::{Runtime, RuntimeError};
+use crate::guest::{Call, Ended};
+use crate::log::RunLog;
+use crate::meter::Meter;
+use crate::outcome::judge;
 use crate::state::{Live, Notes, RunState};
+use crate::tape::{Recording, Tape};
+use crate::world::{Outside, World};
 
 /// How often log lines are stored while a run goes on.
 const LOG_FLUSH_EVERY: Duration = Duration::from_secs(1);
@@ -81,6 +82,10 @@ pub struct RunSpec {
     pub input: Option<String>,
     pub durability: Durability,
     pub guard: SnapshotGuard,
+    /// What the guest's randomness comes from: never the same for two runs.
+    pub seed: Seed,
+    /// Where to record it, if it is to be recorded.
+    pub recording: Option<Recording>,
     pub meter: Arc<Meter>,
     /// Resolves when the run is to be cancelled.
     pub cancelled: BoxFuture<'static, ()>,
@@ -103,6 +108,20 @@ pub struct RunResult {
     pub figures: Figures,
     /// What an action or event returned, JSON text.
     pub output: Option<String>,
+    /// The cassette's bytes, or why there is no whole one; `None` if the run was not recorded.
+    pub recorded: Option<Result<u64, String>>,
+}
+
+/// What a run is made of, live or replayed.
+pub(crate) struct Given {
+    pub(crate) head: Head,
+    pub(crate) manifest: Manifest,
+    pub(crate) models: Vec<Name>,
+    pub(crate) metadata: Map<String, Value>,
+    pub(crate) input: Option<String>,
+    pub(crate) world: World,
+    pub(crate) meter: Arc<Meter>,
+    pub(crate) cancelled: BoxFuture<'static, ()>,
 }
 
 impl Runtime {
@@ -110,8 +129,16 @@ impl Runtime {
     pub fn load(&self, bytes: &[u8]) -> Result<Plugin, RuntimeError> {
         let digest = Digest::of(bytes);
         let component = crate::cache::load(&self.engine, self.cache.as_deref(), digest, bytes)?;
+        self.link(&component, digest)
+    }
+
+    pub(crate) fn link(
+        &self,
+        component: &Component,
+        digest: Digest,
+    ) -> Result<Plugin, RuntimeError> {
         let link = |error: wasmtime::Error| RuntimeError::Link(format!("{error:#}"));
-        let pre = self.linker.instantiate_pre(&component).map_err(link)?;
+        let pre = self.linker.instantiate_pre(component).map_err(link)?;
         let pre = contract::PluginPre::new(pre).map_err(link)?;
         Ok(Plugin { pre, digest })
     }
@@ -122,35 +149,117 @@ impl Runtime {
         &self,
         plugin: &Plugin,
         spec: RunSpec,
-        store: Arc<dyn RecordStore>,
+        store: Arc<dyn Store>,
         observer: Arc<dyn Observer>,
     ) -> RunResult {
-        let limits = Limits::resolve(
-            &spec.deployment.manifest.capabilities.limits,
-            &spec.deployment.grants.limits,
-        );
-        let log = RunLog::new(&limits, self.clock.clone(), observer);
-        let meter = Arc::clone(&spec.meter);
-        let (run, target, input) = (spec.run, spec.target.clone(), spec.input.clone());
-        let (spec, cancelled) = split(spec);
-        let live = Arc::new(self.live(spec, limits.clone(), Arc::clone(&store), log.clone()));
-        let call = Call {
-            target,
-            input,
-            limits: limits.clone(),
+        let head = self.head(plugin, &spec);
+        let tape = spec
+            .recording
+            .map(|recording| Arc::new(Tape::record(recording, &head)));
+        let manifest = spec.deployment.manifest;
+        let session = self.gate.session(Policy {
+            connection: spec.connection.key.clone(),
+            rate_limit: head.grants.rate_limit.or(manifest.capabilities.rate_limit),
+            requested: manifest.capabilities.hosts.clone(),
+            granted: head.grants.hosts.clone(),
+            private: head.grants.private.clone(),
+            base_url: head.base_url.clone(),
+            credentials: spec.credentials,
+            limits: Limits::resolve(&manifest.capabilities.limits, &head.grants.limits),
+        });
+        spec.meter.watch_session(session.clone());
+        let outside = Outside {
+            session,
+            store,
+            run: spec.run,
+            fence: spec.fence,
+            connection: spec.connection.key,
+            durability: spec.durability,
+            guard: spec.guard,
+            clock: self.clock.clone(),
         };
+        let given = Given {
+            head,
+            manifest,
+            models: spec.models,
+            metadata: spec.connection.metadata,
+            input: spec.input,
+            world: World {
+                outside: Some(outside),
+                tape,
+            },
+            meter: spec.meter,
+            cancelled: spec.cancelled,
+        };
+        self.perform(plugin, given, observer).await
+    }
+
+    /// What the run is given, as a cassette keeps it.
+    fn head(&self, plugin: &Plugin, spec: &RunSpec) -> Head {
+        let manifest = &spec.deployment.manifest;
+        Head {
+            tidegate_cassette: VERSION,
+            plugin: PluginId {
+                name: manifest.name.clone(),
+                version: manifest.version.to_string(),
+                digest: plugin.digest,
+            },
+            run: spec.run,
+            target: spec.target.clone(),
+            trigger: spec.trigger,
+            attempt: spec.attempt,
+            started_at: self.clock.now(),
+            base_url: spec.connection.base_url.clone(),
+            config: Value::Object(spec.config.clone()).to_string(),
+            metadata: Value::Object(spec.connection.metadata.clone()).to_string(),
+            checkpoint: spec.checkpoint.clone(),
+            grants: spec.deployment.grants.clone(),
+            seed: spec.seed,
+        }
+    }
+
+    /// Run what is given, live or on a tape.
+    pub(crate) async fn perform(
+        &self,
+        plugin: &Plugin,
+        given: Given,
+        observer: Arc<dyn Observer>,
+    ) -> RunResult {
+        let head = &given.head;
+        let limits = Limits::resolve(&given.manifest.capabilities.limits, &head.grants.limits);
+        let run = head.run;
+        let meter = Arc::clone(&given.meter);
+        let tape = given.world.tape.clone();
+        let observer: Arc<dyn Observer> = match &tape {
+            Some(tape) => Arc::new(Taped(observer, Arc::clone(tape))),
+            None => observer,
+        };
+        let log = RunLog::new(&limits, self.clock.clone(), observer);
+        let call = Call {
+            target: head.target.clone(),
+            input: given.input.clone(),
+            limits: limits.clone(),
+            seed: head.seed,
+            started_at: head.started_at,
+        };
+        let (live, cancelled) = self.live(given, limits.clone(), log.clone());
+        let live = Arc::new(live);
         let guest = self.guest(plugin, call, Arc::clone(&live), cancelled);
-        let flusher = flush_logs(run, log.clone(), Arc::clone(&store));
-        let (ending, refused_growth, output) = match select(pin!(guest), pin!(flusher)).await {
+        let flusher = flush_logs(run, log.clone(), Arc::clone(&live));
+        let ended: Ended = match select(pin!(guest), pin!(flusher)).await {
             Either::Left((ended, _)) => ended,
             Either::Right((never, _)) => match never {},
         };
+        if let Some(complaint) = tape.as_ref().and_then(|tape| tape.complaint()) {
+            log.host(Level::Warn, &complaint);
+        }
         let (lines, kept, dropped) = log.finish();
         meter.logged(kept, dropped);
         let notes = std::mem::take(&mut *live.notes.lock().unwrap_or_else(PoisonError::into_inner));
+        let refused_growth = ended.refused_growth;
         let (mut outcome, mut failure) =
-            judge(ending, notes, refused_growth, live.is_sync, &limits);
-        if let Err(error) = store.append_logs(run, lines).await {
+            judge(ended.ending, notes, refused_growth, live.is_sync, &limits);
+        if let Err(error) = live.world.append_logs(run, lines).await {
             // A run whose log is lost can't be trusted to be understood later.
             outcome = Outcome::Failed;
             failure.get_or_insert_with(|| {
@@ -161,172 +270,69 @@ impl Runtime {
                 )
             });
         }
+        let end = End {
+            outcome,
+            failure: failure.clone(),
+        };
         RunResult {
             outcome,
             failure,
             figures: meter.figures(),
-            output,
+            output: ended.output,
+            recorded: tape.and_then(|tape| tape.finish(end)),
         }
     }
 
-    fn live(
-        &self,
-        spec: RunSpec,
-        limits: Limits,
-        store: Arc<dyn RecordStore>,
-        log: RunLog,
-    ) -> Live {
-        let manifest = &spec.deployment.manifest;
-        let grants = &spec.deployment.grants;
-        let session = self.gate.session(Policy {
-            requested: manifest.capabilities.hosts.clone(),
-            granted: grants.hosts.clone(),
-            private: grants.private.clone(),
-            base_url: spec.connection.base_url.clone(),
-            credentials: spec.credentials,
-            limits: limits.clone(),
-        });
-        spec.meter.watch_session(session.clone());
+    fn live(&self, given: Given, limits: Limits, log: RunLog) -> (Live, BoxFuture<'static, ()>) {
+        let Given { head, manifest, .. } = given;
+        let key = head.target.connection();
         let context = json!({
-            "run": spec.run,
-            "integration": spec.connection.key.integration,
-            "connection": spec.connection.key.connection,
-            "base_url": spec.connection.base_url,
-            "kind": spec.target.kind(),
-            "name": spec.target.name(),
-            "variant": match &spec.target {
+            "run": head.run,
+            "integration": key.integration,
+            "connection": key.connection,
+            "base_url": head.base_url,
+            "kind": head.target.kind(),
+            "name": head.target.name(),
+            "variant": match &head.target {
                 Target::Sync(key) => key.variant.as_str(),
                 _ => "base",
             },
-            "attempt": spec.attempt,
-            "trigger": spec.trigger,
+            "attempt": head.attempt,
+            "trigger": head.trigger,
         });
-        Live {
-            run: spec.run,
-            fence: spec.fence,
-            connection: spec.connection.key.clone(),
-            models: spec.models,
-            feeds: granted_feeds(&manifest.capabilities.feeds, &grants.feeds),
-            metadata_write: manifest.capabilities.metadata_write && grants.metadata_write,
-            limits,
-            durability: spec.durability,
-            guard: spec.guard,
-            checkpoint: spec.checkpoint,
-            config: Value::Object(spec.config).to_string(),
-            metadata: Mutex::new(spec.connection.metadata),
-            context: context.to_string(),
-            is_sync: matches!(spec.target, Target::Sync(_)),
-            session,
-            store,
-            meter: spec.meter,
-            log,
+        let clock = GuestClock {
             clock: self.clock.clone(),
+            tape: given.world.tape.clone(),
+        };
+        let live = Live {
+            connection: key.clone(),
+            models: given.models,
+            feeds: granted_feeds(&manifest.capabilities.feeds, &head.grants.feeds),
+            metadata_write: manifest.capabilities.metadata_write && head.grants.metadata_write,
+            limits,
+            is_sync: matches!(head.target, Target::Sync(_)),
+            checkpoint: head.checkpoint,
+            config: head.config,
+            metadata: Mutex::new(given.metadata),
+            context: context.to_string(),
+            world: given.world,
+            meter: given.meter,
+            log,
+            clock,
             notes: Mutex::new(Notes::default()),
-        }
-    }
-
-    /// Run the guest to its end, whichever comes first: its own, a limit's, or the operator's.
-    async fn guest(
-        &self,
-        plugin: &Plugin,
-        call: Call,
-        live: Arc<Live>,
-        cancelled: BoxFuture<'static, ()>,
-    ) -> (Ending, Option<&'static str>, Option<String>) {
-        let (stdout, stderr) = (Stdio::stdout(&live.log), Stdio::stderr(&live.log));
-        let mut wasi = WasiCtxBuilder::new();
-        wasi.stdout(stdout.clone())
-            .stderr(stderr.clone())
-            .wall_clock(WallClock(self.clock.clone()))
-            .allow_tcp(false)
-            .allow_udp(false)
-            .allow_ip_name_lookup(false);
-        let state = RunState {
-            wasi: wasi.build(),
-            table: ResourceTable::new(),
-            limiter: Limiter::new(&call.limits),
-            live: Some(Arc::clone(&live)),
         };
-        let mut store = Store::new(&self.engine, state);
-        store.limiter(|state| &mut state.limiter);
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_async_yield_and_update(1);
-        store.set_hostcall_fuel(usize::try_from(call.limits.host_call_bytes).unwrap_or(usize::MAX));
-
-        let wall = if live.is_sync {
-            call.limits.wall_ms
-        } else {
-            call.limits.action_wall_ms
-        };
-        let budget = Duration::from_millis(call.limits.cpu_ms);
-        let ended = {
-            let run = Box::pin(call.execute(plugin, &mut store));
-            let metered = Metered {
-                run,
-                meter: &live.meter,
-                budget,
-            };
-            let timed = tokio::time::timeout(Duration::from_millis(wall), metered);
-            match select(pin!(timed), cancelled).await {
-                Either::Left((Ok(Ok(Ok(Ok(output)))), _)) => Ok(output),
-                Either::Left((Ok(Ok(Ok(Err(failure)))), _)) => Err(Ending::Failed(failure)),
-                Either::Left((Ok(Ok(Err(trap))), _)) => Err(Ending::Trapped(trap)),
-                Either::Left((Ok(Err(_cpu)), _)) => Err(Ending::CpuExhausted),
-                Either::Left((Err(_wall), _)) => Err(Ending::WallExhausted),
-                Either::Right(((), _)) => Err(Ending::Cancelled),
-            }
-        };
-        stdout.flush_partial();
-        stderr.flush_partial();
-        let limiter = &store.data().limiter;
-        live.meter.memory(limiter.peak());
-        let refused = limiter.refused();
-        match ended {
-            Ok(output) => (Ending::Returned, refused, output),
-            Err(ending) => (ending, refused, None),
-        }
+        (live, given.cancelled)
     }
 }
 
-type GuestFailure = contract::tidegate::plugin::types::Failure;
+/// Puts log lines on the tape too.
+struct Taped(Arc<dyn Observer>, Arc<Tape>);
 
-/// What to call in the guest.
-struct Call {
-    target: Target,
-    input: Option<String>,
-    limits: Limits,
-}
-
-impl Call {
-    async fn execute(
-        self,
-        plugin: &Plugin,
-        store: &mut Store<RunState>,
-    ) -> wasmtime::Result<Result<Option<String>, GuestFailure>> {
-        let instance = plugin.pre.instantiate_async(&mut *store).await?;
-        let input = self.input.unwrap_or_else(|| "null".to_owned());
-        let name = self.target.name().to_owned();
-        store
-            .run_concurrent(async |accessor| {
-                Ok(match self.target {
-                    Target::Sync(_) => instance.call_sync(accessor, name).await?.map(|()| None),
-                    Target::Action { .. } => {
-                        instance.call_action(accessor, name, input).await?.map(Some)
-                    }
-                    Target::Event { .. } => {
-                        instance.call_event(accessor, name, input).await?.map(Some)
-                    }
-                })
-            })
-            .await?
+impl Observer for Taped {
+    fn log(&self, line: &LogLine) {
+        self.1.log(line);
+        self.0.log(line);
     }
-}
-
-/// Take the cancellation out, which can be awaited only once.
-fn split(mut spec: RunSpec) -> (RunSpec, BoxFuture<'static, ()>) {
-    let never: BoxFuture<'static, ()> = Box::pin(std::future::pending());
-    let cancelled = std::mem::replace(&mut spec.cancelled, never);
-    (spec, cancelled)
 }
 
 fn granted_feeds(requested: &[FeedRequest], granted: &[FeedPattern]) -> Vec<FeedPattern> {
@@ -340,30 +346,13 @@ fn granted_feeds(requested: &[FeedRequest], granted: &[FeedPattern]) -> Vec<Feed
 }
 
 /// Store log lines every so often, so that a long run can be followed and a crash loses little.
-async fn flush_logs(
-    run: RunId,
-    log: RunLog,
-    store: Arc<dyn RecordStore>,
-) -> std::convert::Infallible {
+async fn flush_logs(run: RunId, log: RunLog, live: Arc<Live>) -> std::convert::Infallible {
     loop {
         tokio::time::sleep(LOG_FLUSH_EVERY).await;
         let lines = log.take_pending();
         if !lines.is_empty() {
             // A failure shows when the rest of the log is stored at the end.
-            let _ = store.append_logs(run, lines).await;
+            let _ = live.world.append_logs(run, lines).await;
         }
-    }
-}
-
-/// The wall clock of WASI, on the runtime's clock.
-struct WallClock(Clock);
-
-impl HostWallClock for WallClock {
-    fn resolution(&self) -> Duration {
-        Duration::from_millis(1)
-    }
-
-    fn now(&self) -> Duration {
-        Duration::from_millis(self.0.now().0)
     }
 }

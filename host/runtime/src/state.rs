@@ -3,18 +3,18 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
-use tidegate_egress::Session;
-use tidegate_engine::limits::Limits;
-use tidegate_engine::run::{Failure, Fence, RunId};
-use tidegate_engine::store::{Durability, SnapshotGuard};
-use tidegate_engine::{ConnectionKey, Name, Store};
+use tidegate_engine::cassette::{Refusal, RefusalKind};
+use tidegate_engine::limits::{self, Limits};
+use tidegate_engine::run::{Blame, Failure};
+use tidegate_engine::{ConnectionKey, Name};
 use wasmtime::component::{HasData, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::engine::Clock;
+use crate::clock::GuestClock;
 use crate::limiter::Limiter;
 use crate::log::RunLog;
 use crate::meter::Meter;
+use crate::world::World;
 
 /// Data of a wasmtime store.
 pub(crate) struct RunState {
@@ -27,8 +27,6 @@ pub(crate) struct RunState {
 
 /// What the imports of a real run work on.
 pub(crate) struct Live {
-    pub(crate) run: RunId,
-    pub(crate) fence: Fence,
     pub(crate) connection: ConnectionKey,
     /// Models that this run may read and write.
     pub(crate) models: Vec<Name>,
@@ -36,26 +34,25 @@ pub(crate) struct Live {
     pub(crate) feeds: Vec<tidegate_engine::grant::FeedPattern>,
     pub(crate) metadata_write: bool,
     pub(crate) limits: Limits,
-    pub(crate) durability: Durability,
-    pub(crate) guard: SnapshotGuard,
     pub(crate) checkpoint: Option<String>,
     pub(crate) config: String,
     pub(crate) metadata: Mutex<Map<String, Value>>,
     pub(crate) context: String,
     pub(crate) is_sync: bool,
-    pub(crate) session: Session,
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) world: World,
     pub(crate) meter: Arc<Meter>,
     pub(crate) log: RunLog,
-    pub(crate) clock: Clock,
+    pub(crate) clock: GuestClock,
     pub(crate) notes: Mutex<Notes>,
 }
 
 /// What the host noticed while the guest ran, for judging how the run ended.
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
-    /// A limit that a call ran into, should the guest fail after it.
-    pub(crate) limit: Option<&'static str>,
+    /// A limit that a call ran into, should the guest fail after it, and who is to blame.
+    pub(crate) limit: Option<(&'static str, Blame)>,
+    /// When the upstream wants to be asked again, in milliseconds, should the guest fail after it.
+    pub(crate) retry_after_ms: Option<u64>,
     /// A failure that counts even if the guest says that all went well.
     pub(crate) sticky: Option<Failure>,
     /// Whether a commit of this run moved the checkpoint.
@@ -68,27 +65,104 @@ impl Live {
         change(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// Note what a refusal means for how the run ends.
+    pub(crate) fn heed(&self, refusal: &Refusal) {
+        let limit = refusal.limit.as_deref().and_then(limits::known_name);
+        if let Some(limit) = limit {
+            let blame = match refusal.kind {
+                RefusalKind::TooLarge => Blame::Upstream,
+                _ => Blame::Guest,
+            };
+            self.note(|notes| notes.limit = Some((limit, blame)));
+        }
+        if let Some(ms) = refusal.retry_after_ms {
+            self.note(|notes| notes.retry_after_ms = Some(ms));
+        }
+        if let Some(failure) = &refusal.failure {
+            self.note_sticky(failure.clone());
+        }
+    }
+
+    /// Count bytes that a call has copied, and keep them counted as held until the call ends.
+    pub(crate) fn hold(self: &Arc<Self>, bytes: usize) -> wasmtime::Result<Held> {
+        self.copied(bytes)?;
+        let held = Held {
+            live: Arc::clone(self),
+            bytes: bytes as u64,
+        };
+        let most = self.limits.host_held_bytes;
+        if self.meter.hold(held.bytes) > most {
+            return Err(Spent::new("host_held_bytes", most));
+        }
+        Ok(held)
+    }
+
+    /// Count bytes that a call has copied.
+    pub(crate) fn copied(&self, bytes: usize) -> wasmtime::Result<()> {
+        let most = self.limits.host_call_total_bytes;
+        if self.meter.copied(bytes as u64) > most {
+            return Err(Spent::new("host_call_total_bytes", most));
+        }
+        Ok(())
+    }
+
     /// The first sticky failure counts: what follows is usually its consequence.
-    pub(crate) fn note_sticky(&self, failure: Failure) {
+    fn note_sticky(&self, failure: Failure) {
         self.note(|notes| {
             notes.sticky.get_or_insert(failure);
         });
     }
 }
 
+/// Bytes that the host holds for a call that has not ended.
+pub(crate) struct Held {
+    live: Arc<Live>,
+    bytes: u64,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.live.meter.release(self.bytes);
+    }
+}
+
+/// A trap: a limit on host calls is used up.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the plugin's calls of the host have used up the limit {name}, {most}")]
+pub(crate) struct Spent {
+    pub(crate) name: &'static str,
+    pub(crate) most: u64,
+}
+
+impl Spent {
+    fn new(name: &'static str, most: u64) -> wasmtime::Error {
+        wasmtime::Error::new(Self { name, most })
+    }
+}
+
 impl RunState {
-    /// The run's side of an import, or a trap while the manifest is asked for.
+    /// The run's side of an import, or a trap: while the manifest is asked for, and when it is
+    /// one call too many.
     pub(crate) fn live(&self, call: &str) -> wasmtime::Result<Arc<Live>> {
-        self.live.clone().ok_or_else(|| {
+        let live = self.live.clone().ok_or_else(|| {
             wasmtime::Error::msg(format!(
                 "the export `manifest` called `{call}`: a manifest is made without any capability"
             ))
-        })
+        })?;
+        let most = live.limits.host_calls;
+        if live.meter.call() > most {
+            return Err(Spent::new("host_calls", most));
+        }
+        Ok(live)
     }
 }
 
 impl WasiView for RunState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
+        // Each call of WASI comes by here; [`crate::meter::Metered`] stops those beyond the limit.
+        if let Some(live) = &self.live {
+            live.meter.call();
+        }
         WasiCtxView {
             ctx: &mut self.wasi,
             table: &mut self.table,

@@ -12,16 +12,24 @@
 //! | [`control`] | what the commands do, as one interface; `control::local` does it in this process |
 //! | `problem` | what went wrong, for people and as an exit code |
 //! | `secrets` | credentials: where they come from, and sealing them at rest |
+//! | `signature` | who signed a component |
 //! | `author` | plugins: new crates, builds, the SDK that the binary carries |
+//! | `cassettes` | recording runs: to a file, and to a connection's ring |
+//! | `replay` | cassettes played with a component, and what comes of it |
 //! | `demo` | the demo's source API and its story |
+//! | `transfer` | exports: writing and reading JSON lines |
 //! | `output` | tables, JSON lines, progress, times and sizes for people |
 
 mod author;
+mod cassettes;
 mod cli;
 pub mod control;
 mod demo;
 mod output;
 mod problem;
+mod replay;
 mod secrets;
+mod signature;
+mod transfer;
 
 pub use cli::main;

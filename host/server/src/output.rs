@@ -109,3 +109,9 @@ pub(crate) fn duration(ms: u64) -> String {
 pub(crate) fn count(number: u64) -> String {
     indicatif::HumanCount(number).to_string()
 }
+
+/// `1 record`, `12,345 records`
+pub(crate) fn counted(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", count(number))
+}

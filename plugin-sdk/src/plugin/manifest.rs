@@ -14,6 +14,12 @@ impl Plugin {
         for (name, value) in &self.limits {
             limits.raw(name, &value.to_string());
         }
+        let rate_limit = self.rate_limit.map(|(requests, per)| {
+            Object::default()
+                .raw("requests", &requests.to_string())
+                .raw("per_ms", &per.as_millis().to_string())
+                .finish()
+        });
         let capabilities = Object::default()
             .list("hosts", &texts(&self.hosts))
             .list("feeds", &texts(&self.feeds))
@@ -22,6 +28,7 @@ impl Plugin {
                 if self.metadata_write { "true" } else { "false" },
             )
             .raw("limits", &limits.finish())
+            .raw_opt("rate_limit", rate_limit.as_deref())
             .finish();
         let auth: Vec<String> = self.auth.iter().map(Auth::manifest).collect();
         Object::default()

@@ -33,6 +33,7 @@ pub struct Plugin {
     feeds: Vec<String>,
     metadata_write: bool,
     limits: Vec<(String, u64)>,
+    rate_limit: Option<(u32, std::time::Duration)>,
     config: Option<Schema>,
     auth: Vec<Auth>,
 }
@@ -53,6 +54,7 @@ impl Plugin {
             feeds: Vec::new(),
             metadata_write: false,
             limits: Vec::new(),
+            rate_limit: None,
             config: None,
             auth: Vec::new(),
         }
@@ -87,6 +89,13 @@ impl Plugin {
     /// Ask for a limit other than the default, for example `memory_bytes`.
     pub fn limit(mut self, name: impl Into<String>, value: u64) -> Self {
         self.limits.push((name.into(), value));
+        self
+    }
+
+    /// How fast the API lets one account ask: so many requests in this time, spread evenly. The
+    /// host holds all runs of a connection to it together.
+    pub fn rate_limit(mut self, requests: u32, per: std::time::Duration) -> Self {
+        self.rate_limit = Some((requests, per));
         self
     }
 

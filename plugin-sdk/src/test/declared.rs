@@ -68,6 +68,16 @@ struct Capabilities {
     feeds: Vec<String>,
     metadata_write: bool,
     limits: BTreeMap<String, u64>,
+    rate_limit: Option<RateLimitEntry>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "as above")]
+struct RateLimitEntry {
+    requests: u32,
+    per_ms: u64,
+    burst: Option<u32>,
 }
 
 /// What one run may do.

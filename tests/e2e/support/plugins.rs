@@ -52,6 +52,10 @@ pub fn hostile() -> PathBuf {
     component("tests/plugins/hostile")
 }
 
+pub fn chance() -> PathBuf {
+    component("tests/plugins/chance")
+}
+
 /// A component's bytes with each `old` replaced by `new`, which is as long.
 pub fn patched(component: &Path, old: &str, new: &str) -> Vec<u8> {
     assert_eq!(old.len(), new.len());

@@ -1,7 +1,5 @@
 //! `clock.now` and `clock.sleep`: time is the host's.
 
-use std::time::Duration;
-
 use tidegate_contract::tidegate::plugin::clock::{Host, HostWithStore};
 use wasmtime::component::Accessor;
 
@@ -15,8 +13,8 @@ impl Host for RunState {
 
 impl<T: Send> HostWithStore<T> for Imports {
     async fn sleep(accessor: &Accessor<T, Self>, duration_ms: u64) -> wasmtime::Result<()> {
-        accessor.with(|mut access| access.get().live("clock.sleep").map(drop))?;
-        tokio::time::sleep(Duration::from_millis(duration_ms)).await;
+        let live = accessor.with(|mut access| access.get().live("clock.sleep"))?;
+        live.world.sleep(duration_ms).await;
         Ok(())
     }
 }

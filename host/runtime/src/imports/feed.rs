@@ -3,12 +3,12 @@
 use tidegate_contract::tidegate::plugin::feed::{Action, Change, Host, HostWithStore, Source};
 use tidegate_contract::tidegate::plugin::records::Error;
 use tidegate_engine::grant::FeedPattern;
-use tidegate_engine::record;
 use tidegate_engine::store::{ActionFilter, ReadChanges};
 use tidegate_engine::{ConnectionKey, ModelKey};
+use tidegate_engine::{cassette, record};
 use wasmtime::component::Accessor;
 
-use super::records::store_error;
+use super::records::error;
 use crate::state::{Imports, Live, RunState};
 
 /// Most changes of one read.
@@ -26,6 +26,7 @@ impl<T: Send> HostWithStore<T> for Imports {
         limit: u32,
     ) -> wasmtime::Result<Result<Vec<Change>, Error>> {
         let live = accessor.with(|mut access| access.get().live("feed.read"))?;
+        let _held = live.hold(cursor.as_ref().map_or(0, String::len))?;
         Ok(read(&live, &source, cursor.as_deref(), limit).await)
     }
 }
@@ -53,28 +54,23 @@ async fn read(
         bytes_max: READ_BYTES_MAX,
     };
     let changes = live
-        .store
-        .read_changes(read)
+        .world
+        .read_feed(read, cursor)
         .await
-        .map_err(|error| store_error(live, error))?;
-    let next = changes.next;
-    let change = |record: record::Record| Change {
-        cursor: tidegate_engine::cursor::Cursor {
-            seq: record.seq,
-            ..next
-        }
-        .to_string(),
-        id: record.id,
-        action: match record.action {
+        .map_err(|refusal| error(live, refusal))?;
+    let change = |change: cassette::Change| Change {
+        cursor: change.cursor,
+        id: change.id,
+        action: match change.action {
             record::Action::Added => Action::Added,
             record::Action::Updated => Action::Updated,
             record::Action::Deleted => Action::Deleted,
         },
-        body: record.body,
-        first_seen_at: record.first_seen_at.0,
-        last_modified_at: record.last_modified_at.0,
+        body: change.body,
+        first_seen_at: change.first_seen_at.0,
+        last_modified_at: change.last_modified_at.0,
     };
-    Ok(changes.records.into_iter().map(change).collect())
+    Ok(changes.into_iter().map(change).collect())
 }
 
 fn resolve(live: &Live, source: &Source) -> Result<ModelKey, Error> {

@@ -3,7 +3,8 @@
 use tidegate_contract::tidegate::plugin::http::{
     Error, Header, Host, HostWithStore, Request, Response, Retry,
 };
-use tidegate_egress::{EgressError, Request as EgressRequest, Retry as EgressRetry};
+use tidegate_egress::{Request as EgressRequest, Retry as EgressRetry};
+use tidegate_engine::cassette::{Refusal, RefusalKind};
 use wasmtime::component::Accessor;
 
 use crate::state::{Imports, Live, RunState};
@@ -16,6 +17,7 @@ impl<T: Send> HostWithStore<T> for Imports {
         request: Request,
     ) -> wasmtime::Result<Result<Response, Error>> {
         let live = accessor.with(|mut access| access.get().live("http.send"))?;
+        let _held = live.hold(request_bytes(&request))?;
         let request = EgressRequest {
             method: request.method,
             url: request.url,
@@ -32,7 +34,7 @@ impl<T: Send> HostWithStore<T> for Imports {
             },
             idempotency_key: request.options.idempotency_key,
         };
-        Ok(match live.session.send(request).await {
+        Ok(match live.world.send(request).await {
             Ok(response) => Ok(Response {
                 status: response.status,
                 headers: response
@@ -40,26 +42,36 @@ impl<T: Send> HostWithStore<T> for Imports {
                     .into_iter()
                     .map(|(name, value)| Header { name, value })
                     .collect(),
-                body: response.body.into(),
-                url: response.url.into(),
+                body: response.body.into_bytes(),
+                url: response.url,
             }),
-            Err(error) => Err(guest_error(&live, &error)),
+            Err(refusal) => Err(error(&live, refusal)),
         })
     }
 }
 
-fn guest_error(live: &Live, error: &EgressError) -> Error {
-    if let Some(limit) = error.limit() {
-        live.note(|notes| notes.limit = Some(limit));
-    }
-    let text = error.to_string();
-    match error {
-        EgressError::Denied { .. } => Error::Denied(text),
-        EgressError::Timeout { .. } => Error::Timeout(text),
-        EgressError::Connect { .. } => Error::Connect(text),
-        EgressError::TooLarge { .. } => Error::TooLarge(text),
-        EgressError::Invalid { .. } => Error::Invalid(text),
-        EgressError::Exhausted { .. } => Error::Exhausted(text),
-        EgressError::Other { .. } => Error::Other(text),
+fn request_bytes(request: &Request) -> usize {
+    let headers = request.headers.iter();
+    let headers = headers.map(|header| header.name.len() + header.value.len());
+    let key = request.options.idempotency_key.as_ref();
+    let body = request.body.as_ref();
+    request.method.len()
+        + request.url.len()
+        + headers.sum::<usize>()
+        + key.map_or(0, String::len)
+        + body.map_or(0, Vec::len)
+}
+
+fn error(live: &Live, refusal: Refusal) -> Error {
+    live.heed(&refusal);
+    let text = refusal.message;
+    match refusal.kind {
+        RefusalKind::Denied => Error::Denied(text),
+        RefusalKind::Timeout => Error::Timeout(text),
+        RefusalKind::Connect => Error::Connect(text),
+        RefusalKind::TooLarge => Error::TooLarge(text),
+        RefusalKind::Invalid => Error::Invalid(text),
+        RefusalKind::Exhausted => Error::Exhausted(text),
+        RefusalKind::Refused | RefusalKind::Fenced | RefusalKind::Other => Error::Other(text),
     }
 }

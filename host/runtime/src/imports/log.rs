@@ -13,9 +13,9 @@ impl Host for RunState {
             Level::Warn => run::Level::Warn,
             Level::Error => run::Level::Error,
         };
-        self.live("log.write")?
-            .log
-            .write(level, LogSource::Plugin, &message, &fields);
+        let live = self.live("log.write")?;
+        live.copied(message.len() + fields.len())?;
+        live.log.write(level, LogSource::Plugin, &message, &fields);
         Ok(())
     }
 }

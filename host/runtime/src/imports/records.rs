@@ -3,13 +3,14 @@
 use tidegate_contract::tidegate::plugin::records::{
     Error, Host, HostWithStore, ModelOutcome, Page as GuestPage,
 };
-use tidegate_engine::record::{self, Counts, Page, PageError, Save};
-use tidegate_engine::run::{Blame, Failure, FailureClass, Level};
-use tidegate_engine::store::Commit;
-use tidegate_engine::{Name, StoreError};
+use tidegate_engine::Name;
+use tidegate_engine::cassette::{CommitAsk, Refusal, RefusalKind};
+use tidegate_engine::record::{self, Counts, Page, Save};
+use tidegate_engine::run::{Blame, Level};
 use wasmtime::component::Accessor;
 
 use crate::state::{Imports, Live, RunState};
+use crate::world::page_refusal;
 
 /// Most ids of one `get`: the answer is held in memory whole.
 const GET_IDS_MAX: usize = 1000;
@@ -23,6 +24,8 @@ impl<T: Send> HostWithStore<T> for Imports {
         checkpoint: Option<String>,
     ) -> wasmtime::Result<Result<Vec<ModelOutcome>, Error>> {
         let live = accessor.with(|mut access| access.get().live("records.commit"))?;
+        let text = checkpoint.as_ref().map_or(0, String::len);
+        let _held = live.hold(text + pages.iter().map(page_bytes).sum::<usize>())?;
         Ok(commit(&live, pages, checkpoint).await)
     }
 
@@ -32,6 +35,7 @@ impl<T: Send> HostWithStore<T> for Imports {
         ids: Vec<String>,
     ) -> wasmtime::Result<Result<Vec<Option<String>>, Error>> {
         let live = accessor.with(|mut access| access.get().live("records.get"))?;
+        let _held = live.hold(model.len() + ids.iter().map(String::len).sum::<usize>())?;
         Ok(get(&live, &model, &ids).await)
     }
 
@@ -41,15 +45,13 @@ impl<T: Send> HostWithStore<T> for Imports {
         restart: bool,
     ) -> wasmtime::Result<Result<bool, Error>> {
         let live = accessor.with(|mut access| access.get().live("records.begin-snapshot"))?;
+        let _held = live.hold(model.len())?;
         let model = match granted(&live, &model) {
             Ok(model) => model,
             Err(error) => return Ok(Err(error)),
         };
-        let begun = live
-            .store
-            .begin_snapshot(live.run, live.fence, &model, restart)
-            .await;
-        Ok(begun.map_err(|error| store_error(&live, error)))
+        let begun = live.world.begin_snapshot(model, restart).await;
+        Ok(begun.map_err(|refusal| error(&live, refusal)))
     }
 
     async fn end_snapshot(
@@ -58,8 +60,15 @@ impl<T: Send> HostWithStore<T> for Imports {
         checkpoint: Option<String>,
     ) -> wasmtime::Result<Result<u64, Error>> {
         let live = accessor.with(|mut access| access.get().live("records.end-snapshot"))?;
+        let _held = live.hold(model.len() + checkpoint.as_ref().map_or(0, String::len))?;
         Ok(end_snapshot(&live, &model, checkpoint).await)
     }
+}
+
+fn page_bytes(page: &GuestPage) -> usize {
+    let saves = page.save.iter().map(|save| save.id.len() + save.body.len());
+    let deletes = page.delete.iter().map(String::len);
+    page.model.len() + saves.chain(deletes).sum::<usize>()
 }
 
 async fn commit(
@@ -80,7 +89,7 @@ async fn commit(
         });
     }
     let repeated =
-        record::prepare(&mut converted, &live.limits).map_err(|e| page_error(live, &e))?;
+        record::prepare(&mut converted, &live.limits).map_err(|e| error(live, page_refusal(&e)))?;
     if !repeated.is_empty() {
         let ids = repeated.join(", ");
         live.log.host(
@@ -94,7 +103,7 @@ async fn commit(
         .map(|page| (page.save.len() + page.delete.len()) as u64)
         .sum();
     if live.meter.records(records) > live.limits.records_per_run {
-        live.note(|notes| notes.limit = Some("records_per_run"));
+        live.note(|notes| notes.limit = Some(("records_per_run", Blame::Guest)));
         return Err(Error::Invalid(format!(
             "the run has saved more records than the limit records_per_run, {}",
             live.limits.records_per_run
@@ -102,18 +111,15 @@ async fn commit(
     }
     let models: Vec<Name> = converted.iter().map(|page| page.model.clone()).collect();
     let advances = checkpoint.is_some();
-    let commit = Commit {
+    let commit = CommitAsk {
         pages: converted,
         checkpoint,
-        durability: live.durability,
-        progress: live.meter.figures(),
-        now: live.clock.now(),
     };
     let counts = live
-        .store
-        .commit_page(live.run, live.fence, commit)
+        .world
+        .commit(commit, live.meter.figures())
         .await
-        .map_err(|error| store_error(live, error))?;
+        .map_err(|refusal| error(live, refusal))?;
     live.note(|notes| notes.advanced |= advances);
     live.meter.commit_done();
     Ok(models
@@ -143,19 +149,8 @@ async fn get(live: &Live, model: &str, ids: &[String]) -> Result<Vec<Option<Stri
             ids.len()
         )));
     }
-    let records = live
-        .store
-        .records(&live.connection.model(model), ids)
-        .await
-        .map_err(|error| store_error(live, error))?;
-    let live_body = |record: record::Record| match record.action {
-        record::Action::Deleted => None,
-        _ => record.body,
-    };
-    Ok(records
-        .into_iter()
-        .map(|record| record.and_then(live_body))
-        .collect())
+    let bodies = live.world.get(model, ids).await;
+    bodies.map_err(|refusal| error(live, refusal))
 }
 
 async fn end_snapshot(live: &Live, model: &str, checkpoint: Option<String>) -> Result<u64, Error> {
@@ -163,17 +158,10 @@ async fn end_snapshot(live: &Live, model: &str, checkpoint: Option<String>) -> R
     let checkpoint = checked_checkpoint(live, checkpoint)?;
     let advances = checkpoint.is_some();
     let deleted = live
-        .store
-        .end_snapshot(
-            live.run,
-            live.fence,
-            &model,
-            live.guard,
-            checkpoint,
-            live.clock.now(),
-        )
+        .world
+        .end_snapshot(model.clone(), checkpoint)
         .await
-        .map_err(|error| store_error(live, error))?;
+        .map_err(|refusal| error(live, refusal))?;
     live.note(|notes| notes.advanced |= advances);
     live.meter.commit_done();
     live.meter.committed(
@@ -193,7 +181,8 @@ fn checked_checkpoint(live: &Live, checkpoint: Option<String>) -> Result<Option<
     if !live.is_sync {
         return Err(Error::Invalid("only a sync has a checkpoint".to_owned()));
     }
-    record::check_checkpoint(&checkpoint, &live.limits).map_err(|e| page_error(live, &e))?;
+    record::check_checkpoint(&checkpoint, &live.limits)
+        .map_err(|e| error(live, page_refusal(&e)))?;
     Ok(Some(checkpoint))
 }
 
@@ -213,47 +202,19 @@ fn granted(live: &Live, model: &str) -> Result<Name, Error> {
     })
 }
 
-fn page_error(live: &Live, error: &PageError) -> Error {
-    let limit = match error {
-        PageError::LongId { .. } => Some("record_id_bytes"),
-        PageError::LongBody { .. } => Some("record_bytes"),
-        PageError::ManyRecords { .. } => Some("records_per_commit"),
-        PageError::ManyBytes { .. } => Some("commit_bytes"),
-        PageError::LongCheckpoint { .. } => Some("checkpoint_bytes"),
-        _ => None,
-    };
-    if let Some(limit) = limit {
-        live.note(|notes| notes.limit = Some(limit));
-    }
-    Error::Invalid(error.to_string())
-}
-
-/// What the guest is told about a store error; what the operator must know is noted.
-pub(super) fn store_error(live: &Live, error: StoreError) -> Error {
-    match error {
-        StoreError::Page(error) => page_error(live, &error),
-        StoreError::Fenced { .. } => Error::Fenced(error.to_string()),
-        StoreError::Guard(refusal) => {
-            let message = refusal.to_string();
-            live.note_sticky(Failure::new(
-                FailureClass::Refused,
-                Blame::Upstream,
-                message.clone(),
-            ));
-            Error::Refused(message)
-        }
-        StoreError::NoSnapshot { .. } | StoreError::Busy { .. } | StoreError::Cursor(_) => {
-            Error::Invalid(error.to_string())
-        }
-        StoreError::NotFound { .. } | StoreError::Exists { .. } => Error::Denied(error.to_string()),
-        StoreError::Damaged { .. } | StoreError::Backend(_) => {
-            let message = error.to_string();
-            live.note_sticky(Failure::new(
-                FailureClass::Internal,
-                Blame::Host,
-                message.clone(),
-            ));
-            Error::Other(message)
-        }
+/// What the guest is told about a refusal; what the operator must know is noted.
+pub(super) fn error(live: &Live, refusal: Refusal) -> Error {
+    live.heed(&refusal);
+    let text = refusal.message;
+    match refusal.kind {
+        RefusalKind::Denied => Error::Denied(text),
+        RefusalKind::Invalid => Error::Invalid(text),
+        RefusalKind::Refused => Error::Refused(text),
+        RefusalKind::Fenced => Error::Fenced(text),
+        RefusalKind::Timeout
+        | RefusalKind::Connect
+        | RefusalKind::TooLarge
+        | RefusalKind::Exhausted
+        | RefusalKind::Other => Error::Other(text),
     }
 }

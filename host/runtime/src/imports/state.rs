@@ -8,7 +8,7 @@ use tidegate_contract::tidegate::plugin::state::{Host, HostWithStore};
 use tidegate_engine::integration;
 use wasmtime::component::Accessor;
 
-use super::records::store_error;
+use super::records::error;
 use crate::state::{Imports, RunState};
 
 /// Most bytes of a connection's metadata: it is handed to the guest whole.
@@ -40,6 +40,7 @@ impl<T: Send> HostWithStore<T> for Imports {
         patch: String,
     ) -> wasmtime::Result<Result<(), Error>> {
         let live = accessor.with(|mut access| access.get().live("state.merge-metadata"))?;
+        let _held = live.hold(patch.len())?;
         if !live.metadata_write {
             return Ok(Err(Error::Denied(
                 "merging metadata needs the capability metadata_write: the manifest must request it and the \
@@ -55,22 +56,14 @@ impl<T: Send> HostWithStore<T> for Imports {
                 ))));
             }
         };
-        let stored = live
-            .store
-            .merge_metadata(
-                &live.connection,
-                patch.clone(),
-                METADATA_BYTES_MAX,
-                live.clock.now(),
-            )
-            .await;
+        let stored = live.world.merge_metadata(&patch, METADATA_BYTES_MAX).await;
         Ok(match stored {
             Ok(()) => {
                 let mut metadata = live.metadata.lock().unwrap_or_else(PoisonError::into_inner);
                 integration::merge(&mut metadata, &patch);
                 Ok(())
             }
-            Err(error) => Err(store_error(&live, error)),
+            Err(refusal) => Err(error(&live, refusal)),
         })
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use tidegate_egress::{Gate, GateOptions};
 use tidegate_engine::integration::Digest;
+use tidegate_engine::limits::{LimitValues, Limits};
 use tidegate_engine::manifest::{Auth, AuthName, Manifest, ScheduleSpec, Sync};
 use tidegate_runtime::identify::COMPONENT_BYTES_MAX;
 use tidegate_runtime::{
@@ -38,6 +39,8 @@ pub(crate) struct Listing<'a> {
     contract: String,
     imports: &'a [String],
     manifest: &'a Manifest,
+    /// Those that a run has, unless the operator sets others.
+    limits: Limits,
 }
 
 impl Component {
@@ -68,6 +71,7 @@ impl Component {
             contract: self.inspection.identity.contract.to_string(),
             imports: &self.inspection.identity.imports,
             manifest: &self.inspection.manifest,
+            limits: requested_limits(&self.inspection.manifest),
         }
     }
 
@@ -233,13 +237,23 @@ fn requests(manifest: &Manifest) -> Vec<String> {
     if requested.metadata_write {
         lines.push("writing the connection's metadata".to_owned());
     }
-    lines.extend(
-        requested
-            .limits
-            .iter()
-            .map(|(name, value)| format!("limit {name} = {value}")),
-    );
+    let gets = requested_limits(manifest);
+    let defaults = Limits::default();
+    lines.extend(requested.limits.iter().map(|(name, value)| {
+        let gets = gets.get(name).unwrap_or_default();
+        let default = defaults.get(name).unwrap_or_default();
+        if gets == *value {
+            format!("limit {name} = {value} (the default is {default})")
+        } else {
+            format!("limit {name} = {value} (it gets {gets}, unless the operator sets more)")
+        }
+    }));
     lines
+}
+
+/// The limits of a run to which the operator says nothing.
+fn requested_limits(manifest: &Manifest) -> Limits {
+    Limits::resolve(&manifest.capabilities.limits, &LimitValues::new())
 }
 
 fn auth_line(auth: &Auth) -> String {
@@ -313,7 +327,7 @@ mod tests {
             "models": [{"name": "Contact"}],
             "capabilities": {
                 "hosts": ["base-url", "https://*.example.com"], "feeds": ["config", "a/B"],
-                "metadata_write": true, "limits": {"memory_bytes": 7},
+                "metadata_write": true, "limits": {"memory_bytes": 7, "checkpoint_bytes": 9_000_000},
             },
             "config": {"properties": {"region": {"description": "Where"}}},
             "auth": [
@@ -333,7 +347,8 @@ mod tests {
             "the change feeds that the connection's config names",
             "change feed a/B",
             "writing the connection's metadata",
-            "limit memory_bytes = 7",
+            "limit memory_bytes = 7 (the default is 134217728)",
+            "limit checkpoint_bytes = 9000000 (it gets 1048576, unless the operator sets more)",
             "basic, with the secrets user and pass",
             "header X-Key (or the config's /h), with the secret key",
             "region: Where",
@@ -353,6 +368,9 @@ mod tests {
         let listing = serde_json::to_value(full.listing()).unwrap();
         assert_eq!(listing["manifest"]["syncs"][0]["name"], "contacts");
         assert_eq!(listing["digest"].as_str().unwrap().len(), 64);
+        assert_eq!(listing["limits"]["memory_bytes"], 7);
+        assert_eq!(listing["limits"]["checkpoint_bytes"], 1 << 20);
+        assert_eq!(listing["limits"]["cpu_ms"], Limits::default().cpu_ms);
     }
 
     #[test]

@@ -1,19 +1,19 @@
 //! `tidegate deploy`: show what a component asks for and what it is granted, then store it.
 
-use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 use tidegate_engine::Name;
-use tidegate_engine::grant::{FeedPattern, HostPattern};
+use tidegate_engine::grant::{FeedPattern, HostPattern, RateLimit};
 use tidegate_engine::limits::LimitValues;
 
-use super::Global;
 use super::connections::parse_config;
+use super::{Global, confirmed};
 use crate::control::{Control, DeployPlan, DeployRequest, GrantChanges};
 use crate::output;
 use crate::problem::{Kind, Problem, Result};
+use crate::signature::{Signed, TrustedKey, verify};
 
 /// Arguments of `deploy`. A kind of grant that is not given is kept from the earlier deploy.
 #[derive(Debug, clap::Args)]
@@ -26,6 +26,10 @@ pub(super) struct Args {
     /// Let it send requests to this origin: scheme://host[:port], with *.domain, an IP or a CIDR
     #[arg(long, value_name = "ORIGIN")]
     allow_host: Vec<HostPattern>,
+    /// Let it send requests to every public host over https: for plugins whose hosts only their
+    /// configuration knows
+    #[arg(long)]
+    allow_any_host: bool,
     /// Let it reach private or loopback addresses in this range
     #[arg(long, value_name = "CIDR", value_parser = parse_range)]
     allow_private: Vec<IpNet>,
@@ -38,12 +42,30 @@ pub(super) struct Args {
     /// Set a limit, such as memory_bytes=268435456 (docs/limits.md)
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_limit)]
     limit: Vec<(String, u64)>,
+    /// How fast each connection may ask each origin, instead of what the plugin's manifest says:
+    /// '100/60s', '100/60s burst 5'
+    #[arg(long, value_name = "REQUESTS/TIME")]
+    rate_limit: Option<RateLimit>,
     /// Config of all connections: KEY=VALUE (VALUE is JSON, or else text) or @FILE (a JSON object)
     #[arg(long, value_name = "KEY=VALUE|@FILE")]
     config: Vec<String>,
     /// Take all grants away that an earlier deploy gave, before those given here
     #[arg(long)]
     fresh_grants: bool,
+    /// Trust signatures of this minisign public key (RWQ…, or a .pub file)
+    #[arg(
+        long,
+        value_name = "KEY|FILE",
+        env = "TIDEGATE_TRUSTED_KEYS",
+        value_delimiter = ','
+    )]
+    trusted_key: Vec<String>,
+    /// Deploy nothing that no trusted key has signed
+    #[arg(long, env = "TIDEGATE_REQUIRE_SIGNATURE")]
+    require_signature: bool,
+    /// The signature, if not in FILE.minisig
+    #[arg(long, value_name = "FILE")]
+    signature: Option<PathBuf>,
     /// Don't ask
     #[arg(long, short)]
     yes: bool,
@@ -54,6 +76,8 @@ pub(super) struct Args {
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     let component = read_component(&args.file)?;
+    // Before anything looks into the file.
+    let signed = signed(&args, &component)?;
     let request = DeployRequest {
         component,
         name: args.name.clone(),
@@ -61,12 +85,16 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     };
     let control = global.open().await?;
     let plan = control.plan_deploy(request.clone()).await?;
-    if args.json {
-        output::notice(describe(&plan));
-    } else {
-        output::line(describe(&plan));
+    let mut description = describe(&plan);
+    if let Some(Signed { key, comment }) = &signed {
+        description.push_str(&format!("\nsigned by    {key} ({comment})"));
     }
-    if !args.yes && !confirmed()? {
+    if args.json {
+        output::notice(description);
+    } else {
+        output::line(description);
+    }
+    if !args.yes && !confirmed("deploy?", "not deployed")? {
         control.close().await?;
         return Err(Problem::invalid("not deployed"));
     }
@@ -82,6 +110,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
             "previous_version": plan.previous.as_ref().map(|(version, _)| version),
             "grants": integration.current.grants,
             "missing": plan.missing,
+            "signed_by": signed.map(|signed| signed.key),
         }));
     }
     match &plan.previous {
@@ -92,6 +121,36 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
         None => output::line(format!("deployed {} version {version}", integration.name)),
     }
     Ok(())
+}
+
+/// Who signed the component: a signature that is there is checked, one that must be there is missed.
+fn signed(args: &Args, component: &[u8]) -> Result<Option<Signed>> {
+    let keys = args.trusted_key.iter().map(String::as_str);
+    let keys = keys.map(TrustedKey::parse).collect::<Result<Vec<_>>>()?;
+    let beside = PathBuf::from(format!("{}.minisig", args.file.display()));
+    let file = match &args.signature {
+        Some(file) => Some(file.clone()),
+        None if !keys.is_empty() && beside.exists() => Some(beside),
+        None => None,
+    };
+    match file {
+        _ if args.require_signature && keys.is_empty() => Err(Problem::invalid(
+            "a signature is required and no key is trusted",
+        )
+        .hint("name the keys with --trusted-key or TIDEGATE_TRUSTED_KEYS")),
+        Some(_) if keys.is_empty() => Err(Problem::invalid("--signature without --trusted-key")
+            .hint("name the key that should have made it")),
+        Some(file) => verify(component, &file, &keys).map(Some),
+        None if args.require_signature => Err(Problem::new(
+            Kind::Plugin,
+            format!(
+                "{}: it is not signed, and a signature is required",
+                args.file.display()
+            ),
+        )
+        .hint("sign it with `minisign -Sm FILE`, or name the signature with --signature")),
+        None => Ok(None),
+    }
 }
 
 /// Read a component's bytes, at most what the host accepts.
@@ -128,11 +187,16 @@ fn changes(args: &Args) -> Result<GrantChanges> {
     } else {
         Some(parse_config(&args.config)?)
     };
+    let mut hosts = args.allow_host.clone();
+    if args.allow_any_host {
+        hosts.push(HostPattern::any_host());
+    }
     Ok(GrantChanges {
-        hosts: given(args.allow_host.clone(), fresh),
+        hosts: given(hosts, fresh),
         private: given(args.allow_private.clone(), fresh),
         feeds: given(args.allow_feed.clone(), fresh),
         metadata_write: (fresh || args.allow_metadata_write).then_some(args.allow_metadata_write),
+        rate_limit: (fresh || args.rate_limit.is_some()).then_some(args.rate_limit),
         limits: (fresh || !limits.is_empty()).then_some(limits),
         config: config.or_else(|| fresh.then(Map::<String, Value>::new)),
     })
@@ -171,6 +235,7 @@ fn describe(plan: &DeployPlan) -> String {
             .iter()
             .map(|(name, value)| format!("limit {name}={value}")),
     );
+    requests.extend(requested.rate_limit.map(|rate| format!("rate {rate}")));
     let grants = &plan.grants;
     let mut granted: Vec<String> = grants
         .hosts
@@ -191,6 +256,7 @@ fn describe(plan: &DeployPlan) -> String {
             .iter()
             .map(|(name, value)| format!("limit {name}={value}")),
     );
+    granted.extend(grants.rate_limit.map(|rate| format!("rate {rate}")));
     let mut text = format!(
         "plugin       {} {} (sha256:{})\nintegration  {}\nrequests     {}\ngranted      {}",
         manifest.name,
@@ -215,20 +281,6 @@ fn describe(plan: &DeployPlan) -> String {
         ));
     }
     text
-}
-
-fn confirmed() -> Result<bool> {
-    if !std::io::stdin().is_terminal() {
-        return Err(Problem::invalid("not deployed: nobody can be asked here").hint("add --yes"));
-    }
-    // A prompt that can't be shown is answered with no.
-    let _ = write!(std::io::stderr(), "deploy? [y/N] ");
-    let mut answer = String::new();
-    std::io::stdin()
-        .lock()
-        .read_line(&mut answer)
-        .map_err(Problem::internal)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 fn parse_range(text: &str) -> std::result::Result<IpNet, String> {

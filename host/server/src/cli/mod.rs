@@ -1,7 +1,9 @@
 //! The command line: arguments in, one command run, an exit code out.
 
 mod build;
+mod cassettes;
 mod connections;
+mod data;
 mod demo;
 mod deploy;
 mod inspect;
@@ -9,9 +11,12 @@ mod integrations;
 mod logs;
 mod new;
 mod records;
+mod replay;
 mod run;
 mod runs;
+mod test;
 
+use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -58,6 +63,8 @@ enum Command {
     New(new::Args),
     /// Compile a plugin crate to a component and check it
     Build(build::Args),
+    /// Replay a plugin's cassettes as its regression tests
+    Test(test::Args),
     /// Say what a component is, what it does and what it asks for
     Inspect(inspect::Args),
     /// Store a component and what it is granted, under an integration's name
@@ -68,12 +75,18 @@ enum Command {
     Connections(connections::Args),
     /// Run a sync in the foreground
     Run(run::Args),
+    /// Run a recorded run again, without network or store, and compare every commit
+    Replay(replay::Args),
+    /// Keep connections' last runs as cassettes
+    Cassettes(cassettes::Args),
     /// Read a model's change feed
     Records(records::Args),
     /// List runs
     Runs(runs::Args),
     /// Show what a run logged and printed
     Logs(logs::Args),
+    /// Look after the data: check it, measure it, move it, prune and drop what nobody needs
+    Data(data::Args),
 }
 
 /// Run the program.
@@ -102,18 +115,31 @@ async fn dispatch(cli: Cli) -> Result<()> {
         Command::Demo(args) => demo::run(args).await,
         Command::New(args) => new::run(args),
         Command::Build(args) => build::run(args).await,
+        Command::Test(args) => test::run(args).await,
         Command::Inspect(args) => inspect::run(args).await,
         Command::Deploy(args) => deploy::run(&global, args).await,
         Command::Integrations(args) => integrations::run(&global, args).await,
         Command::Connections(args) => connections::run(&global, args).await,
         Command::Run(args) => run::run(&global, args).await,
+        Command::Replay(args) => replay::run(&global, args).await,
+        Command::Cassettes(args) => cassettes::run(&global, args).await,
         Command::Records(args) => records::run(&global, args).await,
         Command::Runs(args) => runs::run(&global, args).await,
         Command::Logs(args) => logs::run(&global, args).await,
+        Command::Data(args) => data::run(&global, args).await,
     }
 }
 
 impl Global {
+    /// Open a data directory that is there already.
+    async fn open_existing(&self) -> Result<Local> {
+        if !self.data.join("format").exists() {
+            let message = format!("{} is no data directory of tidegate", self.data.display());
+            return Err(Problem::not_found(message).hint("name it with --data or TIDEGATE_DATA"));
+        }
+        self.open().await
+    }
+
     /// Open the data directory; it comes to be if it is not there.
     async fn open(&self) -> Result<Local> {
         Local::open(&self.data).await
@@ -123,4 +149,21 @@ impl Global {
 fn report(problem: &Problem) -> ExitCode {
     output::error(problem);
     ExitCode::from(problem.kind.exit_code())
+}
+
+/// Ask on the terminal. Without one the answer can only be `--yes`, and `otherwise` says what has
+/// come of it.
+fn confirmed(question: &str, otherwise: &str) -> Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        let message = format!("{otherwise}: nobody can be asked here");
+        return Err(Problem::invalid(message).hint("add --yes"));
+    }
+    // A prompt that can't be shown is answered with no.
+    let _ = write!(std::io::stderr(), "{question} [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(Problem::internal)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

@@ -1,5 +1,6 @@
 //! `tidegate records`: a model's change feed by cursor.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -13,6 +14,7 @@ use super::Global;
 use crate::control::Control;
 use crate::output;
 use crate::problem::{Kind, Problem, Result};
+use crate::transfer::one_line;
 
 /// Most records read from the store at once, and most bytes of bodies.
 const PAGE: usize = 1000;
@@ -133,13 +135,15 @@ fn print(args: &Args, changes: &Changes) -> Result<()> {
     Ok(())
 }
 
-/// A record with its metadata as JSON; the body is passed through as it was saved, so that no
-/// number loses digits on the way.
+/// A record with its metadata as JSON; the body is passed through as it was saved, line breaks aside,
+/// so that no number loses digits on the way.
 #[derive(Debug, Serialize)]
 pub(crate) struct Shown<'a> {
     id: &'a str,
     action: Action,
-    body: Option<&'a RawValue>,
+    body: Option<Cow<'a, RawValue>>,
+    /// Whether retention removed the body.
+    pruned: bool,
     first_seen_at: String,
     last_modified_at: String,
     deleted_at: Option<String>,
@@ -148,11 +152,16 @@ pub(crate) struct Shown<'a> {
 
 /// The JSON form of `record`, with the cursor just after it.
 pub(crate) fn shown(record: &Record, cursor: Cursor) -> Result<Shown<'_>> {
-    let body = record.body.as_deref().map(serde_json::from_str).transpose();
+    let raw = |body| match one_line(body) {
+        Cow::Borrowed(body) => serde_json::from_str(body).map(Cow::Borrowed),
+        Cow::Owned(body) => RawValue::from_string(body).map(Cow::Owned),
+    };
+    let body = record.body.as_deref().map(raw).transpose();
     Ok(Shown {
         id: &record.id,
         action: record.action,
         body: body.map_err(|error| Problem::internal(format!("record {}: {error}", record.id)))?,
+        pruned: record.body.is_none(),
         first_seen_at: output::time(record.first_seen_at),
         last_modified_at: output::time(record.last_modified_at),
         deleted_at: record.deleted_at.map(output::time),

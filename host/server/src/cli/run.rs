@@ -1,5 +1,6 @@
 //! `tidegate run`: one sync in the foreground, with progress; exits 0 only on success.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -34,6 +35,9 @@ pub(super) struct Args {
     /// next run fetches again
     #[arg(long)]
     relaxed: bool,
+    /// Write the run's cassette to this file, for `tidegate replay` and `tidegate test`
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     /// Print the run as one JSON object
     #[arg(long)]
     json: bool,
@@ -75,6 +79,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
         } else {
             Durability::Durable
         },
+        record: args.record,
     };
     let control = global.open().await?;
     let progress = Arc::new(RunProgress::new());

@@ -34,6 +34,7 @@ pub(super) async fn plan(local: &Local, request: &DeployRequest) -> Result<Deplo
         .await
         .map_err(|error| inspect_problem(&error))?;
     let manifest = &inspection.manifest;
+    check_schemas(manifest)?;
     let integration = request
         .name
         .clone()
@@ -91,6 +92,9 @@ fn granted(old: Grants, changes: &GrantChanges) -> Result<Grants> {
     }
     if let Some(metadata_write) = changes.metadata_write {
         grants.metadata_write = metadata_write;
+    }
+    if let Some(rate_limit) = changes.rate_limit {
+        grants.rate_limit = rate_limit;
     }
     if let Some(values) = &changes.limits {
         limits::check(values).map_err(Problem::invalid)?;
@@ -256,14 +260,34 @@ fn check_secrets<'a>(manifest: &Manifest, names: impl Iterator<Item = &'a str>) 
     Ok(())
 }
 
-/// Every violation of the manifest's config schema, with its path.
-pub(super) fn check_config(manifest: &Manifest, config: &Map<String, Value>) -> Result<()> {
-    let validator = jsonschema::validator_for(&manifest.config).map_err(|error| {
+/// A schema of the manifest, compiled. Its patterns are matched in linear time, and it refers to
+/// nothing outside itself: a plugin's author wrote it.
+fn schema(path: &str, schema: &Value) -> Result<jsonschema::Validator> {
+    let options = jsonschema::options().with_pattern_options(jsonschema::PatternOptions::regex());
+    options.build(schema).map_err(|error| {
         Problem::new(
             Kind::Plugin,
-            format!("the manifest's config schema is not valid: {error}"),
+            format!("the manifest is not valid at {path}: not a JSON Schema: {error}"),
         )
-    })?;
+    })
+}
+
+/// Check that all schemas of a manifest are such.
+fn check_schemas(manifest: &Manifest) -> Result<()> {
+    schema("config", &manifest.config)?;
+    for model in &manifest.models {
+        schema(&format!("models.{}.schema", model.name), &model.schema)?;
+    }
+    for action in &manifest.actions {
+        schema(&format!("actions.{}.input", action.name), &action.input)?;
+        schema(&format!("actions.{}.output", action.name), &action.output)?;
+    }
+    Ok(())
+}
+
+/// Every violation of the manifest's config schema, with its path.
+pub(super) fn check_config(manifest: &Manifest, config: &Map<String, Value>) -> Result<()> {
+    let validator = schema("config", &manifest.config)?;
     let config_value = Value::Object(config.clone());
     let errors: Vec<String> = validator
         .iter_errors(&config_value)

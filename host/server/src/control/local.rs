@@ -1,14 +1,17 @@
 //! [`Control`] in this process: it holds the data directory while it lives.
 
+use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use tidegate_egress::{Gate, GateOptions};
-use tidegate_engine::integration::{Connection, Integration};
+use tidegate_egress::{Gate, GateOptions, Proxy};
+use tidegate_engine::integration::{Connection, Digest, Integration};
 use tidegate_engine::record::Record;
 use tidegate_engine::run::{Blame, Failure, FailureClass, LogLine, Run, RunId};
 use tidegate_engine::store::{Changes, ModelStats, ReadChanges, RunFilter};
+use tidegate_engine::upkeep::{CheckReport, Dropped, Pruned, Scope, StoreStats};
 use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name, Store, StoreError};
 use tidegate_runtime::{Clock, Runtime, RuntimeOptions};
 use tidegate_store::{Options, SledStore};
@@ -17,6 +20,7 @@ use super::{Control, DeployPlan, DeployRequest, NewConnection, Progress, SyncReq
 use crate::output;
 use crate::problem::{Problem, Result};
 use crate::secrets::MasterKey;
+use crate::transfer::{ExportScope, Totals};
 
 /// Where precompiled components lie in the data directory.
 const CACHE: &str = "cache";
@@ -69,7 +73,10 @@ impl Local {
         let runtime = Runtime::new(RuntimeOptions {
             cache: Some(self.data.join(CACHE)),
             clock: self.clock.clone(),
-            gate: Gate::new(GateOptions::default()),
+            gate: Gate::new(GateOptions {
+                proxy: egress_proxy()?,
+                ..GateOptions::default()
+            }),
         })
         .map_err(Problem::internal)?;
         Ok(self.runtime.get_or_init(|| runtime))
@@ -137,7 +144,7 @@ impl Local {
     }
 
     /// Check that the model is one that the connection has, or may get.
-    async fn check_model(&self, model: &ModelKey) -> Result<()> {
+    pub(super) async fn check_model(&self, model: &ModelKey) -> Result<()> {
         let integration = self.find_integration(&model.connection.integration).await?;
         let connection = self.find_connection(&model.connection).await?;
         let config = Self::config(&integration, &connection);
@@ -167,6 +174,18 @@ impl Local {
             model.model.as_str()
         );
         Err(Problem::not_found(message).hint(listed("models", known.iter().map(Name::as_str))))
+    }
+}
+
+/// The proxy that the operator wants all requests to go through.
+fn egress_proxy() -> Result<Option<Proxy>> {
+    const VARIABLE: &str = "TIDEGATE_EGRESS_PROXY";
+    match std::env::var(VARIABLE) {
+        Ok(url) if !url.is_empty() => {
+            let proxy = url.parse::<Proxy>().map(Some);
+            proxy.map_err(|error| Problem::invalid(error).at(VARIABLE))
+        }
+        _ => Ok(None),
     }
 }
 
@@ -259,6 +278,42 @@ impl Control for Local {
     async fn logs(&self, run: RunId, from: u64, limit: usize) -> Result<Vec<LogLine>> {
         Control::run(self, run).await?;
         Ok(self.store.logs(run, from, limit).await?)
+    }
+
+    async fn component(&self, digest: Digest) -> Result<Vec<u8>> {
+        Ok(self.store.component(digest).await?)
+    }
+
+    async fn check(&self) -> Result<CheckReport> {
+        Ok(self.store.check().await?)
+    }
+
+    async fn stats(&self) -> Result<StoreStats> {
+        Ok(self.store.stats().await?)
+    }
+
+    async fn prune(&self, model: &ModelKey, age: Duration) -> Result<Pruned> {
+        super::upkeep::prune(self, model, age).await
+    }
+
+    async fn drop_scope(&self, scope: &Scope) -> Result<Dropped> {
+        super::upkeep::drop_scope(self, scope).await
+    }
+
+    async fn settle(&self) -> Result<()> {
+        Ok(self.store.settle().await?)
+    }
+
+    async fn export(&self, scope: &ExportScope, out: &mut (dyn Write + Send)) -> Result<Totals> {
+        super::upkeep::export(self, scope, out).await
+    }
+
+    async fn import(
+        &self,
+        input: &mut (dyn BufRead + Send),
+        progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<Totals> {
+        super::upkeep::import(self, input, progress).await
     }
 
     async fn close(&self) -> Result<()> {

@@ -6,26 +6,33 @@
 mod deploy;
 mod local;
 mod sync;
+mod upkeep;
 
+use std::io::{BufRead, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use ipnet::IpNet;
 use serde_json::{Map, Value};
-use tidegate_engine::grant::{FeedPattern, Grants, HostPattern};
+use tidegate_engine::grant::{FeedPattern, Grants, HostPattern, RateLimit};
 use tidegate_engine::integration::{Connection, Digest, Integration};
 use tidegate_engine::limits::LimitValues;
 use tidegate_engine::record::Record;
 use tidegate_engine::run::{Figures, LogLine, Run, RunId};
 use tidegate_engine::store::{Changes, Durability, ModelStats, ReadChanges, RunFilter};
+use tidegate_engine::upkeep::{CheckReport, Dropped, Pruned, Scope, StoreStats};
 use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name};
 use tidegate_runtime::Inspection;
 use url::Url;
 
+pub(crate) use deploy::inspect_problem;
 pub use local::Local;
 
 use crate::problem::Result;
 use crate::secrets::SecretMap;
+use crate::transfer::{ExportScope, Totals};
 
 /// Grants that the operator gives at a deploy. `None` keeps what an earlier deploy granted.
 #[derive(Debug, Clone, Default)]
@@ -35,6 +42,8 @@ pub struct GrantChanges {
     pub feeds: Option<Vec<FeedPattern>>,
     pub metadata_write: Option<bool>,
     pub limits: Option<LimitValues>,
+    /// `Some(None)` takes an earlier one away.
+    pub rate_limit: Option<Option<RateLimit>>,
     pub config: Option<Map<String, Value>>,
 }
 
@@ -81,6 +90,8 @@ pub struct SyncRequest {
     /// The snapshot guard's exception for this run.
     pub allow_deletes: bool,
     pub durability: Durability,
+    /// Write the run's cassette to this file.
+    pub record: Option<PathBuf>,
 }
 
 /// Sees a run go on. Calls are short and don't block.
@@ -123,6 +134,27 @@ pub trait Control: Send + Sync {
     async fn runs(&self, filter: RunFilter) -> Result<Vec<Run>>;
     async fn run(&self, id: RunId) -> Result<Run>;
     async fn logs(&self, run: RunId, from: u64, limit: usize) -> Result<Vec<LogLine>>;
+    /// The bytes of a component that was deployed.
+    async fn component(&self, digest: Digest) -> Result<Vec<u8>>;
+
+    /// Look for anything wrong in the data directory; changes nothing.
+    async fn check(&self) -> Result<CheckReport>;
+    async fn stats(&self) -> Result<StoreStats>;
+    /// Remove the bodies of the model's records that nothing has changed for `age`.
+    async fn prune(&self, model: &ModelKey, age: Duration) -> Result<Pruned>;
+    /// Remove everything of `scope`.
+    async fn drop_scope(&self, scope: &Scope) -> Result<Dropped>;
+    /// Do now what was put off, compaction above all.
+    async fn settle(&self) -> Result<()>;
+    /// Write `scope` as JSON lines. Writing may block.
+    async fn export(&self, scope: &ExportScope, out: &mut (dyn Write + Send)) -> Result<Totals>;
+    /// Bring in everything of an export, or nothing; `progress` hears how many records have been
+    /// read. Reading may block.
+    async fn import(
+        &self,
+        input: &mut (dyn BufRead + Send),
+        progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<Totals>;
 
     /// Let go of the data directory, once everything acknowledged is on disk.
     async fn close(&self) -> Result<()>;

@@ -3,16 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_egress::Credentials;
+use tidegate_egress::{Credentials, Secret};
+use tidegate_engine::cassette::Seed;
 use tidegate_engine::integration::{Connection, Integration};
+use tidegate_engine::manifest::Auth;
 use tidegate_engine::run::{LogLine, NewRun, Run, RunEnd, RunId, Target, Trigger};
 use tidegate_engine::store::SnapshotGuard;
 use tidegate_engine::{Name, SyncKey};
-use tidegate_runtime::{Meter, Observer, Plugin, RunSpec};
+use tidegate_runtime::{Meter, Observer, Plugin, Recording, RunSpec};
 
 use super::deploy::{check_config, find_sync};
 use super::local::Local;
 use super::{Progress, SyncRequest};
+use crate::cassettes::Take;
 use crate::problem::{Problem, Result};
 
 /// How often progress is shown.
@@ -41,8 +44,18 @@ pub(super) async fn run(
     let config = Local::config(&integration, &connection);
     check_config(&integration.current.manifest, &config)?;
     let models = find_sync(&integration, &config, &request.sync)?;
-    let credentials = credentials(local, &integration, &connection, &config)?;
+    let secrets = secrets(local, &integration, &connection, &config)?;
     let plugin = load(local, &integration).await?;
+    let take = Take::begin(&local.data, &request.connection, request.record)?;
+    let recording = match &take {
+        Some(take) => Some(Recording {
+            sink: take.sink()?,
+            secrets: secrets.texts,
+        }),
+        None => None,
+    };
+    let mut seed = Seed([0; 32]);
+    crate::secrets::random(&mut seed.0)?;
 
     let now = local.clock.now();
     let variant: Name = BASE_VARIANT.parse()?;
@@ -77,7 +90,7 @@ pub(super) async fn run(
         connection,
         config,
         models,
-        credentials,
+        credentials: secrets.credentials,
         checkpoint: started.checkpoint,
         input: None,
         durability: request.durability,
@@ -85,6 +98,8 @@ pub(super) async fn run(
             allow_all: request.allow_deletes,
             ..SnapshotGuard::default()
         },
+        seed,
+        recording,
         meter: Arc::clone(&meter),
         cancelled: Box::pin(interrupted()),
     };
@@ -103,6 +118,9 @@ pub(super) async fn run(
         }
     };
     progress.figures(&result.figures);
+    if let Some(take) = take {
+        take.finish(id, result.recorded);
+    }
     let end = RunEnd {
         at: local.clock.now(),
         outcome: result.outcome,
@@ -113,24 +131,42 @@ pub(super) async fn run(
     Ok(local.store.run(id).await?)
 }
 
-fn credentials(
+/// A connection's secrets, opened for one run.
+#[derive(Default)]
+struct Secrets {
+    credentials: Option<Credentials>,
+    /// What no recording may hold.
+    texts: Vec<Secret>,
+}
+
+fn secrets(
     local: &Local,
     integration: &Integration,
     connection: &Connection,
     config: &serde_json::Map<String, serde_json::Value>,
-) -> Result<Option<Credentials>> {
+) -> Result<Secrets> {
     let manifest = &integration.current.manifest;
     let has = |name: &str| connection.secret_names.iter().any(|known| known == name);
     let Some(auth) = manifest.auth_for(has) else {
-        return Ok(None);
+        return Ok(Secrets::default());
     };
-    let secrets = local
+    let mut secrets = local
         .master_key()?
         .open(&connection.key, &connection.sealed_secrets)?;
-    let credentials = Credentials::resolve(auth, &|name| secrets.get(name).cloned(), config);
-    credentials
-        .map(Some)
-        .map_err(|error| Problem::invalid(error).at(&connection.key))
+    let credentials = Credentials::resolve(auth, &|name| secrets.get(name).cloned(), config)
+        .map_err(|error| Problem::invalid(error).at(&connection.key))?;
+    if let Auth::Basic { username, password } = auth {
+        // A user name is no secret, and may well stand in paths and records.
+        let user = secrets.remove(username);
+        if let (Some(user), Some(password)) = (user, secrets.get(password)) {
+            let both = format!("{}:{}", user.expose(), password.expose());
+            secrets.insert(username.clone(), Secret::new(both));
+        }
+    }
+    Ok(Secrets {
+        credentials: Some(credentials),
+        texts: secrets.into_values().collect(),
+    })
 }
 
 async fn load(local: &Local, integration: &Integration) -> Result<Plugin> {

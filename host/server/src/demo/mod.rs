@@ -252,6 +252,7 @@ impl Story<'_> {
             reset: false,
             allow_deletes: false,
             durability: Durability::Durable,
+            record: None,
         };
         let run = self
             .control

@@ -1,0 +1,194 @@
+//! The seam between a guest's imports and the world: the gate and the store, or a cassette.
+//!
+//! Imports check what the guest asks, and then ask here, for one of few things. A live run does
+//! them outside; a recorded one too, with its tape in between; a replay has no outside at all, so
+//! that nothing in it can reach a network or a store.
+
+mod outside;
+mod spoken;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use tidegate_egress::Request;
+use tidegate_engine::cassette::{
+    Ask, Body, Change, CommitAsk, Exchange, Refusal, RefusalKind, Response,
+};
+use tidegate_engine::record::Counts;
+use tidegate_engine::run::{Figures, LogLine, RunId};
+use tidegate_engine::store::ReadChanges;
+use tidegate_engine::{Name, StoreError};
+
+use crate::tape::Tape;
+pub(crate) use outside::{Outside, page_refusal};
+use spoken::{Deleted, Spoken};
+
+/// What one run's imports reach.
+pub(crate) struct World {
+    /// `None` in a replay.
+    pub(crate) outside: Option<Outside>,
+    /// `None` in a run that is neither recorded nor replayed.
+    pub(crate) tape: Option<Arc<Tape>>,
+}
+
+impl World {
+    /// Do something outside, on the tape if there is one.
+    async fn perform<T: Spoken>(
+        &self,
+        ask: impl FnOnce() -> Ask,
+        live: impl AsyncFnOnce(&Outside) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let real = async {
+            match &self.outside {
+                Some(outside) => live(outside).await,
+                None => Err(nowhere()),
+            }
+        };
+        let Some(tape) = &self.tape else {
+            return real.await;
+        };
+        let ask = ask();
+        spoken::hear(tape.call(ask, async { spoken::say(real.await) }).await)
+    }
+
+    /// `http.send`
+    pub(crate) async fn send(&self, request: Request) -> Result<Response, Refusal> {
+        let asked = self.tape.as_ref().map(|_| Exchange {
+            method: request.method.clone(),
+            url: request.url.clone(),
+            headers: request.headers.clone(),
+            body: Body::new(request.body.clone().unwrap_or_default().into()),
+        });
+        let ask = || Ask::Send(asked.unwrap_or_default());
+        self.perform(ask, async |outside| outside.send(request).await)
+            .await
+    }
+
+    /// `records.commit`
+    pub(crate) async fn commit(
+        &self,
+        commit: CommitAsk,
+        progress: Figures,
+    ) -> Result<Vec<Counts>, Refusal> {
+        let asked = self.tape.as_ref().map(|_| commit.clone());
+        let ask = || Ask::Commit(asked.unwrap_or_default());
+        let CommitAsk { pages, checkpoint } = commit;
+        self.perform(ask, async |outside| {
+            outside.commit(pages, checkpoint, progress).await
+        })
+        .await
+    }
+
+    /// `records.get`
+    pub(crate) async fn get(
+        &self,
+        model: Name,
+        ids: &[String],
+    ) -> Result<Vec<Option<String>>, Refusal> {
+        let ask = || Ask::Get {
+            model: model.clone(),
+            ids: ids.to_vec(),
+        };
+        self.perform(ask, async |outside| outside.get(&model, ids).await)
+            .await
+    }
+
+    /// `records.begin-snapshot`
+    pub(crate) async fn begin_snapshot(&self, model: Name, restart: bool) -> Result<bool, Refusal> {
+        let ask = || Ask::BeginSnapshot {
+            model: model.clone(),
+            restart,
+        };
+        self.perform(ask, async |outside| {
+            outside.begin_snapshot(&model, restart).await
+        })
+        .await
+    }
+
+    /// `records.end-snapshot`
+    pub(crate) async fn end_snapshot(
+        &self,
+        model: Name,
+        checkpoint: Option<String>,
+    ) -> Result<u64, Refusal> {
+        let ask = || Ask::EndSnapshot {
+            model: model.clone(),
+            checkpoint: checkpoint.clone(),
+        };
+        let live = async |outside: &Outside| {
+            let deleted = outside.end_snapshot(&model, checkpoint.clone()).await;
+            deleted.map(Deleted)
+        };
+        self.perform(ask, live).await.map(|deleted| deleted.0)
+    }
+
+    /// `feed.read`
+    pub(crate) async fn read_feed(
+        &self,
+        read: ReadChanges,
+        cursor: Option<&str>,
+    ) -> Result<Vec<Change>, Refusal> {
+        let ask = || Ask::ReadFeed {
+            feed: format!("{}/{}", read.model.connection.integration, read.model.model),
+            connection: read.model.connection.connection.to_string(),
+            cursor: cursor.map(str::to_owned),
+            limit: u32::try_from(read.limit).unwrap_or(u32::MAX),
+        };
+        self.perform(ask, async |outside| outside.read_feed(read.clone()).await)
+            .await
+    }
+
+    /// `state.merge-metadata`
+    pub(crate) async fn merge_metadata(
+        &self,
+        patch: &Map<String, Value>,
+        bytes_max: usize,
+    ) -> Result<(), Refusal> {
+        let ask = || Ask::MergeMetadata {
+            patch: Value::Object(patch.clone()).to_string(),
+        };
+        self.perform(ask, async |outside| {
+            outside.merge_metadata(patch.clone(), bytes_max).await
+        })
+        .await
+    }
+
+    /// `clock.sleep`
+    pub(crate) async fn sleep(&self, duration_ms: u64) {
+        let ask = || Ask::Sleep { ms: duration_ms };
+        let live = async |_: &Outside| {
+            tokio::time::sleep(Duration::from_millis(duration_ms)).await;
+            Ok(())
+        };
+        // A sleep has no error.
+        let _ = self.perform(ask, live).await;
+    }
+
+    /// Keep lines of the run's log; a replay's are its observer's.
+    pub(crate) async fn append_logs(
+        &self,
+        run: RunId,
+        lines: Vec<LogLine>,
+    ) -> Result<(), StoreError> {
+        match &self.outside {
+            Some(outside) => outside.store.append_logs(run, lines).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a call gets where there is neither a world nor a tape.
+fn nowhere() -> Refusal {
+    refusal(RefusalKind::Other, "this run reaches nothing outside")
+}
+
+fn refusal(kind: RefusalKind, message: impl Into<String>) -> Refusal {
+    Refusal {
+        kind,
+        message: message.into(),
+        limit: None,
+        retry_after_ms: None,
+        failure: None,
+    }
+}

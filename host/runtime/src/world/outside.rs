@@ -1,0 +1,200 @@
+//! What a live run reaches: the egress gate and the store, with their errors in a guest's words.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use tidegate_egress::{EgressError, Request, Session};
+use tidegate_engine::cassette::{Body, Change, Refusal, RefusalKind, Response};
+use tidegate_engine::cursor::Cursor;
+use tidegate_engine::record::{Action, Counts, Page, PageError, Record};
+use tidegate_engine::run::{Blame, Failure, FailureClass, Fence, Figures, RunId};
+use tidegate_engine::store::{Commit, Durability, ReadChanges, SnapshotGuard};
+use tidegate_engine::{ConnectionKey, Name, Store, StoreError};
+
+use super::refusal;
+use crate::clock::Clock;
+
+/// The gate and the store, as one run may use them.
+pub(crate) struct Outside {
+    pub(crate) session: Session,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) run: RunId,
+    pub(crate) fence: Fence,
+    pub(crate) connection: ConnectionKey,
+    pub(crate) durability: Durability,
+    pub(crate) guard: SnapshotGuard,
+    pub(crate) clock: Clock,
+}
+
+impl Outside {
+    pub(super) async fn send(&self, request: Request) -> Result<Response, Refusal> {
+        match self.session.send(request).await {
+            Ok(response) => Ok(Response {
+                status: response.status,
+                headers: response.headers,
+                body: Body::new(response.body.into()),
+                url: response.url.into(),
+            }),
+            Err(error) => Err(http_refusal(&error)),
+        }
+    }
+
+    pub(super) async fn commit(
+        &self,
+        pages: Vec<Page>,
+        checkpoint: Option<String>,
+        progress: Figures,
+    ) -> Result<Vec<Counts>, Refusal> {
+        let commit = Commit {
+            pages,
+            checkpoint,
+            durability: self.durability,
+            progress,
+            now: self.clock.now(),
+        };
+        let committed = self.store.commit_page(self.run, self.fence, commit).await;
+        committed.map_err(store_refusal)
+    }
+
+    pub(super) async fn get(
+        &self,
+        model: &Name,
+        ids: &[String],
+    ) -> Result<Vec<Option<String>>, Refusal> {
+        let model = self.connection.model(model.clone());
+        let records = self
+            .store
+            .records(&model, ids)
+            .await
+            .map_err(store_refusal)?;
+        let live_body = |record: Record| match record.action {
+            Action::Deleted => None,
+            Action::Added | Action::Updated => record.body,
+        };
+        Ok(records
+            .into_iter()
+            .map(|record| record.and_then(live_body))
+            .collect())
+    }
+
+    pub(super) async fn begin_snapshot(
+        &self,
+        model: &Name,
+        restart: bool,
+    ) -> Result<bool, Refusal> {
+        let begun = self
+            .store
+            .begin_snapshot(self.run, self.fence, model, restart)
+            .await;
+        begun.map_err(store_refusal)
+    }
+
+    pub(super) async fn end_snapshot(
+        &self,
+        model: &Name,
+        checkpoint: Option<String>,
+    ) -> Result<u64, Refusal> {
+        let now = self.clock.now();
+        let ended = self
+            .store
+            .end_snapshot(self.run, self.fence, model, self.guard, checkpoint, now)
+            .await;
+        ended.map_err(store_refusal)
+    }
+
+    pub(super) async fn read_feed(&self, read: ReadChanges) -> Result<Vec<Change>, Refusal> {
+        let changes = self.store.read_changes(read).await.map_err(store_refusal)?;
+        let next = changes.next;
+        let change = |record: Record| Change {
+            cursor: Cursor {
+                seq: record.seq,
+                ..next
+            }
+            .to_string(),
+            id: record.id,
+            action: record.action,
+            body: record.body,
+            first_seen_at: record.first_seen_at,
+            last_modified_at: record.last_modified_at,
+        };
+        Ok(changes.records.into_iter().map(change).collect())
+    }
+
+    pub(super) async fn merge_metadata(
+        &self,
+        patch: Map<String, Value>,
+        bytes_max: usize,
+    ) -> Result<(), Refusal> {
+        let now = self.clock.now();
+        let merged = self
+            .store
+            .merge_metadata(&self.connection, patch, bytes_max, now)
+            .await;
+        merged.map_err(store_refusal)
+    }
+}
+
+fn http_refusal(error: &EgressError) -> Refusal {
+    let kind = match error {
+        EgressError::Denied { .. } => RefusalKind::Denied,
+        // To the guest it is one: no answer came in time, and a later run may get one.
+        EgressError::Timeout { .. } | EgressError::Throttled { .. } => RefusalKind::Timeout,
+        EgressError::Connect { .. } => RefusalKind::Connect,
+        // The request itself, not the answer.
+        EgressError::TooLarge {
+            blame: Blame::Guest,
+            ..
+        } => RefusalKind::Invalid,
+        EgressError::TooLarge { .. } => RefusalKind::TooLarge,
+        EgressError::Invalid { .. } => RefusalKind::Invalid,
+        EgressError::Exhausted { .. } => RefusalKind::Exhausted,
+        EgressError::Other { .. } => RefusalKind::Other,
+    };
+    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    Refusal {
+        limit: error.limit().map(str::to_owned),
+        retry_after_ms: error.retry_after().map(ms),
+        ..refusal(kind, error.to_string())
+    }
+}
+
+/// Why a page breaks a rule or a limit.
+pub(crate) fn page_refusal(error: &PageError) -> Refusal {
+    let limit = match error {
+        PageError::LongId { .. } => Some("record_id_bytes"),
+        PageError::LongBody { .. } => Some("record_bytes"),
+        PageError::ManyRecords { .. } => Some("records_per_commit"),
+        PageError::ManyBytes { .. } => Some("commit_bytes"),
+        PageError::LongCheckpoint { .. } => Some("checkpoint_bytes"),
+        PageError::DeepBody { .. } => Some("json_depth"),
+        _ => None,
+    };
+    Refusal {
+        limit: limit.map(str::to_owned),
+        ..refusal(RefusalKind::Invalid, error.to_string())
+    }
+}
+
+/// What the guest is told about a store error, and what the operator must know.
+fn store_refusal(error: StoreError) -> Refusal {
+    let message = error.to_string();
+    let fails = |kind, class, blame| Refusal {
+        failure: Some(Failure::new(class, blame, message.clone())),
+        ..refusal(kind, message.clone())
+    };
+    match error {
+        StoreError::Page(error) => page_refusal(&error),
+        StoreError::Fenced { .. } => refusal(RefusalKind::Fenced, message),
+        StoreError::Guard(_) => fails(RefusalKind::Refused, FailureClass::Refused, Blame::Upstream),
+        StoreError::NoSnapshot { .. } | StoreError::Busy { .. } | StoreError::Cursor(_) => {
+            refusal(RefusalKind::Invalid, message)
+        }
+        StoreError::NotFound { .. } | StoreError::Exists { .. } => {
+            refusal(RefusalKind::Denied, message)
+        }
+        StoreError::Damaged { .. } | StoreError::Backend(_) => {
+            fails(RefusalKind::Other, FailureClass::Internal, Blame::Host)
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Results of the world as answers on a tape, and back.
+
+use tidegate_engine::cassette::{Answer, Change, Refusal, RefusalKind, Response};
+use tidegate_engine::record::Counts;
+
+use super::refusal;
+
+/// A result that a tape can carry.
+pub(super) trait Spoken: Sized {
+    fn into_answer(self) -> Answer;
+    /// The result again; the answer itself when it is another's.
+    fn from_answer(answer: Answer) -> Result<Self, Answer>;
+}
+
+/// Put a result on the tape.
+pub(super) fn say<T: Spoken>(result: Result<T, Refusal>) -> Answer {
+    result.map_or_else(Answer::Error, T::into_answer)
+}
+
+/// Take it off again.
+pub(super) fn hear<T: Spoken>(answer: Answer) -> Result<T, Refusal> {
+    match answer {
+        Answer::Error(refusal) => Err(refusal),
+        // Cassettes are read only when each answer fits its call.
+        other => T::from_answer(other).map_err(|_| {
+            refusal(
+                RefusalKind::Other,
+                "the recorded answer is one to another call",
+            )
+        }),
+    }
+}
+
+/// How many records the end of a snapshot deleted.
+pub(super) struct Deleted(pub(super) u64);
+
+macro_rules! spoken {
+    ($($type:ty => $variant:ident),* $(,)?) => {
+        $(impl Spoken for $type {
+            fn into_answer(self) -> Answer {
+                Answer::$variant(self)
+            }
+
+            fn from_answer(answer: Answer) -> Result<Self, Answer> {
+                match answer {
+                    Answer::$variant(value) => Ok(value),
+                    other => Err(other),
+                }
+            }
+        })*
+    };
+}
+
+spoken! {
+    Response => Response,
+    Vec<Counts> => Counts,
+    Vec<Option<String>> => Bodies,
+    bool => Continued,
+    Vec<Change> => Changes,
+}
+
+impl Spoken for Deleted {
+    fn into_answer(self) -> Answer {
+        Answer::Deleted(self.0)
+    }
+
+    fn from_answer(answer: Answer) -> Result<Self, Answer> {
+        match answer {
+            Answer::Deleted(count) => Ok(Self(count)),
+            other => Err(other),
+        }
+    }
+}
+
+impl Spoken for () {
+    fn into_answer(self) -> Answer {
+        Answer::Done
+    }
+
+    fn from_answer(answer: Answer) -> Result<Self, Answer> {
+        match answer {
+            Answer::Done => Ok(()),
+            other => Err(other),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! `tidegate data prune`: the bodies of records that nothing has changed for long go.
+
+use std::time::Duration;
+
+use jiff::{Span, SpanRelativeTo};
+use serde_json::json;
+use tidegate_engine::upkeep::Pruned;
+use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name};
+
+use crate::cli::Global;
+use crate::control::Control;
+use crate::output;
+use crate::problem::Result;
+
+/// Connections listed at once.
+const NAMES: usize = 100;
+
+/// Arguments of `data prune`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    integration: Name,
+    /// Only this model
+    model: Option<Name>,
+    /// Only this connection
+    #[arg(long, short)]
+    connection: Option<ConnectionName>,
+    /// How long a record must have been as it is: 30d, 12h, 8 weeks
+    #[arg(long, value_name = "AGE", value_parser = parse_age)]
+    older_than: Duration,
+    /// Print one JSON object for each model
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
+    let control = global.open_existing().await?;
+    let mut sum = Pruned::default();
+    for model in models(&control, &args).await? {
+        let pruned = control.prune(&model, args.older_than).await?;
+        sum.records += pruned.records;
+        sum.bytes += pruned.bytes;
+        if args.json {
+            output::json(&json!({
+                "integration": model.connection.integration,
+                "connection": model.connection.connection,
+                "model": model.model,
+                "records": pruned.records,
+                "bytes": pruned.bytes,
+            }))?;
+        } else if pruned.records > 0 {
+            output::line(format!("{model}: {}", describe(pruned)));
+        }
+    }
+    control.close().await?;
+    if !args.json {
+        output::line(format!("pruned {}", describe(sum)));
+    }
+    Ok(())
+}
+
+fn describe(pruned: Pruned) -> String {
+    format!(
+        "{}, {} of bodies",
+        output::counted(pruned.records, "record"),
+        output::bytes(pruned.bytes)
+    )
+}
+
+/// The models that are meant. One that is named must be one that the integration has.
+async fn models(control: &impl Control, args: &Args) -> Result<Vec<ModelKey>> {
+    let mut models = Vec::new();
+    for key in connections(control, args).await? {
+        match &args.model {
+            Some(model) => models.push(key.model(model.clone())),
+            None => {
+                let own = control.models(&key).await?;
+                models.extend(own.into_iter().map(|(model, _)| key.model(model)));
+            }
+        }
+    }
+    Ok(models)
+}
+
+async fn connections(control: &impl Control, args: &Args) -> Result<Vec<ConnectionKey>> {
+    let integration = &args.integration;
+    if let Some(connection) = &args.connection {
+        return Ok(vec![ConnectionKey {
+            integration: integration.clone(),
+            connection: connection.clone(),
+        }]);
+    }
+    let mut keys: Vec<ConnectionKey> = Vec::new();
+    loop {
+        let after = keys.last().map(|key| key.connection.clone());
+        let page = control
+            .connections(integration, after.as_ref(), NAMES)
+            .await?;
+        let last = page.len() < NAMES;
+        keys.extend(page.into_iter().map(|connection| connection.key));
+        if last {
+            return Ok(keys);
+        }
+    }
+}
+
+/// A span of days and smaller units; a month has no length of its own.
+fn parse_age(text: &str) -> std::result::Result<Duration, String> {
+    let hint = "write how long, such as 30d, 12h or 8 weeks";
+    let span: Span = text.parse().map_err(|error| format!("{error}; {hint}"))?;
+    let duration = span
+        .to_duration(SpanRelativeTo::days_are_24_hours())
+        .map_err(|_| format!("months and years have no length of their own; {hint}"))?;
+    Duration::try_from(duration).map_err(|_| format!("it is negative; {hint}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_spans_with_a_length() {
+        let rows = [
+            ("30d", Some(30 * 24 * 3600)),
+            ("8 weeks", Some(8 * 7 * 24 * 3600)),
+            ("1d 12h", Some(36 * 3600)),
+            ("90m", Some(90 * 60)),
+            ("PT1H", Some(3600)),
+            ("0s", Some(0)),
+            ("1 month", None),
+            ("-3d", None),
+            ("30", None),
+            ("", None),
+            ("soon", None),
+        ];
+        for (text, want) in rows {
+            let parsed = parse_age(text).ok().map(|age| age.as_secs());
+            assert_eq!(parsed, want, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! `tidegate data stats`: how large the data is, and how much of it is dead.
+
+use serde_json::json;
+use tidegate_engine::upkeep::{ModelSize, StoreStats};
+
+use crate::cli::Global;
+use crate::control::Control;
+use crate::output;
+use crate::problem::Result;
+
+/// Arguments of `data stats`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
+    let control = global.open_existing().await?;
+    let stats = control.stats().await?;
+    control.close().await?;
+    if args.json {
+        return output::json(&shown(&stats));
+    }
+    let total = &stats.total;
+    output::line(format!(
+        "disk          {}\ncomponents    {}, {}\nintegrations  {}\nconnections   {}\nruns          {}\n\
+         models        {}\nrecords       {} live, {} deleted, {} of them without a body\n\
+         segments      {}, {}, {} of their entries live",
+        output::bytes(stats.disk_bytes),
+        output::count(stats.components),
+        output::bytes(stats.component_bytes),
+        output::count(stats.integrations),
+        output::count(stats.connections),
+        output::count(stats.runs),
+        output::count(stats.models),
+        output::count(total.stats.live),
+        output::count(total.stats.deleted),
+        output::count(total.stats.pruned),
+        output::count(total.segments),
+        output::bytes(total.segment_bytes),
+        live_share(total),
+    ));
+    if stats.largest.is_empty() {
+        return Ok(());
+    }
+    let rows = stats.largest.iter().map(|(model, size)| {
+        vec![
+            model.connection.integration.to_string(),
+            model.connection.connection.to_string(),
+            model.model.to_string(),
+            output::count(size.stats.live),
+            output::count(size.stats.deleted),
+            output::count(size.stats.pruned),
+            output::bytes(size.stats.live_bytes),
+            output::bytes(size.segment_bytes),
+            output::count(size.segments),
+            live_share(size),
+        ]
+    });
+    let heading = [
+        "integration",
+        "connection",
+        "model",
+        "live",
+        "deleted",
+        "pruned",
+        "bodies",
+        "stored",
+        "segments",
+        "live share",
+    ];
+    let (_, right) = heading.split_at(3);
+    output::line(output::table(&heading, right, rows));
+    Ok(())
+}
+
+/// Percent of the entries in segments that are the latest of their records; the rest goes when
+/// segments are rewritten.
+fn live_share(size: &ModelSize) -> String {
+    match size.entries {
+        0 => "-".to_owned(),
+        entries => format!("{} %", records(size) * 100 / entries),
+    }
+}
+
+fn records(size: &ModelSize) -> u64 {
+    size.stats.live + size.stats.deleted
+}
+
+fn shown(stats: &StoreStats) -> serde_json::Value {
+    let size = |size: &ModelSize| {
+        json!({
+            "live": size.stats.live,
+            "deleted": size.stats.deleted,
+            "pruned": size.stats.pruned,
+            "live_bytes": size.stats.live_bytes,
+            "entries": size.entries,
+            "dead_entries": size.entries.saturating_sub(records(size)),
+            "segments": size.segments,
+            "segment_bytes": size.segment_bytes,
+        })
+    };
+    let largest = stats.largest.iter().map(|(model, own)| {
+        let mut shown = size(own);
+        if let Some(object) = shown.as_object_mut() {
+            let key = &model.connection;
+            object.insert("integration".to_owned(), json!(key.integration));
+            object.insert("connection".to_owned(), json!(key.connection));
+            object.insert("model".to_owned(), json!(model.model));
+        }
+        shown
+    });
+    json!({
+        "disk_bytes": stats.disk_bytes,
+        "components": stats.components,
+        "component_bytes": stats.component_bytes,
+        "integrations": stats.integrations,
+        "connections": stats.connections,
+        "runs": stats.runs,
+        "models": stats.models,
+        "total": size(&stats.total),
+        "largest": largest.collect::<Vec<_>>(),
+    })
+}

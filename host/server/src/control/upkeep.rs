@@ -1,0 +1,86 @@
+//! Looking after the data: pruning, dropping, exports and imports.
+
+use std::io::{BufRead, Write};
+use std::time::Duration;
+
+use tidegate_engine::transfer::ImportId;
+use tidegate_engine::upkeep::{Dropped, Pruned, Scope};
+use tidegate_engine::{ConnectionKey, ModelKey, StoreError, Timestamp};
+
+use super::local::{Local, listed};
+use crate::problem::{Problem, Result};
+use crate::transfer::{self, ExportScope, Totals};
+
+pub(super) async fn prune(local: &Local, model: &ModelKey, age: Duration) -> Result<Pruned> {
+    local.check_model(model).await?;
+    let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+    let before = Timestamp(local.clock.now().0.saturating_sub(age));
+    Ok(local.store.prune(model, before).await?)
+}
+
+pub(super) async fn drop_scope(local: &Local, scope: &Scope) -> Result<Dropped> {
+    match scope {
+        Scope::Integration(name) => drop(local.find_integration(name).await?),
+        Scope::Connection(key) => drop(local.find_connection(key).await?),
+        Scope::Model(key) => local.check_model(key).await?,
+    }
+    match local.store.drop_scope(scope).await {
+        Err(StoreError::NotFound { what: "model", .. }) => Err(no_records(local, scope).await?),
+        dropped => Ok(dropped?),
+    }
+}
+
+/// The model is one that the integration could have records of, and has none.
+async fn no_records(local: &Local, scope: &Scope) -> Result<Problem> {
+    let problem = Problem::not_found(format!("{scope} has no records"));
+    let Scope::Model(ModelKey { connection, .. }) = scope else {
+        return Ok(problem);
+    };
+    let models = local.store.models(connection).await?;
+    Ok(match models.is_empty() {
+        true => problem,
+        false => problem.hint(listed(
+            "models that have some",
+            models.iter().map(|(name, _)| name.as_str()),
+        )),
+    })
+}
+
+pub(super) async fn export(
+    local: &Local,
+    scope: &ExportScope,
+    out: &mut (dyn Write + Send),
+) -> Result<Totals> {
+    match scope {
+        ExportScope::All {} => {}
+        ExportScope::Integration { integration } => {
+            local.find_integration(integration).await?;
+        }
+        ExportScope::Connection(key) => {
+            local.find_connection(key).await?;
+        }
+        ExportScope::Model {
+            integration,
+            connection,
+            model,
+        } => {
+            let key = ConnectionKey {
+                integration: integration.clone(),
+                connection: connection.clone(),
+            };
+            local.check_model(&key.model(model.clone())).await?;
+        }
+    }
+    transfer::export(&*local.store, scope, local.clock.now(), out).await
+}
+
+pub(super) async fn import(
+    local: &Local,
+    input: &mut (dyn BufRead + Send),
+    progress: &mut (dyn FnMut(u64) + Send),
+) -> Result<Totals> {
+    let mut id = [0; 16];
+    crate::secrets::random(&mut id)?;
+    let id = ImportId(u128::from_le_bytes(id));
+    transfer::import(&*local.store, id, input, progress).await
+}

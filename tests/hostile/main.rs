@@ -1,0 +1,65 @@
+//! Hostile plugins and servers in one process with healthy runs: each is stopped with an outcome
+//! that names who is to blame and which limit, and the healthy run beside it goes on.
+//!
+//! The cases are rows (`misuse`, `components`, `deploys`, `servers`); `docs/hostile.md` lists what
+//! came of them, written anew with `TIDEGATE_BLESS=1`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test ends by panicking, helpers included"
+)]
+#![allow(unreachable_pub, reason = "`pub` says what the modules share")]
+
+mod binary;
+mod canary;
+mod case;
+mod components;
+mod deploys;
+mod house;
+mod misuse;
+mod servers;
+#[allow(dead_code, reason = "shared with tests/e2e, which needs more of it")]
+#[path = "../e2e/support/mod.rs"]
+mod support;
+mod table;
+mod template;
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+
+use case::Case;
+use house::House;
+
+/// So many cases run at the same time, each with a healthy run beside it.
+const AT_ONCE: usize = 4;
+
+fn cases() -> Vec<Case> {
+    [
+        misuse::cases(),
+        components::cases(),
+        deploys::cases(),
+        servers::cases(),
+    ]
+    .concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_is_stopped_and_the_healthy_go_on() {
+    let cases = cases();
+    let house = Arc::new(House::open().await);
+    let rows = futures::stream::iter(cases.into_iter().enumerate())
+        .map(|(number, case)| tokio::spawn(house::row(Arc::clone(&house), number, case)))
+        .buffered(AT_ONCE);
+    let rows: Vec<_> = rows.map(|row| row.expect("a row ends")).collect().await;
+    let alone = house.healthy_alone().await;
+    house.close().await;
+
+    let faults: Vec<&str> = rows.iter().flat_map(|row| row.faults()).collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n\n"));
+    assert!(rows.len() >= 60, "{} cases", rows.len());
+    table::check(&rows, &alone);
+}

@@ -1,0 +1,81 @@
+//! Misuses HTTP: too much of it, malformed, and to where it must not go.
+
+use std::time::Duration;
+
+use tidegate_sdk::prelude::*;
+
+pub async fn many_requests(cx: Cx) -> Result<()> {
+    loop {
+        cx.get("/").send().await?;
+    }
+}
+
+pub async fn many_bytes_in(cx: Cx) -> Result<()> {
+    loop {
+        cx.get("/large").send().await?;
+    }
+}
+
+/// All answered in the end.
+pub async fn many_at_once(cx: Cx) -> Result<()> {
+    let get = |_| cx.get("/slow").send();
+    let sent = join_all((0..60).map(get)).await;
+    sent.into_iter().try_for_each(|sent| sent.map(drop))
+}
+
+pub async fn large_request(cx: Cx) -> Result<()> {
+    cx.post("/").json_body(&"x".repeat(9 << 20)).send().await?;
+    Ok(())
+}
+
+pub async fn many_headers(cx: Cx) -> Result<()> {
+    let mut request = cx.get("/");
+    for number in 0..129 {
+        request = request.header(format!("x-{number}"), "x");
+    }
+    request.send().await?;
+    Ok(())
+}
+
+pub async fn large_headers(cx: Cx) -> Result<()> {
+    cx.get("/").header("x", "x".repeat(33 << 10)).send().await?;
+    Ok(())
+}
+
+pub async fn header_injection(cx: Cx) -> Result<()> {
+    cx.get("/")
+        .header("x", "y\r\nHost: evil.example")
+        .send()
+        .await?;
+    Ok(())
+}
+
+pub async fn trace(cx: Cx) -> Result<()> {
+    cx.request("TRACE", "/").send().await?;
+    Ok(())
+}
+
+pub async fn hangs(cx: Cx) -> Result<()> {
+    cx.get("/hang")
+        .timeout(Duration::from_secs(3600))
+        .send()
+        .await?;
+    Ok(())
+}
+
+pub async fn metadata_service(cx: Cx) -> Result<()> {
+    cx.get("http://169.254.169.254/latest/meta-data/")
+        .send()
+        .await?;
+    Ok(())
+}
+
+pub async fn private_network(cx: Cx) -> Result<()> {
+    cx.get("http://10.1.2.3/").send().await?;
+    Ok(())
+}
+
+pub async fn asks_once(cx: Cx) -> Result<()> {
+    cx.get("/").send().await?;
+    Ok(())
+}
