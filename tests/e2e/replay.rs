@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -40,7 +41,7 @@ fn the_cassettes_of_our_plugins() {
 }
 
 /// `tests/plugins/chance` and a server for it, which answers `a` to `g` when the plugin has gone on
-/// after `h`, and what is held when the gate opens.
+/// after `h`, their second requests when all of these are there, and what is held when the gate opens.
 struct Chance {
     tidegate: Tidegate,
     server: Server,
@@ -50,17 +51,23 @@ struct Chance {
 
 impl Chance {
     fn new() -> Self {
-        let (held, last) = (Gate::default(), Gate::default());
+        let (held, last, all) = (Gate::default(), Gate::default(), Gate::default());
+        let after = AtomicUsize::new(0);
         let gate = held.clone();
         let server = Server::start(move |request| match request.path() {
             "/held" => Reply::status(204).behind(&gate),
             "/slow/h" => Reply::status(204),
             path if path.starts_with("/slow/") => Reply::status(204).behind(&last),
             path => {
+                let reply = Reply::json(&json!({ "name": path.rsplit('/').next() }));
                 if path == "/after/h" {
                     last.open();
+                    return reply;
                 }
-                Reply::json(&json!({ "name": path.rsplit('/').next() }))
+                if after.fetch_add(1, Ordering::SeqCst) % 7 == 6 {
+                    all.open();
+                }
+                reply.behind(&all)
             }
         });
         let tidegate = Tidegate::new();
@@ -228,7 +235,8 @@ fn answers_come_in_the_recorded_order() {
     let after: Vec<usize> = (0..text.len())
         .filter(|line| text[*line].contains("\"answer\"") && text[*line].contains("/after/"))
         .collect();
-    text.swap(after[0], after[1]);
+    // The first is of `h`, before the others were asked for.
+    text.swap(after[1], after[2]);
     let swapped = chance.file("swapped");
     fs::write(&swapped, text.join("\n") + "\n").unwrap();
     let differs = replay(&swapped).finish();

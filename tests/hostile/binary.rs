@@ -23,6 +23,18 @@ pub fn idle(bytes: usize) -> Vec<u8> {
     body
 }
 
+/// A body of so many bytes that is all branches: as slow to compile as code gets.
+pub fn branches(bytes: usize) -> Vec<u8> {
+    const END: u8 = 0x0b;
+    // One local variable; a block that is left if it is 0, and counted in it otherwise.
+    const START: &[u8] = &[1, 1, 0x7f];
+    const BLOCK: &[u8] = &[
+        0x02, 0x40, 0x20, 0, 0x45, 0x0d, 0, 0x20, 0, 0x41, 1, 0x6a, 0x21, 0, END,
+    ];
+    let blocks = (bytes - START.len() - 1) / BLOCK.len();
+    [START, &BLOCK.repeat(blocks), &[END]].concat()
+}
+
 /// A body that declares so many local variables and does nothing.
 pub fn locals(count: u32) -> Vec<u8> {
     const I32: u8 = 0x7f;

@@ -11,6 +11,7 @@ use tidegate_engine::run::{Figures, LogLine, Outcome, RunId};
 use tidegate_engine::store::{Durability, RunFilter};
 use tidegate_server::control::{Control, Progress, SyncRequest};
 
+use crate::case::{Case, Does};
 use crate::house::{House, key, name};
 use crate::support::http::Request;
 use crate::support::server::{Reply, Server};
@@ -83,8 +84,9 @@ async fn a_secret_is_nowhere_to_be_found() {
     let house = House::open().await;
     let stranger = Server::start(|_| Reply::text("thanks"));
     let api = api(stranger.origin());
+    let plain = Case::new("a spy", Does::Sync("seek-secret"));
     house
-        .deploy("spy", house.hostile.clone(), &api.origin(), &[])
+        .deploy("spy", house.hostile.clone(), &api.origin(), &plain)
         .await
         .unwrap();
     let told = Arc::new(Told::default());

@@ -49,6 +49,8 @@ pub struct Case {
     pub does: Does,
     /// Set by the operator, so that breaking them is quick.
     pub limits: Vec<(&'static str, u64)>,
+    /// Granted by the operator.
+    pub metadata_write: bool,
     pub end: End,
     /// What the failure says.
     pub says: Vec<&'static str>,
@@ -67,6 +69,7 @@ impl Case {
             name,
             does,
             limits: Vec::new(),
+            metadata_write: false,
             end,
             says: Vec::new(),
             check: None,
@@ -75,6 +78,11 @@ impl Case {
 
     pub fn with(mut self, limit: &'static str, value: u64) -> Self {
         self.limits.push((limit, value));
+        self
+    }
+
+    pub fn may_write_metadata(mut self) -> Self {
+        self.metadata_write = true;
         self
     }
 

@@ -1,5 +1,6 @@
 //! Components that are deployed and misbehave when they run, in ways that no compiler offers.
 
+use crate::binary;
 use crate::case::{Case, Does};
 use crate::template::Template;
 
@@ -59,6 +60,15 @@ pub fn cases() -> Vec<Case> {
             template.bytes()
         })
         .breaks("host_call_bytes"),
+        case("a function of just the limit, all branches", || {
+            let body = binary::branches(256 << 10);
+            binary::with_modules(&[binary::functions(1, &body)])
+        })
+        .is_harmless(|_| ()),
+        case("two million local variables", || {
+            binary::with_modules(&[binary::functions(40, &binary::locals(50_000))])
+        })
+        .is_harmless(|_| ()),
         case("text that is not UTF-8", || {
             let log = "(i32.store8 (i32.const 600) (i32.const 255))
                 (call $log (i32.const 1) (i32.const 600) (i32.const 1) (i32.const 0) (i32.const 0))";

@@ -20,12 +20,12 @@ fn insides() -> Vec<Case> {
             binary::with_modules(&[binary::functions(100_001, &binary::idle(2))])
         })
         .breaks("component_functions"),
-        case("a function of half a megabyte", || {
-            binary::with_modules(&[binary::functions(1, &binary::idle((512 << 10) + 1))])
+        case("a function of more than 256 KiB", || {
+            binary::with_modules(&[binary::functions(1, &binary::idle((256 << 10) + 1))])
         })
         .breaks("component_function_bytes"),
         case("33 MiB of code", || {
-            binary::with_modules(&[binary::functions(66, &binary::idle(512 << 10))])
+            binary::with_modules(&[binary::functions(132, &binary::idle(256 << 10))])
         })
         .breaks("component_code_bytes"),
         case("millions of local variables in a few bytes", || {
@@ -41,6 +41,15 @@ fn insides() -> Vec<Case> {
         })
         .breaks("component_modules"),
         case("components nested in components", || binary::nested(17)).breaks("component_depth"),
+        case("hundreds of instances", || {
+            let instances = "(core instance (instantiate $Empty))".repeat(257);
+            let template = Template {
+                component: format!("(core module $Empty) {instances}"),
+                ..Template::default()
+            };
+            template.bytes()
+        })
+        .breaks("component_parts"),
         case("a file beyond the limit", || {
             let mut bytes = Template::default().bytes();
             bytes.resize((64 << 20) + 1, 0);

@@ -16,6 +16,7 @@ use tidegate_server::control::{
 };
 
 use crate::case::{Case, Does, End, Seen};
+use crate::support::PATIENCE;
 use crate::support::crm::{contacts, reply};
 use crate::support::plugins;
 use crate::support::server::{Gate, Listener, Reply, Server};
@@ -57,6 +58,7 @@ impl House {
         .unwrap();
         let folder = TempDir::new().unwrap();
         let local = Local::open(&folder.path().join("data")).await.unwrap();
+        let honest = Case::new("nothing", Does::Sync("contacts"));
         let house = Self {
             folder,
             local,
@@ -65,7 +67,7 @@ impl House {
             demo,
         };
         house
-            .deploy(CRM, house.demo.clone(), &house.honest.origin(), &[])
+            .deploy(CRM, house.demo.clone(), &house.honest.origin(), &honest)
             .await
             .unwrap();
         house
@@ -79,15 +81,17 @@ impl House {
         self.local.close().await.unwrap();
     }
 
-    /// Deploy a component with grants for a server on loopback; on refusal the kind and message.
+    /// Deploy a component with grants for a server on loopback, and the case's; on refusal the
+    /// kind and message.
     pub async fn deploy(
         &self,
         name: &str,
         component: Vec<u8>,
         origin: &str,
-        limits: &[(&str, u64)],
+        case: &Case,
     ) -> Result<(), (String, String)> {
-        let limits = limits
+        let limits = case
+            .limits
             .iter()
             .map(|(name, value)| ((*name).to_owned(), *value));
         let request = DeployRequest {
@@ -97,6 +101,7 @@ impl House {
                 hosts: Some(vec![origin.parse().unwrap()]),
                 private: Some(vec!["127.0.0.0/8".parse().unwrap()]),
                 limits: Some(limits.collect()),
+                metadata_write: Some(case.metadata_write),
                 ..GrantChanges::default()
             },
         };
@@ -183,8 +188,8 @@ impl House {
         took
     }
 
-    /// Do what the case does; how it ended, its message, and what else was seen.
-    async fn perform(&self, number: usize, case: &Case) -> (End, String, Option<Seen>) {
+    /// Do what the case does.
+    async fn perform(&self, number: usize, case: &Case) -> Came {
         let integration = format!("case-{number}");
         let (component, sync) = match &case.does {
             Does::Sync(sync) => (self.hostile.clone(), *sync),
@@ -195,14 +200,20 @@ impl House {
         let at_once = Arc::new(AtomicUsize::new(0));
         let server = CaseServer::start(&case.does, &at_once);
         let origin = server.origin();
-        let deployed = self.deploy(&integration, component, &origin, &case.limits);
+        let started = Instant::now();
+        let deployed = self.deploy(&integration, component, &origin, case);
         if let Err((kind, message)) = deployed.await {
-            return (End::refused(&kind, &message), message, None);
+            return Came {
+                end: End::refused(&kind, &message),
+                message,
+                took: started.elapsed(),
+                seen: None,
+            };
         }
         self.connect(&integration, "acme", &origin).await;
-        let before = now_ms();
+        let (started, before) = (Instant::now(), now_ms());
         let run = self.sync(&integration, "acme", sync).await;
-        let between = (before, now_ms());
+        let (took, between) = (started.elapsed(), (before, now_ms()));
         let end = End::of(&run);
         let failure = run.end.as_ref().and_then(|end| end.failure.clone());
         let message = failure.map(|failure| failure.message).unwrap_or_default();
@@ -218,8 +229,23 @@ impl House {
             run,
             between,
         };
-        (end, message, Some(seen))
+        Came {
+            end,
+            message,
+            took,
+            seen: Some(seen),
+        }
     }
+}
+
+/// What came of a case.
+struct Came {
+    end: End,
+    /// The failure's, or why it is not deployed.
+    message: String,
+    /// The run, or the deploy that was refused.
+    took: Duration,
+    seen: Option<Seen>,
 }
 
 /// Unix time in milliseconds.
@@ -273,7 +299,7 @@ impl CaseServer {
     }
 }
 
-/// What came of a case.
+/// What came of a case, and of its neighbour.
 pub struct Row {
     pub case: Case,
     pub end: End,
@@ -298,18 +324,22 @@ pub async fn row(house: Arc<House>, number: usize, case: Case) -> Row {
     house.healthy(&connection).await;
     let hostile = tokio::spawn({
         let (house, case) = (Arc::clone(&house), case.clone());
-        async move {
-            let started = Instant::now();
-            let performed = house.perform(number, &case).await;
-            (performed, started.elapsed())
-        }
+        async move { house.perform(number, &case).await }
     });
     let mut beside = Vec::new();
+    let begun = Instant::now();
     while !hostile.is_finished() || beside.len() < HEALTHY_MIN {
+        let name = case.name;
+        assert!(begun.elapsed() < PATIENCE, "{name}: nothing stops it");
         beside.push(house.healthy(&connection).await);
         tokio::time::sleep(PACE).await;
     }
-    let ((end, message, seen), took) = hostile.await.expect("the case ends");
+    let Came {
+        end,
+        message,
+        took,
+        seen,
+    } = hostile.await.expect("the case ends");
     let mut faults = Vec::new();
     if end != case.end {
         faults.push(format!(
@@ -323,7 +353,8 @@ pub async fn row(house: Arc<House>, number: usize, case: Case) -> Row {
     if let (Some(check), Some(seen)) = (case.check, seen)
         && let Err(panicked) = std::panic::catch_unwind(|| check(&seen))
     {
-        let text = panicked.downcast_ref::<String>().cloned();
+        let text = panicked.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panicked.downcast_ref::<&str>().copied());
         faults.push(format!("{}: {}", case.name, text.unwrap_or_default()));
     }
     Row {

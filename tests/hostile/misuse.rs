@@ -146,6 +146,9 @@ fn store() -> Vec<Case> {
             .class("config")
             .blame("operator")
             .says("--allow-metadata-write"),
+        sync("writes too much metadata", "large-metadata")
+            .may_write_metadata()
+            .says("the metadata would have"),
         sync("reads a feed without a grant", "read-feed")
             .class("config")
             .blame("operator")

@@ -72,8 +72,8 @@ pub fn cases() -> Vec<Case> {
             let deep = ["[".repeat(1 << 20), "]".repeat(1 << 20)].concat();
             answer(stream, "", deep.as_bytes());
         })
-        .class("transient")
-        .says("not JSON"),
+        .blame("guest")
+        .says("not the JSON that the plugin expects"),
         case("a record that is too large", |stream| {
             let text = "x".repeat(2 << 20);
             let page = format!(r#"{{"items": [{{"id": "a", "text": "{text}"}}], "next_cursor": null, "as_of": "2026-01-01T00:00:00Z"}}"#);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tidegate_engine::integration::Digest;
 use tidegate_engine::limits::{
-    COMPILE_MS, Limits, MANIFEST_BYTES, MANIFEST_MEMORY_BYTES, MANIFEST_MS,
+    COMPILE_MS, COMPONENT_PARTS, Limits, MANIFEST_BYTES, MANIFEST_MEMORY_BYTES, MANIFEST_MS,
 };
 use tidegate_engine::manifest::{MANIFEST_BYTES_MAX, Manifest, ManifestError};
 use wasmtime::Store;
@@ -103,6 +103,10 @@ impl Runtime {
     async fn manifest_text(&self, plugin: &Plugin) -> Result<String, InspectError> {
         let limits = Limits {
             memory_bytes: MANIFEST_MEMORY_BYTES,
+            // What holds for a run is the operator's to say.
+            instances: COMPONENT_PARTS,
+            tables: COMPONENT_PARTS,
+            table_elements: u64::MAX,
             ..Limits::default()
         };
         let state = RunState {
@@ -126,6 +130,9 @@ impl Runtime {
             let limit = |name, most| InspectError::Limit { name, most };
             if text.contains(FUEL_IS_GONE) {
                 return limit("manifest_bytes", MANIFEST_BYTES);
+            }
+            if crate::outcome::too_many_parts(&text).is_some() {
+                return limit("component_parts", COMPONENT_PARTS);
             }
             match store.data().limiter.refused() {
                 Some("memory_bytes") => limit("manifest_memory_bytes", MANIFEST_MEMORY_BYTES),

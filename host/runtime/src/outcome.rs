@@ -32,6 +32,17 @@ const NO_HANDLES: &[&str] = &[
     "resource table has no free keys",
 ];
 
+/// And the limit on a store's parts that wasmtime's error is about, if it is about one.
+pub(crate) fn too_many_parts(text: &str) -> Option<&'static str> {
+    let parts = [
+        ("instance count too high", "instances"),
+        ("memory count too high", "instances"),
+        ("table count too high", "tables"),
+    ];
+    let found = parts.iter().find(|(words, _)| text.contains(words));
+    found.map(|(_, limit)| *limit)
+}
+
 /// How the guest's code came to an end.
 pub(crate) enum Ending {
     Returned,
@@ -53,8 +64,6 @@ pub(crate) fn judge(
     limits: &Limits,
 ) -> (Outcome, Option<Failure>) {
     let advanced = notes.advanced;
-    let limit = notes.limit;
-    let retry_after_ms = notes.retry_after_ms;
     let failure = match ending {
         Ending::Cancelled => {
             let message = "cancelled; what was committed stays, with its checkpoint";
@@ -68,7 +77,7 @@ pub(crate) fn judge(
         }
         _ if notes.sticky.is_some() => notes.sticky,
         Ending::Returned => return (Outcome::Success, None),
-        Ending::Failed(failure) => Some(from_guest(failure, limit, retry_after_ms)),
+        Ending::Failed(failure) => Some(from_guest(failure, notes)),
         Ending::Trapped(error) => Some(from_trap(&error, refused_growth)),
         Ending::Exhausted(Exhausted::HostCalls) => Some(Failure::limit(
             "host_calls",
@@ -108,11 +117,13 @@ pub(crate) fn judge(
     (outcome, failure)
 }
 
-fn from_guest(
-    failure: GuestFailure,
-    limit: Option<(&'static str, Blame)>,
-    retry_after_ms: Option<u64>,
-) -> Failure {
+fn from_guest(failure: GuestFailure, notes: Notes) -> Failure {
+    let Notes {
+        limit,
+        blame: blamed,
+        retry_after_ms,
+        ..
+    } = notes;
     let (class, blame) = match failure.kind {
         FailureKind::Transient => (FailureClass::Transient, Blame::Upstream),
         FailureKind::Auth => (FailureClass::Auth, Blame::Operator),
@@ -125,8 +136,13 @@ fn from_guest(
         FailureKind::Other => (FailureClass::Other, Blame::Guest),
     };
     // A guest passes a limit's error on as a failure of its own making; the limit is the cause.
-    let (class, blame) = match limit {
-        Some((_, blame)) if class == FailureClass::Other => (FailureClass::Limit, blame),
+    let (class, blame) = match (limit, blamed) {
+        (Some((_, blame)), _) if class == FailureClass::Other => (FailureClass::Limit, blame),
+        (None, Some((message, blame)))
+            if class == FailureClass::Other && failure.message.contains(&message) =>
+        {
+            (class, blame)
+        }
         _ => (class, blame),
     };
     Failure {
@@ -167,6 +183,10 @@ fn from_trap(error: &wasmtime::Error, refused_growth: Option<&'static str>) -> F
             Blame::Guest,
             "the plugin held more calls, resources, futures and streams at once than the limit handles",
         );
+    }
+    if let Some(limit) = too_many_parts(&text) {
+        let message = format!("the plugin has more parts than the limit {limit}: {text}");
+        return Failure::limit(limit, Blame::Guest, cut(message, 2000));
     }
     if let Some(spent) = error.downcast_ref::<Spent>() {
         return Failure::limit(spent.name, Blame::Guest, spent.to_string());

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
-use tidegate_engine::cassette::{Refusal, RefusalKind};
+use tidegate_engine::cassette::Refusal;
 use tidegate_engine::limits::{self, Limits};
 use tidegate_engine::run::{Blame, Failure};
 use tidegate_engine::{ConnectionKey, Name};
@@ -51,6 +51,8 @@ pub(crate) struct Live {
 pub(crate) struct Notes {
     /// A limit that a call ran into, should the guest fail after it, and who is to blame.
     pub(crate) limit: Option<(&'static str, Blame)>,
+    /// Who is to blame for the call that was refused with this message, should the guest pass it on.
+    pub(crate) blame: Option<(String, Blame)>,
     /// When the upstream wants to be asked again, in milliseconds, should the guest fail after it.
     pub(crate) retry_after_ms: Option<u64>,
     /// A failure that counts even if the guest says that all went well.
@@ -69,11 +71,11 @@ impl Live {
     pub(crate) fn heed(&self, refusal: &Refusal) {
         let limit = refusal.limit.as_deref().and_then(limits::known_name);
         if let Some(limit) = limit {
-            let blame = match refusal.kind {
-                RefusalKind::TooLarge => Blame::Upstream,
-                _ => Blame::Guest,
-            };
+            let blame = refusal.blame.unwrap_or(Blame::Guest);
             self.note(|notes| notes.limit = Some((limit, blame)));
+        }
+        if let Some(blame) = refusal.blame {
+            self.note(|notes| notes.blame = Some((refusal.message.clone(), blame)));
         }
         if let Some(ms) = refusal.retry_after_ms {
             self.note(|notes| notes.retry_after_ms = Some(ms));

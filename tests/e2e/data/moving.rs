@@ -227,7 +227,8 @@ fn exports_that_do_not_fit() {
         );
         expect_clean(&to);
     }
-    to.cmd("data import /no/such/file")
+    Tidegate::new()
+        .cmd("data import /no/such/file")
         .refused(NOT_FOUND, &["/no/such/file"]);
 }
 
@@ -277,14 +278,10 @@ fn an_export_that_fails_leaves_no_file() {
 }
 
 /// Names that don't go together.
-fn needs_its_words(tidegate: &Tidegate) {
-    tidegate
-        .cmd("data export crm Contact")
+fn needs_its_words(data: &Tidegate) {
+    data.cmd("data export crm Contact")
         .refused(INVALID, &["--connection"]);
-    tidegate
-        .cmd("data export -c acme")
+    data.cmd("data export -c acme")
         .refused(INVALID, &["INTEGRATION"]);
-    crate::support::cli::tidegate("data")
-        .finish()
-        .expect_code(INVALID);
+    tidegate("data").finish().expect_code(INVALID);
 }

@@ -10,7 +10,7 @@ use super::body::Body;
 use crate::grant::Grants;
 use crate::integration::Digest;
 use crate::record::{Action, Counts};
-use crate::run::{Failure, Level, LogLine, LogSource, Outcome, RunId, Target, Trigger};
+use crate::run::{Blame, Failure, Level, LogLine, LogSource, Outcome, RunId, Target, Trigger};
 use crate::{Name, Timestamp};
 
 /// The version of this shape. A host reads the versions that it knows, and no others.
@@ -229,6 +229,9 @@ pub struct Refusal {
     /// The limit that was hit, by its name in [`crate::limits`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<String>,
+    /// Who is to blame, if not the guest, should it fail with this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blame: Option<Blame>,
     /// When the upstream wants to be asked again, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,

@@ -27,12 +27,13 @@ fixed! {
     JSON_DEPTH json_depth = crate::canonical::DEPTH_MAX as u64, "Nesting of a record's body.";
     COMPONENT_BYTES component_bytes = 64 * MIB, "A component's file; a Python plugin has about 18 MB.";
     COMPONENT_FUNCTIONS component_functions = 100_000, "Functions of a component, imports included; a JavaScript engine has about 20,000.";
-    COMPONENT_CODE_BYTES component_code_bytes = 32 * MIB, "Code of all functions; compiling takes about a second a megabyte.";
-    COMPONENT_FUNCTION_BYTES component_function_bytes = 512 * KIB, "Code of one function; compiling it can't be shared among processors.";
+    COMPONENT_CODE_BYTES component_code_bytes = 32 * MIB, "Code of all functions; compiling takes one to three seconds a megabyte.";
+    COMPONENT_FUNCTION_BYTES component_function_bytes = 256 * KIB, "Code of one function: compiling time grows faster than it, to 5 s and more for this much.";
     COMPONENT_LOCALS component_locals = 2_000_000, "Local variables of all functions: a few bytes declare thousands.";
     COMPONENT_TYPES component_types = 50_000, "Types of a component and of the modules in it.";
     COMPONENT_MODULES component_modules = 256, "Modules and components within a component.";
     COMPONENT_DEPTH component_depth = 16, "Components nested in components.";
+    COMPONENT_PARTS component_parts = 256, "Core instances, memories and tables of a component, each, whatever the operator grants.";
     COMPILE_MS compile_ms = 120_000, "Compiling a component at a build, inspect or deploy.";
     MANIFEST_BYTES manifest_bytes = MIB, "The text of a manifest: larger than any honest one, small enough to parse at once.";
     MANIFEST_MS manifest_ms = 2_000, "Making the manifest, at each build, inspect and deploy.";

@@ -188,6 +188,7 @@ fn refusal(kind: RefusalKind, message: impl Into<String>) -> Refusal {
         kind,
         message: message.into(),
         limit: None,
+        blame: None,
         retry_after_ms: None,
         failure: None,
     }

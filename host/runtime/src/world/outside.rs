@@ -141,11 +141,6 @@ fn http_refusal(error: &EgressError) -> Refusal {
         // To the guest it is one: no answer came in time, and a later run may get one.
         EgressError::Timeout { .. } | EgressError::Throttled { .. } => RefusalKind::Timeout,
         EgressError::Connect { .. } => RefusalKind::Connect,
-        // The request itself, not the answer.
-        EgressError::TooLarge {
-            blame: Blame::Guest,
-            ..
-        } => RefusalKind::Invalid,
         EgressError::TooLarge { .. } => RefusalKind::TooLarge,
         EgressError::Invalid { .. } => RefusalKind::Invalid,
         EgressError::Exhausted { .. } => RefusalKind::Exhausted,
@@ -154,6 +149,7 @@ fn http_refusal(error: &EgressError) -> Refusal {
     let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     Refusal {
         limit: error.limit().map(str::to_owned),
+        blame: Some(error.blame()).filter(|blame| *blame != Blame::Guest),
         retry_after_ms: error.retry_after().map(ms),
         ..refusal(kind, error.to_string())
     }

@@ -98,8 +98,7 @@ fn each_damage_is_named() {
         copy_dir(healthy.path(), dir.path());
         let raw = Raw::open(dir.path());
         damage(&raw);
-        raw.db.flush().unwrap();
-        drop(raw);
+        raw.close();
         let report = check(dir.path());
         let found = report
             .findings
@@ -121,7 +120,7 @@ fn a_flipped_bit_is_named_and_never_served() {
     let raw = Raw::open(dir.path());
     let key = nth(&raw, b'g', 0).escape_ascii().to_string();
     flip_a_bit(&raw);
-    drop(raw);
+    raw.close();
     let report = check(dir.path());
     assert!(report.findings[0].place.ends_with(&key), "{report:?}");
 
@@ -187,7 +186,7 @@ fn damage_that_keeps_a_store_shut_is_named() {
         copy_dir(healthy.path(), dir.path());
         let raw = Raw::open(dir.path());
         damage(&raw);
-        drop(raw);
+        raw.close();
         let error = SledStore::open(dir.path(), Options::default()).unwrap_err();
         assert!(
             matches!(error, OpenError::Damaged { .. }),

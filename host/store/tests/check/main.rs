@@ -175,7 +175,7 @@ fn a_full_store_is_healthy_before_and_after_it_was_closed() {
         let raw = raw::Raw::open(dir.path());
         // Every row is looked at.
         assert_eq!(before.keys, raw.db.len() as u64);
-        drop(raw);
+        raw.close();
         let after = check(dir.path());
         expect_clean(&after);
         assert_eq!(after.records, before.records);

@@ -6,6 +6,7 @@ use std::path::Path;
 /// The tree of a store that is closed.
 pub struct Raw {
     pub db: sled::Db,
+    file: std::path::PathBuf,
 }
 
 pub fn number(number: u64) -> Vec<u8> {
@@ -184,8 +185,21 @@ impl Segment {
 
 impl Raw {
     pub fn open(root: &Path) -> Self {
-        let db = sled::Config::new().path(root.join("db")).open().unwrap();
-        Self { db }
+        let path = root.join("db");
+        let db = sled::Config::new()
+            .path(&path)
+            .flush_every_ms(None)
+            .open()
+            .unwrap();
+        let file = path.join("db");
+        Self { db, file }
+    }
+
+    /// Close it, and wait until sled's own threads have let go of the file.
+    pub fn close(self) {
+        self.db.flush().unwrap();
+        drop(self.db);
+        std::fs::File::open(self.file).unwrap().lock().unwrap();
     }
 
     /// Keys with this beginning.

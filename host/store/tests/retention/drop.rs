@@ -278,6 +278,15 @@ fn readers_beside_a_drop_find_it_or_not() {
                     }
                 }
             };
+            // Reads that take long enough for the purge to overtake them.
+            let long_reader = async {
+                while !next(&store, &contact, None, 100_000)
+                    .await
+                    .unwrap()
+                    .records
+                    .is_empty()
+                {}
+            };
             let getter = async {
                 let ids: Vec<String> = (0..10_000)
                     .step_by(37)
@@ -298,7 +307,7 @@ fn readers_beside_a_drop_find_it_or_not() {
                 tokio::task::yield_now().await;
                 store.drop_scope(&Scope::Model(contact.clone())).await
             };
-            let ((), (), dropped) = tokio::join!(reader, getter, drop);
+            let ((), (), (), dropped) = tokio::join!(reader, long_reader, getter, drop);
             assert_eq!(dropped.unwrap().records, 10_000);
         }
     });

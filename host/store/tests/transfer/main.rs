@@ -194,7 +194,17 @@ fn an_import_that_is_killed_leaves_nothing() {
         store.deploy(deployment).await.unwrap();
         store.close().await.unwrap();
     });
-    let keys = |root: &Path| sled::open(root.join("db")).unwrap().len();
+    let keys = |root: &Path| {
+        let path = root.join("db");
+        let config = sled::Config::new().path(&path).flush_every_ms(None);
+        let keys = config.open().unwrap().len();
+        // Wait until sled's own threads have let go of the file.
+        std::fs::File::open(path.join("db"))
+            .unwrap()
+            .lock()
+            .unwrap();
+        keys
+    };
     let before = keys(dir.path());
 
     let mut child = Command::new(std::env::current_exe().unwrap())
