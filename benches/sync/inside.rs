@@ -94,6 +94,7 @@ async fn sync(local: &Local, connection: &str) {
         reset: false,
         allow_deletes: false,
         durability: Durability::Durable,
+        record: None,
     };
     let run = local.run_sync(request, Arc::new(Quiet)).await;
     let end = run.expect("the run starts").end.expect("it has ended");

@@ -112,7 +112,7 @@ impl Case {
     }
 
     /// It does no harm, which the check shows.
-    pub fn is_harmless(mut self, check: fn(&Seen)) -> Self {
+    pub fn harmless(mut self, check: fn(&Seen)) -> Self {
         self.end = end("success", "", "", "");
         self.check = Some(check);
         self

@@ -76,11 +76,11 @@ fn print() -> Vec<Case> {
     vec![
         sync("floods the log", "flood-log")
             .with("log_lines", 100)
-            .is_harmless(|seen| keeps_first_and_last(seen, "plugin")),
+            .harmless(|seen| keeps_first_and_last(seen, "plugin")),
         sync("floods stdout", "flood-print")
             .with("log_lines", 100)
-            .is_harmless(|seen| keeps_first_and_last(seen, "stdout")),
-        sync("prints a line of a megabyte, and no UTF-8", "print-bytes").is_harmless(|seen| {
+            .harmless(|seen| keeps_first_and_last(seen, "stdout")),
+        sync("prints a line of a megabyte, and no UTF-8", "print-bytes").harmless(|seen| {
             let longest = seen
                 .logs
                 .iter()
@@ -95,7 +95,7 @@ fn print() -> Vec<Case> {
                 .any(|line| line.message.starts_with("caf\u{fffd}"));
             assert!(replaced, "what is not UTF-8 is replaced");
         }),
-        sync("logs a message and fields of a megabyte", "long-lines").is_harmless(|seen| {
+        sync("logs a message and fields of a megabyte", "long-lines").harmless(|seen| {
             let [message, fields] = &seen.logs[..] else {
                 panic!("{} lines", seen.logs.len());
             };
@@ -170,7 +170,7 @@ fn web() -> Vec<Case> {
         sync("receives too many bytes in all", "many-bytes-in")
             .with("http_total_bytes", 5 << 20)
             .breaks("http_total_bytes"),
-        sync("sends sixty requests at once", "many-at-once").is_harmless(|seen| {
+        sync("sends sixty requests at once", "many-at-once").harmless(|seen| {
             assert!((2..=16).contains(&seen.at_once), "{} at once", seen.at_once);
         }),
         sync("sends a large body", "large-request").breaks("http_request_bytes"),
@@ -191,7 +191,7 @@ fn web() -> Vec<Case> {
 
 fn surroundings() -> Vec<Case> {
     vec![
-        sync("looks for the host's environment", "look-around").is_harmless(|seen| {
+        sync("looks for the host's environment", "look-around").harmless(|seen| {
             let [record] = &seen.records[..] else {
                 panic!("{:?}", seen.records);
             };

@@ -71,7 +71,10 @@ impl Store for Sled {
             value.extend(state.sequence.to_be_bytes());
             batch.insert(head, value);
             batch.insert(key(b'b', id.as_bytes()), text.as_bytes());
-            batch.insert(key(b'f', &state.sequence.to_be_bytes()), change(action, &id));
+            batch.insert(
+                key(b'f', &state.sequence.to_be_bytes()),
+                change(action, &id),
+            );
         }
         self.commit(batch, *state)
     }

@@ -15,8 +15,10 @@ use auth::pointer_get;
 pub use auth::{Auth, AuthName};
 
 /// Longest manifest, in bytes: larger than any honest one, small enough to parse at once.
+#[expect(clippy::cast_possible_truncation, reason = "a constant far below")]
 pub const MANIFEST_BYTES_MAX: usize = limits::MANIFEST_BYTES as usize;
 /// Most syncs, actions and models of one plugin, each.
+#[expect(clippy::cast_possible_truncation, reason = "a constant far below")]
 pub const MANIFEST_ENTRIES_MAX: usize = limits::MANIFEST_ENTRIES as usize;
 /// The version of the shape.
 pub const MANIFEST_VERSION: u32 = 1;

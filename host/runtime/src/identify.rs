@@ -7,6 +7,7 @@ use wasmparser::{ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payl
 use crate::bounds::{Counts, TooLarge};
 
 /// Largest component that is looked at.
+#[expect(clippy::cast_possible_truncation, reason = "a constant far below")]
 pub const COMPONENT_BYTES_MAX: usize = limits::COMPONENT_BYTES as usize;
 
 /// Interfaces of WASI that a language's standard library needs. All are virtual: no files, no

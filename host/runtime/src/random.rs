@@ -77,7 +77,7 @@ mod tests {
         assert_eq!(hex(&first), FIRST);
     }
 
-    const FIRST: &str = "";
+    const FIRST: &str = "36f43219";
 
     fn hex(bytes: &[u8]) -> String {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()

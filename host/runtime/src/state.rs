@@ -94,7 +94,7 @@ impl Live {
         };
         let most = self.limits.host_held_bytes;
         if self.meter.hold(held.bytes) > most {
-            return Err(Spent::new("host_held_bytes", most));
+            return Err(Spent::trap("host_held_bytes", most));
         }
         Ok(held)
     }
@@ -103,7 +103,7 @@ impl Live {
     pub(crate) fn copied(&self, bytes: usize) -> wasmtime::Result<()> {
         let most = self.limits.host_call_total_bytes;
         if self.meter.copied(bytes as u64) > most {
-            return Err(Spent::new("host_call_total_bytes", most));
+            return Err(Spent::trap("host_call_total_bytes", most));
         }
         Ok(())
     }
@@ -137,7 +137,7 @@ pub(crate) struct Spent {
 }
 
 impl Spent {
-    fn new(name: &'static str, most: u64) -> wasmtime::Error {
+    fn trap(name: &'static str, most: u64) -> wasmtime::Error {
         wasmtime::Error::new(Self { name, most })
     }
 }
@@ -153,7 +153,7 @@ impl RunState {
         })?;
         let most = live.limits.host_calls;
         if live.meter.call() > most {
-            return Err(Spent::new("host_calls", most));
+            return Err(Spent::trap("host_calls", most));
         }
         Ok(live)
     }

@@ -3,6 +3,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{Error, ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::components::write_atomically;
 use crate::disk::Disk;
@@ -111,7 +112,12 @@ pub(crate) fn open(root: &Path, options: &Options) -> Result<DataDir, OpenError>
     fs::create_dir_all(root).map_err(|error| OpenError::io(root, error))?;
     let format = root.join("format");
     let found = read_format(root, &format)?;
-    let lock = lock(&root.join("lock"))?;
+    let path = root.join("lock");
+    let lock = patiently(
+        LOCK_PATIENCE,
+        || lock(&path),
+        |error| matches!(error, OpenError::InUse { .. }),
+    )?;
     if found.is_none() {
         write_format(&format)?;
     }
@@ -120,7 +126,12 @@ pub(crate) fn open(root: &Path, options: &Options) -> Result<DataDir, OpenError>
 
     let db = root.join("db");
     let mut notes = remove_unfinished_snapshots(&db)?;
-    let disk = Disk::open(&db, options.cache_bytes).map_err(|error| match error {
+    let opened = patiently(
+        SLED_PATIENCE,
+        || Disk::open(&db, options.cache_bytes),
+        is_locked,
+    );
+    let disk = opened.map_err(|error| match error {
         sled::Error::Io(error) => OpenError::io(&db, error),
         other => OpenError::Damaged {
             path: db.clone(),
@@ -195,6 +206,36 @@ fn is_empty(root: &Path) -> Result<bool, OpenError> {
         }
     }
     Ok(true)
+}
+
+/// How long a lock that somebody has is waited for. A process that another thread is just starting
+/// has copies of this process's files, and so of its locks, until it runs its own program.
+const LOCK_PATIENCE: Duration = Duration::from_millis(250);
+
+/// The same for sled's own lock: a store of this process that was closed a moment ago may have
+/// threads of sled still ending. No other process can have it, for ours is taken first.
+const SLED_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Try until it works, fails otherwise than for a lock, or has taken too long.
+fn patiently<T, E>(
+    patience: Duration,
+    attempt: impl Fn() -> Result<T, E>,
+    is_locked: impl Fn(&E) -> bool,
+) -> Result<T, E> {
+    let started = Instant::now();
+    loop {
+        match attempt() {
+            Err(error) if is_locked(&error) && started.elapsed() < patience => {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Whether somebody has sled's lock, which it only says in words.
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
 }
 
 /// Take the lock file, and write into it who has it.

@@ -19,20 +19,22 @@ fn exported(tidegate: &Tidegate, words: &str) -> PathBuf {
     file
 }
 
+/// Makes what must be there before an import, of a source.
+type Prepare = fn(&Tidegate, &str);
+
 #[test]
 fn each_scope_arrives_elsewhere() {
     use std::os::unix::fs::PermissionsExt;
     let server = constant();
     let from = synced(&server);
-    // What is exported, and what must be there before.
-    let rows: &[(&str, fn(&Tidegate, &str))] = &[
+    let rows: &[(&str, Prepare)] = &[
         ("", |_, _| {}),
         ("crm", |_, _| {}),
         ("crm -c acme", |to, origin| {
-            to.deploy(&plugins::demo_crm(), "crm", origin)
+            to.deploy(&plugins::demo_crm(), "crm", origin);
         }),
         ("crm Contact -c acme", |to, origin| {
-            Source::DemoCrm.set_up(to, origin)
+            Source::DemoCrm.set_up(to, origin);
         }),
     ];
     for (words, prepare) in rows {
@@ -149,7 +151,7 @@ fn exports_that_do_not_fit() {
                     "record",
                     "\"first_seen_at\":\"",
                     "\"first_seen_at\":\"x",
-                )
+                );
             },
             &["line ", "no time"],
         ),

@@ -70,7 +70,7 @@ pub fn differences(
         match (old.get(index), new.get(index)) {
             (Some(old), Some(new)) => step(place, old, new, &mut found),
             (Some(old), None) => {
-                found.push(Difference::new(format!("{place} is missing"), summary(old)))
+                found.push(Difference::new(format!("{place} is missing"), summary(old)));
             }
             (None, Some(new)) => {
                 found.push(Difference::new(format!("{place} is new"), summary(new)));

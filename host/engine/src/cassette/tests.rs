@@ -226,8 +226,11 @@ fn get(url: &str) -> Ask {
     })
 }
 
-fn commit(pages: &[(&str, &[(&str, &str)], &[&str])], checkpoint: Option<&str>) -> Ask {
-    let page = |(model, save, delete): &(&str, &[(&str, &str)], &[&str])| Page {
+/// A model, the records to save and the ids to delete.
+type PageRow<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
+
+fn commit(pages: &[PageRow<'_>], checkpoint: Option<&str>) -> Ask {
+    let page = |(model, save, delete): &PageRow<'_>| Page {
         model: model.parse().unwrap(),
         save: save
             .iter()
@@ -400,7 +403,7 @@ fn differences_name_the_place_and_both_values() {
         ),
         (
             vec![base(), base()],
-            vec![base(), other.clone(), base()],
+            vec![base(), other, base()],
             &["commit 2 is new\n  Company: 0 saved, 0 deleted"],
         ),
         (
@@ -409,7 +412,7 @@ fn differences_name_the_place_and_both_values() {
             &["end-snapshot 1, checkpoint\n  (whole): 1 → 2"],
         ),
         (
-            vec![begin.clone()],
+            vec![begin],
             vec![merge("{}")],
             &["begin-snapshot 1\n  begin-snapshot of Contact, restart: false → merge-metadata {}"],
         ),

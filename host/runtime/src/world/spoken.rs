@@ -8,8 +8,8 @@ use super::refusal;
 /// A result that a tape can carry.
 pub(super) trait Spoken: Sized {
     fn into_answer(self) -> Answer;
-    /// The result again; the answer itself when it is another's.
-    fn from_answer(answer: Answer) -> Result<Self, Answer>;
+    /// The result again; none when it is another's.
+    fn from_answer(answer: Answer) -> Option<Self>;
 }
 
 /// Put a result on the tape.
@@ -18,11 +18,15 @@ pub(super) fn say<T: Spoken>(result: Result<T, Refusal>) -> Answer {
 }
 
 /// Take it off again.
+#[expect(
+    clippy::result_large_err,
+    reason = "what the worlds return; once a call"
+)]
 pub(super) fn hear<T: Spoken>(answer: Answer) -> Result<T, Refusal> {
     match answer {
         Answer::Error(refusal) => Err(refusal),
         // Cassettes are read only when each answer fits its call.
-        other => T::from_answer(other).map_err(|_| {
+        other => T::from_answer(other).ok_or_else(|| {
             refusal(
                 RefusalKind::Other,
                 "the recorded answer is one to another call",
@@ -41,10 +45,10 @@ macro_rules! spoken {
                 Answer::$variant(self)
             }
 
-            fn from_answer(answer: Answer) -> Result<Self, Answer> {
+            fn from_answer(answer: Answer) -> Option<Self> {
                 match answer {
-                    Answer::$variant(value) => Ok(value),
-                    other => Err(other),
+                    Answer::$variant(value) => Some(value),
+                    _ => None,
                 }
             }
         })*
@@ -64,10 +68,10 @@ impl Spoken for Deleted {
         Answer::Deleted(self.0)
     }
 
-    fn from_answer(answer: Answer) -> Result<Self, Answer> {
+    fn from_answer(answer: Answer) -> Option<Self> {
         match answer {
-            Answer::Deleted(count) => Ok(Self(count)),
-            other => Err(other),
+            Answer::Deleted(count) => Some(Self(count)),
+            _ => None,
         }
     }
 }
@@ -77,10 +81,10 @@ impl Spoken for () {
         Answer::Done
     }
 
-    fn from_answer(answer: Answer) -> Result<Self, Answer> {
+    fn from_answer(answer: Answer) -> Option<Self> {
         match answer {
-            Answer::Done => Ok(()),
-            other => Err(other),
+            Answer::Done => Some(()),
+            _ => None,
         }
     }
 }

@@ -219,7 +219,7 @@ fn component_files() {
                 copy_file(
                     file,
                     &file.with_file_name(format!("{}.wasm", "0".repeat(64))),
-                )
+                );
             },
             0,
             "1 component files that no deployment",

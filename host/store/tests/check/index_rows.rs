@@ -118,7 +118,7 @@ pub const ROWS: &[Row] = &[
                 raw,
                 &of_feed(b'g', DEAL, &number(1)),
                 &of_feed(b'g', DEAL, &number(0)),
-            )
+            );
         },
         "crm/acme/Deal, key g",
         "the segment begins with sequence 1",
@@ -133,8 +133,8 @@ pub const ROWS: &[Row] = &[
         "a body that is another's",
         |raw| {
             raw.segment(DEAL, 0, |segment| {
-                segment.entries[1].body = Some(br#"{"a": 2}"#.to_vec())
-            })
+                segment.entries[1].body = Some(br#"{"a": 2}"#.to_vec());
+            });
         },
         "record \"d-2\"",
         "does not have the hash",
@@ -143,8 +143,8 @@ pub const ROWS: &[Row] = &[
         "a body that is no JSON",
         |raw| {
             raw.segment(DEAL, 0, |segment| {
-                segment.entries[1].body = Some(br#"{"a": 1 "#.to_vec())
-            })
+                segment.entries[1].body = Some(br#"{"a": 1 "#.to_vec());
+            });
         },
         "record \"d-2\"",
         "is no record's",
@@ -156,7 +156,7 @@ pub const ROWS: &[Row] = &[
                 raw,
                 &of_feed(b'g', DEAL, &number(1)),
                 &of_feed(b'g', DEAL, &number(2)),
-            )
+            );
         },
         "record \"d-2\"",
         "two segments have an entry",

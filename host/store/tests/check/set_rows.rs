@@ -139,7 +139,7 @@ pub const ROWS: &[Row] = &[
             raw.put(
                 &of_feed(b'v', CONTACT, &number(9)),
                 br#"{"begin_seq":1,"next_delta":0,"ending":null}"#,
-            )
+            );
         },
         "crm/acme/Contact, key v",
         "sync number 9",
@@ -150,7 +150,7 @@ pub const ROWS: &[Row] = &[
             raw.put(
                 &of_feed(b'v', CONTACT, &number(1)),
                 br#"{"begin_seq":9999,"next_delta":0,"ending":null}"#,
-            )
+            );
         },
         "crm/acme/Contact, key v",
         "began at sequence 9999",

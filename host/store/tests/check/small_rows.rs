@@ -91,7 +91,7 @@ pub const ROWS: &[Row] = &[
                 &sync_key("contacts"),
                 "null",
                 &format!("\"{}\"", run_id(77)),
-            )
+            );
         },
         "crm/contacts (acme)",
         "which is not running",
@@ -103,7 +103,7 @@ pub const ROWS: &[Row] = &[
                 &sync_key("contacts"),
                 "null",
                 &format!("\"{}\"", run_id(500)),
-            )
+            );
         },
         "crm/contacts (acme)",
         "which runs \"deals\"",
@@ -194,7 +194,7 @@ pub const ROWS: &[Row] = &[
                 raw,
                 &[&run_key(b"l", 1)[..], &[0]].concat(),
                 &[&run_key(b"l", 1)[..], &[1, 5]].concat(),
-            )
+            );
         },
         "run_",
         "log lines from 5 are not in their order",
