@@ -81,7 +81,7 @@ async fn costs(connections: usize) -> (u64, u64) {
     let some = |time: u64| time as usize * 7919 % connections;
     let before = traffic();
     for time in 0..TIMES {
-        let after = name(&customer(some(time)));
+        let after = customer(some(time)).parse().unwrap();
         let listed = store
             .connections(&name("crm"), Some(&after), 20)
             .await
