@@ -9,7 +9,6 @@
     reason = "a test ends by panicking, helpers included"
 )]
 
-#[allow(dead_code, reason = "shared by all tests")]
 mod common;
 
 use std::path::Path;
