@@ -19,6 +19,7 @@ mod cassettes;
 mod commands;
 mod data;
 mod data_directory;
+mod deletions;
 mod demo;
 mod egress;
 mod feed;

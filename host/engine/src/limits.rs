@@ -99,6 +99,7 @@ limits! {
     records_per_run = 50_000_000, 50_000_000, "Records and deletions of one run.";
     record_bytes = MIB, 4 * MIB, "Body of one record.";
     record_id_bytes = 512, 512, "A record's id: it is a key.";
+    snapshot_delete_percent = 50, 50, "Share of a model's live records that one full pull may delete; never all of them.";
     checkpoint_bytes = 64 * KIB, MIB, "One checkpoint: it is rewritten with every commit.";
     log_lines = 10_000, 100_000, "Log lines of one run; first and last are kept.";
     log_line_bytes = 16 * KIB, 64 * KIB, "One log line; longer ones are cut.";

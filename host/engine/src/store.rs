@@ -51,8 +51,8 @@ pub enum StoreError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the pull of {model} saw {seen} of {live} records, so ending its snapshot would delete {would_delete}, \
-     more than the {max_share_percent} % that is allowed at once; nothing was deleted. If the records really \
-     are gone, run it once with --allow-deletes"
+     and the limit snapshot_delete_percent is {max_share_percent}, never everything; nothing was deleted. If the \
+     records really are gone, run it once with --allow-deletes"
 )]
 pub struct SnapshotRefusal {
     pub model: Name,
@@ -274,7 +274,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         restart: bool,
     ) -> Result<bool, StoreError>;
     /// Delete what the open snapshot has not seen, close it and store the checkpoint, in one
-    /// step. Returns how many were deleted. When the guard refuses, the snapshot stays open.
+    /// step. Returns how many were deleted. When the guard refuses, nothing is deleted and the
+    /// snapshot is closed: what it saw may be the source's mistake, so the next one begins anew.
     async fn end_snapshot(
         &self,
         run: RunId,

@@ -81,7 +81,8 @@ pub struct RunSpec {
     /// JSON text for an action or event.
     pub input: Option<String>,
     pub durability: Durability,
-    pub guard: SnapshotGuard,
+    /// Whether a full pull may delete more than the limit `snapshot_delete_percent`, even everything.
+    pub allow_deletes: bool,
     /// What the guest's randomness comes from: never the same for two runs.
     pub seed: Seed,
     /// Where to record it, if it is to be recorded.
@@ -157,6 +158,7 @@ impl Runtime {
             .recording
             .map(|recording| Arc::new(Tape::record(recording, &head)));
         let manifest = spec.deployment.manifest;
+        let limits = Limits::resolve(&manifest.capabilities.limits, &head.grants.limits);
         let session = self.gate.session(Policy {
             connection: spec.connection.key.clone(),
             rate_limit: head.grants.rate_limit.or(manifest.capabilities.rate_limit),
@@ -165,7 +167,7 @@ impl Runtime {
             private: head.grants.private.clone(),
             base_url: head.base_url.clone(),
             credentials: spec.credentials,
-            limits: Limits::resolve(&manifest.capabilities.limits, &head.grants.limits),
+            limits: limits.clone(),
         });
         spec.meter.watch_session(session.clone());
         let outside = Outside {
@@ -175,7 +177,10 @@ impl Runtime {
             fence: spec.fence,
             connection: spec.connection.key,
             durability: spec.durability,
-            guard: spec.guard,
+            guard: SnapshotGuard {
+                max_share_percent: u8::try_from(limits.snapshot_delete_percent).unwrap_or(100),
+                allow_all: spec.allow_deletes,
+            },
             clock: self.clock.clone(),
         };
         let given = Given {

@@ -835,7 +835,8 @@ pub mod tidegate {
                 /// The gate said no. The text names what would allow it: a request in the manifest (guest),
                 /// or a grant (operator). Don't retry.
                 Denied(_rt::String),
-                /// No complete answer in time, after retries. (upstream)
+                /// No complete answer in time, after retries; or none could come in time, since the API's own
+                /// pace, or the rate limit of this connection, would have kept the request waiting for longer. (upstream)
                 Timeout(_rt::String),
                 /// Name not found, refused, reset, TLS, cut off in the middle, after retries. (upstream)
                 Connect(_rt::String),
@@ -1725,7 +1726,8 @@ pub mod tidegate {
                 /// The page breaks a rule or a limit; the text names it, with the model and the position.
                 /// Nothing of the commit was stored. (guest)
                 Invalid(_rt::String),
-                /// `end-snapshot` would have deleted more than the guard allows; nothing was deleted.
+                /// `end-snapshot` would have deleted more than the guard allows; nothing was deleted, and the
+                /// snapshot is closed, so that the next pull begins anew.
                 Refused(_rt::String),
                 /// This run may no longer write: it was cancelled, or another took over. Return at once.
                 Fenced(_rt::String),

@@ -164,6 +164,7 @@ impl Records {
         #[allow(clippy::cast_precision_loss)]
         let too_many = gone as f64 > allowed;
         if gone > 0 && (too_many || gone == live.len()) {
+            self.snapshots.remove(model);
             return Err(StoreError::Refused(format!(
                 "{gone} of {} {model} records were not seen, more than the guard allows",
                 live.len()

@@ -258,8 +258,9 @@ impl State {
             .filter(|record| !seen.contains(&record.id))
             .map(|record| (record.seq, record.id.clone()))
             .collect();
-        guard.check(model, feed.stats().live, gone.len() as u64)?;
+        let refusal = guard.check(model, feed.stats().live, gone.len() as u64);
         feed.snapshots.remove(&sync);
+        refusal?;
         let mut counts = Counts::default();
         for id in gone.values() {
             feed.delete(id, now, &mut counts);

@@ -8,7 +8,6 @@ use tidegate_engine::cassette::Seed;
 use tidegate_engine::integration::{Connection, Integration};
 use tidegate_engine::manifest::Auth;
 use tidegate_engine::run::{LogLine, NewRun, Run, RunEnd, RunId, Target, Trigger};
-use tidegate_engine::store::SnapshotGuard;
 use tidegate_engine::{Name, SyncKey};
 use tidegate_runtime::{Meter, Observer, Plugin, Recording, RunSpec};
 
@@ -94,10 +93,7 @@ pub(super) async fn run(
         checkpoint: started.checkpoint,
         input: None,
         durability: request.durability,
-        guard: SnapshotGuard {
-            allow_all: request.allow_deletes,
-            ..SnapshotGuard::default()
-        },
+        allow_deletes: request.allow_deletes,
         seed,
         recording,
         meter: Arc::clone(&meter),

@@ -77,7 +77,13 @@ impl Writer {
         let feed = self.load_feed(number)?;
         let snapshot = feed.snapshots.get(&sync).ok_or_else(none)?;
         let deletes = feed.unseen(snapshot).len();
-        guard.check(model, feed.header.stats.live, deletes)?;
+        if let Err(refusal) = guard.check(model, feed.header.stats.live, deletes) {
+            let mut writes = Writes::default();
+            self.remove_snapshot(&mut writes, number, sync)?;
+            self.apply(writes)?;
+            self.load_feed(number)?.snapshots.remove(&sync);
+            return Err(refusal.into());
+        }
         let row = SnapshotRow {
             ending: Some(Ending {
                 run: id,

@@ -169,8 +169,19 @@ fn snapshots_delete_what_they_did_not_see() {
         };
         assert_eq!(refused, Err(StoreError::Guard(refusal)));
         assert_eq!(store.checkpoint(&sync("acme", "contacts")).await, Ok(None));
-        // The refusal left it open.
+        // The refusal closed it, so that the next pull finds what is there then.
         let guard = SnapshotGuard::default();
+        let none = store
+            .end_snapshot(run, fence, &contact, guard, None, Timestamp(20))
+            .await;
+        let model = contact.clone();
+        assert_eq!(none, Err(StoreError::NoSnapshot { model }));
+        let open = store.begin_snapshot(run, fence, &contact, false).await;
+        assert_eq!(open, Ok(false));
+        for (ids, body) in [(&["a"][..], "{}"), (&["b", "f"], "{\"v\":2}")] {
+            let unchanged = store.commit_page(run, fence, save(ids, body)).await;
+            assert_eq!(unchanged.unwrap()[0].unchanged, ids.len() as u64);
+        }
         let ended = store
             .end_snapshot(run, fence, &contact, guard, Some("2".into()), Timestamp(21))
             .await;
@@ -213,6 +224,8 @@ fn snapshots_delete_what_they_did_not_see() {
             allow_all: true,
             ..guard
         };
+        let open = store.begin_snapshot(run, fence, &contact, false).await;
+        assert_eq!(open, Ok(false));
         assert_eq!(
             store
                 .end_snapshot(run, fence, &contact, guard, None, Timestamp(24))
