@@ -119,7 +119,7 @@ impl Component {
             let lines = manifest
                 .actions
                 .iter()
-                .map(|a| described(a.name.as_str(), &a.description));
+                .map(|a| described(&a.name, &a.description));
             label("actions", lines.collect());
         }
         label(
