@@ -1,6 +1,7 @@
 //! Actions as they should be.
 
 use tidegate_sdk::prelude::*;
+use tidegate_sdk::serde_json;
 
 pub async fn items(cx: Cx) -> Result<()> {
     let items: Vec<Value> = cx.get("/items").json().await?;
