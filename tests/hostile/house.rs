@@ -12,7 +12,7 @@ use tidegate_engine::run::{Figures, LogLine, Outcome, Run, RunId};
 use tidegate_engine::store::{ActionFilter, Durability, ReadChanges};
 use tidegate_engine::{ConnectionKey, Name};
 use tidegate_server::control::{
-    Control, DeployRequest, GrantChanges, InvokeRequest, Local, NewConnection, Progress,
+    Control, DeployRequest, GrantChanges, InvokeRequest, Invoked, Local, NewConnection, Progress,
     SyncRequest,
 };
 
@@ -149,15 +149,28 @@ impl House {
     }
 
     async fn invoke(&self, integration: &str, connection: &str, action: &str) -> Run {
+        let invoked = self
+            .invoke_with(integration, connection, action, None)
+            .await;
+        invoked.unwrap().run
+    }
+
+    pub async fn invoke_with(
+        &self,
+        integration: &str,
+        connection: &str,
+        action: &str,
+        idempotency_key: Option<&str>,
+    ) -> Result<Invoked, String> {
         let request = InvokeRequest {
             connection: key(integration, connection),
             action: name(action),
-            input: "{}".to_owned(),
-            idempotency_key: None,
+            input: r#"{"name": "Ada"}"#.to_owned(),
+            idempotency_key: idempotency_key.map(|key| key.parse().unwrap()),
             record: None,
         };
         let invoked = self.local.invoke(request, Arc::new(Quiet)).await;
-        invoked.unwrap().run
+        invoked.map_err(|problem| problem.to_string())
     }
 
     /// The bodies of a model's records.

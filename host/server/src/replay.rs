@@ -49,7 +49,9 @@ pub(crate) struct Stage {
 pub(crate) struct Report {
     pub(crate) equal: bool,
     pub(crate) run: RunId,
-    pub(crate) sync: String,
+    /// `sync` or `action`, and which.
+    pub(crate) kind: &'static str,
+    pub(crate) name: String,
     /// The plugin that was recorded, and the one that played.
     pub(crate) recorded: PluginShown,
     pub(crate) replayed: PluginShown,
@@ -192,7 +194,8 @@ impl Stage {
         Ok(Report {
             equal: differences.is_empty(),
             run: head.run,
-            sync: head.target.name().to_owned(),
+            kind: head.target.kind(),
+            name: head.target.name().to_owned(),
             recorded: PluginShown {
                 name: head.plugin.name.clone(),
                 version: head.plugin.version.clone(),

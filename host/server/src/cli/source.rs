@@ -29,5 +29,6 @@ fn read(what: &str, from: impl Read, bytes_max: u64) -> Result<String> {
             "{what} is too long; the most is {bytes_max} bytes"
         )));
     }
-    String::from_utf8(bytes).map_err(|error| Problem::invalid(format!("{what}: {error}")))
+    String::from_utf8(bytes)
+        .map_err(|error| Problem::invalid(format!("{what} is not UTF-8: {error}")))
 }

@@ -44,12 +44,12 @@ pub(super) async fn send(local: &Local, request: ProxyRequest) -> Result<ProxyRe
 
 /// Why there is no answer, as the exit code of who must act.
 fn problem(error: &EgressError) -> Problem {
-    let kind = match error.blame() {
-        Blame::Upstream => Kind::Upstream,
+    let kind = match (error, error.blame()) {
+        (EgressError::Denied { .. }, _) | (_, Blame::Operator) => Kind::RunFailed,
+        (_, Blame::Upstream) => Kind::Upstream,
         // There is no guest here: who wrote the request is who is told.
-        Blame::Guest => Kind::Invalid,
-        Blame::Operator => Kind::RunFailed,
-        Blame::Host => Kind::Internal,
+        (_, Blame::Guest) => Kind::Invalid,
+        (_, Blame::Host) => Kind::Internal,
     };
     Problem::new(kind, error)
 }
