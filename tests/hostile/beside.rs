@@ -28,9 +28,10 @@ async fn actions_run_beside_a_sync_and_beside_each_other() {
     });
     let house = Arc::new(House::open().await);
     let nothing = Case::new("beside", Does::Action("create"));
-    let deployed = house.deploy("acts", component, &server.origin(), &nothing);
-    deployed.await.unwrap();
-    house.connect("acts", "acme", &server.origin()).await;
+    let origin = server.origin();
+    let deployed = house.deploy("acts", component, &origin, &nothing).await;
+    deployed.unwrap();
+    house.connect("acts", "acme", &origin).await;
 
     let sync = tokio::spawn({
         let house = Arc::clone(&house);

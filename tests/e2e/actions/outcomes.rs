@@ -15,6 +15,7 @@ fn an_output_is_what_the_plugin_returned() {
         json!(null),
         json!("text"),
         json!(12345678901234567890u64),
+        json!("steers \u{7f}\u{85}\u{9b}31m"),
     ] {
         assert_eq!(acts.invoke_ok("echo", &input), input);
     }

@@ -144,7 +144,7 @@ fn exit_codes_say_who_said_no() {
             &["169.254.169.254"],
         ),
         ("CONNECT /items", INVALID, &["CONNECT"]),
-        ("GET /items --header Host:evil", INVALID, &["host"]),
+        ("GET /items --header Host:evil", INVALID, &["header Host"]),
         ("GET /items --header nothing", INVALID, &["NAME:VALUE"]),
         (
             "POST /items --body {",

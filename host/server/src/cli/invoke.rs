@@ -4,11 +4,12 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 use tidegate_engine::idempotency::IdempotencyKey;
 use tidegate_engine::limits::ACTION_INPUT_BYTES;
-use tidegate_engine::run::{Blame, Failure, FailureClass, Outcome};
+use tidegate_engine::run::{Blame, Failure, FailureClass, Outcome, RunId};
 use tidegate_engine::{ConnectionKey, ConnectionName};
 
 use super::Global;
@@ -74,38 +75,51 @@ fn failure(invoked: &Invoked) -> Option<&Failure> {
 }
 
 /// The run, its outcome and what came of it.
-fn shown(invoked: &Invoked) -> Result<Value> {
-    let output: Option<Value> = match &invoked.output {
-        Some(output) => Some(serde_json::from_str(output).map_err(Problem::internal)?),
-        None => None,
-    };
-    let end = invoked.run.end.as_ref();
-    let mut shown = json!({
-        "run": invoked.run.id,
-        "outcome": end.map(|end| end.outcome),
-        "repeated": invoked.repeated,
-    });
-    if let Value::Object(object) = &mut shown {
-        match (output, failure(invoked)) {
-            (Some(output), _) => object.insert("output".to_owned(), output),
-            (None, failure) => object.insert("failure".to_owned(), json!(failure)),
-        };
-    }
-    Ok(shown)
+#[derive(Debug, Serialize)]
+struct Shown<'a> {
+    run: RunId,
+    outcome: Option<Outcome>,
+    repeated: bool,
+    /// As the plugin wrote it: numbers keep their digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<&'a Failure>,
 }
 
-/// The output as it is, or well laid out on a terminal; what a rejection has to say.
+fn shown(invoked: &Invoked) -> Result<Shown<'_>> {
+    let output = invoked.output.as_deref().map(in_one_line);
+    let output = output.map(RawValue::from_string).transpose();
+    Ok(Shown {
+        run: invoked.run.id,
+        outcome: invoked.run.end.as_ref().map(|end| end.outcome),
+        repeated: invoked.repeated,
+        output: output.map_err(Problem::internal)?,
+        failure: failure(invoked),
+    })
+}
+
+/// JSON text without spaces and line breaks between its tokens.
+fn in_one_line(json: &str) -> String {
+    let (mut in_text, mut escaped) = (false, false);
+    let keep = |c: &char| {
+        let keep = in_text || !c.is_ascii_whitespace();
+        in_text ^= *c == '"' && !escaped;
+        escaped = in_text && *c == '\\' && !escaped;
+        keep
+    };
+    json.chars().filter(keep).collect()
+}
+
+/// The output in one line, or well laid out on a terminal; what a rejection has to say.
 fn print(invoked: &Invoked) -> Result<()> {
     if let Some(output) = &invoked.output {
-        let text = if std::io::stdout().is_terminal() {
+        if std::io::stdout().is_terminal() {
             let value: Value = serde_json::from_str(output).map_err(Problem::internal)?;
-            serde_json::to_string_pretty(&value)
+            output::json_text(&serde_json::to_string_pretty(&value).map_err(Problem::internal)?);
         } else {
-            // The numbers stay as the plugin wrote them.
-            let raw: &RawValue = serde_json::from_str(output).map_err(Problem::internal)?;
-            Ok(raw.get().to_owned())
-        };
-        output::line(text.map_err(Problem::internal)?);
+            output::json_text(&in_one_line(output));
+        }
         return Ok(());
     }
     let Some(failure) = failure(invoked) else {
@@ -153,5 +167,22 @@ fn kind(failure: &Failure) -> Kind {
         (FailureClass::Rejected, _) => Kind::Rejected,
         (_, Blame::Upstream) => Kind::Upstream,
         _ => Kind::RunFailed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_one_line;
+
+    #[test]
+    fn only_what_is_between_tokens_goes() {
+        for (json, line) in [
+            ("{ \"a\" : [ 1 ,\n 2 ] }", r#"{"a":[1,2]}"#),
+            (r#" "a b" "#, r#""a b""#),
+            (r#"["a \" b", "c \\", " d"]"#, r#"["a \" b","c \\"," d"]"#),
+            ("12345678901234567890.10", "12345678901234567890.10"),
+        ] {
+            assert_eq!(in_one_line(json), line);
+        }
     }
 }
