@@ -27,31 +27,27 @@ impl fmt::Debug for OutputCheck {
     }
 }
 
-/// Judge an output that the guest returned as a success. What is wrong with it is the guest's fault.
-pub(crate) fn judge(
-    output: &str,
-    limits: &Limits,
-    check: Option<&OutputCheck>,
-) -> Result<(), Failure> {
-    if let Some(failure) = too_long("the output", output.len(), limits) {
-        return Err(failure);
+/// What is wrong with an output that the guest returned as a success, which is the guest's fault.
+pub(crate) fn fault(output: &str, limits: &Limits, check: Option<&OutputCheck>) -> Option<Failure> {
+    let too_long = too_long("the output", output.len(), limits);
+    if too_long.is_some() {
+        return too_long;
     }
     let wrong = |code: &str, message: String| {
         let mut failure = Failure::new(FailureClass::Other, Blame::Guest, message);
         failure.code = Some(code.to_owned());
-        failure
+        Some(failure)
     };
-    let value: Value = serde_json::from_str(output).map_err(|error| {
-        wrong(
-            "output-not-json",
-            format!("the plugin returned no JSON: {error}"),
-        )
-    })?;
-    let Some(check) = check else { return Ok(()) };
-    (check.0)(&value).map_err(|violations| {
-        let message = format!("the output doesn't fit the output schema:\n  {violations}");
-        wrong("output-invalid", message)
-    })
+    let value: Value = match serde_json::from_str(output) {
+        Ok(value) => value,
+        Err(error) => {
+            let message = format!("the plugin returned no JSON: {error}");
+            return wrong("output-not-json", message);
+        }
+    };
+    let violations = (check?.0)(&value).err()?;
+    let message = format!("the output doesn't fit the output schema:\n  {violations}");
+    wrong("output-invalid", message)
 }
 
 /// The failure of a guest that says more to its caller than it may.

@@ -281,11 +281,11 @@ impl Runtime {
         let (mut outcome, mut failure) =
             judge(ended.ending, notes, refused_growth, live.is_sync, &limits);
         let mut output = ended.output.filter(|_| outcome == Outcome::Success);
-        let checked = output.as_deref().map_or(Ok(()), |output| {
-            output::judge(output, &limits, output_check.as_ref())
-        });
-        if let Err(wrong) = checked {
-            (outcome, failure, output) = (Outcome::Failed, Some(wrong), None);
+        let fault = output
+            .as_deref()
+            .and_then(|output| output::fault(output, &limits, output_check.as_ref()));
+        if fault.is_some() {
+            (outcome, failure, output) = (Outcome::Failed, fault, None);
         }
         if let Err(error) = live.world.append_logs(run, lines).await {
             // A run whose log is lost can't be trusted to be understood later.

@@ -76,8 +76,9 @@ impl State {
         fence: Fence,
         end: RunEnd,
     ) -> Result<(), StoreError> {
-        self.writing(id, fence)?.end = Some(end.clone());
+        self.writing(id, fence)?;
         self.keys.settle(id, &end);
+        self.writing(id, fence)?.end = Some(end);
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use tidegate_engine::run::Target;
 use tidegate_engine::store::Durability;
 use tidegate_runtime::OutputCheck;
 
-use super::launch::{self, Launch, Launched, Site};
+use super::launch::{self, Launch, Site};
 use super::local::{Local, listed};
 use super::schema;
 use super::{InvokeRequest, Invoked, Progress};
@@ -49,18 +49,7 @@ pub(super) async fn invoke(
         key,
         record: request.record,
     };
-    Ok(match launch::run(local, site, launch, progress).await? {
-        Launched::Ran(run, output) => Invoked {
-            run,
-            output,
-            repeated: false,
-        },
-        Launched::Kept(kept) => Invoked {
-            run: kept.run,
-            output: kept.output,
-            repeated: true,
-        },
-    })
+    launch::run(local, site, launch, progress).await
 }
 
 /// What checks an action's output by its schema.

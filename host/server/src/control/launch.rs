@@ -7,17 +7,17 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tidegate_egress::{Credentials, Secret};
 use tidegate_engine::cassette::Seed;
-use tidegate_engine::idempotency::{Kept, KeyUse, Keyed};
+use tidegate_engine::idempotency::{KeyUse, Keyed};
 use tidegate_engine::integration::{Connection, Integration};
 use tidegate_engine::manifest::Auth;
-use tidegate_engine::run::{LogLine, NewRun, Outcome, Run, RunEnd, RunId, Target, Trigger};
+use tidegate_engine::run::{LogLine, NewRun, Outcome, RunEnd, RunId, Target, Trigger};
 use tidegate_engine::store::{Durability, SnapshotGuard};
 use tidegate_engine::{ConnectionKey, Name};
 use tidegate_runtime::{Meter, Observer, OutputCheck, Plugin, Recording, RunResult, RunSpec};
 
-use super::Progress;
 use super::deploy::check_config;
 use super::local::Local;
+use super::{Invoked, Progress};
 use crate::cassettes::Take;
 use crate::problem::{Problem, Result};
 
@@ -71,21 +71,14 @@ pub(super) struct Launch {
     pub(super) record: Option<PathBuf>,
 }
 
-/// What came of it.
-pub(super) enum Launched {
-    /// It ran, and returned this JSON text if it is an action that succeeded.
-    Ran(Run, Option<String>),
-    /// An earlier run under its key had the result.
-    Kept(Box<Kept>),
-}
-
-/// Run something to its end. An error means that no run started.
+/// Run something to its end, unless an earlier run under its key has the result. An error means that
+/// no run started.
 pub(super) async fn run(
     local: &Local,
     site: Site,
     launch: Launch,
     progress: Arc<dyn Progress>,
-) -> Result<Launched> {
+) -> Result<Invoked> {
     let secrets = secrets(local, &site.integration, &site.connection, &site.config)?;
     let plugin = load(local, &site.integration).await?;
     let take = Take::begin(&local.data, &site.connection.key, launch.record)?;
@@ -119,7 +112,13 @@ pub(super) async fn run(
         None => local.store.start_run(new_run).await?,
         Some(key) => match local.store.start_keyed_run(new_run, key).await? {
             Keyed::Started(started) => started,
-            Keyed::Kept(kept) => return Ok(Launched::Kept(kept)),
+            Keyed::Kept(kept) => {
+                return Ok(Invoked {
+                    run: kept.run,
+                    output: kept.output,
+                    repeated: true,
+                });
+            }
         },
     };
     progress.started(id);
@@ -169,7 +168,11 @@ pub(super) async fn run(
         }
         _ => local.store.finish_run(id, started.fence, end).await?,
     }
-    Ok(Launched::Ran(local.store.run(id).await?, output))
+    Ok(Invoked {
+        run: local.store.run(id).await?,
+        output,
+        repeated: false,
+    })
 }
 
 /// Run it, and tell `progress` how it goes on.

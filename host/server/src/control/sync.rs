@@ -6,7 +6,7 @@ use tidegate_engine::run::{Run, Target};
 use tidegate_engine::{Name, SyncKey};
 
 use super::deploy::find_sync;
-use super::launch::{self, Launch, Launched, Site};
+use super::launch::{self, Launch, Site};
 use super::local::Local;
 use super::{Progress, SyncRequest};
 use crate::problem::Result;
@@ -37,8 +37,5 @@ pub(super) async fn run(
         output_check: None,
         record: request.record,
     };
-    match launch::run(local, site, launch, progress).await? {
-        Launched::Ran(run, _) => Ok(run),
-        Launched::Kept(kept) => Ok(kept.run),
-    }
+    Ok(launch::run(local, site, launch, progress).await?.run)
 }
