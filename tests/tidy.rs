@@ -108,6 +108,8 @@ fn every_command_and_option_that_is_documented_exists() {
         "deploy",
         "connections",
         "run",
+        "invoke",
+        "request",
         "records",
         "runs",
         "logs",

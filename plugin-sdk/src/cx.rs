@@ -1,6 +1,8 @@
 //! `Cx`: everything that a handler can do, for the run it is in.
 
+use std::cell::{Cell, OnceCell};
 use std::fmt;
+use std::rc::Rc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -20,6 +22,15 @@ const GET_IDS_MAX: usize = 1_000;
 #[derive(Clone)]
 pub struct Cx {
     host: Handle,
+    keys: Rc<Keys>,
+}
+
+/// The idempotency keys of a run's requests: the run's own for the first, `KEY-2` for the second, ….
+#[derive(Default)]
+struct Keys {
+    /// The run's, once it was looked up.
+    base: OnceCell<Option<String>>,
+    given: Cell<u32>,
 }
 
 /// About a run.
@@ -45,15 +56,32 @@ pub struct RunContext {
     pub attempt: u32,
     /// What started the run, for example `schedule` or `manual`.
     pub trigger: String,
+    /// The key under which the caller wants an action to act once.
+    pub idempotency_key: Option<String>,
 }
 
 impl Cx {
     pub(crate) fn new(host: Handle) -> Self {
-        Cx { host }
+        Cx {
+            host,
+            keys: Rc::default(),
+        }
     }
 
     pub(crate) fn host(&self) -> &Handle {
         &self.host
+    }
+
+    /// The key for the next request that must not be made twice, if the run has one.
+    pub(crate) fn next_idempotency_key(&self) -> Option<String> {
+        let look_up = || self.context().ok().and_then(|run| run.idempotency_key);
+        let base = self.keys.base.get_or_init(look_up).as_deref()?;
+        let number = self.keys.given.get().saturating_add(1);
+        self.keys.given.set(number);
+        Some(match number {
+            1 => base.to_owned(),
+            _ => format!("{base}-{number}"),
+        })
     }
 
     /// A GET request. `url` is absolute, or a path under the connection's base URL

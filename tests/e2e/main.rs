@@ -11,6 +11,7 @@
 )]
 #![allow(unreachable_pub, reason = "`pub` in `support` says what the tests use")]
 
+mod actions;
 mod author;
 mod bad_answers;
 mod bad_components;

@@ -10,6 +10,8 @@ use tidegate_engine::run::{LogLine, Run};
 pub enum Does {
     /// This sync of `tests/plugins/hostile`.
     Sync(&'static str),
+    /// This action of `tests/plugins/hostile`.
+    Action(&'static str),
     /// The sync `run` of a component that no compiler would make.
     Component(fn() -> Vec<u8>),
     /// A component that is not even deployed.
@@ -63,7 +65,9 @@ impl Case {
         let end = match does {
             Does::Deploy(_) => end("refused", "plugin", "guest", ""),
             Does::Serve(_) => end("failed", "other", "upstream", ""),
-            Does::Sync(_) | Does::Component(_) => end("failed", "other", "guest", ""),
+            Does::Sync(_) | Does::Action(_) | Does::Component(_) => {
+                end("failed", "other", "guest", "")
+            }
         };
         Self {
             name,

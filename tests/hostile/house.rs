@@ -12,7 +12,8 @@ use tidegate_engine::run::{Figures, LogLine, Outcome, Run, RunId};
 use tidegate_engine::store::{ActionFilter, Durability, ReadChanges};
 use tidegate_engine::{ConnectionKey, Name};
 use tidegate_server::control::{
-    Control, DeployRequest, GrantChanges, Local, NewConnection, Progress, SyncRequest,
+    Control, DeployRequest, GrantChanges, InvokeRequest, Invoked, Local, NewConnection, Progress,
+    SyncRequest,
 };
 
 use crate::case::{Case, Does, End, Seen};
@@ -147,6 +148,31 @@ impl House {
         self.local.run_sync(request, Arc::new(Quiet)).await.unwrap()
     }
 
+    async fn invoke(&self, integration: &str, connection: &str, action: &str) -> Run {
+        let invoked = self
+            .invoke_with(integration, connection, action, None)
+            .await;
+        invoked.unwrap().run
+    }
+
+    pub async fn invoke_with(
+        &self,
+        integration: &str,
+        connection: &str,
+        action: &str,
+        idempotency_key: Option<&str>,
+    ) -> Result<Invoked, String> {
+        let request = InvokeRequest {
+            connection: key(integration, connection),
+            action: name(action),
+            input: r#"{"name": "Ada"}"#.to_owned(),
+            idempotency_key: idempotency_key.map(|key| key.parse().unwrap()),
+            record: None,
+        };
+        let invoked = self.local.invoke(request, Arc::new(Quiet)).await;
+        invoked.map_err(|problem| problem.to_string())
+    }
+
     /// The bodies of a model's records.
     pub async fn records(&self, integration: &str, connection: &str, model: &str) -> Vec<Value> {
         let read = ReadChanges {
@@ -192,7 +218,7 @@ impl House {
     async fn perform(&self, number: usize, case: &Case) -> Came {
         let integration = format!("case-{number}");
         let (component, sync) = match &case.does {
-            Does::Sync(sync) => (self.hostile.clone(), *sync),
+            Does::Sync(name) | Does::Action(name) => (self.hostile.clone(), *name),
             Does::Component(make) => (make(), "run"),
             Does::Deploy(make) => (make(), ""),
             Does::Serve(_) => (self.demo.clone(), "contacts"),
@@ -212,7 +238,10 @@ impl House {
         }
         self.connect(&integration, "acme", &origin).await;
         let (started, before) = (Instant::now(), now_ms());
-        let run = self.sync(&integration, "acme", sync).await;
+        let run = match case.does {
+            Does::Action(_) => self.invoke(&integration, "acme", sync).await,
+            _ => self.sync(&integration, "acme", sync).await,
+        };
         let (took, between) = (started.elapsed(), (before, now_ms()));
         let end = End::of(&run);
         let failure = run.end.as_ref().and_then(|end| end.failure.clone());

@@ -13,6 +13,7 @@
 )]
 #![allow(unreachable_pub, reason = "`pub` says what the modules share")]
 
+mod beside;
 mod binary;
 mod canary;
 mod case;

@@ -3,11 +3,33 @@
 use crate::case::{Case, Does, Seen};
 
 pub fn cases() -> Vec<Case> {
-    [machine(), calls(), print(), store(), web(), surroundings()].concat()
+    let all = [
+        machine(),
+        calls(),
+        print(),
+        store(),
+        web(),
+        surroundings(),
+        actions(),
+    ];
+    all.concat()
 }
 
 fn sync(name: &'static str, sync: &'static str) -> Case {
     Case::new(name, Does::Sync(sync))
+}
+
+fn actions() -> Vec<Case> {
+    let action = |name, action| Case::new(name, Does::Action(action));
+    vec![
+        action("answers with four megabytes", "answer-at-length")
+            .breaks("action_output_bytes")
+            .says("4194306 bytes"),
+        action("sleeps while somebody waits for its answer", "sleep")
+            .with("action_wall_ms", 500)
+            .breaks("action_wall_ms")
+            .says("500 ms"),
+    ]
 }
 
 fn machine() -> Vec<Case> {

@@ -17,6 +17,7 @@
 //! | [`record`] | records, pages, changes and their rules |
 //! | [`canonical`] | the hash by which a changed body is told from an unchanged one |
 //! | [`cursor`] | a consumer's place in a change feed, as opaque text |
+//! | [`idempotency`] | keys under which an action acts once |
 //! | [`cassette`] | a recorded run: its lines, its answers to a replay, and how two runs differ |
 //! | [`run`] | runs, how they end, who is to blame, their figures and logs |
 //! | [`store`] | the trait of atomic commands that every backend implements |
@@ -28,6 +29,7 @@ pub mod canonical;
 pub mod cassette;
 pub mod cursor;
 pub mod grant;
+pub mod idempotency;
 pub mod integration;
 pub mod limits;
 pub mod manifest;

@@ -78,6 +78,7 @@ limits! {
     cpu_ms = 5 * MINUTE_MS, 60 * MINUTE_MS, "CPU time inside the guest; a loop that never ends is stopped after this.";
     wall_ms = 60 * MINUTE_MS, 24 * 60 * MINUTE_MS, "Time from the first instruction to the end of a sync, waiting included.";
     action_wall_ms = 2 * MINUTE_MS, 15 * MINUTE_MS, "The same for an action or event: somebody waits for its answer.";
+    action_output_bytes = 2 * MIB, 16 * MIB, "What an action or event returns, or says to its caller when it is rejected.";
     instances = 64, 64, "Core instances of one component; a script runner has about ten.";
     tables = 64, 64, "Tables of one component.";
     table_elements = 100_000, 100_000, "Elements of one table.";

@@ -93,7 +93,8 @@ pub enum ScheduleSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ActionSpec {
-    pub name: Name,
+    /// `*` with `each`.
+    pub name: String,
     #[serde(default)]
     pub description: String,
     /// Models that it may read and write; `["*"]`: those of the plugin's `each` sync.
@@ -103,6 +104,9 @@ pub struct ActionSpec {
     pub input: Value,
     #[serde(default = "empty_schema")]
     pub output: Value,
+    /// A JSON pointer into the connection's config: one action for each key of the object there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub each: Option<String>,
 }
 
 /// A kind of record.
@@ -165,6 +169,15 @@ pub struct ResolvedSync {
     pub models: Vec<Name>,
 }
 
+/// An action with its models, for one connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResolvedAction<'a> {
+    pub name: Name,
+    /// Models that it may read and write.
+    pub models: Vec<Name>,
+    pub spec: &'a ActionSpec,
+}
+
 impl Manifest {
     /// Parse and check a manifest.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
@@ -213,8 +226,7 @@ impl Manifest {
             self.check_sync(&format!("syncs[{index}]"), sync)?;
         }
         for (index, action) in self.actions.iter().enumerate() {
-            let each = self.syncs.iter().any(|s| s.each.is_some());
-            self.check_models(&format!("actions[{index}].models"), &action.models, each)?;
+            self.check_action(&format!("actions[{index}]"), action)?;
         }
         self.check_schemas()?;
         limits::check(&self.capabilities.limits).map_err(|e| shape("capabilities.limits", e))
@@ -238,14 +250,22 @@ impl Manifest {
         Ok(())
     }
 
+    fn check_action(&self, path: &str, action: &ActionSpec) -> Result<(), ManifestError> {
+        if let Some(pointer) = &action.each {
+            check_pointer(path, pointer)?;
+            if action.name != "*" {
+                return Err(shape(path, "with `each`, name must be \"*\""));
+            }
+        } else if let Err(error) = action.name.parse::<Name>() {
+            return Err(shape(&format!("{path}.name"), error));
+        }
+        let each = self.syncs.iter().any(|s| s.each.is_some());
+        self.check_models(&format!("{path}.models"), &action.models, each)
+    }
+
     fn check_sync(&self, path: &str, sync: &Sync) -> Result<(), ManifestError> {
         if let Some(pointer) = &sync.each {
-            if !pointer.starts_with('/') {
-                return Err(shape(
-                    &format!("{path}.each"),
-                    "a JSON pointer starts with /",
-                ));
-            }
+            check_pointer(path, pointer)?;
             if sync.name != "*" || sync.models != ["*"] {
                 return Err(shape(
                     path,
@@ -301,20 +321,42 @@ impl Manifest {
         syncs
     }
 
-    /// Keys under an `each` pointer that can't name a sync.
+    /// The actions of a connection with this config. Keys of an `each` object that are not names are
+    /// left out, and reported by [`Self::bad_each_keys`].
+    #[must_use]
+    pub fn actions_for(&self, config: &Map<String, Value>) -> Vec<ResolvedAction<'_>> {
+        let named = self.actions.iter().flat_map(|spec| {
+            let keys: Vec<&str> = match &spec.each {
+                None => vec![spec.name.as_str()],
+                Some(pointer) => each_keys(config, pointer).collect(),
+            };
+            keys.into_iter().map(move |key| (key, spec))
+        });
+        let resolved = |(key, spec): (&str, _)| {
+            Some(ResolvedAction {
+                name: key.parse().ok()?,
+                models: self.action_models(spec, config),
+                spec,
+            })
+        };
+        named.filter_map(resolved).collect()
+    }
+
+    /// Keys under an `each` pointer that can't name a sync or an action.
     #[must_use]
     pub fn bad_each_keys(&self, config: &Map<String, Value>) -> Vec<String> {
-        let pointers = self.syncs.iter().filter_map(|sync| sync.each.as_deref());
-        pointers
+        let syncs = self.syncs.iter().filter_map(|sync| sync.each.as_deref());
+        let actions = self.actions.iter();
+        let actions = actions.filter_map(|action| action.each.as_deref());
+        syncs
+            .chain(actions)
             .flat_map(|pointer| each_keys(config, pointer))
             .filter(|key| key.parse::<Name>().is_err())
             .map(str::to_owned)
             .collect()
     }
 
-    /// The models that an action may read and write, for a connection with this config.
-    #[must_use]
-    pub fn action_models(&self, action: &ActionSpec, config: &Map<String, Value>) -> Vec<Name> {
+    fn action_models(&self, action: &ActionSpec, config: &Map<String, Value>) -> Vec<Name> {
         if action.models.iter().any(|m| m == "*") {
             return self
                 .syncs_for(config)
@@ -343,6 +385,14 @@ fn each_keys<'a>(config: &'a Map<String, Value>, pointer: &str) -> impl Iterator
     object
         .into_iter()
         .flat_map(|o| o.keys().map(String::as_str))
+}
+
+fn check_pointer(path: &str, pointer: &str) -> Result<(), ManifestError> {
+    if pointer.starts_with('/') {
+        return Ok(());
+    }
+    let reason = "a JSON pointer starts with /";
+    Err(shape(&format!("{path}.each"), reason))
 }
 
 fn unique<'a>(path: &str, names: impl Iterator<Item = &'a str>) -> Result<(), ManifestError> {

@@ -4,6 +4,7 @@
 //! conformance suite compares every other backend with it, so it has no cleverness: where this
 //! module and another backend differ, this one is right or the trait's text is.
 
+mod keyed;
 mod records;
 pub mod rules;
 mod runs;
@@ -17,6 +18,7 @@ use async_trait::async_trait;
 use serde_json::{Map, Value};
 
 use crate::canonical::BodyHash;
+use crate::idempotency::{KeyUse, Keyed};
 use crate::integration::{Connection, Digest, Integration, NewDeployment};
 use crate::record::{Counts, Record};
 use crate::run::{Failure, Fence, LogLine, NewRun, Run, RunEnd, RunId};
@@ -44,6 +46,7 @@ struct State {
     runs: BTreeMap<RunId, Run>,
     logs: BTreeMap<RunId, BTreeMap<u64, LogLine>>,
     last_fence: u64,
+    keys: keyed::Keys,
     checkpoints: HashMap<SyncKey, String>,
     feeds: BTreeMap<ModelKey, records::Feed>,
     last_feed: u64,
@@ -233,6 +236,10 @@ impl Store for MemoryStore {
         self.with(|state| state.start_run(run))
     }
 
+    async fn start_keyed_run(&self, run: NewRun, key: KeyUse) -> Result<Keyed, StoreError> {
+        self.with(|state| state.start_keyed_run(run, &key))
+    }
+
     async fn commit_page(
         &self,
         run: RunId,
@@ -266,6 +273,16 @@ impl Store for MemoryStore {
 
     async fn finish_run(&self, run: RunId, fence: Fence, end: RunEnd) -> Result<(), StoreError> {
         self.with(|state| state.finish_run(run, fence, end))
+    }
+
+    async fn finish_keyed_run(
+        &self,
+        run: RunId,
+        fence: Fence,
+        end: RunEnd,
+        output: String,
+    ) -> Result<(), StoreError> {
+        self.with(|state| state.finish_keyed_run(run, fence, end, output))
     }
 
     async fn recover_runs(&self, why: Failure, now: Timestamp) -> Result<Vec<RunId>, StoreError> {

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::canonical::BodyHash;
 use crate::cursor::{Cursor, CursorError};
+use crate::idempotency::{IdempotencyKey, KeyUse, Keyed};
 use crate::integration::{Connection, Digest, Integration, NewDeployment};
 use crate::record::{Action, Counts, Page, PageError, Record};
 use crate::run::{Failure, Fence, Figures, LogLine, NewRun, Run, RunEnd, RunId};
@@ -32,6 +33,20 @@ pub enum StoreError {
     Page(#[from] PageError),
     #[error(transparent)]
     Cursor(#[from] CursorError),
+    /// The key was used for something else.
+    #[error(
+        "the idempotency key {key} was used with another input, by {run}: a key stands for one input, so \
+         take a new key for a new one"
+    )]
+    KeyConflict { key: IdempotencyKey, run: RunId },
+    #[error(
+        "connection {connection} has {keys} idempotency keys of the last 24 hours, the most that are kept; none \
+         is forgotten early, as its action might then act twice"
+    )]
+    ManyKeys {
+        connection: ConnectionKey,
+        keys: u64,
+    },
     /// This run ended, or another took over: it may not write any more.
     #[error("run {run} may no longer write: it has ended, or another run took over")]
     Fenced { run: RunId },
@@ -257,6 +272,10 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Record a run as running and hand out its fence. A sync runs once at a time for each key:
     /// `Busy` otherwise. Repeating it with the same id returns the same answer.
     async fn start_run(&self, run: NewRun) -> Result<Started, StoreError>;
+    /// Like [`Self::start_run`], for an action under an idempotency key: take the key and start the
+    /// run in one transaction, or hand out what an earlier run under the key came to. `Busy` while a
+    /// run holds the key, `KeyConflict` with another input, `ManyKeys` when the connection has too many.
+    async fn start_keyed_run(&self, run: NewRun, key: KeyUse) -> Result<Keyed, StoreError>;
     /// Store records, deletions, feed entries, checkpoint and progress in one transaction.
     /// Returns the counts for each page, in order.
     async fn commit_page(
@@ -285,9 +304,19 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         checkpoint: Option<String>,
         now: Timestamp,
     ) -> Result<u64, StoreError>;
-    /// Write a run's end. Only the first end of a run counts; a later one is `Fenced`.
+    /// Write a run's end. Only the first end of a run counts; a later one is `Fenced`. A run that
+    /// holds an idempotency key lets go of it here.
     async fn finish_run(&self, run: RunId, fence: Fence, end: RunEnd) -> Result<(), StoreError>;
-    /// End all runs of this connection's or every host's process that are still `running` though
+    /// Like [`Self::finish_run`], for a run that succeeded under an idempotency key: with `output`,
+    /// the JSON text that it returned, for those who repeat it.
+    async fn finish_keyed_run(
+        &self,
+        run: RunId,
+        fence: Fence,
+        end: RunEnd,
+        output: String,
+    ) -> Result<(), StoreError>;
+    /// Forget the idempotency keys that have expired, and end all runs of this connection's or every host's process that are still `running` though
     /// nothing runs them, as `Interrupted` with `why`. Called once when the only host starts.
     async fn recover_runs(&self, why: Failure, now: Timestamp) -> Result<Vec<RunId>, StoreError>;
 

@@ -24,6 +24,7 @@
 //! | `tape` | what stands in that seam while a run is recorded or replayed |
 //! | `clock`, `random` | a guest's time and chance |
 //! | `outcome` | what a trap, a limit or a failure means, and who is to blame |
+//! | `output` | what an action returned, checked |
 //! | [`meter`] | figures and CPU time of a run |
 //! | `limiter` | memory and tables of the whole store |
 //! | `log` | a run's bounded log, stdout and stderr included |
@@ -43,6 +44,7 @@ mod limiter;
 mod log;
 pub mod meter;
 mod outcome;
+mod output;
 mod random;
 mod replay;
 mod run;
@@ -56,7 +58,8 @@ pub use engine::{Runtime, RuntimeError, RuntimeOptions};
 pub use identify::{IdentifyError, Identity};
 pub use inspect::{InspectError, Inspection};
 pub use meter::Meter;
-pub use replay::Replayed;
+pub use output::OutputCheck;
+pub use replay::{Function, Replayed};
 pub use run::{Observer, Plugin, RunResult, RunSpec};
-pub use tape::Recording;
+pub use tape::{Recording, Redactor};
 pub use tidegate_contract::VERSION as CONTRACT_VERSION;

@@ -6,6 +6,7 @@ use tidegate_engine::run::{Blame, Failure, FailureClass, Outcome, Upstream};
 use wasmtime::Trap;
 
 use crate::meter::Exhausted;
+use crate::output;
 use crate::state::{Notes, Spent};
 
 /// Most bytes kept of a failure's message and of an upstream's body.
@@ -77,7 +78,11 @@ pub(crate) fn judge(
         }
         _ if notes.sticky.is_some() => notes.sticky,
         Ending::Returned => return (Outcome::Success, None),
-        Ending::Failed(failure) => Some(from_guest(failure, notes)),
+        Ending::Failed(failure) => {
+            let payload = failure.payload.as_ref().map_or(0, String::len);
+            let too_long = output::too_long("the failure's payload", payload, limits);
+            Some(too_long.unwrap_or_else(|| from_guest(failure, notes)))
+        }
         Ending::Trapped(error) => Some(from_trap(&error, refused_growth)),
         Ending::Exhausted(Exhausted::HostCalls) => Some(Failure::limit(
             "host_calls",

@@ -9,13 +9,23 @@ use tidegate_engine::cassette::{
     Ask, Cassette, Difference, End, Head, Player, PluginId, differences,
 };
 use tidegate_engine::manifest::Manifest;
-use tidegate_engine::run::Figures;
+use tidegate_engine::run::{Figures, Target};
 
 use crate::engine::Runtime;
 use crate::meter::Meter;
+use crate::output::OutputCheck;
 use crate::run::{Given, Observer, Plugin};
 use crate::tape::{Recording, Stop, Tape};
 use crate::world::World;
+
+/// What a component says of the sync or action that it replays.
+#[derive(Debug)]
+pub struct Function {
+    /// Models that it may read and write.
+    pub models: Vec<Name>,
+    /// What an action's output is checked with.
+    pub output_check: Option<OutputCheck>,
+}
 
 /// What a replay did.
 #[derive(Debug)]
@@ -58,13 +68,13 @@ impl Replayed {
 
 impl Runtime {
     /// Replay a cassette with a component, which may be another than the recorded one: `manifest`
-    /// is its own, `models` those of the sync. With `recording`, write what happens as a new
+    /// is its own, `function` what it says of the sync or action. With `recording`, write what happens as a new
     /// cassette.
     pub async fn replay(
         &self,
         plugin: &Plugin,
         manifest: Manifest,
-        models: Vec<Name>,
+        function: Function,
         cassette: &Cassette,
         recording: Option<Recording>,
         observer: Arc<dyn Observer>,
@@ -77,14 +87,18 @@ impl Runtime {
             },
             ..cassette.head.clone()
         };
+        let Function {
+            models,
+            output_check,
+        } = function;
         let recording = recording.map(|recording| (recording, &head));
         let tape = Arc::new(Tape::replay(Player::new(cassette), recording));
         let given = Given {
             metadata: object(&head.metadata),
+            output_check,
             head,
             manifest,
             models,
-            input: None,
             world: World {
                 outside: None,
                 tape: Some(Arc::clone(&tape)),
@@ -94,13 +108,8 @@ impl Runtime {
         };
         let result = self.perform(plugin, given, observer).await;
         let played = tape.played();
-        let mut end = End {
-            outcome: result.outcome,
-            failure: result.failure,
-        };
-        if let Some(failure) = &mut end.failure {
-            failure.payload = None;
-        }
+        let is_sync = matches!(cassette.head.target, Target::Sync(_));
+        let end = End::of(result.outcome, result.failure, result.output, is_sync);
         let (missing, cut) = match played.stopped {
             None => (None, false),
             Some(Stop::Over) => (None, true),

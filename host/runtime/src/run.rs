@@ -8,9 +8,10 @@ use std::time::Duration;
 use futures::future::{BoxFuture, Either, select};
 use serde_json::{Map, Value, json};
 use tidegate_contract as contract;
-use tidegate_egress::{Credentials, Policy};
+use tidegate_egress::{Credentials, Policy, Session};
 use tidegate_engine::cassette::{End, Head, PluginId, Seed, VERSION};
 use tidegate_engine::grant::FeedPattern;
+use tidegate_engine::idempotency::IdempotencyKey;
 use tidegate_engine::integration::{Connection, Deployment, Digest};
 use tidegate_engine::limits::Limits;
 use tidegate_engine::manifest::{FeedRequest, Manifest};
@@ -27,6 +28,7 @@ use crate::guest::{Call, Ended};
 use crate::log::RunLog;
 use crate::meter::Meter;
 use crate::outcome::judge;
+use crate::output::{self, OutputCheck};
 use crate::state::{Live, Notes, RunState};
 use crate::tape::{Recording, Tape};
 use crate::world::{Outside, World};
@@ -80,6 +82,10 @@ pub struct RunSpec {
     pub checkpoint: Option<String>,
     /// JSON text for an action or event.
     pub input: Option<String>,
+    /// Under which an action acts once.
+    pub idempotency_key: Option<IdempotencyKey>,
+    /// What an action's output is checked with.
+    pub output_check: Option<OutputCheck>,
     pub durability: Durability,
     /// Whether a full pull may delete more than the limit `snapshot_delete_percent`, even everything.
     pub allow_deletes: bool,
@@ -119,7 +125,7 @@ pub(crate) struct Given {
     pub(crate) manifest: Manifest,
     pub(crate) models: Vec<Name>,
     pub(crate) metadata: Map<String, Value>,
-    pub(crate) input: Option<String>,
+    pub(crate) output_check: Option<OutputCheck>,
     pub(crate) world: World,
     pub(crate) meter: Arc<Meter>,
     pub(crate) cancelled: BoxFuture<'static, ()>,
@@ -144,6 +150,27 @@ impl Runtime {
         Ok(Plugin { pre, digest })
     }
 
+    /// A session at the gate, as a run of this deployment for this connection gets one.
+    #[must_use]
+    pub fn session(
+        &self,
+        deployment: &Deployment,
+        connection: &Connection,
+        credentials: Option<Credentials>,
+    ) -> Session {
+        let (asked, grants) = (&deployment.manifest.capabilities, &deployment.grants);
+        self.gate.session(Policy {
+            connection: connection.key.clone(),
+            rate_limit: grants.rate_limit.or(asked.rate_limit),
+            requested: asked.hosts.clone(),
+            granted: grants.hosts.clone(),
+            private: grants.private.clone(),
+            base_url: connection.base_url.clone(),
+            credentials,
+            limits: Limits::resolve(&asked.limits, &grants.limits),
+        })
+    }
+
     /// Run a sync, an action or an event. Never fails: whatever happens is the run's outcome.
     /// Its log is in the store when this returns.
     pub async fn run(
@@ -157,18 +184,9 @@ impl Runtime {
         let tape = spec
             .recording
             .map(|recording| Arc::new(Tape::record(recording, &head)));
+        let session = self.session(&spec.deployment, &spec.connection, spec.credentials);
         let manifest = spec.deployment.manifest;
         let limits = Limits::resolve(&manifest.capabilities.limits, &head.grants.limits);
-        let session = self.gate.session(Policy {
-            connection: spec.connection.key.clone(),
-            rate_limit: head.grants.rate_limit.or(manifest.capabilities.rate_limit),
-            requested: manifest.capabilities.hosts.clone(),
-            granted: head.grants.hosts.clone(),
-            private: head.grants.private.clone(),
-            base_url: head.base_url.clone(),
-            credentials: spec.credentials,
-            limits: limits.clone(),
-        });
         spec.meter.watch_session(session.clone());
         let outside = Outside {
             session,
@@ -188,7 +206,7 @@ impl Runtime {
             manifest,
             models: spec.models,
             metadata: spec.connection.metadata,
-            input: spec.input,
+            output_check: spec.output_check,
             world: World {
                 outside: Some(outside),
                 tape,
@@ -218,6 +236,8 @@ impl Runtime {
             config: Value::Object(spec.config.clone()).to_string(),
             metadata: Value::Object(spec.connection.metadata.clone()).to_string(),
             checkpoint: spec.checkpoint.clone(),
+            input: spec.input.clone(),
+            idempotency_key: spec.idempotency_key.clone(),
             grants: spec.deployment.grants.clone(),
             seed: spec.seed,
         }
@@ -227,9 +247,10 @@ impl Runtime {
     pub(crate) async fn perform(
         &self,
         plugin: &Plugin,
-        given: Given,
+        mut given: Given,
         observer: Arc<dyn Observer>,
     ) -> RunResult {
+        let output_check = given.output_check.take();
         let head = &given.head;
         let limits = Limits::resolve(&given.manifest.capabilities.limits, &head.grants.limits);
         let run = head.run;
@@ -242,7 +263,7 @@ impl Runtime {
         let log = RunLog::new(&limits, self.clock.clone(), observer);
         let call = Call {
             target: head.target.clone(),
-            input: given.input.clone(),
+            input: head.input.clone(),
             limits: limits.clone(),
             seed: head.seed,
             started_at: head.started_at,
@@ -264,6 +285,13 @@ impl Runtime {
         let refused_growth = ended.refused_growth;
         let (mut outcome, mut failure) =
             judge(ended.ending, notes, refused_growth, live.is_sync, &limits);
+        let mut output = ended.output.filter(|_| outcome == Outcome::Success);
+        let fault = output
+            .as_deref()
+            .and_then(|output| output::fault(output, &limits, output_check.as_ref()));
+        if fault.is_some() {
+            (outcome, failure, output) = (Outcome::Failed, fault, None);
+        }
         if let Err(error) = live.world.append_logs(run, lines).await {
             // A run whose log is lost can't be trusted to be understood later.
             outcome = Outcome::Failed;
@@ -275,15 +303,12 @@ impl Runtime {
                 )
             });
         }
-        let end = End {
-            outcome,
-            failure: failure.clone(),
-        };
+        let end = End::of(outcome, failure.clone(), output.clone(), live.is_sync);
         RunResult {
             outcome,
             failure,
             figures: meter.figures(),
-            output: ended.output,
+            output,
             recorded: tape.and_then(|tape| tape.finish(end)),
         }
     }
@@ -304,6 +329,7 @@ impl Runtime {
             },
             "attempt": head.attempt,
             "trigger": head.trigger,
+            "idempotency_key": head.idempotency_key,
         });
         let clock = GuestClock {
             clock: self.clock.clone(),

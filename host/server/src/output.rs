@@ -23,8 +23,22 @@ pub(crate) fn line(text: impl std::fmt::Display) {
 /// Write one JSON object as a line.
 pub(crate) fn json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string(value).map_err(Problem::internal)?;
-    line(text);
+    json_text(&text);
     Ok(())
+}
+
+/// Write JSON text. Control characters that JSON leaves as they are (U+007F to U+009F) are escaped as
+/// JSON does, so that it stays JSON.
+pub(crate) fn json_text(text: &str) {
+    let escaped = |c: char| match c {
+        '\u{7f}'..='\u{9f}' => format!("\\u{:04x}", u32::from(c)),
+        other => other.to_string(),
+    };
+    if text.contains(|c| matches!(c, '\u{7f}'..='\u{9f}')) {
+        line(text.chars().map(escaped).collect::<String>());
+    } else {
+        line(text);
+    }
 }
 
 /// Say something beside the result.

@@ -20,6 +20,10 @@ pub enum Kind {
     DataDirectory,
     /// A plugin that can't be built or deployed.
     Plugin,
+    /// An action, or the outside API, said no to what was asked.
+    Rejected,
+    /// The outside API failed, or could not be reached.
+    Upstream,
     /// Tidegate or the machine failed.
     Internal,
 }
@@ -35,6 +39,8 @@ impl Kind {
             Self::Conflict => 4,
             Self::DataDirectory => 5,
             Self::Plugin => 6,
+            Self::Rejected => 10,
+            Self::Upstream => 11,
             Self::Internal => 70,
         }
     }
@@ -107,9 +113,11 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let kind = match &error {
             StoreError::NotFound { .. } => Kind::NotFound,
-            StoreError::Exists { .. } | StoreError::Busy { .. } | StoreError::Fenced { .. } => {
-                Kind::Conflict
-            }
+            StoreError::Exists { .. }
+            | StoreError::Busy { .. }
+            | StoreError::KeyConflict { .. }
+            | StoreError::ManyKeys { .. }
+            | StoreError::Fenced { .. } => Kind::Conflict,
             StoreError::Page(_) | StoreError::Cursor(_) | StoreError::NoSnapshot { .. } => {
                 Kind::Invalid
             }

@@ -12,10 +12,12 @@ use tidegate_engine::cassette::{
 };
 use tidegate_engine::integration::Digest;
 use tidegate_engine::run::{LogLine, Outcome, RunId, Target};
-use tidegate_runtime::{Clock, Inspection, Observer, Plugin, Recording, Runtime, RuntimeOptions};
+use tidegate_runtime::{
+    Clock, Function, Inspection, Observer, Plugin, Recording, Runtime, RuntimeOptions,
+};
 
 use crate::cassettes::Take;
-use crate::control::inspect_problem;
+use crate::control::{inspect_problem, output_check};
 use crate::output;
 use crate::problem::{Problem, Result};
 
@@ -47,7 +49,9 @@ pub(crate) struct Stage {
 pub(crate) struct Report {
     pub(crate) equal: bool,
     pub(crate) run: RunId,
-    pub(crate) sync: String,
+    /// `sync` or `action`, and which.
+    pub(crate) kind: &'static str,
+    pub(crate) name: String,
     /// The plugin that was recorded, and the one that played.
     pub(crate) recorded: PluginShown,
     pub(crate) replayed: PluginShown,
@@ -148,7 +152,7 @@ impl Stage {
 
     /// Play a cassette.
     pub(crate) async fn play(&self, cassette: &Cassette, options: Options) -> Result<Report> {
-        let models = self.models(cassette)?;
+        let function = self.function(cassette)?;
         let recording = match &options.take {
             Some(take) => Some(Recording {
                 sink: take.sink()?,
@@ -165,7 +169,7 @@ impl Stage {
             .replay(
                 &self.plugin,
                 manifest,
-                models,
+                function,
                 cassette,
                 recording,
                 observer,
@@ -190,7 +194,8 @@ impl Stage {
         Ok(Report {
             equal: differences.is_empty(),
             run: head.run,
-            sync: head.target.name().to_owned(),
+            kind: head.target.kind(),
+            name: head.target.name().to_owned(),
             recorded: PluginShown {
                 name: head.plugin.name.clone(),
                 version: head.plugin.version.clone(),
@@ -211,25 +216,45 @@ impl Stage {
         })
     }
 
-    /// The models of the recorded sync, as the component that plays it has them.
-    fn models(&self, cassette: &Cassette) -> Result<Vec<Name>> {
+    /// The recorded sync or action, as the component that plays it has it.
+    fn function(&self, cassette: &Cassette) -> Result<Function> {
         let manifest = &self.inspection.manifest;
-        let Target::Sync(key) = &cassette.head.target else {
-            return Err(Problem::invalid(
-                "the cassette is of an action or event; only syncs are replayed",
-            ));
-        };
         let config = serde_json::from_str(&cassette.head.config).map_err(|error| {
             Problem::invalid(format!("the cassette's config is no JSON object: {error}"))
         })?;
-        let mut syncs = manifest.syncs_for(&config).into_iter();
-        let found = syncs.find(|sync| sync.name == key.sync);
-        found.map(|sync| sync.models).ok_or_else(|| {
+        let target = &cassette.head.target;
+        let found = match target {
+            Target::Sync(key) => {
+                let mut syncs = manifest.syncs_for(&config).into_iter();
+                let found = syncs.find(|sync| sync.name == key.sync);
+                found.map(|sync| Function {
+                    models: sync.models,
+                    output_check: None,
+                })
+            }
+            Target::Action { action, .. } => {
+                let mut actions = manifest.actions_for(&config).into_iter();
+                match actions.find(|found| found.name == *action) {
+                    Some(found) => Some(Function {
+                        output_check: Some(output_check(action, &found.spec.output)?),
+                        models: found.models,
+                    }),
+                    None => None,
+                }
+            }
+            Target::Event { .. } => {
+                return Err(Problem::invalid(
+                    "the cassette is of an event; only syncs and actions are replayed",
+                ));
+            }
+        };
+        found.ok_or_else(|| {
             Problem::not_found(format!(
-                "the plugin {} {} has no sync {:?}, which the cassette is of",
+                "the plugin {} {} has no {} {:?}, which the cassette is of",
                 manifest.name,
                 manifest.version,
-                key.sync.as_str()
+                target.kind(),
+                target.name()
             ))
             .hint("give the plugin's component with --plugin FILE.wasm")
         })

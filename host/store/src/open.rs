@@ -36,6 +36,8 @@ pub struct Tuning {
     /// and purging go by steps of one batch, between which commands get their turn.
     pub step_keys: usize,
     pub step_bytes: usize,
+    /// Idempotency keys of one connection that are remembered.
+    pub keys_max: u64,
 }
 
 impl Default for Options {
@@ -55,6 +57,7 @@ impl Default for Tuning {
             ending_step: 10_000,
             step_keys: 1000,
             step_bytes: 1024 * 1024,
+            keys_max: tidegate_engine::idempotency::KEYS_MAX,
         }
     }
 }

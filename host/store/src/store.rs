@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 use tidegate_engine::canonical::BodyHash;
+use tidegate_engine::idempotency::{KeyUse, Keyed};
 use tidegate_engine::integration::{Connection, Digest, Integration, NewDeployment};
 use tidegate_engine::memory::rules;
 use tidegate_engine::record::{Counts, Record};
@@ -275,6 +276,11 @@ impl Store for SledStore {
         self.write(move |writer| writer.start_run(run)).await
     }
 
+    async fn start_keyed_run(&self, run: NewRun, key: KeyUse) -> Result<Keyed, StoreError> {
+        self.write(move |writer| writer.start_keyed_run(run, &key))
+            .await
+    }
+
     async fn commit_page(
         &self,
         run: RunId,
@@ -337,6 +343,17 @@ impl Store for SledStore {
 
     async fn finish_run(&self, run: RunId, fence: Fence, end: RunEnd) -> Result<(), StoreError> {
         self.write(move |writer| writer.finish_run(run, fence, end))
+            .await
+    }
+
+    async fn finish_keyed_run(
+        &self,
+        run: RunId,
+        fence: Fence,
+        end: RunEnd,
+        output: String,
+    ) -> Result<(), StoreError> {
+        self.write(move |writer| writer.finish_keyed_run(run, fence, end, &output))
             .await
     }
 

@@ -4104,7 +4104,8 @@ pub mod tidegate {
             }
             #[allow(unused_unsafe, clippy::all)]
             /// About this run: a JSON object with `run`, `integration`, `connection`, `base_url`, `kind`
-            /// (`sync`, `action` or `event`), `name`, `variant`, `attempt` (from 1), `trigger`. Keys may be added.
+            /// (`sync`, `action` or `event`), `name`, `variant`, `attempt` (from 1), `trigger`,
+            /// `idempotency_key` (null, or under which an action acts once). Keys may be added.
             #[allow(async_fn_in_trait)]
             pub fn context() -> Json {
                 unsafe {

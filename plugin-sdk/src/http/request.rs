@@ -13,6 +13,9 @@ use crate::failure::of_http;
 use crate::host::{Host, Request, Retry};
 use crate::{Cx, Failure, Result};
 
+/// Methods that mean the same when they come twice (RFC 9110 §9.2.2).
+const IDEMPOTENT: [&str; 6] = ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"];
+
 /// A request being built. The host adds the connection's credentials to requests for the
 /// connection's own origin, and repeats idempotent ones that failed for the moment.
 #[derive(Clone)]
@@ -20,6 +23,8 @@ use crate::{Cx, Failure, Result};
 pub struct RequestBuilder {
     cx: Cx,
     request: Request,
+    /// Whether the run's idempotency key goes with it, if it has none of its own.
+    derives_key: bool,
     /// The first thing that went wrong while building; `send` returns it.
     problem: Option<Failure>,
 }
@@ -37,6 +42,7 @@ impl RequestBuilder {
                 retry: Retry::Idempotent,
                 idempotency_key: None,
             },
+            derives_key: true,
             problem: None,
         }
     }
@@ -92,8 +98,19 @@ impl RequestBuilder {
     }
 
     /// Send `Idempotency-Key`, so that the host may repeat a POST or PATCH too.
+    ///
+    /// Without it, and in an action that its caller invoked under a key, a POST or PATCH carries a key
+    /// made of that one: the same each time the action is repeated. The host does not repeat such a
+    /// request by itself, as the API may not know the header.
     pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
         self.request.idempotency_key = Some(key.into());
+        self
+    }
+
+    /// Send no `Idempotency-Key`, even if the action was invoked under one.
+    pub fn without_idempotency_key(mut self) -> Self {
+        self.request.idempotency_key = None;
+        self.derives_key = false;
         self
     }
 
@@ -101,18 +118,20 @@ impl RequestBuilder {
     /// `transient`, with `Retry-After`; any other `rejected`. It carries the status and the body.
     pub async fn send(self) -> Result<Response> {
         let cx = self.cx.clone();
-        let response = self.send_any().await?;
-        if response.status() < 400 {
-            Ok(response)
-        } else {
-            Err(response.into_failure(cx.now()))
-        }
+        self.send_any().await?.or_failure(&cx)
     }
 
     /// Send it, and return the response whatever its status.
-    pub async fn send_any(self) -> Result<Response> {
+    pub async fn send_any(mut self) -> Result<Response> {
         if let Some(problem) = self.problem {
             return Err(problem);
+        }
+        let idempotent = IDEMPOTENT.contains(&self.request.method.as_str());
+        if self.derives_key && !idempotent && self.request.idempotency_key.is_none() {
+            self.request.idempotency_key = self.cx.next_idempotency_key();
+            if self.request.idempotency_key.is_some() {
+                self.request.retry = Retry::Never;
+            }
         }
         let name = name(&self.request);
         let method = self.request.method.clone();

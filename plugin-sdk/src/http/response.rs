@@ -9,7 +9,7 @@ use super::retry_after;
 use crate::failure::FailureKind;
 use crate::host::Answer;
 use crate::text::{excerpt, truncated};
-use crate::{Failure, Result};
+use crate::{Cx, Failure, Result};
 
 /// How much of an answer's body goes into a failure (the contract's limit).
 const UPSTREAM_BODY_MAX: usize = 64 * 1024;
@@ -110,8 +110,19 @@ impl Response {
         format!("{} {}", self.method, excerpt(self.url(), 300))
     }
 
+    /// Itself, or the failure that a status of 400 and more means, as
+    /// [`send`](crate::RequestBuilder::send) has it: for a response of `send_any`, once the statuses
+    /// that mean something else have been looked at.
+    pub fn or_failure(self, cx: &Cx) -> Result<Self> {
+        if self.status() < 400 {
+            Ok(self)
+        } else {
+            Err(self.into_failure(cx.now()))
+        }
+    }
+
     /// The failure that a status of 400 and more means.
-    pub(super) fn into_failure(self, now: u64) -> Failure {
+    fn into_failure(self, now: u64) -> Failure {
         let status = self.status();
         let kind = match status {
             401 | 403 => FailureKind::Auth,

@@ -114,6 +114,7 @@ pub struct Action {
     pub(super) name: String,
     pub(super) description: Option<String>,
     pub(super) models: Vec<Model>,
+    pub(super) each: Option<String>,
     pub(super) input: Option<Schema>,
     pub(super) output: Option<Schema>,
     pub(super) run: ValueHandler,
@@ -135,9 +136,26 @@ impl Action {
             name,
             description: None,
             models: Vec::new(),
+            each: None,
             input: None,
             output: None,
         }
+    }
+
+    /// As many actions as the object at this JSON pointer of the connection's config has keys: each
+    /// key is the name of an action. The handler learns which one is asked for from
+    /// [`RunContext::name`](crate::RunContext). It may read and write the models of the plugin's
+    /// [`Sync::each`].
+    pub fn each<I, O, F, Fut>(pointer: impl Into<String>, handler: F) -> Self
+    where
+        I: DeserializeOwned + 'static,
+        O: Serialize + 'static,
+        F: Fn(Cx, I) -> Fut + 'static,
+        Fut: Future<Output = Result<O>> + 'static,
+    {
+        let mut action = Action::new("*", handler).model("*");
+        action.each = Some(pointer.into());
+        action
     }
 
     /// What it does, in a sentence.

@@ -1,12 +1,12 @@
 //! From the name that the host calls to the handler. Unknown names are answered here.
 
-use super::Plugin;
+use super::{Action, Plugin};
 use crate::{Cx, Failure, Result};
 
 impl Plugin {
     /// Run the sync of this name.
     pub(crate) async fn run_sync(&self, cx: Cx, name: &str) -> Result<()> {
-        // A sync with `each` answers to the names in the connection's config; the host checked
+        // One with `each` answers to the names in the connection's config; the host checked
         // that the name is one of them.
         let sync = self
             .syncs
@@ -25,7 +25,12 @@ impl Plugin {
 
     /// Run the action of this name.
     pub(crate) async fn run_action(&self, cx: Cx, name: &str, input: String) -> Result<String> {
-        match self.actions.iter().find(|action| action.name == name) {
+        let named = |action: &&Action| action.each.is_none() && action.name == name;
+        let mut actions = self.actions.iter();
+        let action = actions
+            .find(named)
+            .or_else(|| self.actions.iter().find(|action| action.each.is_some()));
+        match action {
             Some(action) => (action.run)(cx, input).await,
             None => Err(unknown(
                 "action",

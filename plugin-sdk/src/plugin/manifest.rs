@@ -61,7 +61,7 @@ impl Plugin {
         for model in self.models.iter().chain(of_syncs).chain(of_actions) {
             let found = models.iter_mut().find(|found| found.name == model.name);
             match found {
-                _ if model.name == "*" => {} // of a sync with `each`
+                _ if model.name == "*" => {} // of a sync or action with `each`
                 Some(found) => {
                     let Model {
                         description,
@@ -105,6 +105,7 @@ fn action(action: &Action) -> String {
         .list("models", &names(&action.models))
         .raw_opt("input", text(action.input.as_ref()))
         .raw_opt("output", text(action.output.as_ref()))
+        .text_opt("each", action.each.as_deref())
         .finish()
 }
 

@@ -49,6 +49,7 @@ struct ActionEntry {
     models: Vec<String>,
     input: Option<Value>,
     output: Option<Value>,
+    each: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -108,8 +109,8 @@ impl Declared {
         }
     }
 
-    /// What a run of this kind and name may do.
-    pub(super) fn grants(&self, kind: &str, name: &str) -> Grants {
+    /// What a run of this kind and name may do, on a connection with this config.
+    pub(super) fn grants(&self, kind: &str, name: &str, config: &Value) -> Grants {
         let Manifest {
             syncs,
             actions,
@@ -123,10 +124,15 @@ impl Declared {
                 None => vec![name.to_owned()], // a sync of `each` writes the model of its name
             }
         } else {
-            let named = actions
-                .iter()
-                .filter(|action| kind == "action" && action.name == name);
-            named.flat_map(|action| action.models.clone()).collect()
+            let named = actions.iter().find(|action| action.name == name);
+            let action = named.or_else(|| actions.iter().find(|action| action.each.is_some()));
+            let models = action.filter(|_| kind == "action");
+            let models = models.map_or(&[][..], |action| action.models.as_slice());
+            if models.iter().any(|model| model == "*") {
+                self.models_of_each(config)
+            } else {
+                models.to_vec()
+            }
         };
         Grants {
             hosts: capabilities.hosts.clone(),
@@ -134,6 +140,20 @@ impl Declared {
             metadata_write: capabilities.metadata_write,
             models,
         }
+    }
+}
+
+impl Declared {
+    /// The models that the config names for syncs of `each`, and those of the other syncs.
+    fn models_of_each(&self, config: &Value) -> Vec<String> {
+        let models = |sync: &SyncEntry| match &sync.each {
+            None => sync.models.clone(),
+            Some(pointer) => {
+                let object = config.pointer(pointer).and_then(Value::as_object);
+                object.map_or(Vec::new(), |object| object.keys().cloned().collect())
+            }
+        };
+        self.manifest.syncs.iter().flat_map(models).collect()
     }
 }
 
@@ -153,10 +173,11 @@ fn problems(manifest: &Manifest) -> Vec<String> {
     let named = manifest.syncs.iter().filter(|sync| sync.each.is_none());
     names("plugin", vec![&manifest.name]);
     names("sync", named.map(|sync| &sync.name).collect());
-    names(
-        "action",
-        manifest.actions.iter().map(|action| &action.name).collect(),
-    );
+    let named = manifest
+        .actions
+        .iter()
+        .filter(|action| action.each.is_none());
+    names("action", named.map(|action| &action.name).collect());
     names(
         "model",
         manifest.models.iter().map(|model| &model.name).collect(),
@@ -176,6 +197,12 @@ fn problems(manifest: &Manifest) -> Vec<String> {
             .is_some_and(|pointer| !pointer.starts_with('/'))
         {
             problems.push("a sync's `each` is a JSON pointer, for example /models".to_owned());
+        }
+    }
+    for action in &manifest.actions {
+        let each = action.each.as_ref();
+        if each.is_some_and(|pointer| !pointer.starts_with('/')) {
+            problems.push("an action's `each` is a JSON pointer, for example /actions".to_owned());
         }
     }
     for host in &manifest.capabilities.hosts {
@@ -250,6 +277,10 @@ mod tests {
         Ok(())
     }
 
+    async fn act(_: Cx, input: Value) -> Result<Value> {
+        Ok(input)
+    }
+
     fn sync(name: &str) -> Sync {
         Sync::new(name, nothing).model("M")
     }
@@ -274,6 +305,7 @@ mod tests {
                 "the cron expression",
             ),
             (p().sync(Sync::each("models", nothing)), "a JSON pointer"),
+            (p().action(Action::each("acts", act)), "a JSON pointer"),
             (p().host("api.example.com"), "the host `api.example.com`"),
             (p().host("https://h/v1"), "the host `https://h/v1`"),
             (p().feed("crm"), "the feed `crm`"),
@@ -298,10 +330,14 @@ mod tests {
             .auth(Auth::basic("user", "password"))
             .sync(sync("a").every("10s"))
             .sync(sync("b").cron("0 6 * * 1-5", "Europe/Berlin"))
-            .sync(Sync::each("/models", nothing));
+            .sync(Sync::each("/models", nothing))
+            .action(Action::each("/actions", act));
         let declared = Declared::of(&plugin).unwrap();
-        assert_eq!(declared.grants("sync", "a").models, ["M"]);
-        assert_eq!(declared.grants("sync", "of-config").models, ["of-config"]);
-        assert!(declared.grants("event", "a").models.is_empty());
+        let config = json!({ "models": { "of-config": {} } });
+        let models = |kind, name| declared.grants(kind, name, &config).models;
+        assert_eq!(models("sync", "a"), ["M"]);
+        assert_eq!(models("sync", "of-config"), ["of-config"]);
+        assert_eq!(models("action", "close"), ["M", "M", "of-config"]);
+        assert!(models("event", "a").is_empty());
     }
 }

@@ -118,7 +118,7 @@ impl FakeHost {
     }
 
     /// Change what [`Cx::context`] tells: the names of the integration and the connection, the
-    /// variant, the attempt, the trigger. (Run, kind, name and base URL are the host's.)
+    /// variant, the attempt, the trigger, the idempotency key. (Run, kind, name and base URL are the host's.)
     #[must_use]
     pub fn context(self, change: impl FnOnce(&mut RunContext)) -> Self {
         self.with(|state| change(&mut state.context))
@@ -285,7 +285,8 @@ impl FakeHost {
             Ok(declared) => declared,
             Err(problems) => panic!("the host would refuse this plugin: {}", problems.join("; ")),
         };
-        self.begin(kind, name, declared.grants(kind, name));
+        let config = self.shared.state.borrow().config.clone();
+        self.begin(kind, name, declared.grants(kind, name, &config));
         let result = {
             let _logging = Logging::to(&self.shared);
             self.shared.clock.drive(work, &self.shared.killed)

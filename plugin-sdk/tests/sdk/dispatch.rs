@@ -2,6 +2,8 @@
 
 use tidegate_sdk::prelude::*;
 
+use tidegate_sdk::test::{Reply, Retry};
+
 use crate::{host, plugin};
 
 #[derive(Deserialize)]
@@ -93,6 +95,79 @@ fn what_the_plugin_does_not_have_is_unsupported() {
         assert_eq!(failure.kind, FailureKind::Unsupported);
         assert_eq!(failure.message, message);
     }
+}
+
+#[test]
+fn an_action_for_each_key_of_the_config() {
+    let plugin = || {
+        Plugin::new("rest", "0.1.0")
+            .sync(Sync::each("/models", |_| async { Ok(()) }))
+            .action(Action::each(
+                "/actions",
+                |cx: Cx, input: Value| async move {
+                    let record = json!({ "id": 1, "of": input });
+                    cx.page("todos").save(&record)?.commit().await?;
+                    Ok(cx.context()?.name)
+                },
+            ))
+    };
+    let host = host().config(json!({ "models": { "todos": {} }, "actions": { "close": {} } }));
+    let outcome = host.run_action(plugin(), "close", json!(7));
+    assert_eq!(outcome.result, Ok(json!("close")));
+    assert_eq!(outcome.records("todos")["1"]["of"], 7);
+}
+
+#[test]
+fn requests_of_an_action_carry_keys_made_of_the_callers() {
+    let plugin = || {
+        let act = |cx: Cx, (): ()| async move {
+            cx.get("/a").send().await?;
+            cx.post("/b").send().await?;
+            cx.put("/c").send().await?;
+            cx.post("/d").idempotency_key("own").send().await?;
+            cx.post("/e").without_idempotency_key().send().await?;
+            cx.patch("/f").send().await?;
+            Ok(())
+        };
+        Plugin::new("p", "0.1.0")
+            .host("base-url")
+            .action(Action::new("act", act))
+    };
+    let keys = |key: Option<&str>| {
+        let key = key.map(str::to_owned);
+        let host = host()
+            .context(|run| run.idempotency_key = key)
+            .on(|_| Some(Reply::json(json!({}))));
+        let outcome = host.run_action(plugin(), "act", ());
+        outcome.assert_ok();
+        let keys = outcome.requests.iter();
+        keys.map(|request| (request.idempotency_key.clone(), request.retry))
+            .collect::<Vec<_>>()
+    };
+    let may = |key: Option<&str>| (key.map(str::to_owned), Retry::Idempotent);
+    let once = |key: &str| (Some(key.to_owned()), Retry::Never);
+    assert_eq!(
+        keys(Some("k")),
+        [
+            may(None),
+            once("k"),
+            may(None),
+            may(Some("own")),
+            may(None),
+            once("k-2")
+        ]
+    );
+    assert_eq!(
+        keys(None),
+        [
+            may(None),
+            may(None),
+            may(None),
+            may(Some("own")),
+            may(None),
+            may(None)
+        ]
+    );
 }
 
 #[test]

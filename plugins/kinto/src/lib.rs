@@ -21,6 +21,7 @@
 //! - An `ETag` of X means that nothing has changed since X, so `If-None-Match` makes such a run
 //!   one empty answer of status 304.
 
+mod actions;
 #[cfg(test)]
 mod tests;
 
@@ -38,19 +39,35 @@ fn plugin() -> Plugin {
         .host("base-url")
         .auth(Auth::basic("username", "password"))
         .config(config_schema())
-        .model(Model::new(MODEL).schema(json!({
-            "type": "object",
-            "required": ["id", "last_modified"],
-            "properties": {
-                "id": { "type": "string" },
-                "last_modified": { "type": "integer" }
-            }
-        })))
+        .model(Model::new(MODEL).schema(actions::record_schema()))
         .sync(
             Sync::new("records", records)
                 .describe("Every record of the collection, incrementally")
                 .model(MODEL)
                 .every("15m"),
+        )
+        .action(
+            Action::new("create", actions::create)
+                .describe("Create a record")
+                .model(MODEL)
+                .input(actions::create_schema())
+                .output(actions::record_schema()),
+        )
+        .action(
+            Action::new("update", actions::update)
+                .describe(
+                    "Change members of a record, or replace it, unless it has changed meanwhile",
+                )
+                .model(MODEL)
+                .input(actions::update_schema())
+                .output(actions::record_schema()),
+        )
+        .action(
+            Action::new("delete", actions::delete)
+                .describe("Delete a record, unless it has changed meanwhile")
+                .model(MODEL)
+                .input(actions::delete_schema())
+                .output(actions::record_schema()),
         )
         .check(check)
 }

@@ -1,5 +1,6 @@
 //! The plugin against a small Kinto of our own, which answers as Kinto 26 does.
 
+mod actions;
 mod server;
 
 use tidegate_sdk::FailureKind;

@@ -22,6 +22,40 @@ pub(crate) struct Config {
     pub(crate) check: Option<String>,
     /// Each is a sync, and the model that it writes.
     pub(crate) models: BTreeMap<String, Model>,
+    /// Each is an action.
+    #[serde(default)]
+    pub(crate) actions: BTreeMap<String, Action>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Action {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    #[serde(default)]
+    pub(crate) headers: BTreeMap<String, String>,
+    #[serde(default = "body_default")]
+    pub(crate) body: String,
+    pub(crate) if_match: Option<String>,
+    #[serde(default)]
+    pub(crate) record: String,
+    pub(crate) model: Option<String>,
+    #[serde(default)]
+    pub(crate) deletes: bool,
+}
+
+fn body_default() -> String {
+    "/body".to_owned()
+}
+
+/// Of what writes: reading is for syncs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum Method {
+    Post,
+    Put,
+    Patch,
+    Delete,
 }
 
 #[derive(Debug, Default, Deserialize)]

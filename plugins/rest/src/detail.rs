@@ -9,7 +9,8 @@ use tidegate_sdk::{Response, encode};
 use crate::config::{self, Mode};
 use crate::page::Record;
 use crate::plan::{Key, Plan};
-use crate::pointer::{Pointer, scalar};
+use crate::pointer::Pointer;
+use crate::template::Template;
 
 /// As many requests of a run are in flight at once, whatever it asks for.
 const CONCURRENCY_MAX: usize = 16;
@@ -23,19 +24,10 @@ type Members<'a> = BTreeMap<String, &'a RawValue>;
 /// Where the rest of a record is.
 #[derive(Debug)]
 pub(crate) struct Detail {
-    path: Vec<Part>,
+    path: Template,
     record: Pointer,
     mode: Mode,
     concurrency: usize,
-}
-
-#[derive(Debug)]
-enum Part {
-    Text(String),
-    /// `{id}`: the record's id.
-    Id,
-    /// `{/account/id}`: a value of the listed record.
-    Value(Pointer),
 }
 
 impl Detail {
@@ -47,7 +39,7 @@ impl Detail {
             )));
         }
         Ok(Detail {
-            path: parts(&config.path, &key.at("path"))?,
+            path: path(&config.path, &key.at("path"))?,
             record: key.at("record").pointer(&config.record)?,
             mode: config.mode,
             concurrency,
@@ -96,26 +88,15 @@ impl Detail {
     }
 
     fn path_of(&self, plan: &Plan, record: &Record<'_>) -> Result<String> {
-        let mut path = String::new();
-        for part in &self.path {
-            match part {
-                Part::Text(text) => path.push_str(text),
-                Part::Id => path.push_str(&encode(&record.id)),
-                Part::Value(pointer) => {
-                    let raw = pointer.value(record.body.get())?;
-                    let value = raw.and_then(scalar).ok_or_else(|| {
-                        Failure::other(format!(
-                            "{} `{}` has no text or number at {pointer}, which \
-                             `models.{}.detail.path` needs",
-                            plan.model, record.id, plan.model
-                        ))
-                        .code("record-invalid")
-                    })?;
-                    path.push_str(&encode(&value));
-                }
-            }
-        }
-        Ok(path)
+        let missing = |pointer: &Pointer| {
+            Failure::other(format!(
+                "{} `{}` has no text or number at {pointer}, which `models.{}.detail.path` needs",
+                plan.model, record.id, plan.model
+            ))
+            .code("record-invalid")
+        };
+        self.path
+            .fill(Some(&record.id), record.body.get(), encode, missing)
     }
 
     fn body(&self, plan: &Plan, record: &Record<'_>, response: &Response) -> Result<String> {
@@ -141,28 +122,10 @@ impl Detail {
     }
 }
 
-fn parts(path: &str, key: &Key) -> Result<Vec<Part>> {
-    let mut parts = Vec::new();
-    let mut rest = path;
-    while let Some((text, after)) = rest.split_once('{') {
-        let Some((name, next)) = after.split_once('}') else {
-            return Err(key.wrong("has a `{` without a `}`"));
-        };
-        parts.push(Part::Text(text.to_owned()));
-        parts.push(match name {
-            "id" => Part::Id,
-            pointer if pointer.starts_with('/') => Part::Value(key.pointer(pointer)?),
-            other => {
-                return Err(key.wrong(format!(
-                    "`{{{other}}}` is neither `{{id}}` nor a JSON pointer such as `{{/account/id}}`"
-                )));
-            }
-        });
-        rest = next;
-    }
-    if parts.is_empty() {
+fn path(text: &str, key: &Key) -> Result<Template> {
+    let path = Template::new(text, key)?;
+    if path.is_constant() {
         return Err(key.wrong("names no record: put `{id}` where the id goes"));
     }
-    parts.push(Part::Text(rest.to_owned()));
-    Ok(parts)
+    Ok(path)
 }

@@ -4,7 +4,9 @@
 //! Each key of the config's `models` is a sync, and the model that it writes. A run goes through
 //! these files: `config` (what is written) → `plan` (what it means, checked) → `pull` (page by
 //! page: `paging` asks, `page` finds the changes, `commit` stores them with the `checkpoint`).
+//! Each key of the config's `actions` is an action (`action`).
 
+mod action;
 mod checkpoint;
 mod commit;
 mod config;
@@ -17,14 +19,17 @@ mod paging;
 mod plan;
 mod pointer;
 mod pull;
+mod template;
 #[cfg(test)]
 mod tests;
 mod time;
 mod url;
 
+use serde_json::value::RawValue;
 use tidegate_sdk::ConfigKey;
 use tidegate_sdk::prelude::*;
 
+use crate::action::Action;
 use crate::config::Config;
 use crate::plan::Plan;
 use crate::pull::Puller;
@@ -51,6 +56,11 @@ fn plugin() -> Plugin {
                 .describe("Each model of the connection's config")
                 .every("1h"),
         )
+        .action(
+            tidegate_sdk::Action::each("/actions", act)
+                .describe("Each action of the connection's config")
+                .input(r#"{"type":"object"}"#),
+        )
         .check(check)
 }
 
@@ -62,10 +72,17 @@ async fn sync(cx: Cx) -> Result<()> {
     Puller::begin(&cx, &plan).await?.run().await
 }
 
-/// Checks the config of every model, and asks for one page of the first, or for the path that the
+async fn act(cx: Cx, input: Box<RawValue>) -> Result<Box<RawValue>> {
+    let config: Config = cx.config()?;
+    let action = Action::new(&config, &cx.context()?.name)?;
+    action.act(&cx, input.get()).await
+}
+
+/// Checks the config of every model and action, and asks for one page of the first, or for the path that the
 /// config names.
 async fn check(cx: Cx) -> Result<()> {
     let config: Config = cx.config()?;
+    action::check_all(&config)?;
     let mut first = None;
     for name in config.models.keys() {
         let plan = Plan::new(&config, name)?;

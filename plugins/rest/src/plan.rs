@@ -1,6 +1,7 @@
 //! From the config of one model to what a pull needs: everything is checked here, once, and each
 //! error names the offending key.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde_json::Value;
@@ -60,7 +61,7 @@ impl Plan {
             ))
             .code("config-invalid"));
         };
-        let key = Key(format!("models.{name}"));
+        let key = Key::of("models", name);
         if model.path.is_empty() {
             return Err(key.at("path").wrong("is empty"));
         }
@@ -79,7 +80,7 @@ impl Plan {
             model: name.to_owned(),
             path: model.path.clone(),
             query: query(model, &key.at("query"))?,
-            headers: headers(config, model),
+            headers: headers(config, &model.headers),
             records_may_be_absent: model.records_may_be_absent,
             fields: Fields::new(model, &key)?,
             paging,
@@ -191,9 +192,10 @@ pub(crate) fn text(value: &Value) -> Option<String> {
     }
 }
 
-fn headers(config: &Config, model: &Model) -> Vec<(String, String)> {
+/// The headers of a request: those of the whole config, with its own over them.
+pub(crate) fn headers(config: &Config, own: &BTreeMap<String, String>) -> Vec<(String, String)> {
     let mut headers = vec![("Accept".to_owned(), "application/json".to_owned())];
-    for (name, value) in config.headers.iter().chain(&model.headers) {
+    for (name, value) in config.headers.iter().chain(own) {
         headers.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
         headers.push((name.clone(), value.clone()));
     }
@@ -219,6 +221,10 @@ fn full_pull(model: &Model, key: &Key) -> Result<FullPull> {
 pub(crate) struct Key(String);
 
 impl Key {
+    pub(crate) fn of(object: &str, name: &str) -> Key {
+        Key(format!("{object}.{name}"))
+    }
+
     pub(crate) fn at(&self, name: &str) -> Key {
         Key(format!("{}.{name}", self.0))
     }

@@ -1,5 +1,6 @@
 //! The examples against small APIs of five styles; and everything that can be wrong.
 
+mod actions;
 mod api;
 mod config;
 mod dialects;

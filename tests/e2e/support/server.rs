@@ -106,6 +106,14 @@ impl Reply {
         }
     }
 
+    /// A body that need not be text.
+    pub fn bytes(bytes: &[u8]) -> Self {
+        Self {
+            body: bytes.into(),
+            ..Self::text("")
+        }
+    }
+
     /// An empty body with this status.
     pub fn status(status: u16) -> Self {
         Self::text("").with_status(status)

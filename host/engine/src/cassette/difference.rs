@@ -288,7 +288,28 @@ fn end(old: &End, new: &End, found: &mut Vec<Difference>) {
         }
         text
     };
-    if old != new {
+    text(
+        "the output".to_owned(),
+        old.output.as_deref(),
+        new.output.as_deref(),
+        found,
+    );
+    let payload = |end: &End| {
+        let failure = end.failure.as_ref()?;
+        failure.payload.as_ref().map(ToString::to_string)
+    };
+    let (before, after) = (payload(old), payload(new));
+    let place = "the failure's payload".to_owned();
+    text(place, before.as_deref(), after.as_deref(), found);
+    let without_values = |end: &End| {
+        let mut end = end.clone();
+        end.output = None;
+        if let Some(failure) = &mut end.failure {
+            failure.payload = None;
+        }
+        end
+    };
+    if without_values(old) != without_values(new) {
         let what = format!("{} → {}", described(old), described(new));
         found.push(Difference::new("the outcome", what));
     }

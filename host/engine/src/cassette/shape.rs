@@ -8,6 +8,7 @@ use url::Url;
 
 use super::body::Body;
 use crate::grant::Grants;
+use crate::idempotency::IdempotencyKey;
 use crate::integration::Digest;
 use crate::record::{Action, Counts};
 use crate::run::{Blame, Failure, Level, LogLine, LogSource, Outcome, RunId, Target, Trigger};
@@ -34,6 +35,11 @@ pub struct Head {
     pub metadata: String,
     /// JSON text, as the guest got it.
     pub checkpoint: Option<String>,
+    /// JSON text: what an action or event was called with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<IdempotencyKey>,
     pub grants: Grants,
     pub seed: Seed,
 }
@@ -285,7 +291,30 @@ impl LoggedLine {
 #[serde(deny_unknown_fields)]
 pub struct End {
     pub outcome: Outcome,
-    /// Without its payload.
+    /// That of a sync without its payload, which nobody is told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// What an action or event returned, JSON text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+}
+
+impl End {
+    /// What a cassette keeps of a run's end.
+    #[must_use]
+    pub fn of(
+        outcome: Outcome,
+        mut failure: Option<Failure>,
+        output: Option<String>,
+        is_sync: bool,
+    ) -> Self {
+        if let (true, Some(failure)) = (is_sync, &mut failure) {
+            failure.payload = None;
+        }
+        Self {
+            outcome,
+            failure,
+            output,
+        }
+    }
 }

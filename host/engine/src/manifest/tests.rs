@@ -10,7 +10,10 @@ fn good() -> Value {
             {"name": "contacts", "models": ["Contact"], "schedule": {"every": "1h"}},
             {"name": "*", "models": ["*"], "each": "/models"},
         ],
-        "actions": [{"name": "create", "models": ["Contact", "*"]}],
+        "actions": [
+            {"name": "create", "models": ["Contact", "*"]},
+            {"name": "*", "each": "/acts", "models": ["*"]},
+        ],
         "models": [{"name": "Contact"}],
         "capabilities": {"hosts": ["base-url", "https://*.example.com"], "feeds": ["config", "a/B"],
             "rate_limit": {"requests": 60, "per_ms": 60000, "burst": 5}},
@@ -31,7 +34,7 @@ fn a_good_manifest_keeps_its_meaning() {
         (rate.to_string(), rate.burst()),
         ("60/60000ms burst 5".to_owned(), 5)
     );
-    let config = json!({"models": {"issues": {}, "bad name": {}}, "auth": {"header": "X-Mine"}});
+    let config = json!({"models": {"issues": {}, "bad name": {}}, "acts": {"close": 1, "a/b": 2}, "auth": {"header": "X-Mine"}});
     let config = config.as_object().unwrap();
     let names: Vec<String> = manifest
         .syncs_for(config)
@@ -39,11 +42,14 @@ fn a_good_manifest_keeps_its_meaning() {
         .map(|s| s.name.to_string())
         .collect();
     assert_eq!(names, ["contacts", "issues"]);
-    assert_eq!(manifest.bad_each_keys(config), ["bad name"]);
-    assert_eq!(
-        manifest.action_models(&manifest.actions[0], config).len(),
-        2
-    );
+    assert_eq!(manifest.bad_each_keys(config), ["bad name", "a/b"]);
+    let actions = manifest.actions_for(config);
+    let models: Vec<(&str, usize)> = actions
+        .iter()
+        .map(|action| (action.name.as_str(), action.models.len()))
+        .collect();
+    assert_eq!(models, [("create", 2), ("close", 2)]);
+    assert_eq!(manifest.actions_for(&Map::new()).len(), 1);
     let auth = manifest.auth_for(|secret| secret == "key").unwrap();
     let Auth::Header { name, .. } = auth else {
         panic!("{auth:?}")
@@ -64,6 +70,14 @@ fn bad_manifests_name_the_place() {
         ("/syncs/0/name", json!("*"), "twice"),
         ("/syncs/1/each", json!("models"), "JSON pointer"),
         ("/syncs/1/name", json!("all"), "must be \"*\""),
+        ("/actions/0/name", json!("a b"), "at actions[0].name"),
+        ("/actions/1/name", json!("all"), "must be \"*\""),
+        ("/actions/1/each", json!("acts"), "at actions[1].each"),
+        (
+            "/actions/1/models",
+            json!(["Person"]),
+            "at actions[1].models",
+        ),
         (
             "/syncs/0/schedule",
             json!({"evry": "1h"}),

@@ -5,14 +5,13 @@
 
 use serde_json::{Map, Value};
 
-use crate::Name;
-use crate::Timestamp;
 use crate::canonical::{self, BodyHash};
 use crate::cursor::{Cursor, CursorError};
 use crate::integration::{Connection, Deployment, Integration, NewDeployment, merge};
 use crate::record::{Counts, Page, PageError, Save};
-use crate::run::{Failure, Fence, Figures, NewRun, Outcome, Run, RunEnd};
+use crate::run::{Failure, Fence, Figures, NewRun, Outcome, Run, RunEnd, Target};
 use crate::store::StoreError;
+use crate::{ConnectionKey, Name, Timestamp};
 
 /// What an integration is after deploying `new` over `old`. The same deployment again, as when its
 /// answer was lost, changes nothing.
@@ -80,6 +79,26 @@ pub fn started(new: NewRun, fence: Fence) -> Run {
         progress: Figures::default(),
         end: None,
     }
+}
+
+/// The action that a run to be started under an idempotency key is of.
+pub fn action_of(new: &NewRun) -> Result<(&ConnectionKey, &Name), StoreError> {
+    match &new.target {
+        Target::Action { connection, action } => Ok((connection, action)),
+        other => Err(StoreError::NotFound {
+            what: "action that is run by",
+            name: format!("{} {}", other.kind(), other.name()),
+        }),
+    }
+}
+
+/// Whether a connection that has so many idempotency keys may have another.
+pub fn check_room(connection: &ConnectionKey, keys: u64, most: u64) -> Result<(), StoreError> {
+    if keys < most {
+        return Ok(());
+    }
+    let connection = connection.clone();
+    Err(StoreError::ManyKeys { connection, keys })
 }
 
 /// The end of a run whose process is gone.

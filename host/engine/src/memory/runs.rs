@@ -76,18 +76,23 @@ impl State {
         fence: Fence,
         end: RunEnd,
     ) -> Result<(), StoreError> {
+        self.writing(id, fence)?;
+        self.keys.settle(id, &end);
         self.writing(id, fence)?.end = Some(end);
         Ok(())
     }
 
     pub(super) fn recover_runs(&mut self, why: &Failure, now: Timestamp) -> Vec<RunId> {
+        self.keys.forget_expired(now);
         let running = self.runs.values_mut().filter(|run| run.end.is_none());
-        running
-            .map(|run| {
-                run.end = Some(rules::interrupted(run, why, now));
-                run.id
-            })
-            .collect()
+        let mut ended = Vec::new();
+        for run in running {
+            let end = rules::interrupted(run, why, now);
+            self.keys.settle(run.id, &end);
+            run.end = Some(end);
+            ended.push(run.id);
+        }
+        ended
     }
 
     pub(super) fn list_runs(&self, filter: &RunFilter) -> Vec<Run> {

@@ -117,6 +117,7 @@ impl State {
             self.drop_model(&model, dropped)?;
         }
         self.checkpoints.retain(|sync, _| sync.connection != *key);
+        self.keys.forget_connection(key);
         let runs = self.runs.len();
         self.runs.retain(|_, run| run.target.connection() != key);
         dropped.runs += (runs - self.runs.len()) as u64;

@@ -33,6 +33,7 @@ use tidegate_engine::run::LogLine;
 
 use recorder::Recorder;
 pub use recorder::Recording;
+pub use redact::Redactor;
 pub(crate) use turns::{Stopped, TakingTurns};
 
 /// The tape of one run.

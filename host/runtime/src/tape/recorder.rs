@@ -137,10 +137,7 @@ impl Recorder {
         ))
     }
 
-    pub(super) fn finish(mut self, mut end: End) -> Result<u64, String> {
-        if let Some(failure) = &mut end.failure {
-            failure.payload = None;
-        }
+    pub(super) fn finish(mut self, end: End) -> Result<u64, String> {
         self.event(&Event::End(end));
         if self.broken.is_none() {
             self.broken = self.sink.flush().err().map(|error| error.to_string());

@@ -17,13 +17,16 @@ const PLACEHOLDER: &str = "[secret]";
 const SECRET_BYTES_MIN: usize = 6;
 
 /// Takes secrets out.
-pub(super) struct Redactor {
+#[derive(Debug)]
+pub struct Redactor {
     /// Longest first, so that no form is cut by a shorter one in it.
     forms: Vec<Secret>,
 }
 
 impl Redactor {
-    pub(super) fn new(secrets: &[Secret]) -> Self {
+    /// Takes out these, but for those that are too short to be told from other texts.
+    #[must_use]
+    pub fn new(secrets: &[Secret]) -> Self {
         let mut forms: Vec<String> = secrets
             .iter()
             .map(Secret::expose)
@@ -52,7 +55,8 @@ impl Redactor {
     }
 
     /// Bytes without secrets.
-    pub(super) fn bytes(&self, bytes: &[u8]) -> Vec<u8> {
+    #[must_use]
+    pub fn bytes(&self, bytes: &[u8]) -> Vec<u8> {
         let mut bytes = bytes.to_vec();
         for form in &self.forms {
             let form = form.expose().as_bytes();
@@ -94,7 +98,9 @@ impl Redactor {
         }
     }
 
-    fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+    /// A text without secrets.
+    #[must_use]
+    pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let mut clean = Cow::Borrowed(text);
         for form in &self.forms {
             if clean.contains(form.expose()) {

@@ -186,9 +186,11 @@ fn store_refusal(error: StoreError) -> Refusal {
         StoreError::NoSnapshot { .. } | StoreError::Busy { .. } | StoreError::Cursor(_) => {
             refusal(RefusalKind::Invalid, message)
         }
-        StoreError::NotFound { .. } | StoreError::Exists { .. } => {
-            refusal(RefusalKind::Denied, message)
-        }
+        // The latter two are told to who starts a run; a guest's call never comes to them.
+        StoreError::NotFound { .. }
+        | StoreError::Exists { .. }
+        | StoreError::KeyConflict { .. }
+        | StoreError::ManyKeys { .. } => refusal(RefusalKind::Denied, message),
         StoreError::Damaged { .. } | StoreError::Backend(_) => {
             fails(RefusalKind::Other, FailureClass::Internal, Blame::Host)
         }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use tidegate_egress::{Gate, GateOptions};
 use tidegate_engine::integration::Digest;
 use tidegate_engine::limits::{LimitValues, Limits, TABLE};
-use tidegate_engine::manifest::{Auth, AuthName, Manifest, ScheduleSpec, Sync};
+use tidegate_engine::manifest::{ActionSpec, Auth, AuthName, Manifest, ScheduleSpec, Sync};
 use tidegate_runtime::identify::COMPONENT_BYTES_MAX;
 use tidegate_runtime::{
     CONTRACT_VERSION, Clock, IdentifyError, InspectError, Inspection, Runtime, RuntimeError,
@@ -116,10 +116,7 @@ impl Component {
         }
         label("syncs", manifest.syncs.iter().map(sync_line).collect());
         if !manifest.actions.is_empty() {
-            let lines = manifest
-                .actions
-                .iter()
-                .map(|a| described(a.name.as_str(), &a.description));
+            let lines = manifest.actions.iter().map(action_line);
             label("actions", lines.collect());
         }
         label(
@@ -217,6 +214,15 @@ fn sync_line(sync: &Sync) -> String {
         None => {}
     }
     described(&line, &sync.description)
+}
+
+fn action_line(action: &ActionSpec) -> String {
+    let line = match &action.each {
+        Some(pointer) => format!("one for each key of the config's {pointer}"),
+        None if action.models.is_empty() => action.name.clone(),
+        None => format!("{} -> {}", action.name, action.models.join(", ")),
+    };
+    described(&line, &action.description)
 }
 
 /// What it asks to be granted.

@@ -8,12 +8,15 @@ mod demo;
 mod deploy;
 mod inspect;
 mod integrations;
+mod invoke;
 mod logs;
 mod new;
 mod records;
 mod replay;
+mod request;
 mod run;
 mod runs;
+mod source;
 mod test;
 
 use std::io::{BufRead, IsTerminal, Write};
@@ -75,6 +78,10 @@ enum Command {
     Connections(connections::Args),
     /// Run a sync in the foreground
     Run(run::Args),
+    /// Invoke an action and print what it returns
+    Invoke(invoke::Args),
+    /// Send one request with a connection's credentials
+    Request(request::Args),
     /// Run a recorded run again, without network or store, and compare every commit
     Replay(replay::Args),
     /// Keep connections' last runs as cassettes
@@ -121,6 +128,8 @@ async fn dispatch(cli: Cli) -> Result<()> {
         Command::Integrations(args) => integrations::run(&global, args).await,
         Command::Connections(args) => connections::run(&global, args).await,
         Command::Run(args) => run::run(&global, args).await,
+        Command::Invoke(args) => invoke::run(&global, args).await,
+        Command::Request(args) => request::run(&global, args).await,
         Command::Replay(args) => replay::run(&global, args).await,
         Command::Cassettes(args) => cassettes::run(&global, args).await,
         Command::Records(args) => records::run(&global, args).await,

@@ -21,7 +21,7 @@ use crate::problem::{Kind, Problem, Result};
 pub(super) struct Args {
     /// The sync to run
     #[arg(value_name = "INTEGRATION/SYNC")]
-    sync: SyncName,
+    sync: FunctionName,
     /// For whom
     #[arg(long, short)]
     connection: ConnectionName,
@@ -43,24 +43,24 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// `INTEGRATION/SYNC`
+/// `INTEGRATION/SYNC` or `INTEGRATION/ACTION`
 #[derive(Debug, Clone)]
-struct SyncName {
-    integration: Name,
-    sync: Name,
+pub(super) struct FunctionName {
+    pub(super) integration: Name,
+    pub(super) function: Name,
 }
 
-impl FromStr for SyncName {
+impl FromStr for FunctionName {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let (integration, sync) = text
+        let (integration, function) = text
             .split_once('/')
-            .ok_or("write INTEGRATION/SYNC, such as crm/contacts")?;
+            .ok_or("write INTEGRATION/NAME, such as crm/contacts")?;
         let name = |text: &str| text.parse::<Name>().map_err(|error| error.to_string());
         Ok(Self {
             integration: name(integration)?,
-            sync: name(sync)?,
+            function: name(function)?,
         })
     }
 }
@@ -71,7 +71,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
             integration: args.sync.integration,
             connection: args.connection,
         },
-        sync: args.sync.sync,
+        sync: args.sync.function,
         reset: args.reset,
         allow_deletes: args.allow_deletes,
         durability: if args.relaxed {

@@ -104,7 +104,7 @@ fn table(runs: &[Run]) -> String {
     });
     let heading = [
         "run",
-        "sync",
+        "sync or action",
         "connection",
         "outcome",
         "blame",

@@ -10,6 +10,7 @@ use tidegate_engine::{Name, StoreError};
 use tidegate_runtime::{InspectError, RuntimeError};
 
 use super::local::{Local, listed};
+use super::schema;
 use super::{DeployPlan, DeployRequest, GrantChanges, NewConnection};
 use crate::problem::{Kind, Problem, Result};
 
@@ -260,52 +261,27 @@ fn check_secrets<'a>(manifest: &Manifest, names: impl Iterator<Item = &'a str>) 
     Ok(())
 }
 
-/// A schema of the manifest, compiled. Its patterns are matched in linear time, and it refers to
-/// nothing outside itself: a plugin's author wrote it.
-fn schema(path: &str, schema: &Value) -> Result<jsonschema::Validator> {
-    let options = jsonschema::options().with_pattern_options(jsonschema::PatternOptions::regex());
-    options.build(schema).map_err(|error| {
-        Problem::new(
-            Kind::Plugin,
-            format!("the manifest is not valid at {path}: not a JSON Schema: {error}"),
-        )
-    })
-}
-
 /// Check that all schemas of a manifest are such.
 fn check_schemas(manifest: &Manifest) -> Result<()> {
-    schema("config", &manifest.config)?;
+    schema::compile("config", &manifest.config)?;
     for model in &manifest.models {
-        schema(&format!("models.{}.schema", model.name), &model.schema)?;
+        schema::compile(&format!("models.{}.schema", model.name), &model.schema)?;
     }
     for action in &manifest.actions {
-        schema(&format!("actions.{}.input", action.name), &action.input)?;
-        schema(&format!("actions.{}.output", action.name), &action.output)?;
+        schema::compile(&format!("actions.{}.input", action.name), &action.input)?;
+        schema::compile(&format!("actions.{}.output", action.name), &action.output)?;
     }
     Ok(())
 }
 
 /// Every violation of the manifest's config schema, with its path.
 pub(super) fn check_config(manifest: &Manifest, config: &Map<String, Value>) -> Result<()> {
-    let validator = schema("config", &manifest.config)?;
-    let config_value = Value::Object(config.clone());
-    let errors: Vec<String> = validator
-        .iter_errors(&config_value)
-        .take(20)
-        .map(|error| {
-            let path = error.instance_path().to_string();
-            let path = if path.is_empty() {
-                "(top)".to_owned()
-            } else {
-                path
-            };
-            format!("{path}: {error}")
-        })
-        .collect();
+    let validator = schema::compile("config", &manifest.config)?;
+    let errors = schema::violations(&validator, &Value::Object(config.clone()));
     let bad_keys = manifest.bad_each_keys(config);
     let bad_keys = bad_keys
         .iter()
-        .map(|key| format!("{key:?} can't name a sync and its model"));
+        .map(|key| format!("{key:?} can't name a sync or action"));
     let errors: Vec<String> = errors.into_iter().chain(bad_keys).collect();
     if errors.is_empty() {
         return Ok(());
@@ -342,7 +318,13 @@ pub(super) fn find_sync(
         integration.name,
         sync.as_str()
     );
-    let hint = if syncs.is_empty() {
+    let actions = integration.current.manifest.actions_for(config);
+    let hint = if actions.iter().any(|action| action.name == *sync) {
+        format!(
+            "it is an action: tidegate invoke {}/{sync}",
+            integration.name
+        )
+    } else if syncs.is_empty() {
         "it has none for this connection; is its config missing?".to_owned()
     } else {
         listed("syncs", syncs.iter().map(|s| s.name.as_str()))

@@ -16,7 +16,10 @@ use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name, Store, Stor
 use tidegate_runtime::{Clock, Runtime, RuntimeOptions};
 use tidegate_store::{Options, SledStore};
 
-use super::{Control, DeployPlan, DeployRequest, NewConnection, Progress, SyncRequest};
+use super::{
+    Control, DeployPlan, DeployRequest, InvokeRequest, Invoked, NewConnection, Progress,
+    ProxyRequest, ProxyResponse, SyncRequest,
+};
 use crate::output;
 use crate::problem::{Problem, Result};
 use crate::secrets::MasterKey;
@@ -249,6 +252,14 @@ impl Control for Local {
 
     async fn run_sync(&self, request: SyncRequest, progress: Arc<dyn Progress>) -> Result<Run> {
         super::sync::run(self, request, progress).await
+    }
+
+    async fn invoke(&self, request: InvokeRequest, progress: Arc<dyn Progress>) -> Result<Invoked> {
+        super::action::invoke(self, request, progress).await
+    }
+
+    async fn request(&self, request: ProxyRequest) -> Result<ProxyResponse> {
+        super::request::send(self, request).await
     }
 
     async fn read_changes(&self, read: ReadChanges) -> Result<Changes> {

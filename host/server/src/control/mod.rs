@@ -3,8 +3,12 @@
 //! A command is written against [`Control`] and does not know whether the work happens in its own
 //! process ([`Local`], which holds the data directory) or in a running server.
 
+mod action;
 mod deploy;
+mod launch;
 mod local;
+mod request;
+mod schema;
 mod sync;
 mod upkeep;
 
@@ -17,6 +21,7 @@ use async_trait::async_trait;
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 use tidegate_engine::grant::{FeedPattern, Grants, HostPattern, RateLimit};
+use tidegate_engine::idempotency::IdempotencyKey;
 use tidegate_engine::integration::{Connection, Digest, Integration};
 use tidegate_engine::limits::LimitValues;
 use tidegate_engine::record::Record;
@@ -27,6 +32,7 @@ use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name};
 use tidegate_runtime::Inspection;
 use url::Url;
 
+pub(crate) use action::output_check;
 pub(crate) use deploy::inspect_problem;
 pub use local::Local;
 
@@ -94,6 +100,54 @@ pub struct SyncRequest {
     pub record: Option<PathBuf>,
 }
 
+/// An action to invoke.
+#[derive(Debug, Clone)]
+pub struct InvokeRequest {
+    pub connection: ConnectionKey,
+    pub action: Name,
+    /// JSON text.
+    pub input: String,
+    /// Under which it acts once ([`tidegate_engine::idempotency`]).
+    pub idempotency_key: Option<IdempotencyKey>,
+    /// Write the run's cassette to this file.
+    pub record: Option<PathBuf>,
+}
+
+/// What came of an action.
+#[derive(Debug, Clone)]
+pub struct Invoked {
+    /// It has ended, whatever its outcome is.
+    pub run: Run,
+    /// JSON text, if it succeeded.
+    pub output: Option<String>,
+    /// An earlier run under the same key had this result, and nothing was run.
+    pub repeated: bool,
+}
+
+/// One request with a connection's credentials, through the integration's gate.
+#[derive(Debug, Clone)]
+pub struct ProxyRequest {
+    pub connection: ConnectionKey,
+    /// Upper case.
+    pub method: String,
+    /// A path below the connection's base URL, or a whole URL.
+    pub url: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Option<Vec<u8>>,
+}
+
+/// Its answer, without the connection's secrets wherever they stood in it.
+#[derive(Debug, Clone)]
+pub struct ProxyResponse {
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// Decompressed.
+    pub body: Vec<u8>,
+    /// Where it came from, after redirects.
+    pub url: String,
+}
+
 /// Sees a run go on. Calls are short and don't block.
 pub trait Progress: Send + Sync {
     /// The run has started.
@@ -128,6 +182,12 @@ pub trait Control: Send + Sync {
 
     /// Run a sync to its end. `Ok` whatever its outcome is; an error means that no run started.
     async fn run_sync(&self, request: SyncRequest, progress: Arc<dyn Progress>) -> Result<Run>;
+
+    /// Run an action to its end, or hand out the result of an earlier run under the same key. `Ok`
+    /// whatever its outcome is; an error means that no run started.
+    async fn invoke(&self, request: InvokeRequest, progress: Arc<dyn Progress>) -> Result<Invoked>;
+    /// Send one request. `Ok` whatever the answer's status is.
+    async fn request(&self, request: ProxyRequest) -> Result<ProxyResponse>;
 
     async fn read_changes(&self, read: ReadChanges) -> Result<Changes>;
     async fn records(&self, model: &ModelKey, ids: &[String]) -> Result<Vec<Option<Record>>>;

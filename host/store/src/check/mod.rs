@@ -13,6 +13,7 @@ mod catalog;
 mod feed;
 mod files;
 mod index;
+mod keyed;
 mod look;
 mod orphans;
 mod parts;
@@ -59,6 +60,14 @@ pub(crate) async fn all(
         while let Some(first) = from {
             from = check
                 .step(move |look| runs::check(look, kind, &first))
+                .await?;
+        }
+    }
+    for kind in keyed::Kind::ALL {
+        let mut from = Some(kind.first());
+        while let Some(first) = from {
+            from = check
+                .step(move |look| keyed::check(look, kind, &first))
                 .await?;
         }
     }

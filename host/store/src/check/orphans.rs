@@ -24,7 +24,10 @@ const OF_FEEDS: [Tag; 10] = [
 ];
 
 /// All other kinds.
-const OTHERS: [Tag; 13] = [
+const OTHERS: [Tag; 16] = [
+    Tag::Idempotency,
+    Tag::Expiry,
+    Tag::Output,
     Tag::Store,
     Tag::Connection,
     Tag::Dropped,

@@ -15,10 +15,14 @@ pub(crate) enum Tag {
     Connection = b'c',
     /// Feeds and connections that were dropped and still have keys, by what they are and number.
     Dropped = b'd',
+    /// Idempotency keys, by connection, action and key.
+    Idempotency = b'e',
     /// Headers of feeds, by feed.
     Feed = b'f',
     /// Segments of records, by feed and first sequence.
     Segment = b'g',
+    /// Idempotency keys by when they expire.
+    Expiry = b'h',
     /// Integrations, by name.
     Integration = b'i',
     /// What commits changed in a feed's sequence sets since the last fold, by feed and sequence.
@@ -35,6 +39,8 @@ pub(crate) enum Tag {
     Tomb = b'o',
     /// Live sequences whose bodies were pruned, by feed and chunk.
     Pruned = b'p',
+    /// What runs under idempotency keys returned, by run.
+    Output = b'q',
     /// Runs, by id.
     Run = b'r',
     /// Runs that have not ended, by id.
@@ -275,6 +281,20 @@ pub(crate) fn runs_of_connection(connection: u64) -> Key {
 
 pub(crate) fn logs(run: RunId) -> Key {
     Key::new(Tag::Log).run(run)
+}
+
+/// The idempotency keys of a connection.
+pub(crate) fn idempotency(connection: u64) -> Key {
+    Key::new(Tag::Idempotency).number(connection)
+}
+
+/// The idempotency keys that expire at `at`, in milliseconds; what follows is their key.
+pub(crate) fn expiry(at: u64) -> Key {
+    Key::new(Tag::Expiry).number(at)
+}
+
+pub(crate) fn output(run: RunId) -> Key {
+    Key::new(Tag::Output).run(run)
 }
 
 pub(crate) fn snapshot(feed: u64, sync: u64) -> Key {

@@ -10,6 +10,7 @@ mod compact;
 mod drop;
 mod feed;
 mod import;
+mod keyed;
 mod prune;
 mod purge;
 mod queue;
@@ -31,7 +32,7 @@ pub(crate) use settle::Settling;
 
 use crate::disk::{Disk, View, Writes, damaged};
 use crate::feeds::{Feeds, Publication};
-use crate::layout::keys;
+use crate::layout::keys::{self, Key};
 use crate::layout::rows::{self, ConnectionRow, Counters};
 use crate::open::Tuning;
 
@@ -49,6 +50,7 @@ pub(crate) struct Writer {
     feeds: HashMap<u64, feed::FeedState>,
     /// Imports that are staged, and those of this process that are done.
     imports: BTreeMap<ImportId, import::Import>,
+    keys: keyed::Keys,
     /// What was dropped and still has keys.
     purges: VecDeque<purge::Purge>,
     /// Applied, not flushed.
@@ -69,6 +71,8 @@ struct Running {
     connection: u64,
     /// Of a sync: its key and number.
     sync: Option<(SyncKey, u64)>,
+    /// The row of the idempotency key that it holds.
+    key: Option<Key>,
     /// The feeds of the models that it wrote.
     feeds: HashMap<Name, u64>,
 }
@@ -98,6 +102,7 @@ impl Writer {
             running: BTreeMap::new(),
             feeds: HashMap::new(),
             imports: BTreeMap::new(),
+            keys: keyed::Keys::default(),
             purges: VecDeque::new(),
             pending: Vec::new(),
             unflushed: false,
@@ -143,13 +148,16 @@ impl Writer {
     }
 
     fn wants_upkeep(&self) -> bool {
-        self.wants_purge() || self.wants_compaction()
+        self.wants_purge() || self.wants_expiry() || self.wants_compaction()
     }
 
     /// A bounded part of the work that was put off, if nothing is unpublished.
     fn upkeep_step(&mut self) -> Result<(), StoreError> {
         if !self.pending.is_empty() {
             return Ok(());
+        }
+        if self.wants_expiry() {
+            return self.expiry_step();
         }
         if !self.wants_purge() {
             return self.compact_step();

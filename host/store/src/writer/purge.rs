@@ -160,6 +160,7 @@ impl Writer {
         let mut feeds = Vec::new();
         let done = self.purge_models(&mut writes, number, &mut budget, &mut feeds)?
             && self.purge_syncs(&mut writes, number, &mut budget)?
+            && self.purge_keys(&mut writes, number, &mut budget)?
             && self.purge_runs(&mut writes, number, integration, &mut budget)?;
         if done {
             writes.remove_short(keys::dropped_connections().number(number));
@@ -213,6 +214,16 @@ impl Writer {
         Ok(true)
     }
 
+    /// Without the index of when they expire: that is done with when they do.
+    fn purge_keys(
+        &self,
+        writes: &mut Writes,
+        connection: u64,
+        budget: &mut Budget,
+    ) -> Result<bool, StoreError> {
+        self.remove_keys(writes, &keys::idempotency(connection), budget)
+    }
+
     fn purge_runs(
         &self,
         writes: &mut Writes,
@@ -231,7 +242,8 @@ impl Writer {
             if !self.remove_keys(writes, &keys::logs(id), budget)? {
                 return Ok(false);
             }
-            let bytes = writes.remove_any(&view, keys::run(id))?;
+            let output = writes.remove_any(&view, keys::output(id))?;
+            let bytes = output + writes.remove_any(&view, keys::run(id))?;
             writes.remove_short(keys::running(id));
             writes.remove_short(keys::runs_of_integration(integration).run(id));
             writes.remove_short(Key::stored(&key));

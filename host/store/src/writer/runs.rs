@@ -22,11 +22,12 @@ impl Writer {
         let prefix = Key::new(Tag::Running);
         let mut ids = Vec::new();
         for item in self.view().prefix(&prefix) {
-            let (key, _) = item?;
+            let (key, value) = item?;
             let id = keys::rest(&key, &prefix).and_then(keys::decode_run);
-            ids.push(id.map_err(|corrupt| damaged(&key, corrupt))?);
+            let held = (!value.is_empty()).then(|| Key::stored(&value));
+            ids.push((id.map_err(|corrupt| damaged(&key, corrupt))?, held));
         }
-        for id in ids {
+        for (id, key) in ids {
             let run: Option<Run> = self.view().row(&keys::run(id), rows::decode)?;
             let run = run.ok_or_else(|| StoreError::Damaged {
                 place: id.to_string(),
@@ -46,6 +47,7 @@ impl Writer {
                     run,
                     connection,
                     sync,
+                    key,
                     feeds: HashMap::new(),
                 },
             );
@@ -108,7 +110,18 @@ impl Writer {
             });
         }
 
-        let mut writes = Writes::default();
+        self.put_start(Writes::default(), new, connection, sync, None)
+    }
+
+    /// Start a run that is new, together with other writes.
+    pub(super) fn put_start(
+        &mut self,
+        mut writes: Writes,
+        new: NewRun,
+        connection: u64,
+        sync: Option<(SyncKey, Option<SyncRow>)>,
+        held: Option<Key>,
+    ) -> Result<Started, StoreError> {
         let mut checkpoint = None;
         let mut number = None;
         if let Some((key, row)) = sync {
@@ -142,7 +155,8 @@ impl Writer {
         let run = rules::started(new, Fence(self.counters.fence));
         let (id, fence) = (run.id, run.fence);
         self.put_run(&mut writes, &run)?;
-        writes.put_new(keys::running(id), &[]);
+        let value = held.as_ref().map_or(&[][..], Key::as_ref);
+        writes.put_new(keys::running(id), value);
         let integration = &run.target.connection().integration;
         writes.put_new(keys::runs_of_integration(integration).run(id), &[]);
         writes.put_new(keys::runs_of_connection(connection).run(id), &[]);
@@ -151,6 +165,7 @@ impl Writer {
             run,
             connection,
             sync: number,
+            key: held,
             feeds: HashMap::new(),
         };
         self.running.insert(id, running);
@@ -190,10 +205,18 @@ impl Writer {
         Ok(())
     }
 
-    fn end_run(&self, writes: &mut Writes, id: RunId, end: RunEnd) -> Result<(), StoreError> {
+    pub(super) fn end_run(
+        &self,
+        writes: &mut Writes,
+        id: RunId,
+        end: RunEnd,
+    ) -> Result<(), StoreError> {
         let Some(running) = self.running.get(&id) else {
             return Ok(());
         };
+        if let Some(key) = &running.key {
+            self.settle_key(writes, key, &end)?;
+        }
         let run = Run {
             end: Some(end),
             ..running.run.clone()
@@ -222,6 +245,7 @@ impl Writer {
         }
         self.apply(writes)?;
         self.running.clear();
+        self.expire_later(now);
         Ok(ids)
     }
 

@@ -1,4 +1,4 @@
-//! Does now what was put off: purges and compaction, of all feeds.
+//! Does now what was put off: purges, keys that have expired, and compaction of all feeds.
 //!
 //! The space is sled's to use again. Its files do not become smaller: 0.34 cuts off a file's last
 //! segment only when that happens to be free.
@@ -35,6 +35,10 @@ impl Writer {
         self.flush()?;
         if self.wants_purge() {
             self.purge_step()?;
+            return Ok(settling);
+        }
+        if self.wants_expiry() {
+            self.expiry_step()?;
             return Ok(settling);
         }
         if self.wants_compaction() {

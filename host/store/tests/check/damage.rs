@@ -9,7 +9,7 @@ use tidegate_store::{OpenError, Options, SledStore};
 
 use crate::common::*;
 use crate::raw::{Raw, number, of_feed, put};
-use crate::{check, fill, index_rows, set_rows, small_rows};
+use crate::{check, fill, index_rows, key_rows, set_rows, small_rows};
 
 /// Feeds of [`fill`].
 pub const CONTACT: u64 = 1;
@@ -92,7 +92,13 @@ fn filled() -> tempfile::TempDir {
 fn each_damage_is_named() {
     let healthy = filled();
     let mut wrong = Vec::new();
-    let rows = [small_rows::ROWS, index_rows::ROWS, set_rows::ROWS].concat();
+    let rows = [
+        small_rows::ROWS,
+        key_rows::ROWS,
+        index_rows::ROWS,
+        set_rows::ROWS,
+    ]
+    .concat();
     for (what, damage, place, says) in &rows {
         let dir = tempfile::tempdir().unwrap();
         copy_dir(healthy.path(), dir.path());

@@ -13,6 +13,7 @@
 mod common;
 mod damage;
 mod index_rows;
+mod key_rows;
 mod raw;
 mod set_rows;
 mod small_rows;

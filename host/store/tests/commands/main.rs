@@ -12,6 +12,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod feeds;
+mod keyed;
 mod records;
 mod runs;
 

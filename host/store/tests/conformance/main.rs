@@ -30,6 +30,7 @@ macro_rules! both {
 #[path = "../common/mod.rs"]
 mod common;
 mod compare;
+mod keyed;
 mod regressions;
 mod steps;
 
@@ -52,6 +53,7 @@ use tidegate_engine::{Store, StoreError, Timestamp};
 use tidegate_store::{Options, SledStore, Tuning};
 
 use common::*;
+use keyed::{How, StartKeyed};
 use steps::*;
 
 const MODELS: [&str; 2] = ["Contact", "Deal"];
@@ -79,6 +81,7 @@ fn open_small(path: &std::path::Path) -> SledStore {
         ending_step: 10,
         step_keys: 15,
         step_bytes: 20_000,
+        keys_max: tidegate_engine::idempotency::KEYS_MAX,
     };
     SledStore::open(
         path,
@@ -195,6 +198,9 @@ impl Pair {
                 let (run, fence) = self.run(*slot);
                 let _ = both!(self, store => store.finish_run(run_id(run), fence, end(self.now)));
             }
+            Step::StartKeyed(start) => self.start_keyed(start).await,
+            Step::FinishKeyed { slot, how } => self.finish_keyed(*slot, *how).await,
+            Step::DayLater => self.now += tidegate_engine::idempotency::KEPT_MS,
             Step::Recover => self.recover().await,
             Step::Logs { slot, from, count } => {
                 let (run, _) = self.run(*slot);

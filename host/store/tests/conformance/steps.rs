@@ -54,6 +54,13 @@ pub(crate) enum Step {
     Finish {
         slot: u8,
     },
+    StartKeyed(StartKeyed),
+    FinishKeyed {
+        slot: u8,
+        how: How,
+    },
+    /// As long as a key is remembered.
+    DayLater,
     Recover,
     Logs {
         slot: u8,
@@ -172,6 +179,9 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         6 => (slot.clone(), 0usize..2, 0u8..101, any::<bool>(), any::<bool>())
             .prop_map(|(slot, model, share, all, checkpoint)| Step::End { slot, model, share, all, checkpoint }),
         1 => slot.clone().prop_map(|slot| Step::Finish { slot }),
+        4 => keyed::start().prop_map(Step::StartKeyed),
+        3 => keyed::finish().prop_map(|(slot, how)| Step::FinishKeyed { slot, how }),
+        1 => Just(Step::DayLater),
         1 => Just(Step::Recover),
         1 => (slot.clone(), 0u64..300, 0u64..200)
             .prop_map(|(slot, from, count)| Step::Logs { slot, from, count }),

@@ -50,3 +50,8 @@ pub async fn gets_many_ids(_: Cx) -> Result<()> {
         Err(error) => Err(Failure::other(format!("{error:?}"))),
     }
 }
+
+/// Four mebibytes.
+pub async fn answers_at_length(_: Cx, _: Value) -> Result<String> {
+    Ok("x".repeat(4 << 20))
+}

@@ -1,4 +1,4 @@
-//! Does what a plugin must not do: each sync breaks something else, and `well` nothing.
+//! Does what a plugin must not do: each sync or action breaks something else, and `well` nothing.
 //!
 //! One module for each thing that can be misused. Only ever a component: it calls the contract's
 //! bindings past the SDK, and reads its own memory.
@@ -89,6 +89,8 @@ fn plugin() -> Plugin {
         "seek-secret" => seeks_secret;
     }
     plugin
+        .action(Action::new("answer-at-length", calls::answers_at_length))
+        .action(Action::new("sleep", machine::sleeps_in_an_action))
 }
 
 tidegate_sdk::export!(plugin);

@@ -44,6 +44,10 @@ pub async fn sleeps(cx: Cx) -> Result<()> {
     Ok(())
 }
 
+pub async fn sleeps_in_an_action(cx: Cx, _: Value) -> Result<()> {
+    sleeps(cx).await
+}
+
 pub async fn allocates(_: Cx) -> Result<()> {
     let mut hoard = Vec::new();
     loop {

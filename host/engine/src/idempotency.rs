@@ -1,0 +1,219 @@
+//! Idempotency keys: how a repeated invoke of an action gets the first result instead of acting twice.
+//!
+//! A key belongs to one action of one connection. It is taken with the start of a run and settled
+//! with the run's end, each in the transaction of that command, so that no crash comes between:
+//!
+//! | what the key's last run did | a repeat with the same input |
+//! |---|---|
+//! | it runs | is refused: [`StoreError::Busy`] |
+//! | it succeeded, or was rejected | gets that result ([`Keyed::Kept`]) |
+//! | it failed otherwise, was cut or its process died | acts again, under the same key |
+//!
+//! A repeat with another input is refused ([`StoreError::KeyConflict`]) in each of these cases, the last
+//! included: the outside API may have acted already, and would answer with the first input's result.
+//! A key is forgotten [`KEPT_MS`] after its last run ended; until then it counts towards [`KEYS_MAX`].
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Timestamp;
+use crate::canonical::{self, BodyError, BodyHash};
+use crate::run::{FailureClass, Outcome, Run, RunEnd, RunId};
+use crate::store::{Started, StoreError};
+
+/// How long a key is remembered after its last run ended.
+pub const KEPT_MS: u64 = 24 * 60 * 60 * 1000;
+/// Most keys of one connection that are remembered. A further one is refused rather than an older one
+/// forgotten: forgetting would let an action act twice.
+pub const KEYS_MAX: u64 = 100_000;
+/// Longest key.
+const KEY_BYTES_MAX: usize = 255;
+
+/// A key, as a caller of an action chooses it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct IdempotencyKey(String);
+
+/// A text is not a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an idempotency key has 1 to {KEY_BYTES_MAX} visible ASCII characters, and no spaces")]
+pub struct KeyError;
+
+impl IdempotencyKey {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for IdempotencyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for IdempotencyKey {
+    type Err = KeyError;
+
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        text.to_owned().try_into()
+    }
+}
+
+impl TryFrom<String> for IdempotencyKey {
+    type Error = KeyError;
+
+    fn try_from(text: String) -> Result<Self, KeyError> {
+        let fits = (1..=KEY_BYTES_MAX).contains(&text.len());
+        if fits && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            Ok(Self(text))
+        } else {
+            Err(KeyError)
+        }
+    }
+}
+
+impl From<IdempotencyKey> for String {
+    fn from(key: IdempotencyKey) -> Self {
+        key.0
+    }
+}
+
+/// A key together with what it is used for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyUse {
+    pub key: IdempotencyKey,
+    /// Of the input's canonical form, so that spaces and the order of members don't matter.
+    pub input: BodyHash,
+}
+
+impl KeyUse {
+    /// `input` is JSON text of any kind; fails when it is none, or nested too deep.
+    pub fn new(key: IdempotencyKey, input: &str) -> Result<Self, BodyError> {
+        // The hash is made for objects.
+        let input = canonical::hash(&format!("{{\"input\":{input}}}"))?;
+        Ok(Self { key, input })
+    }
+}
+
+/// What comes of starting a run under a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Keyed {
+    /// It has started, and holds the key.
+    Started(Started),
+    /// An earlier run has the result; no run was started.
+    Kept(Box<Kept>),
+}
+
+/// The result of an earlier run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// It succeeded, or its failure is a rejection.
+    pub run: Run,
+    /// What it returned, JSON text; `None` for a rejection.
+    pub output: Option<String>,
+}
+
+/// What a store remembers of a key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRow {
+    /// The last run under the key.
+    pub run: RunId,
+    /// Hexadecimal.
+    input: String,
+    /// When the key is forgotten; `None` while the run holds it.
+    pub expires_at: Option<Timestamp>,
+    /// Whether the run's result answers a repeat.
+    pub kept: bool,
+}
+
+/// What a start under a known key comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// Act.
+    Act,
+    /// Answer with the result of this run.
+    Answer(RunId),
+}
+
+impl KeyRow {
+    /// The row of a key that `run` takes.
+    #[must_use]
+    pub fn taken(run: RunId, input: BodyHash) -> Self {
+        Self {
+            run,
+            input: hex::encode(input.to_bytes()),
+            expires_at: None,
+            kept: false,
+        }
+    }
+
+    /// The row once its run has ended so.
+    #[must_use]
+    pub fn settled(&self, end: &RunEnd) -> Self {
+        Self {
+            expires_at: Some(Timestamp(end.at.0.saturating_add(KEPT_MS))),
+            kept: keeps(end),
+            ..self.clone()
+        }
+    }
+
+    #[must_use]
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+
+    /// What a start under this key, which has not expired, comes to.
+    pub fn judge(&self, wanted: &KeyUse) -> Result<Use, StoreError> {
+        if self.input != hex::encode(wanted.input.to_bytes()) {
+            return Err(StoreError::KeyConflict {
+                key: wanted.key.clone(),
+                run: self.run,
+            });
+        }
+        match (self.expires_at, self.kept) {
+            (None, _) => Err(StoreError::Busy {
+                what: format!("idempotency key {}", wanted.key),
+                by: self.run.to_string(),
+            }),
+            (Some(_), true) => Ok(Use::Answer(self.run)),
+            (Some(_), false) => Ok(Use::Act),
+        }
+    }
+}
+
+/// Whether a run that ended so has a result: one that another try would not change.
+fn keeps(end: &RunEnd) -> bool {
+    let class = end.failure.as_ref().map(|failure| failure.class);
+    end.outcome == Outcome::Success || class == Some(FailureClass::Rejected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_visible_ascii() {
+        let long = "k".repeat(255);
+        for good in ["k", "order-17/retry?", "~!", &long] {
+            assert_eq!(good.parse::<IdempotencyKey>().unwrap().as_str(), good);
+        }
+        let longer = "k".repeat(256);
+        for bad in ["", "a b", "a\n", "é", "\u{7f}", &longer] {
+            assert!(bad.parse::<IdempotencyKey>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn inputs_are_compared_by_what_they_say() {
+        let hash = |input| KeyUse::new("k".parse().unwrap(), input).map(|used| used.input);
+        assert_eq!(hash(r#"{"a":1,"b":2}"#), hash(r#"{ "b": 2, "a": 1.0 }"#));
+        assert_ne!(hash("1"), hash("2"));
+        assert_eq!(hash("null"), hash(" null "));
+        for bad in ["", "{", r#"1},"x":{"#] {
+            assert!(hash(bad).is_err(), "{bad}");
+        }
+    }
+}

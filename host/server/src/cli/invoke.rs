@@ -1,0 +1,188 @@
+//! `tidegate invoke`: one action in the foreground; prints what it returns.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use tidegate_engine::idempotency::IdempotencyKey;
+use tidegate_engine::limits::ACTION_INPUT_BYTES;
+use tidegate_engine::run::{Blame, Failure, FailureClass, Outcome, RunId};
+use tidegate_engine::{ConnectionKey, ConnectionName};
+
+use super::Global;
+use super::run::{FunctionName, RunProgress};
+use super::source::read_text;
+use crate::control::{Control, InvokeRequest, Invoked, Progress};
+use crate::output;
+use crate::problem::{Kind, Problem, Result};
+
+/// Arguments of `invoke`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The action to invoke
+    #[arg(value_name = "INTEGRATION/ACTION")]
+    action: FunctionName,
+    /// For whom
+    #[arg(long, short)]
+    connection: ConnectionName,
+    /// Its input: JSON, or @FILE, or - for stdin
+    #[arg(long, value_name = "JSON|@FILE|-", default_value = "{}")]
+    input: String,
+    /// Act once under this key: a repeat within 24 hours gets the first result
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<IdempotencyKey>,
+    /// Write the run's cassette to this file, for `tidegate replay` and `tidegate test`
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Print one JSON object: the run, its outcome, and the output or the failure
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
+    let input = read_text("the input", &args.input, ACTION_INPUT_BYTES)?;
+    let request = InvokeRequest {
+        connection: ConnectionKey {
+            integration: args.action.integration,
+            connection: args.connection,
+        },
+        action: args.action.function,
+        input,
+        idempotency_key: args.idempotency_key,
+        record: args.record,
+    };
+    let control = global.open().await?;
+    let progress = Arc::new(RunProgress::new());
+    let invoked = control
+        .invoke(request, Arc::clone(&progress) as Arc<dyn Progress>)
+        .await;
+    progress.clear();
+    control.close().await?;
+    let invoked = invoked?;
+    if args.json {
+        output::json(&shown(&invoked)?)?;
+    } else {
+        print(&invoked)?;
+    }
+    outcome(&invoked)
+}
+
+fn failure(invoked: &Invoked) -> Option<&Failure> {
+    invoked.run.end.as_ref()?.failure.as_ref()
+}
+
+/// The run, its outcome and what came of it.
+#[derive(Debug, Serialize)]
+struct Shown<'a> {
+    run: RunId,
+    outcome: Option<Outcome>,
+    repeated: bool,
+    /// As the plugin wrote it: numbers keep their digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<&'a Failure>,
+}
+
+fn shown(invoked: &Invoked) -> Result<Shown<'_>> {
+    let output = invoked.output.as_deref().map(in_one_line);
+    let output = output.map(RawValue::from_string).transpose();
+    Ok(Shown {
+        run: invoked.run.id,
+        outcome: invoked.run.end.as_ref().map(|end| end.outcome),
+        repeated: invoked.repeated,
+        output: output.map_err(Problem::internal)?,
+        failure: failure(invoked),
+    })
+}
+
+/// JSON text without spaces and line breaks between its tokens.
+fn in_one_line(json: &str) -> String {
+    let (mut in_text, mut escaped) = (false, false);
+    let keep = |c: &char| {
+        let keep = in_text || !c.is_ascii_whitespace();
+        in_text ^= *c == '"' && !escaped;
+        escaped = in_text && *c == '\\' && !escaped;
+        keep
+    };
+    json.chars().filter(keep).collect()
+}
+
+/// The output in one line, or well laid out on a terminal; what a rejection has to say.
+fn print(invoked: &Invoked) -> Result<()> {
+    if let Some(output) = &invoked.output {
+        if std::io::stdout().is_terminal() {
+            let value: Value = serde_json::from_str(output).map_err(Problem::internal)?;
+            output::json_text(&serde_json::to_string_pretty(&value).map_err(Problem::internal)?);
+        } else {
+            output::json_text(&in_one_line(output));
+        }
+        return Ok(());
+    }
+    let Some(failure) = failure(invoked) else {
+        return Ok(());
+    };
+    output::line(format!("{}: {}", failure.class.as_str(), failure.message));
+    if let Some(code) = &failure.code {
+        output::line(format!("code: {code}"));
+    }
+    if let Some(payload) = &failure.payload {
+        output::line(format!("payload: {payload}"));
+    }
+    if let Some(upstream) = &failure.upstream {
+        let (status, body) = (upstream.status, &upstream.body);
+        output::line(format!("upstream: status {status}: {body}"));
+    }
+    Ok(())
+}
+
+fn outcome(invoked: &Invoked) -> Result<()> {
+    let run = &invoked.run;
+    let ended = run.end.as_ref().map(|end| end.outcome);
+    if ended == Some(Outcome::Success) {
+        return Ok(());
+    }
+    let ended = ended.map_or("running", Outcome::as_str);
+    let problem = match failure(invoked) {
+        Some(failure) => Problem::new(
+            kind(failure),
+            format!(
+                "the action {ended}: {} ({}, blame: {})",
+                failure.message,
+                failure.class.as_str(),
+                failure.blame.as_str()
+            ),
+        ),
+        None => Problem::new(Kind::RunFailed, format!("the action ended as {ended}")),
+    };
+    Err(problem.hint(format!("tidegate logs {}", run.id)))
+}
+
+/// Who said no: the action, the outside API, or one of ours.
+fn kind(failure: &Failure) -> Kind {
+    match (failure.class, failure.blame) {
+        (FailureClass::Rejected, _) => Kind::Rejected,
+        (_, Blame::Upstream) => Kind::Upstream,
+        _ => Kind::RunFailed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_one_line;
+
+    #[test]
+    fn only_what_is_between_tokens_goes() {
+        for (json, line) in [
+            ("{ \"a\" : [ 1 ,\n 2 ] }", r#"{"a":[1,2]}"#),
+            (r#" "a b" "#, r#""a b""#),
+            (r#"["a \" b", "c \\", " d"]"#, r#"["a \" b","c \\"," d"]"#),
+            ("12345678901234567890.10", "12345678901234567890.10"),
+        ] {
+            assert_eq!(in_one_line(json), line);
+        }
+    }
+}

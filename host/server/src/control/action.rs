@@ -1,0 +1,112 @@
+//! One foreground run of an action: its input checked before, its output by the schema after.
+
+use std::sync::Arc;
+
+use jsonschema::Validator;
+use serde_json::{Map, Value};
+use tidegate_engine::Name;
+use tidegate_engine::idempotency::KeyUse;
+use tidegate_engine::integration::Integration;
+use tidegate_engine::limits::ACTION_INPUT_BYTES;
+use tidegate_engine::manifest::ResolvedAction;
+use tidegate_engine::run::Target;
+use tidegate_engine::store::Durability;
+use tidegate_runtime::OutputCheck;
+
+use super::launch::{self, Launch, Site};
+use super::local::{Local, listed};
+use super::schema;
+use super::{InvokeRequest, Invoked, Progress};
+use crate::problem::{Problem, Result};
+
+pub(super) async fn invoke(
+    local: &Local,
+    request: InvokeRequest,
+    progress: Arc<dyn Progress>,
+) -> Result<Invoked> {
+    let site = Site::of(local, &request.connection).await?;
+    let action = find(&site.integration, &site.config, &request.action)?;
+    let name = &request.action;
+    let input_schema = schema::compile(&format!("actions.{name}.input"), &action.spec.input)?;
+    check_input(name, &request.input, &input_schema)?;
+    let key = match request.idempotency_key {
+        Some(key) => Some(KeyUse::new(key, &request.input).map_err(|error| {
+            Problem::invalid(format!("the input of {name} can't be compared: {error}"))
+        })?),
+        None => None,
+    };
+    let launch = Launch {
+        target: Target::Action {
+            connection: request.connection,
+            action: request.action.clone(),
+        },
+        output_check: Some(output_check(name, &action.spec.output)?),
+        models: action.models,
+        reset: false,
+        allow_deletes: false,
+        durability: Durability::Durable,
+        input: Some(request.input),
+        key,
+        record: request.record,
+    };
+    launch::run(local, site, launch, progress).await
+}
+
+/// What checks an action's output by its schema.
+pub(crate) fn output_check(action: &Name, output: &Value) -> Result<OutputCheck> {
+    let validator = schema::compile(&format!("actions.{action}.output"), output)?;
+    Ok(OutputCheck::new(move |value| {
+        match schema::violations(&validator, value).as_slice() {
+            [] => Ok(()),
+            violations => Err(violations.join("\n  ")),
+        }
+    }))
+}
+
+fn check_input(action: &Name, input: &str, schema: &Validator) -> Result<()> {
+    let place = format!("the input of {action}");
+    let bytes = input.len() as u64;
+    if bytes > ACTION_INPUT_BYTES {
+        return Err(Problem::invalid(format!(
+            "{place} has {bytes} bytes; the limit action_input_bytes is {ACTION_INPUT_BYTES}"
+        )));
+    }
+    let value: Value = serde_json::from_str(input)
+        .map_err(|error| Problem::invalid(format!("{place} is not JSON: {error}")))?;
+    let violations = schema::violations(schema, &value);
+    if violations.is_empty() {
+        return Ok(());
+    }
+    Err(Problem::invalid(format!(
+        "{place} doesn't fit its schema; nothing was run:\n  {}",
+        violations.join("\n  ")
+    )))
+}
+
+/// The action of this name, or a problem that lists those there are.
+fn find<'a>(
+    integration: &'a Integration,
+    config: &Map<String, Value>,
+    action: &Name,
+) -> Result<ResolvedAction<'a>> {
+    let manifest = &integration.current.manifest;
+    let actions = manifest.actions_for(config);
+    let known: Vec<String> = actions.iter().map(|found| found.name.to_string()).collect();
+    if let Some(found) = actions.into_iter().find(|found| found.name == *action) {
+        return Ok(found);
+    }
+    let message = format!(
+        "integration {} has no action {:?}",
+        integration.name,
+        action.as_str()
+    );
+    let syncs = manifest.syncs_for(config);
+    let hint = if syncs.iter().any(|sync| sync.name == *action) {
+        format!("it is a sync: tidegate run {}/{action}", integration.name)
+    } else if known.is_empty() {
+        "it has none for this connection".to_owned()
+    } else {
+        listed("actions", known.iter().map(String::as_str))
+    };
+    Err(Problem::not_found(message).hint(hint))
+}

@@ -1,0 +1,258 @@
+//! What every foreground run has in common: find what it needs, start it, run it, record its end.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use tidegate_egress::{Credentials, Secret};
+use tidegate_engine::cassette::Seed;
+use tidegate_engine::idempotency::{KeyUse, Keyed};
+use tidegate_engine::integration::{Connection, Integration};
+use tidegate_engine::manifest::Auth;
+use tidegate_engine::run::{LogLine, NewRun, Outcome, RunEnd, RunId, Target, Trigger};
+use tidegate_engine::store::Durability;
+use tidegate_engine::{ConnectionKey, Name};
+use tidegate_runtime::{Meter, Observer, OutputCheck, Plugin, Recording, RunResult, RunSpec};
+
+use super::deploy::check_config;
+use super::local::Local;
+use super::{Invoked, Progress};
+use crate::cassettes::Take;
+use crate::problem::{Problem, Result};
+
+/// How often progress is shown.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+
+/// Hands a run's log lines to whoever watches.
+struct Watch(Arc<dyn Progress>);
+
+impl Observer for Watch {
+    fn log(&self, line: &LogLine) {
+        self.0.log(line);
+    }
+}
+
+/// Where a run takes place.
+pub(super) struct Site {
+    pub(super) integration: Integration,
+    pub(super) connection: Connection,
+    /// The integration's config with the connection's merged over it, valid by the manifest's schema.
+    pub(super) config: Map<String, Value>,
+}
+
+impl Site {
+    pub(super) async fn of(local: &Local, key: &ConnectionKey) -> Result<Self> {
+        let integration = local.find_integration(&key.integration).await?;
+        let connection = local.find_connection(key).await?;
+        let config = Local::config(&integration, &connection);
+        check_config(&integration.current.manifest, &config)?;
+        Ok(Self {
+            integration,
+            connection,
+            config,
+        })
+    }
+}
+
+/// What to run.
+pub(super) struct Launch {
+    pub(super) target: Target,
+    /// Models that it may read and write.
+    pub(super) models: Vec<Name>,
+    pub(super) reset: bool,
+    pub(super) allow_deletes: bool,
+    pub(super) durability: Durability,
+    /// JSON text for an action.
+    pub(super) input: Option<String>,
+    pub(super) key: Option<KeyUse>,
+    pub(super) output_check: Option<OutputCheck>,
+    /// Write the run's cassette to this file.
+    pub(super) record: Option<PathBuf>,
+}
+
+/// Run something to its end, unless an earlier run under its key has the result. An error means that
+/// no run started.
+pub(super) async fn run(
+    local: &Local,
+    site: Site,
+    launch: Launch,
+    progress: Arc<dyn Progress>,
+) -> Result<Invoked> {
+    let secrets = secrets(local, &site.integration, &site.connection, &site.config)?;
+    let plugin = load(local, &site.integration).await?;
+    let take = Take::begin(&local.data, &site.connection.key, launch.record)?;
+    let recording = match &take {
+        Some(take) => Some(Recording {
+            sink: take.sink()?,
+            secrets: secrets.texts,
+        }),
+        None => None,
+    };
+    let mut seed = Seed([0; 32]);
+    crate::secrets::random(&mut seed.0)?;
+
+    let now = local.clock.now();
+    let mut random = [0; 16];
+    crate::secrets::random(&mut random)?;
+    let id = RunId::from_parts(now, u128::from_be_bytes(random));
+    let deployment = site.integration.current;
+    let new_run = NewRun {
+        id,
+        target: launch.target.clone(),
+        plugin: plugin.digest(),
+        plugin_version: deployment.manifest.version.to_string(),
+        trigger: Trigger::Manual,
+        attempt: 1,
+        reset: launch.reset,
+        now,
+    };
+    let idempotency_key = launch.key.as_ref().map(|used| used.key.clone());
+    let started = match launch.key {
+        None => local.store.start_run(new_run).await?,
+        Some(key) => match local.store.start_keyed_run(new_run, key).await? {
+            Keyed::Started(started) => started,
+            Keyed::Kept(kept) => {
+                return Ok(Invoked {
+                    run: kept.run,
+                    output: kept.output,
+                    repeated: true,
+                });
+            }
+        },
+    };
+    progress.started(id);
+    let meter = Arc::new(Meter::default());
+    let holds_key = idempotency_key.is_some();
+    let spec = RunSpec {
+        run: id,
+        fence: started.fence,
+        target: launch.target,
+        trigger: Trigger::Manual,
+        attempt: 1,
+        deployment,
+        connection: site.connection,
+        config: site.config,
+        models: launch.models,
+        credentials: secrets.credentials,
+        checkpoint: started.checkpoint,
+        input: launch.input,
+        idempotency_key,
+        output_check: launch.output_check,
+        durability: launch.durability,
+        allow_deletes: launch.allow_deletes,
+        seed,
+        recording,
+        meter: Arc::clone(&meter),
+        cancelled: Box::pin(interrupted()),
+    };
+    let result = watched(local, &plugin, spec, &meter, progress).await?;
+    if let Some(take) = take {
+        take.finish(id, result.recorded);
+    }
+    let end = RunEnd {
+        at: local.clock.now(),
+        outcome: result.outcome,
+        failure: result.failure,
+        figures: result.figures,
+    };
+    let output = result.output;
+    match &output {
+        Some(output) if holds_key && end.outcome == Outcome::Success => {
+            let output = output.clone();
+            let finished = local.store.finish_keyed_run(id, started.fence, end, output);
+            finished.await?;
+        }
+        _ => local.store.finish_run(id, started.fence, end).await?,
+    }
+    Ok(Invoked {
+        run: local.store.run(id).await?,
+        output,
+        repeated: false,
+    })
+}
+
+/// Run it, and tell `progress` how it goes on.
+async fn watched(
+    local: &Local,
+    plugin: &Plugin,
+    spec: RunSpec,
+    meter: &Meter,
+    progress: Arc<dyn Progress>,
+) -> Result<RunResult> {
+    let watch: Arc<dyn Observer> = Arc::new(Watch(Arc::clone(&progress)));
+    let running = local
+        .runtime()?
+        .run(plugin, spec, Arc::clone(&local.store), watch);
+    tokio::pin!(running);
+    let mut tick = tokio::time::interval(PROGRESS_EVERY);
+    let result = loop {
+        tokio::select! {
+            result = &mut running => break result,
+            _ = tick.tick() => progress.figures(&meter.figures()),
+        }
+    };
+    progress.figures(&result.figures);
+    Ok(result)
+}
+
+/// A connection's secrets, opened for one run.
+#[derive(Default)]
+pub(super) struct Secrets {
+    pub(super) credentials: Option<Credentials>,
+    /// What no recording may hold.
+    pub(super) texts: Vec<Secret>,
+}
+
+pub(super) fn secrets(
+    local: &Local,
+    integration: &Integration,
+    connection: &Connection,
+    config: &Map<String, Value>,
+) -> Result<Secrets> {
+    let manifest = &integration.current.manifest;
+    let has = |name: &str| connection.secret_names.iter().any(|known| known == name);
+    let Some(auth) = manifest.auth_for(has) else {
+        return Ok(Secrets::default());
+    };
+    let mut secrets = local
+        .master_key()?
+        .open(&connection.key, &connection.sealed_secrets)?;
+    let credentials = Credentials::resolve(auth, &|name| secrets.get(name).cloned(), config)
+        .map_err(|error| Problem::invalid(error).at(&connection.key))?;
+    if let Auth::Basic { username, password } = auth {
+        // A user name is no secret, and may well stand in paths and records.
+        let user = secrets.remove(username);
+        if let (Some(user), Some(password)) = (user, secrets.get(password)) {
+            let both = format!("{}:{}", user.expose(), password.expose());
+            secrets.insert(username.clone(), Secret::new(both));
+        }
+    }
+    Ok(Secrets {
+        credentials: Some(credentials),
+        texts: secrets.into_values().collect(),
+    })
+}
+
+async fn load(local: &Local, integration: &Integration) -> Result<Plugin> {
+    let bytes = local.store.component(integration.current.digest).await?;
+    // Compiling, when the cache doesn't have it, takes up to seconds of CPU.
+    tokio::task::block_in_place(|| local.runtime()?.load(&bytes).map_err(Problem::internal))
+}
+
+/// Resolves at Ctrl-C or SIGTERM, so that a run ends as cancelled rather than torn.
+pub(super) async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        Err(_) => {
+            // Without the handler the signal ends the process, and the store is safe with that.
+            std::future::pending::<()>().await;
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Idempotency keys, when they expire, and what their runs returned.
+
+use tidegate_engine::StoreError;
+use tidegate_engine::idempotency::KeyRow;
+
+use crate::disk::damaged;
+use crate::layout::keys::{self, Key, Tag};
+use crate::layout::rows;
+
+use super::look::Look;
+use super::{Next, STEP};
+
+/// Kinds of rows about keys.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    Idempotency,
+    Expiry,
+    Output,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 3] = [Self::Idempotency, Self::Expiry, Self::Output];
+
+    pub(super) fn first(self) -> Key {
+        Key::new(match self {
+            Self::Idempotency => Tag::Idempotency,
+            Self::Expiry => Tag::Expiry,
+            Self::Output => Tag::Output,
+        })
+    }
+}
+
+/// Check rows of one kind from `from` on.
+pub(super) fn check(look: &mut Look<'_>, kind: Kind, from: &Key) -> Result<Next, StoreError> {
+    look.subject("idempotency keys");
+    let prefix = kind.first();
+    let end = prefix.after_prefix();
+    look.some_rows(from, &end, STEP, |look, key, value| {
+        let bad = |corrupt| damaged(key, corrupt);
+        let rest = keys::rest(key, &prefix).map_err(bad)?;
+        match kind {
+            Kind::Idempotency => {
+                let row: KeyRow = rows::decode(value).map_err(bad)?;
+                idempotency(look, key, rest, &row)
+            }
+            Kind::Expiry => {
+                let (at, rest) = keys::split_number(rest).map_err(bad)?;
+                let place = Key::new(Tag::Idempotency).raw(rest);
+                let row: Option<KeyRow> = look.view.row(&place, rows::decode)?;
+                // That of a dropped connection stays until it is its time.
+                if row.is_some_and(|row| row.expires_at.map(|at| at.0) != Some(at)) {
+                    look.wrong_key(key, "the idempotency key does not expire then");
+                }
+                Ok(())
+            }
+            Kind::Output => {
+                let id = keys::decode_run(rest).map_err(bad)?;
+                if look.view.get(&keys::run(id))?.is_none() {
+                    look.wrong_key(key, "a result of a run that is not there");
+                }
+                keys::decode_text(value).map_err(bad).map(drop)
+            }
+        }
+    })
+}
+
+/// A key has a run, which holds it or has ended; then it expires.
+fn idempotency(
+    look: &mut Look<'_>,
+    key: &[u8],
+    rest: &[u8],
+    row: &KeyRow,
+) -> Result<(), StoreError> {
+    let (connection, _) = keys::split_number(rest).map_err(|corrupt| damaged(key, corrupt))?;
+    let dropped = keys::dropped_connections().number(connection);
+    if look.view.get(&dropped)?.is_some() {
+        return Ok(());
+    }
+    let listed = keys::runs_of_connection(connection).run(row.run);
+    if look.view.get(&listed)?.is_none() {
+        look.wrong_key(
+            key,
+            format!("its run {} is not one of its connection", row.run),
+        );
+    }
+    match row.expires_at {
+        None => {
+            let held = look.view.get(&keys::running(row.run))?;
+            if held.is_none_or(|held| held != key) {
+                look.wrong_key(
+                    key,
+                    format!("it is held by {}, which does not hold it", row.run),
+                );
+            }
+        }
+        Some(at) => {
+            if look.view.get(&keys::expiry(at.0).raw(rest))?.is_none() {
+                look.wrong_key(key, "nothing says when it expires");
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! What can be broken among idempotency keys, when they expire, and results.
+
+use serde_json::json;
+use tidegate_engine::run::RunId;
+
+use crate::common::run_id;
+use crate::damage::{ACME, Row};
+
+/// The row of a key of `acme`'s action `create`.
+fn key_row(run: RunId, expires_at: Option<u64>) -> (Vec<u8>, Vec<u8>) {
+    let row = json!({"run": run, "input": "00", "expires_at": expires_at, "kept": false});
+    let key = [b"e", ACME, b"create\0k"].concat();
+    (key, row.to_string().into_bytes())
+}
+
+pub const ROWS: &[Row] = &[
+    (
+        "a key of a run that is not there",
+        |raw| {
+            let (key, row) = key_row(run_id(77), Some(5));
+            raw.put(&key, &row);
+        },
+        "idempotency keys",
+        "is not one of its connection",
+    ),
+    (
+        "a key that is held by a run that does not hold it",
+        |raw| {
+            let (key, row) = key_row(run_id(500), None);
+            raw.put(&key, &row);
+        },
+        "idempotency keys",
+        "which does not hold it",
+    ),
+    (
+        "a key that nothing says the expiry of",
+        |raw| {
+            let (key, row) = key_row(run_id(1), Some(5));
+            raw.put(&key, &row);
+        },
+        "idempotency keys",
+        "nothing says when it expires",
+    ),
+    (
+        "a key that expires at another time",
+        |raw| {
+            let (key, row) = key_row(run_id(1), Some(5));
+            raw.put(&key, &row);
+            raw.put(&[b"h\x01\x05", &key[1..]].concat(), b"");
+            raw.put(&[b"h\x01\x06", &key[1..]].concat(), b"");
+        },
+        "idempotency keys",
+        "does not expire then",
+    ),
+    (
+        "a key's row is no JSON",
+        |raw| raw.put(&key_row(run_id(1), None).0, b"{"),
+        "create",
+        "not the JSON",
+    ),
+    (
+        "a result of a run that is not there",
+        |raw| raw.put(&[&b"q"[..], &run_id(77).to_bytes()].concat(), b"7"),
+        "idempotency keys",
+        "a result of a run that is not there",
+    ),
+];
