@@ -130,6 +130,8 @@ impl House {
             base_url: base_url.parse().unwrap(),
             config,
             metadata: Map::new(),
+            tags: std::collections::BTreeMap::new(),
+            external_id: None,
             secrets: token.into_iter().collect(),
         };
         self.local.add_connection(connection).await.unwrap();

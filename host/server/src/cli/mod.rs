@@ -8,6 +8,7 @@ mod demo;
 mod deploy;
 mod inspect;
 mod integrations;
+mod keys;
 mod logs;
 mod new;
 mod records;
@@ -71,8 +72,10 @@ enum Command {
     Deploy(deploy::Args),
     /// List the integrations
     Integrations(integrations::Args),
-    /// Add, list and show connections: customers' accounts at an integration
+    /// Add, list, change, check and remove connections: customers' accounts at an integration
     Connections(connections::Args),
+    /// Show and rotate the master key, under which connections' credentials are sealed
+    Keys(keys::Args),
     /// Run a sync in the foreground
     Run(run::Args),
     /// Run a recorded run again, without network or store, and compare every commit
@@ -120,6 +123,7 @@ async fn dispatch(cli: Cli) -> Result<()> {
         Command::Deploy(args) => deploy::run(&global, args).await,
         Command::Integrations(args) => integrations::run(&global, args).await,
         Command::Connections(args) => connections::run(&global, args).await,
+        Command::Keys(args) => keys::run(&global, args).await,
         Command::Run(args) => run::run(&global, args).await,
         Command::Replay(args) => replay::run(&global, args).await,
         Command::Cassettes(args) => cassettes::run(&global, args).await,

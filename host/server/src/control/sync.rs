@@ -3,20 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tidegate_egress::{Credentials, Secret};
 use tidegate_engine::cassette::Seed;
 use tidegate_engine::integration::{Connection, Integration};
 use tidegate_engine::manifest::Auth;
-use tidegate_engine::run::{LogLine, NewRun, Run, RunEnd, RunId, Target, Trigger};
+use tidegate_engine::run::{Fence, LogLine, NewRun, Run, RunEnd, RunId, Target, Trigger};
 use tidegate_engine::store::SnapshotGuard;
-use tidegate_engine::{Name, SyncKey};
+use tidegate_engine::{Name, StoreError, SyncKey};
 use tidegate_runtime::{Meter, Observer, Plugin, Recording, RunSpec};
 
 use super::deploy::{check_config, find_sync};
 use super::local::Local;
 use super::{Progress, SyncRequest};
 use crate::cassettes::Take;
-use crate::problem::{Problem, Result};
+use crate::problem::{Kind, Problem, Result};
 
 /// How often progress is shown.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -77,6 +78,8 @@ pub(super) async fn run(
         reset: request.reset,
         now,
     };
+    // Before it starts, so that a removal of its connection finds it here or not at all.
+    let (flight, stopped) = local.flights.enter(id, target.connection());
     let started = local.store.start_run(new_run).await?;
     progress.started(id);
     let meter = Arc::new(Meter::default());
@@ -101,7 +104,7 @@ pub(super) async fn run(
         seed,
         recording,
         meter: Arc::clone(&meter),
-        cancelled: Box::pin(interrupted()),
+        cancelled: Box::pin(interrupted_or(stopped)),
     };
     let watch: Arc<dyn Observer> = Arc::new(Watch(Arc::clone(&progress)));
     let running = local
@@ -127,19 +130,33 @@ pub(super) async fn run(
         failure: result.failure,
         figures: result.figures,
     };
-    local.store.finish_run(id, started.fence, end).await?;
-    Ok(local.store.run(id).await?)
+    drop(flight);
+    finish(local, id, started.fence, end).await
+}
+
+/// Record the end of a run. One whose connection was removed meanwhile has none.
+pub(super) async fn finish(local: &Local, id: RunId, fence: Fence, end: RunEnd) -> Result<Run> {
+    match local.store.finish_run(id, fence, end).await {
+        Err(StoreError::Fenced { .. }) => {
+            let message = format!("run {id} was stopped: its connection was removed");
+            Err(Problem::new(Kind::Conflict, message))
+        }
+        finished => {
+            finished?;
+            Ok(local.store.run(id).await?)
+        }
+    }
 }
 
 /// A connection's secrets, opened for one run.
 #[derive(Default)]
-struct Secrets {
-    credentials: Option<Credentials>,
+pub(super) struct Secrets {
+    pub(super) credentials: Option<Credentials>,
     /// What no recording may hold.
     texts: Vec<Secret>,
 }
 
-fn secrets(
+pub(super) fn secrets(
     local: &Local,
     integration: &Integration,
     connection: &Connection,
@@ -151,7 +168,7 @@ fn secrets(
         return Ok(Secrets::default());
     };
     let mut secrets = local
-        .master_key()?
+        .key_ring()?
         .open(&connection.key, &connection.sealed_secrets)?;
     let credentials = Credentials::resolve(auth, &|name| secrets.get(name).cloned(), config)
         .map_err(|error| Problem::invalid(error).at(&connection.key))?;
@@ -169,13 +186,21 @@ fn secrets(
     })
 }
 
-async fn load(local: &Local, integration: &Integration) -> Result<Plugin> {
+pub(super) async fn load(local: &Local, integration: &Integration) -> Result<Plugin> {
     let bytes = local.store.component(integration.current.digest).await?;
     // Compiling, when the cache doesn't have it, takes up to seconds of CPU.
     tokio::task::block_in_place(|| local.runtime()?.load(&bytes).map_err(Problem::internal))
 }
 
-/// Resolves at Ctrl-C or SIGTERM, so that a run ends as cancelled rather than torn.
+/// Resolves at Ctrl-C or SIGTERM, so that a run ends as cancelled rather than torn, or when the run
+/// is told to stop.
+pub(super) async fn interrupted_or(stopped: BoxFuture<'static, ()>) {
+    tokio::select! {
+        () = interrupted() => {}
+        () = stopped => {}
+    }
+}
+
 async fn interrupted() {
     use tokio::signal::unix::{SignalKind, signal};
     match signal(SignalKind::terminate()) {

@@ -190,7 +190,12 @@ impl Writer {
         Ok(())
     }
 
-    fn end_run(&self, writes: &mut Writes, id: RunId, end: RunEnd) -> Result<(), StoreError> {
+    pub(super) fn end_run(
+        &self,
+        writes: &mut Writes,
+        id: RunId,
+        end: RunEnd,
+    ) -> Result<(), StoreError> {
         let Some(running) = self.running.get(&id) else {
             return Ok(());
         };
