@@ -17,6 +17,7 @@ mod bad_components;
 mod bad_records;
 mod cassettes;
 mod commands;
+mod connections;
 mod data;
 mod data_directory;
 mod demo;

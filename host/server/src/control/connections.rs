@@ -256,6 +256,7 @@ pub(super) async fn update(
         }
         new.updated_at = local.clock.now();
         if local.store.update_connections(vec![new.clone()]).await? == [true] {
+            new.revision += 1;
             return Ok(new);
         }
         // Somebody else changed it meanwhile: what they did stays, and ours comes on top.

@@ -94,7 +94,7 @@ pub(super) async fn ring_to_seal(local: &Local) -> Result<KeyRing> {
 }
 
 pub(super) async fn status(local: &Local) -> Result<KeysStatus> {
-    let survey = Survey::of(local, &KeyRing::load(&local.data)?).await?;
+    let survey = Survey::of(local, &KeyRing::load(&local.data)?, None).await?;
     let ring = &survey.ring;
     let mut keys: Vec<KeyStatus> = Vec::new();
     let mut counts = survey.counts.clone();
@@ -139,14 +139,16 @@ struct Survey {
 }
 
 impl Survey {
-    async fn of(local: &Local, ring: &KeyRing) -> Result<Self> {
+    /// With `more`, a key that is not in the ring yet.
+    async fn of(local: &Local, ring: &KeyRing, more: Option<&MasterKey>) -> Result<Self> {
         let mut survey = Self {
             ring: ring.clone(),
             counts: BTreeMap::new(),
             without: 0,
             unreadable: Vec::new(),
         };
-        let keys = ring.keys();
+        let mut keys = ring.keys();
+        keys.extend(more);
         let mut pages = Pages::new(PAGE);
         while let Some(page) = pages.next(local).await? {
             for connection in page {
@@ -184,13 +186,11 @@ pub(super) async fn rotate(local: &Local, request: RotateKeys) -> Result<Rotated
     let mut ring = KeyRing::load(&local.data)?;
     let to = request.to.as_ref();
     let to = to
-        .map(|text| MasterKey::decode(text.expose()))
+        .map(|text| MasterKey::decode(text.expose()).map_err(|problem| problem.at("the new key")))
         .transpose()?;
     let new = destination(&ring, to)?;
     // The new key may have sealed some already, if it is the operator's.
-    let mut with_new = ring.clone();
-    with_new.assume_next(new.clone());
-    let survey = Survey::of(local, &with_new).await?;
+    let survey = Survey::of(local, &ring, Some(&new)).await?;
     if !survey.unreadable.is_empty() && !request.skip_unreadable {
         return Err(survey.refusal());
     }

@@ -140,13 +140,8 @@ impl KeyRing {
         if let Place::File(path) = &self.place {
             write(&beside(path), &key)?;
         }
-        self.assume_next(key);
-        Ok(())
-    }
-
-    /// Know the next key without keeping it: what it sealed can be opened.
-    pub(crate) fn assume_next(&mut self, key: MasterKey) {
         self.next = Some(key);
+        Ok(())
     }
 
     /// Everything is sealed under the next key: it is the one in use now.

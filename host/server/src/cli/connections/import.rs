@@ -66,7 +66,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
             output::notice(format!("line {line}: {problem}"));
         }
         let message = format!(
-            "{} of {} bad, and nothing was added",
+            "{} of {} can't be added, and nothing was",
             bad.len(),
             output::counted(count as u64, "row")
         );
