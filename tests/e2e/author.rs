@@ -160,6 +160,11 @@ fn inspect_shows_every_bundled_plugin() {
         }
         let listing = tidegate("inspect --json").arg(&component).ok().json();
         assert_eq!(listing["manifest"]["name"], name, "{listing}");
+        let limits = listing["limits"].as_object().unwrap();
+        assert!(limits.len() > 20, "{listing}");
+        for limit in limits.keys() {
+            assert!(shown.contains(limit), "wanted {limit} in {shown}");
+        }
         assert_eq!(listing["bytes"], fs::metadata(&component).unwrap().len());
     }
 }

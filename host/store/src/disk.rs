@@ -126,7 +126,29 @@ impl Disk {
 
     /// Bytes of files on disk.
     pub(crate) fn size(&self) -> Result<u64, StoreError> {
-        self.db.size_on_disk().map_err(|error| failed(&error))
+        self.bytes().map_err(|error| failed(&error))
+    }
+
+    /// Every key with its value as stored, in order; for copying it all.
+    pub(crate) fn everything(&self) -> sled::Iter {
+        self.db.iter()
+    }
+
+    /// Write what [`Self::everything`] gave.
+    pub(crate) fn apply_raw(&self, batch: sled::Batch) -> sled::Result<()> {
+        self.db.apply_batch(batch)
+    }
+
+    pub(crate) fn sync(&self) -> std::io::Result<()> {
+        self.db.flush().map_err(|error| match error {
+            sled::Error::Io(error) => error,
+            other => std::io::Error::other(other),
+        })?;
+        self.file.sync_data()
+    }
+
+    pub(crate) fn bytes(&self) -> sled::Result<u64> {
+        self.db.size_on_disk()
     }
 }
 

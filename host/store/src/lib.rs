@@ -11,6 +11,7 @@
 //! | `store` | the trait, on top of everything below |
 //! | `writer` | the one thread that changes anything: queue, commands, compaction |
 //! | `read`, `lists` | reads, beside the writer |
+//! | [`rewrite()`] | writing the database anew, so that its files become smaller |
 //! | `retention` | pruning, dropping and settling, step by step |
 //! | `feeds` | what readers may see of each feed: the state as of the last flush |
 //! | `segments` | finding feed entries by sequence |
@@ -29,10 +30,12 @@ mod lists;
 pub mod open;
 mod read;
 mod retention;
+mod rewrite;
 mod segments;
 mod stats;
 mod store;
 mod writer;
 
 pub use open::{OpenError, Options, Tuning};
+pub use rewrite::{Rewritten, rewrite};
 pub use store::SledStore;

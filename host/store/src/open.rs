@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::components::write_atomically;
 use crate::disk::Disk;
+use crate::rewrite;
 
 /// The format that this version writes. Data directories of earlier ones become this one when they
 /// are opened: `docs/store-format.md` says what changed.
@@ -85,7 +86,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    fn io(path: &Path, error: Error) -> Self {
+    pub(crate) fn io(path: &Path, error: Error) -> Self {
         let path = path.to_owned();
         match error.kind() {
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
@@ -125,7 +126,8 @@ pub(crate) fn open(root: &Path, options: &Options) -> Result<DataDir, OpenError>
     fs::create_dir_all(&components).map_err(|error| OpenError::io(&components, error))?;
 
     let db = root.join("db");
-    let mut notes = remove_unfinished_snapshots(&db)?;
+    let mut notes: Vec<String> = rewrite::recover(root)?.into_iter().collect();
+    notes.append(&mut remove_unfinished_snapshots(&db)?);
     let opened = patiently(
         SLED_PATIENCE,
         || Disk::open(&db, options.cache_bytes),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use tidegate_egress::{Gate, GateOptions};
 use tidegate_engine::integration::Digest;
-use tidegate_engine::limits::{LimitValues, Limits};
+use tidegate_engine::limits::{LimitValues, Limits, TABLE};
 use tidegate_engine::manifest::{Auth, AuthName, Manifest, ScheduleSpec, Sync};
 use tidegate_runtime::identify::COMPONENT_BYTES_MAX;
 use tidegate_runtime::{
@@ -133,6 +133,7 @@ impl Component {
         label("requests", requests(manifest));
         label("auth", manifest.auth.iter().map(auth_line).collect());
         label("config", config_keys(manifest));
+        label("limits", limit_lines(&requested_limits(manifest)));
         text
     }
 
@@ -254,6 +255,23 @@ fn requests(manifest: &Manifest) -> Vec<String> {
 /// The limits of a run to which the operator says nothing.
 fn requested_limits(manifest: &Manifest) -> Limits {
     Limits::resolve(&manifest.capabilities.limits, &LimitValues::new())
+}
+
+/// What each run gets, three to a line.
+fn limit_lines(limits: &Limits) -> Vec<String> {
+    let value = |name: &str| {
+        let value = limits.get(name).unwrap_or_default();
+        match name {
+            _ if name.ends_with("_bytes") => output::bytes(value),
+            _ if name.ends_with("_ms") => output::duration(value),
+            _ => output::count(value),
+        }
+    };
+    let each = TABLE
+        .iter()
+        .map(|row| format!("{} {}", row.name, value(row.name)));
+    let each: Vec<String> = each.collect();
+    each.chunks(3).map(|some| some.join(", ")).collect()
 }
 
 fn auth_line(auth: &Auth) -> String {

@@ -7,6 +7,9 @@ use tidegate_engine::transfer::ImportId;
 use tidegate_engine::upkeep::{Dropped, Pruned, Scope};
 use tidegate_engine::{ConnectionKey, ModelKey, StoreError, Timestamp};
 
+use tidegate_store::Rewritten;
+
+use super::Control;
 use super::local::{Local, listed};
 use crate::problem::{Problem, Result};
 use crate::transfer::{self, ExportScope, Totals};
@@ -44,6 +47,19 @@ async fn no_records(local: &Local, scope: &Scope) -> Result<Problem> {
             models.iter().map(|(name, _)| name.as_str()),
         )),
     })
+}
+
+impl Local {
+    /// Write the database anew, as small as what is in it, and let go of the data directory.
+    pub(crate) async fn rewrite(self) -> Result<Rewritten> {
+        self.close().await?;
+        let Self { data, store, .. } = self;
+        drop(store);
+        let rewritten = tokio::task::spawn_blocking(move || {
+            tidegate_store::rewrite(&data, &tidegate_store::Options::default())
+        });
+        Ok(rewritten.await.map_err(Problem::internal)??)
+    }
 }
 
 pub(super) async fn export(
