@@ -21,13 +21,11 @@ fn status(cmd: Cmd) -> Value {
 /// (role, connections) of the keys that something is sealed under.
 fn roles(status: &Value) -> Vec<(String, u64)> {
     let keys = status["keys"].as_array().unwrap().iter();
-    keys.map(|key| {
-        (
-            key["role"].as_str().unwrap().to_owned(),
-            key["connections"].as_u64().unwrap(),
-        )
-    })
-    .collect()
+    let role = |key: &Value| {
+        let role = key["role"].as_str().unwrap().to_owned();
+        (role, key["connections"].as_u64().unwrap())
+    };
+    keys.map(role).filter(|(_, count)| *count > 0).collect()
 }
 
 fn files(tidegate: &Tidegate) -> Vec<String> {
