@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 use super::{add, connections, deployed, expect_works, server};
 use crate::support::cli::{CONFLICT, Cmd, DATA_DIRECTORY, INVALID, NOT_FOUND, Tidegate};
 
+/// Of the environment.
+type Variables<'a> = &'a [(&'a str, &'a str)];
+
 /// A master key in base64, easily told from another one.
 fn key(letter: char) -> String {
     // 42 digits are 31 bytes and a half; of the 43rd only the first four bits count.
@@ -50,7 +53,7 @@ fn a_wrong_or_missing_key_is_refused_and_changes_nothing() {
     let path = elsewhere.path().display().to_string();
     fs::remove_file(&file).unwrap();
     // (variables, what is said)
-    let rows: &[(&[(&str, &str)], &[&str])] = &[
+    let rows: &[(Variables, &[&str])] = &[
         (&[], &["crm/acme", "is missing", "there is no"]),
         (
             &[("TIDEGATE_MASTER_KEY", &other)],

@@ -115,7 +115,11 @@ impl Tidegate {
 pub fn tidegate(words: &str) -> Cmd {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
     let variables = ["", "_FILE", "_NEXT"].map(|end| format!("TIDEGATE_MASTER_KEY{end}"));
-    for variable in variables.iter().map(String::as_str).chain(["TIDEGATE_DATA"]) {
+    for variable in variables
+        .iter()
+        .map(String::as_str)
+        .chain(["TIDEGATE_DATA"])
+    {
         command.env_remove(variable);
     }
     Cmd::new(command).words(words)
