@@ -107,6 +107,7 @@ fn every_command_and_option_that_is_documented_exists() {
         "inspect",
         "deploy",
         "connections",
+        "keys",
         "run",
         "invoke",
         "request",
@@ -138,7 +139,8 @@ fn every_command_and_option_that_is_documented_exists() {
     for (name, options) in &commands {
         let mut text = help(&[name]);
         let subcommands: &[&str] = match name.as_str() {
-            "connections" => &["add", "list", "show"],
+            "connections" => &["add", "import", "list", "show", "update", "test", "remove"],
+            "keys" => &["status", "rotate"],
             "data" => &[
                 "check", "stats", "export", "import", "prune", "drop", "compact",
             ],

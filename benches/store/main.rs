@@ -119,6 +119,9 @@ impl Bench {
                 sealed_secrets: Vec::new(),
                 created_at: Timestamp(1),
                 updated_at: Timestamp(1),
+                tags: std::collections::BTreeMap::new(),
+                external_id: None,
+                revision: 0,
             })
             .await?;
         let run = RunId::from_parts(Timestamp(1), 1);

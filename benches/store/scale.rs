@@ -102,6 +102,9 @@ async fn add(store: &SledStore, number: usize) -> Result<(), Failure> {
         sealed_secrets: Vec::new(),
         created_at: Timestamp(1),
         updated_at: Timestamp(1),
+        tags: std::collections::BTreeMap::new(),
+        external_id: None,
+        revision: 0,
     };
     store.add_connection(connection).await?;
     sync(store, number, number, 0).await

@@ -133,6 +133,8 @@ async fn run_concurrent(local: &Local, source: &str, runs: usize) {
             base_url: source.parse().expect("a URL"),
             config: serde_json::Map::new(),
             metadata: serde_json::Map::new(),
+            tags: std::collections::BTreeMap::new(),
+            external_id: None,
             secrets: Default::default(),
         };
         local.add_connection(connection).await.expect("it is new");

@@ -18,6 +18,7 @@ mod bad_components;
 mod bad_records;
 mod cassettes;
 mod commands;
+mod connections;
 mod data;
 mod data_directory;
 mod deletions;

@@ -131,12 +131,28 @@ impl House {
             base_url: base_url.parse().unwrap(),
             config,
             metadata: Map::new(),
+            tags: std::collections::BTreeMap::new(),
+            external_id: None,
             secrets: token.into_iter().collect(),
         };
         self.local.add_connection(connection).await.unwrap();
     }
 
+    pub fn demo(&self) -> Vec<u8> {
+        self.demo.clone()
+    }
+
     pub async fn sync(&self, integration: &str, connection: &str, sync: &str) -> Run {
+        self.try_sync(integration, connection, sync).await.unwrap()
+    }
+
+    /// A run, or why there is none.
+    pub async fn try_sync(
+        &self,
+        integration: &str,
+        connection: &str,
+        sync: &str,
+    ) -> Result<Run, String> {
         let request = SyncRequest {
             connection: key(integration, connection),
             sync: name(sync),
@@ -145,7 +161,8 @@ impl House {
             durability: Durability::Durable,
             record: None,
         };
-        self.local.run_sync(request, Arc::new(Quiet)).await.unwrap()
+        let run = self.local.run_sync(request, Arc::new(Quiet)).await;
+        run.map_err(|problem| problem.to_string())
     }
 
     async fn invoke(&self, integration: &str, connection: &str, action: &str) -> Run {

@@ -18,6 +18,7 @@ mod binary;
 mod canary;
 mod case;
 mod components;
+mod connections;
 mod deploys;
 mod house;
 mod misuse;

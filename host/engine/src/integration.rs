@@ -1,5 +1,6 @@
 //! Deployments and connections: which plugin runs under which name, with which grants, for whom.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -121,12 +122,21 @@ pub struct Connection {
     pub base_url: url::Url,
     pub config: Map<String, Value>,
     pub metadata: Map<String, Value>,
+    /// What the operator groups connections by. Bounds are in [`crate::connection`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    /// What the application calls the account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
     /// Names of its secrets, which may be shown.
     pub secret_names: Vec<String>,
     /// The secrets themselves, sealed by the server; the store never reads them.
     pub sealed_secrets: Vec<u8>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
+    /// Counts its changes, from 0: an update names the one that it has seen.
+    #[serde(default)]
+    pub revision: u64,
 }
 
 impl fmt::Debug for Connection {

@@ -14,6 +14,7 @@
 //! | [`grant`] | which origins, ranges and feeds the operator allows |
 //! | [`limits`] | every bound with unit, default and reason |
 //! | [`integration`] | deployments and connections |
+//! | [`connection`] | bounds, filters and updates of connections |
 //! | [`record`] | records, pages, changes and their rules |
 //! | [`canonical`] | the hash by which a changed body is told from an unchanged one |
 //! | [`cursor`] | a consumer's place in a change feed, as opaque text |
@@ -27,6 +28,7 @@
 
 pub mod canonical;
 pub mod cassette;
+pub mod connection;
 pub mod cursor;
 pub mod grant;
 pub mod idempotency;

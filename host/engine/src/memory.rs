@@ -4,6 +4,7 @@
 //! conformance suite compares every other backend with it, so it has no cleverness: where this
 //! module and another backend differ, this one is right or the trait's text is.
 
+mod connections;
 mod keyed;
 mod records;
 pub mod rules;
@@ -101,62 +102,6 @@ impl State {
             .insert(integration.name.clone(), integration.clone());
         Ok(integration)
     }
-
-    fn add_connection(&mut self, connection: Connection) -> Result<(), StoreError> {
-        if !self.integrations.contains_key(&connection.key.integration) {
-            return Err(not_found("integration", &connection.key.integration));
-        }
-        match self.connections.get(&connection.key) {
-            Some(same) if *same == connection => Ok(()),
-            Some(_) => Err(StoreError::Exists {
-                what: "connection",
-                name: connection.key.to_string(),
-            }),
-            None => {
-                self.connections.insert(connection.key.clone(), connection);
-                Ok(())
-            }
-        }
-    }
-
-    fn connection(&self, key: &ConnectionKey) -> Result<&Connection, StoreError> {
-        self.connections
-            .get(key)
-            .ok_or_else(|| not_found("connection", key))
-    }
-
-    fn connections(
-        &self,
-        integration: &Name,
-        after: Option<&ConnectionName>,
-        limit: usize,
-    ) -> Result<Vec<Connection>, StoreError> {
-        if !self.integrations.contains_key(integration) {
-            return Err(not_found("integration", integration));
-        }
-        let own = self
-            .connections
-            .values()
-            .filter(|c| c.key.integration == *integration);
-        let rest = own.filter(|c| after.is_none_or(|after| c.key.connection > *after));
-        Ok(rest.take(limit).cloned().collect())
-    }
-
-    fn merge_metadata(
-        &mut self,
-        key: &ConnectionKey,
-        patch: &Map<String, Value>,
-        bytes_max: usize,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let connection = self
-            .connections
-            .get_mut(key)
-            .ok_or_else(|| not_found("connection", key))?;
-        connection.metadata = rules::merged_metadata(connection, patch, bytes_max)?;
-        connection.updated_at = now;
-        Ok(())
-    }
 }
 
 #[async_trait]
@@ -207,6 +152,14 @@ impl Store for MemoryStore {
 
     async fn add_connection(&self, connection: Connection) -> Result<(), StoreError> {
         self.with(|state| state.add_connection(connection))
+    }
+
+    async fn add_connections(&self, connections: Vec<Connection>) -> Result<(), StoreError> {
+        self.with(|state| state.add_connections(connections))
+    }
+
+    async fn update_connections(&self, updates: Vec<Connection>) -> Result<Vec<bool>, StoreError> {
+        self.with(|state| Ok(state.update_connections(&updates)))
     }
 
     async fn connection(&self, key: &ConnectionKey) -> Result<Connection, StoreError> {
@@ -352,6 +305,14 @@ impl Store for MemoryStore {
 
     async fn drop_scope(&self, scope: &Scope) -> Result<Dropped, StoreError> {
         self.with(|state| state.drop_scope(scope))
+    }
+
+    async fn remove_connection(
+        &self,
+        key: &ConnectionKey,
+        _now: Timestamp,
+    ) -> Result<Dropped, StoreError> {
+        self.with(|state| state.remove_connection(key))
     }
 
     async fn settle(&self) -> Result<(), StoreError> {

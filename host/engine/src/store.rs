@@ -47,8 +47,8 @@ pub enum StoreError {
         connection: ConnectionKey,
         keys: u64,
     },
-    /// This run ended, or another took over: it may not write any more.
-    #[error("run {run} may no longer write: it has ended, or another run took over")]
+    /// This run ended, was removed with its connection, or another took over: it may not write.
+    #[error("run {run} may no longer write: it has ended, is gone, or another run took over")]
     Fenced { run: RunId },
     #[error("no snapshot of {model} is open: begin-snapshot comes first")]
     NoSnapshot { model: Name },
@@ -252,6 +252,12 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Add a connection to an existing integration.
     async fn add_connection(&self, connection: Connection) -> Result<(), StoreError>;
+    /// Add connections to an existing integration, all of them or none. One that is there just so,
+    /// as when the answer was lost, is fine; `Exists` names another one.
+    async fn add_connections(&self, connections: Vec<Connection>) -> Result<(), StoreError>;
+    /// Change each of these connections to what is given if its `revision` is still the one given,
+    /// which then counts on. Says of each whether it is so now; the others stay as they are.
+    async fn update_connections(&self, updates: Vec<Connection>) -> Result<Vec<bool>, StoreError>;
     async fn connection(&self, key: &ConnectionKey) -> Result<Connection, StoreError>;
     /// By name, at most `limit`, after `after`.
     async fn connections(
@@ -357,6 +363,13 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// free, and a crash on the way does not bring any of it back. `Busy` while a run of it has not
     /// ended.
     async fn drop_scope(&self, scope: &Scope) -> Result<Dropped, StoreError>;
+    /// Drop a connection although runs of it have not ended: they end as cancelled in the same
+    /// step, so that whatever they still write is `Fenced`, and go with it.
+    async fn remove_connection(
+        &self,
+        key: &ConnectionKey,
+        now: Timestamp,
+    ) -> Result<Dropped, StoreError>;
     /// Do now what was put off, compaction above all.
     async fn settle(&self) -> Result<(), StoreError>;
 

@@ -2,7 +2,7 @@
 //! turn.
 
 use tidegate_engine::upkeep::{Dropped, Pruned, Scope};
-use tidegate_engine::{ModelKey, StoreError, Timestamp};
+use tidegate_engine::{ConnectionKey, ModelKey, StoreError, Timestamp};
 
 use crate::SledStore;
 use crate::writer::{Pruning, Settling};
@@ -39,6 +39,19 @@ impl SledStore {
             self.write(move |writer| writer.remove_unused(&components, candidates))
                 .await?;
         }
+        while !self.write(|writer| writer.purge_step()).await? {}
+        Ok(dropped)
+    }
+
+    pub(crate) async fn remove_by_steps(
+        &self,
+        key: &ConnectionKey,
+        now: Timestamp,
+    ) -> Result<Dropped, StoreError> {
+        let key = key.clone();
+        let dropped = self
+            .write(move |writer| writer.remove_connection(&key, now))
+            .await?;
         while !self.write(|writer| writer.purge_step()).await? {}
         Ok(dropped)
     }

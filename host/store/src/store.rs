@@ -239,7 +239,16 @@ impl Store for SledStore {
     }
 
     async fn add_connection(&self, connection: Connection) -> Result<(), StoreError> {
-        self.write(move |writer| writer.add_connection(connection))
+        self.add_connections(vec![connection]).await
+    }
+
+    async fn add_connections(&self, connections: Vec<Connection>) -> Result<(), StoreError> {
+        self.write(move |writer| writer.add_connections(connections))
+            .await
+    }
+
+    async fn update_connections(&self, updates: Vec<Connection>) -> Result<Vec<bool>, StoreError> {
+        self.write(move |writer| writer.update_connections(&updates))
             .await
     }
 
@@ -423,6 +432,14 @@ impl Store for SledStore {
 
     async fn drop_scope(&self, scope: &Scope) -> Result<Dropped, StoreError> {
         self.drop_by_steps(scope).await
+    }
+
+    async fn remove_connection(
+        &self,
+        key: &ConnectionKey,
+        now: Timestamp,
+    ) -> Result<Dropped, StoreError> {
+        self.remove_by_steps(key, now).await
     }
 
     async fn settle(&self) -> Result<(), StoreError> {

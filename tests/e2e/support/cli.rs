@@ -114,7 +114,12 @@ impl Tidegate {
 /// `tidegate` without a data directory.
 pub fn tidegate(words: &str) -> Cmd {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
-    for variable in ["TIDEGATE_DATA", "TIDEGATE_MASTER_KEY"] {
+    let variables = ["", "_FILE", "_NEXT"].map(|end| format!("TIDEGATE_MASTER_KEY{end}"));
+    for variable in variables
+        .iter()
+        .map(String::as_str)
+        .chain(["TIDEGATE_DATA"])
+    {
         command.env_remove(variable);
     }
     Cmd::new(command).words(words)

@@ -9,7 +9,9 @@ use crate::canonical::{self, BodyHash};
 use crate::cursor::{Cursor, CursorError};
 use crate::integration::{Connection, Deployment, Integration, NewDeployment, merge};
 use crate::record::{Counts, Page, PageError, Save};
-use crate::run::{Failure, Fence, Figures, NewRun, Outcome, Run, RunEnd, Target};
+use crate::run::{
+    Blame, Failure, FailureClass, Fence, Figures, NewRun, Outcome, Run, RunEnd, Target,
+};
 use crate::store::StoreError;
 use crate::{ConnectionKey, Name, Timestamp};
 
@@ -109,6 +111,18 @@ pub fn interrupted(run: &Run, why: &Failure, now: Timestamp) -> RunEnd {
         outcome: Outcome::Interrupted,
         failure: Some(why.clone()),
         figures: run.progress.clone(),
+    }
+}
+
+/// The end of a run whose connection is being removed.
+#[must_use]
+pub fn removed(figures: Figures, now: Timestamp) -> RunEnd {
+    let message = "its connection was removed while it ran";
+    RunEnd {
+        at: now,
+        outcome: Outcome::Cancelled,
+        failure: Some(Failure::new(FailureClass::Other, Blame::Operator, message)),
+        figures,
     }
 }
 

@@ -55,7 +55,7 @@ impl State {
         let run = self
             .runs
             .get_mut(&id)
-            .ok_or_else(|| not_found("run", &id))?;
+            .ok_or(StoreError::Fenced { run: id })?;
         if run.end.is_some() || run.fence != fence {
             return Err(StoreError::Fenced { run: id });
         }

@@ -105,7 +105,7 @@ impl State {
         Ok(())
     }
 
-    fn drop_connection(
+    pub(super) fn drop_connection(
         &mut self,
         key: &ConnectionKey,
         dropped: &mut Dropped,

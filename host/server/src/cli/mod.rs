@@ -9,6 +9,7 @@ mod deploy;
 mod inspect;
 mod integrations;
 mod invoke;
+mod keys;
 mod logs;
 mod new;
 mod records;
@@ -74,8 +75,10 @@ enum Command {
     Deploy(deploy::Args),
     /// List the integrations
     Integrations(integrations::Args),
-    /// Add, list and show connections: customers' accounts at an integration
+    /// Add, list, change, check and remove connections: customers' accounts at an integration
     Connections(connections::Args),
+    /// Show and rotate the master key, under which connections' credentials are sealed
+    Keys(keys::Args),
     /// Run a sync in the foreground
     Run(run::Args),
     /// Invoke an action and print what it returns
@@ -127,6 +130,7 @@ async fn dispatch(cli: Cli) -> Result<()> {
         Command::Deploy(args) => deploy::run(&global, args).await,
         Command::Integrations(args) => integrations::run(&global, args).await,
         Command::Connections(args) => connections::run(&global, args).await,
+        Command::Keys(args) => keys::run(&global, args).await,
         Command::Run(args) => run::run(&global, args).await,
         Command::Invoke(args) => invoke::run(&global, args).await,
         Command::Request(args) => request::run(&global, args).await,

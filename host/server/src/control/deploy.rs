@@ -1,9 +1,10 @@
-//! Deploying components and adding connections: checks first, then one command of the store.
+//! Deploying components: checks first, then one command of the store.
 
 use ipnet::IpNet;
 use serde_json::{Map, Value};
+use tidegate_engine::connection::{CONFIG_BYTES_MAX, check_size};
 use tidegate_engine::grant::{FeedPattern, Grants, HostPattern, HostRequest};
-use tidegate_engine::integration::{Connection, Integration, NewDeployment, merge};
+use tidegate_engine::integration::{Integration, NewDeployment};
 use tidegate_engine::limits;
 use tidegate_engine::manifest::{FeedRequest, Manifest};
 use tidegate_engine::{Name, StoreError};
@@ -11,13 +12,8 @@ use tidegate_runtime::{InspectError, RuntimeError};
 
 use super::local::{Local, listed};
 use super::schema;
-use super::{DeployPlan, DeployRequest, GrantChanges, NewConnection};
+use super::{DeployPlan, DeployRequest, GrantChanges};
 use crate::problem::{Kind, Problem, Result};
-
-/// Most bytes of an integration's or connection's config: it is handed to the guest whole.
-const CONFIG_BYTES_MAX: usize = 256 * 1024;
-/// Most bytes of a connection's metadata, as in `merge-metadata`.
-const METADATA_BYTES_MAX: usize = 64 * 1024;
 
 /// What a component that can't be deployed means.
 pub(crate) fn inspect_problem(error: &InspectError) -> Problem {
@@ -51,7 +47,7 @@ pub(super) async fn plan(local: &Local, request: &DeployRequest) -> Result<Deplo
         .unwrap_or_default();
     let grants = granted(old_grants, &request.grants)?;
     let config = request.grants.config.clone().unwrap_or(old_config);
-    check_size("the integration's config", &config, CONFIG_BYTES_MAX)?;
+    check_size("the integration's config", &config, CONFIG_BYTES_MAX).map_err(Problem::invalid)?;
     Ok(DeployPlan {
         missing: missing(manifest, &grants),
         unused: unused(manifest, &grants),
@@ -192,75 +188,6 @@ fn unused(manifest: &Manifest, grants: &Grants) -> Vec<String> {
     unused
 }
 
-pub(super) async fn add_connection(local: &Local, new: NewConnection) -> Result<()> {
-    let integration = local.find_integration(&new.key.integration).await?;
-    if !matches!(new.base_url.scheme(), "http" | "https") || new.base_url.host().is_none() {
-        return Err(Problem::invalid(format!(
-            "base URL {}: it must be http:// or https:// with a host",
-            new.base_url
-        )));
-    }
-    if !new.base_url.username().is_empty() || new.base_url.password().is_some() {
-        return Err(Problem::invalid(
-            "the base URL holds credentials; add them with --secret instead",
-        ));
-    }
-    if new.base_url.query().is_some() || new.base_url.fragment().is_some() {
-        return Err(Problem::invalid(format!(
-            "base URL {}: it must end with its path; a query or fragment has no meaning there",
-            new.base_url
-        )));
-    }
-    check_size("the connection's config", &new.config, CONFIG_BYTES_MAX)?;
-    check_size(
-        "the connection's metadata",
-        &new.metadata,
-        METADATA_BYTES_MAX,
-    )?;
-    let manifest = &integration.current.manifest;
-    check_secrets(manifest, new.secrets.keys().map(String::as_str))?;
-    let mut config = integration.current.config.clone();
-    merge(&mut config, &new.config);
-    check_config(manifest, &config)?;
-    let sealed_secrets = local.master_key()?.seal(&new.key, &new.secrets)?;
-    let now = local.clock.now();
-    let connection = Connection {
-        key: new.key,
-        base_url: new.base_url,
-        config: new.config,
-        metadata: new.metadata,
-        secret_names: new.secrets.keys().cloned().collect(),
-        sealed_secrets,
-        created_at: now,
-        updated_at: now,
-    };
-    Ok(local.store.add_connection(connection).await?)
-}
-
-/// A secret that the manifest doesn't know is a typo that would show only as a 401.
-fn check_secrets<'a>(manifest: &Manifest, names: impl Iterator<Item = &'a str>) -> Result<()> {
-    let known: Vec<&str> = manifest
-        .auth
-        .iter()
-        .flat_map(|auth| auth.secrets())
-        .collect();
-    for name in names {
-        if !known.contains(&name) {
-            let message = format!(
-                "the plugin {} has no use for a secret {name:?}",
-                manifest.name
-            );
-            let hint = if known.is_empty() {
-                "it uses none".to_owned()
-            } else {
-                listed("secrets it knows", known.iter().copied())
-            };
-            return Err(Problem::invalid(message).hint(hint));
-        }
-    }
-    Ok(())
-}
-
 /// Check that all schemas of a manifest are such.
 fn check_schemas(manifest: &Manifest) -> Result<()> {
     schema::compile("config", &manifest.config)?;
@@ -274,33 +201,42 @@ fn check_schemas(manifest: &Manifest) -> Result<()> {
     Ok(())
 }
 
-/// Every violation of the manifest's config schema, with its path.
-pub(super) fn check_config(manifest: &Manifest, config: &Map<String, Value>) -> Result<()> {
-    let validator = schema::compile("config", &manifest.config)?;
-    let errors = schema::violations(&validator, &Value::Object(config.clone()));
-    let bad_keys = manifest.bad_each_keys(config);
-    let bad_keys = bad_keys
-        .iter()
-        .map(|key| format!("{key:?} can't name a sync or action"));
-    let errors: Vec<String> = errors.into_iter().chain(bad_keys).collect();
-    if errors.is_empty() {
-        return Ok(());
-    }
-    Err(Problem::invalid(format!(
-        "the config doesn't fit the plugin {}:\n  {}",
-        manifest.name,
-        errors.join("\n  ")
-    )))
+/// The manifest's schema of configs, compiled once for many of them.
+pub(super) struct ConfigSchema<'a> {
+    manifest: &'a Manifest,
+    validator: jsonschema::Validator,
 }
 
-fn check_size(what: &str, value: &Map<String, Value>, bytes_max: usize) -> Result<()> {
-    let bytes = serde_json::to_vec(value).map_err(Problem::internal)?.len();
-    if bytes > bytes_max {
-        return Err(Problem::invalid(format!(
-            "{what} has {bytes} bytes; the most is {bytes_max}"
-        )));
+impl<'a> ConfigSchema<'a> {
+    pub(super) fn of(manifest: &'a Manifest) -> Result<Self> {
+        Ok(Self {
+            manifest,
+            validator: schema::compile("config", &manifest.config)?,
+        })
     }
-    Ok(())
+
+    /// Every violation, with its path.
+    pub(super) fn check(&self, config: &Map<String, Value>) -> Result<()> {
+        let errors = schema::violations(&self.validator, &Value::Object(config.clone()));
+        let bad_keys = self.manifest.bad_each_keys(config);
+        let bad_keys = bad_keys
+            .iter()
+            .map(|key| format!("{key:?} can't name a sync or action"));
+        let errors: Vec<String> = errors.into_iter().chain(bad_keys).collect();
+        if errors.is_empty() {
+            return Ok(());
+        }
+        Err(Problem::invalid(format!(
+            "the config doesn't fit the plugin {}:\n  {}",
+            self.manifest.name,
+            errors.join("\n  ")
+        )))
+    }
+}
+
+/// Check a config once.
+pub(super) fn check_config(manifest: &Manifest, config: &Map<String, Value>) -> Result<()> {
+    ConfigSchema::of(manifest)?.check(config)
 }
 
 /// The models that a sync of this name writes, or a problem that lists the syncs there are.

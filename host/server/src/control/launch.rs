@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 use tidegate_egress::{Credentials, Secret};
 use tidegate_engine::cassette::Seed;
@@ -12,14 +13,14 @@ use tidegate_engine::integration::{Connection, Integration};
 use tidegate_engine::manifest::Auth;
 use tidegate_engine::run::{LogLine, NewRun, Outcome, RunEnd, RunId, Target, Trigger};
 use tidegate_engine::store::Durability;
-use tidegate_engine::{ConnectionKey, Name};
+use tidegate_engine::{ConnectionKey, Name, StoreError};
 use tidegate_runtime::{Meter, Observer, OutputCheck, Plugin, Recording, RunResult, RunSpec};
 
 use super::deploy::check_config;
 use super::local::Local;
 use super::{Invoked, Progress};
 use crate::cassettes::Take;
-use crate::problem::{Problem, Result};
+use crate::problem::{Kind, Problem, Result};
 
 /// How often progress is shown.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -81,7 +82,11 @@ pub(super) async fn run(
 ) -> Result<Invoked> {
     let secrets = secrets(local, &site.integration, &site.connection, &site.config)?;
     let plugin = load(local, &site.integration).await?;
-    let take = Take::begin(&local.data, &site.connection.key, launch.record)?;
+    let take = match launch.target {
+        // A check of the connection is nothing to replay.
+        Target::Event { .. } => None,
+        _ => Take::begin(&local.data, &site.connection.key, launch.record)?,
+    };
     let recording = match &take {
         Some(take) => Some(Recording {
             sink: take.sink()?,
@@ -107,6 +112,8 @@ pub(super) async fn run(
         reset: launch.reset,
         now,
     };
+    // Before it starts, so that a removal of its connection finds it here or not at all.
+    let (flight, stopped) = local.flights.enter(id, launch.target.connection());
     let idempotency_key = launch.key.as_ref().map(|used| used.key.clone());
     let started = match launch.key {
         None => local.store.start_run(new_run).await?,
@@ -144,7 +151,7 @@ pub(super) async fn run(
         seed,
         recording,
         meter: Arc::clone(&meter),
-        cancelled: Box::pin(interrupted()),
+        cancelled: Box::pin(interrupted_or(stopped)),
     };
     let result = watched(local, &plugin, spec, &meter, progress).await?;
     if let Some(take) = take {
@@ -156,15 +163,20 @@ pub(super) async fn run(
         failure: result.failure,
         figures: result.figures,
     };
+    drop(flight);
     let output = result.output;
-    match &output {
+    let finished = match &output {
         Some(output) if holds_key && end.outcome == Outcome::Success => {
-            let output = output.clone();
-            let finished = local.store.finish_keyed_run(id, started.fence, end, output);
-            finished.await?;
+            let (store, output) = (&local.store, output.clone());
+            store.finish_keyed_run(id, started.fence, end, output).await
         }
-        _ => local.store.finish_run(id, started.fence, end).await?,
+        _ => local.store.finish_run(id, started.fence, end).await,
+    };
+    if let Err(StoreError::Fenced { .. }) = finished {
+        let message = format!("run {id} was stopped: its connection was removed");
+        return Err(Problem::new(Kind::Conflict, message));
     }
+    finished?;
     Ok(Invoked {
         run: local.store.run(id).await?,
         output,
@@ -216,7 +228,7 @@ pub(super) fn secrets(
         return Ok(Secrets::default());
     };
     let mut secrets = local
-        .master_key()?
+        .key_ring()?
         .open(&connection.key, &connection.sealed_secrets)?;
     let credentials = Credentials::resolve(auth, &|name| secrets.get(name).cloned(), config)
         .map_err(|error| Problem::invalid(error).at(&connection.key))?;
@@ -240,8 +252,16 @@ async fn load(local: &Local, integration: &Integration) -> Result<Plugin> {
     tokio::task::block_in_place(|| local.runtime()?.load(&bytes).map_err(Problem::internal))
 }
 
-/// Resolves at Ctrl-C or SIGTERM, so that a run ends as cancelled rather than torn.
-pub(super) async fn interrupted() {
+/// Resolves at Ctrl-C or SIGTERM, so that a run ends as cancelled rather than torn, or when the run
+/// is told to stop.
+async fn interrupted_or(stopped: BoxFuture<'static, ()>) {
+    tokio::select! {
+        () = interrupted() => {}
+        () = stopped => {}
+    }
+}
+
+async fn interrupted() {
     use tokio::signal::unix::{SignalKind, signal};
     match signal(SignalKind::terminate()) {
         Ok(mut terminate) => {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tidegate_egress::{Gate, GateOptions, Proxy};
+use tidegate_engine::connection::ConnectionFilter;
 use tidegate_engine::integration::{Connection, Digest, Integration};
 use tidegate_engine::record::Record;
 use tidegate_engine::run::{Blame, Failure, FailureClass, LogLine, Run, RunId};
@@ -16,13 +17,15 @@ use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name, Store, Stor
 use tidegate_runtime::{Clock, Runtime, RuntimeOptions};
 use tidegate_store::{Options, SledStore};
 
+use super::flights::Flights;
 use super::{
-    Control, DeployPlan, DeployRequest, InvokeRequest, Invoked, NewConnection, Progress,
-    ProxyRequest, ProxyResponse, SyncRequest,
+    AddedConnections, ConnectionUpdate, Control, DeployPlan, DeployRequest, InvokeRequest, Invoked,
+    KeysStatus, NewConnection, NewConnections, Progress, ProxyRequest, ProxyResponse, RotateKeys,
+    Rotated, SyncRequest,
 };
 use crate::output;
 use crate::problem::{Problem, Result};
-use crate::secrets::MasterKey;
+use crate::secrets::KeyRing;
 use crate::transfer::{ExportScope, Totals};
 
 /// Where precompiled components lie in the data directory.
@@ -38,6 +41,7 @@ pub struct Local {
     /// Made when first needed: reading records needs no wasmtime.
     runtime: std::sync::OnceLock<Runtime>,
     pub(super) clock: Clock,
+    pub(super) flights: Flights,
 }
 
 impl Local {
@@ -65,6 +69,7 @@ impl Local {
             store,
             runtime: std::sync::OnceLock::new(),
             clock,
+            flights: Flights::default(),
         })
     }
 
@@ -85,8 +90,8 @@ impl Local {
         Ok(self.runtime.get_or_init(|| runtime))
     }
 
-    pub(super) fn master_key(&self) -> Result<MasterKey> {
-        MasterKey::load(&self.data)
+    pub(super) fn key_ring(&self) -> Result<KeyRing> {
+        KeyRing::load(&self.data)
     }
 
     /// An integration, or a problem that lists those there are.
@@ -228,7 +233,35 @@ impl Control for Local {
     }
 
     async fn add_connection(&self, connection: NewConnection) -> Result<()> {
-        super::deploy::add_connection(self, connection).await
+        super::connections::add(self, connection).await
+    }
+
+    async fn add_connections(&self, connections: NewConnections) -> Result<AddedConnections> {
+        super::connections::add_many(self, connections).await
+    }
+
+    async fn update_connection(
+        &self,
+        key: &ConnectionKey,
+        update: ConnectionUpdate,
+    ) -> Result<Connection> {
+        super::connections::update(self, key, update).await
+    }
+
+    async fn remove_connection(&self, key: &ConnectionKey) -> Result<Dropped> {
+        super::connections::remove(self, key).await
+    }
+
+    async fn check_connection(&self, key: &ConnectionKey) -> Result<Run> {
+        super::probe::run(self, key).await
+    }
+
+    async fn keys_status(&self) -> Result<KeysStatus> {
+        super::keys::status(self).await
+    }
+
+    async fn rotate_keys(&self, request: RotateKeys) -> Result<Rotated> {
+        super::keys::rotate(self, request).await
     }
 
     async fn connection(&self, key: &ConnectionKey) -> Result<Connection> {
@@ -238,11 +271,12 @@ impl Control for Local {
     async fn connections(
         &self,
         integration: &Name,
+        filter: &ConnectionFilter,
         after: Option<&ConnectionName>,
         limit: usize,
     ) -> Result<Vec<Connection>> {
         self.find_integration(integration).await?;
-        Ok(self.store.connections(integration, after, limit).await?)
+        super::pages::filtered(self, integration, filter, after, limit).await
     }
 
     async fn models(&self, key: &ConnectionKey) -> Result<Vec<(Name, ModelStats)>> {

@@ -4,9 +4,14 @@
 //! process ([`Local`], which holds the data directory) or in a running server.
 
 mod action;
+mod connections;
 mod deploy;
+mod flights;
+mod keys;
 mod launch;
 mod local;
+mod pages;
+mod probe;
 mod request;
 mod schema;
 mod sync;
@@ -20,6 +25,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ipnet::IpNet;
 use serde_json::{Map, Value};
+use tidegate_engine::connection::ConnectionFilter;
 use tidegate_engine::grant::{FeedPattern, Grants, HostPattern, RateLimit};
 use tidegate_engine::idempotency::IdempotencyKey;
 use tidegate_engine::integration::{Connection, Digest, Integration};
@@ -30,14 +36,16 @@ use tidegate_engine::store::{Changes, Durability, ModelStats, ReadChanges, RunFi
 use tidegate_engine::upkeep::{CheckReport, Dropped, Pruned, Scope, StoreStats};
 use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name};
 use tidegate_runtime::Inspection;
-use url::Url;
 
 pub(crate) use action::output_check;
+pub use connections::{
+    AddedConnections, ConnectionUpdate, NewConnection, NewConnections, ObjectChange,
+};
 pub(crate) use deploy::inspect_problem;
+pub use keys::{KeyStatus, KeysStatus, RotateKeys, Rotated};
 pub use local::Local;
 
 use crate::problem::Result;
-use crate::secrets::SecretMap;
 use crate::transfer::{ExportScope, Totals};
 
 /// Grants that the operator gives at a deploy. `None` keeps what an earlier deploy granted.
@@ -75,16 +83,6 @@ pub struct DeployPlan {
     pub unused: Vec<String>,
     /// What is deployed under this name now: version and digest.
     pub previous: Option<(String, Digest)>,
-}
-
-/// A connection to add.
-#[derive(Debug)]
-pub struct NewConnection {
-    pub key: ConnectionKey,
-    pub base_url: Url,
-    pub config: Map<String, Value>,
-    pub metadata: Map<String, Value>,
-    pub secrets: SecretMap,
 }
 
 /// A sync to run.
@@ -169,16 +167,35 @@ pub trait Control: Send + Sync {
     async fn integration(&self, name: &Name) -> Result<Integration>;
 
     async fn add_connection(&self, connection: NewConnection) -> Result<()>;
+    /// Add many, if all of them can be added. A crash may leave some; repeating it with
+    /// `skip_existing` adds the others.
+    async fn add_connections(&self, connections: NewConnections) -> Result<AddedConnections>;
+    /// Change a connection. Updates at the same time don't lose one another's part.
+    async fn update_connection(
+        &self,
+        key: &ConnectionKey,
+        update: ConnectionUpdate,
+    ) -> Result<Connection>;
+    /// Stop the connection's runs, and remove it with all that it has.
+    async fn remove_connection(&self, key: &ConnectionKey) -> Result<Dropped>;
+    /// Let the plugin check the connection with a cheap request. `Ok` whatever comes of it.
+    async fn check_connection(&self, key: &ConnectionKey) -> Result<Run>;
     async fn connection(&self, key: &ConnectionKey) -> Result<Connection>;
     /// By name, at most `limit`, after `after`.
     async fn connections(
         &self,
         integration: &Name,
+        filter: &ConnectionFilter,
         after: Option<&ConnectionName>,
         limit: usize,
     ) -> Result<Vec<Connection>>;
     /// Models of a connection with their counts.
     async fn models(&self, key: &ConnectionKey) -> Result<Vec<(Name, ModelStats)>>;
+
+    /// Which connections' credentials are sealed under which master key.
+    async fn keys_status(&self) -> Result<KeysStatus>;
+    /// Put a new master key in the place of the one in use.
+    async fn rotate_keys(&self, request: RotateKeys) -> Result<Rotated>;
 
     /// Run a sync to its end. `Ok` whatever its outcome is; an error means that no run started.
     async fn run_sync(&self, request: SyncRequest, progress: Arc<dyn Progress>) -> Result<Run>;

@@ -17,6 +17,7 @@ mod report;
 mod source;
 mod steps;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -227,6 +228,8 @@ impl Story<'_> {
             base_url: self.base_url()?,
             config: Map::new(),
             metadata: Map::new(),
+            tags: BTreeMap::new(),
+            external_id: None,
             secrets,
         };
         self.control.add_connection(connection).await?;

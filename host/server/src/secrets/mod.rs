@@ -2,13 +2,15 @@
 //!
 //! A secret's text is never an argument, never printed, and never stored in clear.
 
+mod ring;
 mod seal;
 mod source;
 
 use std::collections::BTreeMap;
 
-pub(crate) use seal::{MasterKey, random};
-pub(crate) use source::parse_flag;
+pub(crate) use ring::{KeyRing, Place, VARIABLE, VARIABLE_NEXT};
+pub(crate) use seal::{KeyId, MasterKey, Unopened, key_of, probe, random, rewrap};
+pub(crate) use source::{parse_flag, parse_reference, read_source};
 use tidegate_egress::Secret;
 
 /// A connection's secrets by name.

@@ -19,53 +19,90 @@ pub(crate) fn parse_flag(flag: &str) -> Result<(String, Secret)> {
     let key: Name = key.parse().map_err(|_| {
         Problem::invalid("--secret: the part before '=' must be the secret's name, such as token")
     })?;
+    let secret = read_source(&format!("secret {key}"), source)?;
+    Ok((key.to_string(), secret))
+}
+
+/// The same, from a file of many connections: only `env:VAR` and `file:PATH`.
+pub(crate) fn parse_reference(key: &str, source: &str) -> Result<(String, Secret)> {
+    let key: Name = key
+        .parse()
+        .map_err(|error| Problem::invalid(format!("the secret {key:?}: {error}")))?;
+    if source == "-" {
+        return Err(in_clear(
+            &format!("secret {key}"),
+            "write env:VAR or file:PATH",
+        ));
+    }
+    let secret = read_source(&format!("secret {key}"), source)?;
+    Ok((key.to_string(), secret))
+}
+
+fn in_clear(what: &str, write: &str) -> Problem {
+    // It could be the secret itself, by mistake: it is not repeated.
+    Problem::invalid(format!(
+        "{what}: {write}; a secret in clear could be read by other users of this machine, and stays in the \
+         shell's history and in backups"
+    ))
+}
+
+/// What `env:VAR`, `file:PATH` or `-` holds; `what` says what it is for.
+pub(crate) fn read_source(what: &str, source: &str) -> Result<Secret> {
     let text = if let Some(variable) = source.strip_prefix("env:") {
         std::env::var(variable).map_err(|error| match error {
             std::env::VarError::NotPresent => Problem::not_found(format!(
-                "secret {key}: the environment variable {variable} is not set"
+                "{what}: the environment variable {variable} is not set"
             )),
-            std::env::VarError::NotUnicode(_) => Problem::invalid(format!(
-                "secret {key}: the variable {variable} is not UTF-8"
-            )),
+            std::env::VarError::NotUnicode(_) => {
+                Problem::invalid(format!("{what}: the variable {variable} is not UTF-8"))
+            }
         })?
     } else if let Some(path) = source.strip_prefix("file:") {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Problem::not_found(format!("secret {key}: {path}: {error}")))?;
-        // Editors end a file with a line break, which is never part of a token.
-        text.strip_suffix('\n')
-            .map_or_else(|| text.clone(), |t| t.trim_end_matches('\r').to_owned())
+        read_file(what, path)?
     } else if source == "-" {
-        read_typed(&key)?
+        read_typed(what)?
     } else {
-        return Err(Problem::invalid(format!(
-            "secret {key}: write env:VAR, file:PATH or -; a secret on the command line could be read by \
-             other users of this machine and stays in the shell's history"
-        )));
+        return Err(in_clear(what, "write env:VAR, file:PATH or -"));
     };
     if text.is_empty() {
-        return Err(Problem::invalid(format!("secret {key} is empty")));
+        return Err(Problem::invalid(format!("{what} is empty")));
     }
     if text.len() > SECRET_BYTES_MAX {
         return Err(Problem::invalid(format!(
-            "secret {key} has {} bytes; the most is {SECRET_BYTES_MAX}",
+            "{what} has {} bytes; the most is {SECRET_BYTES_MAX}",
             text.len()
         )));
     }
-    Ok((key.to_string(), Secret::new(text)))
+    Ok(Secret::new(text))
+}
+
+fn read_file(what: &str, path: &str) -> Result<String> {
+    let unreadable = |error| Problem::not_found(format!("{what}: {path}: {error}"));
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let mut text = String::new();
+    // One byte more, and a line break, tell that it is too long.
+    let mut read = file.take(SECRET_BYTES_MAX as u64 + 3);
+    read.read_to_string(&mut text).map_err(unreadable)?;
+    // Editors end a file with a line break, which is never part of a token.
+    if text.ends_with('\n') {
+        text.pop();
+        text.truncate(text.trim_end_matches('\r').len());
+    }
+    Ok(text)
 }
 
 /// A prompt without echo on a terminal, else all of stdin without its last line break.
-fn read_typed(key: &Name) -> Result<String> {
+fn read_typed(what: &str) -> Result<String> {
     if std::io::stdin().is_terminal() {
-        return rpassword::prompt_password(format!("secret {key}: "))
-            .map_err(|error| Problem::invalid(format!("secret {key}: {error}")));
+        return rpassword::prompt_password(format!("{what}: "))
+            .map_err(|error| Problem::invalid(format!("{what}: {error}")));
     }
     let mut text = String::new();
     let limit = SECRET_BYTES_MAX as u64 + 1;
     std::io::stdin()
         .take(limit)
         .read_to_string(&mut text)
-        .map_err(|error| Problem::invalid(format!("secret {key} from stdin: {error}")))?;
+        .map_err(|error| Problem::invalid(format!("{what} from stdin: {error}")))?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 

@@ -1,6 +1,7 @@
 //! The lines of an export, as they are written and read.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -71,6 +72,10 @@ pub(super) struct ConnectionLine {
     base_url: Url,
     config: Map<String, Value>,
     metadata: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    tags: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    external_id: Option<String>,
     secret_names: Vec<String>,
     /// Base64; they open only with the master key that they were sealed with.
     sealed_secrets: String,
@@ -143,6 +148,8 @@ impl ConnectionLine {
             base_url: connection.base_url.clone(),
             config: connection.config.clone(),
             metadata: connection.metadata.clone(),
+            tags: connection.tags.clone(),
+            external_id: connection.external_id.clone(),
             secret_names: connection.secret_names.clone(),
             sealed_secrets: STANDARD.encode(&connection.sealed_secrets),
             created_at: output::time(connection.created_at),
@@ -160,11 +167,14 @@ impl ConnectionLine {
             base_url: self.base_url,
             config: self.config,
             metadata: self.metadata,
+            tags: self.tags,
+            external_id: self.external_id,
             secret_names: self.secret_names,
             sealed_secrets: sealed
                 .map_err(|error| Problem::invalid(format!("sealed_secrets: {error}")))?,
             created_at: parse_time(&self.created_at)?,
             updated_at: parse_time(&self.updated_at)?,
+            revision: 0,
         })
     }
 }

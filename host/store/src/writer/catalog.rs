@@ -1,6 +1,9 @@
 //! The commands on integrations and connections.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
+use tidegate_engine::connection::updated;
 use tidegate_engine::integration::{Connection, Integration, NewDeployment};
 use tidegate_engine::memory::rules;
 use tidegate_engine::{ConnectionKey, StoreError, Timestamp};
@@ -24,29 +27,73 @@ impl Writer {
         Ok(integration)
     }
 
-    pub(crate) fn add_connection(&mut self, connection: Connection) -> Result<(), StoreError> {
-        let integration = &connection.key.integration;
-        if self.view().get(&keys::integration(integration))?.is_none() {
-            return Err(not_found("integration", integration));
-        }
-        let key = keys::connection(integration, &connection.key.connection);
-        let stored: Option<ConnectionRow> = self.view().row(&key, rows::decode)?;
-        match stored {
-            Some(same) if same.connection == connection => return Ok(()),
-            Some(_) => {
-                let name = connection.key.to_string();
-                return Err(StoreError::Exists {
-                    what: "connection",
-                    name,
-                });
+    /// One batch for all of them.
+    pub(crate) fn add_connections(
+        &mut self,
+        connections: Vec<Connection>,
+    ) -> Result<(), StoreError> {
+        let mut new: BTreeMap<ConnectionKey, Connection> = BTreeMap::new();
+        for connection in connections {
+            let integration = &connection.key.integration;
+            if self.view().get(&keys::integration(integration))?.is_none() {
+                return Err(not_found("integration", integration));
             }
-            None => {}
+            let key = keys::connection(integration, &connection.key.connection);
+            let stored: Option<ConnectionRow> = self.view().row(&key, rows::decode)?;
+            let stored = stored.map(|row| row.connection);
+            match stored.as_ref().or_else(|| new.get(&connection.key)) {
+                Some(same) if *same == connection => {}
+                Some(_) => {
+                    let name = connection.key.to_string();
+                    return Err(StoreError::Exists {
+                        what: "connection",
+                        name,
+                    });
+                }
+                None => {
+                    new.insert(connection.key.clone(), connection);
+                }
+            }
         }
-        self.counters.connection += 1;
         let mut writes = Writes::default();
+        for connection in new.into_values() {
+            self.counters.connection += 1;
+            self.put_connection(&mut writes, self.counters.connection, connection)?;
+        }
         self.put_counters(&mut writes)?;
-        self.put_connection(&mut writes, self.counters.connection, connection)?;
         self.apply(writes)
+    }
+
+    /// One batch for all that still have the revision that their update has seen.
+    pub(crate) fn update_connections(
+        &mut self,
+        updates: &[Connection],
+    ) -> Result<Vec<bool>, StoreError> {
+        let mut new: BTreeMap<&ConnectionKey, ConnectionRow> = BTreeMap::new();
+        let mut done = Vec::with_capacity(updates.len());
+        for update in updates {
+            let row = match new.get(&update.key) {
+                Some(row) => Ok(row.clone()),
+                None => self.connection_row(&update.key),
+            };
+            let row = match row {
+                Err(StoreError::NotFound { .. }) => None,
+                row => Some(row?),
+            };
+            let changed = row.and_then(|row| {
+                let number = row.number;
+                let connection = updated(&row.connection, update)?;
+                Some(ConnectionRow { number, connection })
+            });
+            done.push(changed.is_some());
+            new.extend(changed.map(|row| (&update.key, row)));
+        }
+        let mut writes = Writes::default();
+        for ConnectionRow { number, connection } in new.into_values() {
+            self.put_connection(&mut writes, number, connection)?;
+        }
+        self.apply(writes)?;
+        Ok(done)
     }
 
     pub(crate) fn merge_metadata(
@@ -62,6 +109,7 @@ impl Writer {
         } = self.connection_row(key)?;
         connection.metadata = rules::merged_metadata(&connection, patch, bytes_max)?;
         connection.updated_at = now;
+        connection.revision += 1;
         let mut writes = Writes::default();
         self.put_connection(&mut writes, number, connection)?;
         self.apply(writes)

@@ -4,8 +4,10 @@
 //! what remains to be purged. Purging follows, in steps.
 
 use tidegate_engine::integration::{Digest, Integration};
+use tidegate_engine::memory::rules;
+use tidegate_engine::run::RunId;
 use tidegate_engine::upkeep::{Dropped, Scope};
-use tidegate_engine::{ConnectionKey, ModelKey, Name, StoreError};
+use tidegate_engine::{ConnectionKey, ModelKey, Name, StoreError, Timestamp};
 
 use crate::components::Components;
 use crate::disk::{Writes, damaged};
@@ -36,6 +38,38 @@ impl Writer {
             if let Purge::Feed(number) = purge {
                 self.forget_feed(*number);
             }
+        }
+        self.purges.extend(purges);
+        Ok(dropped)
+    }
+
+    /// The same for a connection whose runs may not have ended: they end as cancelled in the same
+    /// batch.
+    pub(crate) fn remove_connection(
+        &mut self,
+        key: &ConnectionKey,
+        now: Timestamp,
+    ) -> Result<Dropped, StoreError> {
+        let row = self.connection_row(key)?;
+        let mut writes = Writes::default();
+        let mut purges = Vec::new();
+        let running = self.running.iter();
+        let own: Vec<RunId> = running
+            .filter(|(_, running)| running.connection == row.number)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in &own {
+            let figures = self
+                .running
+                .get(id)
+                .map(|running| running.run.progress.clone());
+            let end = rules::removed(figures.unwrap_or_default(), now);
+            self.end_run(&mut writes, *id, end)?;
+        }
+        let dropped = self.drop_connection(&mut writes, &mut purges, &row)?;
+        self.apply(writes)?;
+        for id in own {
+            self.running.remove(&id);
         }
         self.purges.extend(purges);
         Ok(dropped)

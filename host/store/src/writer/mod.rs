@@ -198,11 +198,7 @@ impl Writer {
     fn writing(&self, id: RunId, fence: Fence) -> Result<&Running, StoreError> {
         match self.running.get(&id) {
             Some(running) if running.run.fence == fence => Ok(running),
-            Some(_) => Err(StoreError::Fenced { run: id }),
-            None if self.view().get(&keys::run(id))?.is_some() => {
-                Err(StoreError::Fenced { run: id })
-            }
-            None => Err(not_found("run", &id)),
+            _ => Err(StoreError::Fenced { run: id }),
         }
     }
 

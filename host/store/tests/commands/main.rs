@@ -11,6 +11,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod connections;
 mod feeds;
 mod keyed;
 mod records;

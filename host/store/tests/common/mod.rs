@@ -70,6 +70,9 @@ pub fn new_connection(connection_name: &str) -> Connection {
         sealed_secrets: vec![1, 2, 3],
         created_at: Timestamp(5),
         updated_at: Timestamp(5),
+        tags: std::collections::BTreeMap::new(),
+        external_id: None,
+        revision: 0,
     }
 }
 

@@ -288,15 +288,27 @@ impl Pair {
                     let new = deployment(store, "1.0.0", now).await;
                     store.deploy(new).await.unwrap();
                 }
-                for connection in ["acme", "bolt"] {
-                    let new = new_connection(connection);
-                    let _ = both!(self, store => store.add_connection(new.clone()));
+                let new: Vec<_> = ["acme", "bolt"].map(new_connection).into();
+                let together = both!(self, store => store.add_connections(new.clone()));
+                if together.is_err() {
+                    for new in new {
+                        let _ = both!(self, store => store.add_connection(new.clone()));
+                    }
                 }
             }
             Step::Settle => both!(self, store => store.settle()).unwrap(),
             Step::Metadata { value } => {
                 let value = serde_json::json!({ "a": value });
                 self.metadata(value.as_object().unwrap().clone()).await;
+            }
+            Step::Update {
+                connection,
+                tag,
+                stale,
+            } => self.update(CONNECTIONS[*connection], *tag, *stale).await,
+            Step::Remove { connection } => {
+                let key = common::connection(CONNECTIONS[*connection]);
+                let _ = both!(self, store => store.remove_connection(&key, now));
             }
             Step::Deploy { version } => {
                 for store in [self.sled.as_ref().unwrap() as &dyn Store, &self.memory] {
@@ -324,6 +336,18 @@ impl Pair {
         let now = Timestamp(self.now);
         let why = Failure::new(FailureClass::Internal, Blame::Host, "the process ended");
         both!(self, store => store.recover_runs(why.clone(), now)).unwrap();
+    }
+
+    async fn update(&self, name: &str, tag: u8, stale: bool) {
+        let key = connection(name);
+        let seen = both!(self, store => store.connection(&key));
+        let mut new = seen.unwrap_or_else(|_| new_connection(name));
+        new.revision = new.revision.wrapping_sub(u64::from(stale));
+        new.tags
+            .insert(format!("tag-{tag}"), "x".repeat(usize::from(tag) * 3000));
+        new.updated_at = Timestamp(self.now);
+        let updates = vec![new.clone(), new];
+        both!(self, store => store.update_connections(updates.clone())).unwrap();
     }
 
     async fn metadata(&self, patch: serde_json::Map<String, serde_json::Value>) {

@@ -110,6 +110,16 @@ pub(crate) enum Step {
     Metadata {
         value: Option<u8>,
     },
+    /// Tag a connection; `stale` has not seen its last change.
+    Update {
+        connection: usize,
+        tag: u8,
+        stale: bool,
+    },
+    /// Remove a connection under its runs.
+    Remove {
+        connection: usize,
+    },
     Deploy {
         version: u8,
     },
@@ -200,6 +210,9 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Restore),
         1 => Just(Step::Settle),
         1 => any::<Option<u8>>().prop_map(|value| Step::Metadata { value }),
+        2 => (0usize..3, 0u8..4, prop::bool::weighted(0.3))
+            .prop_map(|(connection, tag, stale)| Step::Update { connection, tag, stale }),
+        1 => (0usize..3).prop_map(|connection| Step::Remove { connection }),
         1 => (0u8..3).prop_map(|version| Step::Deploy { version }),
         4 => any::<bool>().prop_map(|close| Step::Reopen { close }),
     ]

@@ -1,5 +1,6 @@
 //! `tidegate data drop`: a model, a connection or an integration goes, with all that it has.
 
+use tidegate_engine::connection::ConnectionFilter;
 use tidegate_engine::upkeep::{Dropped, Scope};
 use tidegate_engine::{ConnectionKey, ConnectionName, Name};
 
@@ -60,7 +61,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     Ok(())
 }
 
-fn describe(dropped: Dropped) -> String {
+pub(in crate::cli) fn describe(dropped: Dropped) -> String {
     let Dropped {
         connections,
         models,
@@ -77,14 +78,17 @@ fn describe(dropped: Dropped) -> String {
 }
 
 /// What dropping would remove; its runs are not counted.
-async fn would_go(control: &impl Control, scope: &Scope) -> Result<Dropped> {
+pub(in crate::cli) async fn would_go(control: &impl Control, scope: &Scope) -> Result<Dropped> {
     let mut goes = Dropped::default();
     match scope {
         Scope::Integration(name) => {
             control.integration(name).await?;
+            let filter = ConnectionFilter::default();
             let mut after: Option<ConnectionName> = None;
             loop {
-                let page = control.connections(name, after.as_ref(), NAMES).await?;
+                let page = control
+                    .connections(name, &filter, after.as_ref(), NAMES)
+                    .await?;
                 for connection in &page {
                     count(control, &connection.key, None, &mut goes).await?;
                 }

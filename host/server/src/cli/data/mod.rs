@@ -2,7 +2,7 @@
 
 mod check;
 mod compact;
-mod drop;
+pub(super) mod drop;
 mod export;
 mod import;
 mod prune;

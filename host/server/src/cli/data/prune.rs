@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::{Span, SpanRelativeTo};
 use serde_json::json;
+use tidegate_engine::connection::ConnectionFilter;
 use tidegate_engine::upkeep::Pruned;
 use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name};
 
@@ -89,11 +90,12 @@ async fn connections(control: &impl Control, args: &Args) -> Result<Vec<Connecti
             connection: connection.clone(),
         }]);
     }
+    let filter = ConnectionFilter::default();
     let mut keys: Vec<ConnectionKey> = Vec::new();
     loop {
         let after = keys.last().map(|key| key.connection.clone());
         let page = control
-            .connections(integration, after.as_ref(), NAMES)
+            .connections(integration, &filter, after.as_ref(), NAMES)
             .await?;
         let last = page.len() < NAMES;
         keys.extend(page.into_iter().map(|connection| connection.key));

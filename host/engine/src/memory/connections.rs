@@ -1,0 +1,114 @@
+//! Connections of the memory store.
+
+use serde_json::{Map, Value};
+
+use crate::connection::updated;
+use crate::integration::Connection;
+use crate::store::StoreError;
+use crate::upkeep::Dropped;
+use crate::{ConnectionKey, ConnectionName, Name, Timestamp};
+
+use super::{State, not_found, rules};
+
+impl State {
+    /// Whether it is to be added; false when it is there just so.
+    fn is_new(&self, connection: &Connection) -> Result<bool, StoreError> {
+        let key = &connection.key;
+        if !self.integrations.contains_key(&key.integration) {
+            return Err(not_found("integration", &key.integration));
+        }
+        match self.connections.get(key) {
+            Some(same) if same == connection => Ok(false),
+            Some(_) => Err(StoreError::Exists {
+                what: "connection",
+                name: key.to_string(),
+            }),
+            None => Ok(true),
+        }
+    }
+
+    pub(super) fn add_connection(&mut self, connection: Connection) -> Result<(), StoreError> {
+        self.add_connections(vec![connection])
+    }
+
+    pub(super) fn add_connections(
+        &mut self,
+        connections: Vec<Connection>,
+    ) -> Result<(), StoreError> {
+        let before = self.connections.clone();
+        for connection in connections {
+            match self.is_new(&connection) {
+                Ok(true) => {
+                    self.connections.insert(connection.key.clone(), connection);
+                }
+                Ok(false) => {}
+                Err(error) => {
+                    self.connections = before;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn update_connections(&mut self, updates: &[Connection]) -> Vec<bool> {
+        let update = |update: &Connection| {
+            let stored = self.connections.get_mut(&update.key)?;
+            *stored = updated(stored, update)?;
+            Some(())
+        };
+        updates
+            .iter()
+            .map(update)
+            .map(|done| done.is_some())
+            .collect()
+    }
+
+    pub(super) fn connection(&self, key: &ConnectionKey) -> Result<&Connection, StoreError> {
+        self.connections
+            .get(key)
+            .ok_or_else(|| not_found("connection", key))
+    }
+
+    pub(super) fn connections(
+        &self,
+        integration: &Name,
+        after: Option<&ConnectionName>,
+        limit: usize,
+    ) -> Result<Vec<Connection>, StoreError> {
+        if !self.integrations.contains_key(integration) {
+            return Err(not_found("integration", integration));
+        }
+        let own = self
+            .connections
+            .values()
+            .filter(|c| c.key.integration == *integration);
+        let rest = own.filter(|c| after.is_none_or(|after| c.key.connection > *after));
+        Ok(rest.take(limit).cloned().collect())
+    }
+
+    pub(super) fn merge_metadata(
+        &mut self,
+        key: &ConnectionKey,
+        patch: &Map<String, Value>,
+        bytes_max: usize,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let connection = self
+            .connections
+            .get_mut(key)
+            .ok_or_else(|| not_found("connection", key))?;
+        connection.metadata = rules::merged_metadata(connection, patch, bytes_max)?;
+        connection.updated_at = now;
+        connection.revision += 1;
+        Ok(())
+    }
+
+    /// Its runs go with it, so that there is nothing left to fence.
+    pub(super) fn remove_connection(&mut self, key: &ConnectionKey) -> Result<Dropped, StoreError> {
+        self.connection(key)?;
+        let mut dropped = Dropped::default();
+        self.drop_connection(key, &mut dropped)?;
+        Ok(dropped)
+    }
+}

@@ -1,0 +1,85 @@
+//! `tidegate connections import`: many connections from a file, all of them or none.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+use tidegate_engine::Name;
+
+use super::rows::{self, Format};
+use crate::cli::Global;
+use crate::control::{Control, NewConnections};
+use crate::output;
+use crate::problem::{Problem, Result};
+
+/// Arguments of `connections import`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    integration: Name,
+    /// JSON lines or CSV, one connection a row
+    file: PathBuf,
+    /// What the file is, when its name does not end in .jsonl, .ndjson or .csv
+    #[arg(long)]
+    format: Option<Format>,
+    /// Check every row, and add nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Leave out connections that exist already; completes an import that was interrupted
+    #[arg(long)]
+    skip_existing: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
+    let rows::Rows { good, mut bad } = rows::read(&args.integration, &args.file, args.format)?;
+    let count = good.len() + bad.len();
+    if count == 0 {
+        return Err(Problem::invalid("it has no rows").at(args.file.display()));
+    }
+    let control = global.open_existing().await?;
+    let request = NewConnections {
+        integration: args.integration,
+        rows: good,
+        skip_existing: args.skip_existing,
+        // Rows that can be read are checked all the same.
+        dry_run: args.dry_run || !bad.is_empty(),
+    };
+    let done = control.add_connections(request).await?;
+    control.close().await?;
+    bad.extend(done.bad);
+    bad.sort_by_key(|(line, _)| *line);
+    if args.json {
+        let bad = bad
+            .iter()
+            .map(|(line, problem)| json!({"line": line, "error": problem.message}));
+        output::json(&json!({
+            "rows": count,
+            "added": if bad.len() == 0 { done.added } else { 0 },
+            "skipped": done.skipped,
+            "bad": bad.collect::<Vec<_>>(),
+            "dry_run": args.dry_run,
+        }))?;
+    }
+    if !bad.is_empty() {
+        for (line, problem) in &bad {
+            output::notice(format!("line {line}: {problem}"));
+        }
+        let message = format!(
+            "{} of {} can't be added, and nothing was",
+            bad.len(),
+            output::counted(count as u64, "row")
+        );
+        return Err(Problem::invalid(message).at(args.file.display()));
+    }
+    if !args.json {
+        let verb = if args.dry_run { "would add" } else { "added" };
+        let added = output::counted(done.added, "connection");
+        let skipped = match done.skipped {
+            0 => String::new(),
+            count => format!("; {} left out, as they exist", output::count(count)),
+        };
+        output::line(format!("{verb} {added}{skipped}"));
+    }
+    Ok(())
+}

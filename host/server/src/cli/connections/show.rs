@@ -1,0 +1,69 @@
+//! `tidegate connections show`: one connection and its models.
+
+use serde_json::{Value, json};
+
+use super::{Which, shown, shown_tags};
+use crate::cli::Global;
+use crate::control::Control;
+use crate::output;
+use crate::problem::Result;
+
+/// Arguments of `connections show`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    which: Which,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
+    let key = args.which.key();
+    let control = global.open().await?;
+    let connection = control.connection(&key).await?;
+    let models = control.models(&key).await?;
+    control.close().await?;
+    if args.json {
+        let models = models.iter().map(|(name, stats)| {
+            json!({"model": name, "live": stats.live, "deleted": stats.deleted, "live_bytes": stats.live_bytes})
+        });
+        let mut object = shown(&connection);
+        if let Some(object) = object.as_object_mut() {
+            object.insert("models".to_owned(), models.collect());
+        }
+        return output::json(&object);
+    }
+    let or_none = |text: String| match text.is_empty() {
+        true => "none".to_owned(),
+        false => text,
+    };
+    output::line(format!(
+        "connection   {key}\nbase URL     {}\nexternal id  {}\ntags         {}\nsecrets      {}\nconfig       {}\n\
+         metadata     {}\ncreated      {}\nchanged      {}, {}",
+        connection.base_url,
+        or_none(connection.external_id.clone().unwrap_or_default()),
+        or_none(shown_tags(&connection)),
+        or_none(connection.secret_names.join(", ")),
+        Value::Object(connection.config),
+        Value::Object(connection.metadata),
+        output::time(connection.created_at),
+        output::time(connection.updated_at),
+        output::counted(connection.revision, "time"),
+    ));
+    let rows = models.into_iter().map(|(name, stats)| {
+        vec![
+            name.to_string(),
+            output::count(stats.live),
+            output::count(stats.deleted),
+            output::bytes(stats.live_bytes),
+        ]
+    });
+    let right = ["live", "deleted", "size"];
+    output::line(output::table(
+        &["model", "live", "deleted", "size"],
+        &right,
+        rows,
+    ));
+    Ok(())
+}

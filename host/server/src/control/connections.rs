@@ -1,0 +1,370 @@
+//! Adding, changing and removing connections: checks first, then one command of the store.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+use tidegate_engine::connection;
+use tidegate_engine::integration::{Connection, Integration, merge};
+use tidegate_engine::manifest::Manifest;
+use tidegate_engine::upkeep::Dropped;
+use tidegate_engine::{ConnectionKey, ConnectionName, Name};
+use url::Url;
+
+use super::deploy::ConfigSchema;
+use super::keys::ring_to_seal;
+use super::local::{Local, listed};
+use super::pages::{PAGE, Pages};
+use crate::problem::{Kind, Problem, Result};
+use crate::secrets::{KeyRing, SecretMap};
+
+/// How often an update is repeated whose connection was changed meanwhile, each time by somebody
+/// else who got further.
+const ATTEMPTS: usize = 100;
+/// Connections added in one command of the store.
+const ADDED_AT_ONCE: usize = 500;
+
+/// A connection to add.
+#[derive(Debug)]
+pub struct NewConnection {
+    pub key: ConnectionKey,
+    pub base_url: Url,
+    pub config: Map<String, Value>,
+    pub metadata: Map<String, Value>,
+    pub tags: BTreeMap<String, String>,
+    pub external_id: Option<String>,
+    pub secrets: SecretMap,
+}
+
+/// A new value of an object.
+#[derive(Debug, Clone)]
+pub enum ObjectChange {
+    /// RFC 7396: members of `null` go.
+    Merge(Map<String, Value>),
+    Set(Map<String, Value>),
+}
+
+impl Default for ObjectChange {
+    fn default() -> Self {
+        Self::Merge(Map::new())
+    }
+}
+
+impl ObjectChange {
+    fn apply(&self, object: &mut Map<String, Value>) {
+        match self {
+            Self::Merge(patch) => merge(object, patch),
+            Self::Set(new) => object.clone_from(new),
+        }
+    }
+}
+
+/// What to change of a connection; what is not named stays.
+#[derive(Debug, Default)]
+pub struct ConnectionUpdate {
+    pub base_url: Option<Url>,
+    pub config: ObjectChange,
+    pub metadata: ObjectChange,
+    pub tags: BTreeMap<String, String>,
+    pub untag: BTreeSet<String>,
+    /// `Some(None)` takes it away.
+    pub external_id: Option<Option<String>>,
+    pub secrets: SecretMap,
+    pub remove_secrets: BTreeSet<String>,
+}
+
+/// Connections to add together: all of them or, if one can't be added, none.
+#[derive(Debug)]
+pub struct NewConnections {
+    pub integration: Name,
+    /// Each with the line that it comes from.
+    pub rows: Vec<(u64, NewConnection)>,
+    /// Leave out those that are there already, whatever they are like.
+    pub skip_existing: bool,
+    /// Only check.
+    pub dry_run: bool,
+}
+
+/// What came of [`NewConnections`].
+#[derive(Debug, Clone, Default)]
+pub struct AddedConnections {
+    /// What would be added, in a dry run.
+    pub added: u64,
+    pub skipped: u64,
+    /// By line, why it can't be added. If there are any, nothing was.
+    pub bad: Vec<(u64, Problem)>,
+}
+
+/// What the plugin says about its connections.
+struct Rules<'a> {
+    integration: &'a Integration,
+    config: ConfigSchema<'a>,
+}
+
+impl<'a> Rules<'a> {
+    fn of(integration: &'a Integration) -> Result<Self> {
+        Ok(Self {
+            integration,
+            config: ConfigSchema::of(&integration.current.manifest)?,
+        })
+    }
+
+    fn check_config(&self, own: &Map<String, Value>) -> Result<()> {
+        let mut config = self.integration.current.config.clone();
+        merge(&mut config, own);
+        self.config.check(&config)
+    }
+
+    fn check_secrets<'n>(&self, names: impl Iterator<Item = &'n String>) -> Result<()> {
+        check_secrets(
+            &self.integration.current.manifest,
+            names.map(String::as_str),
+        )
+    }
+
+    fn check(&self, new: &NewConnection) -> Result<()> {
+        check_base_url(&new.base_url)?;
+        let external_id = new.external_id.as_deref();
+        connection::check(&new.config, &new.metadata, &new.tags, external_id)
+            .map_err(Problem::invalid)?;
+        self.check_secrets(new.secrets.keys())?;
+        self.check_config(&new.config)
+    }
+}
+
+pub(super) async fn add(local: &Local, new: NewConnection) -> Result<()> {
+    let integration = local.find_integration(&new.key.integration).await?;
+    Rules::of(&integration)?.check(&new)?;
+    let ring = ring_for(local, !new.secrets.is_empty()).await?;
+    let connection = stored(local, new, ring.as_ref())?;
+    Ok(local.store.add_connection(connection).await?)
+}
+
+/// The keys, if there is something to seal.
+async fn ring_for(local: &Local, needed: bool) -> Result<Option<KeyRing>> {
+    match needed {
+        true => ring_to_seal(local).await.map(Some),
+        false => Ok(None),
+    }
+}
+
+fn seal(ring: Option<&KeyRing>, key: &ConnectionKey, secrets: &SecretMap) -> Result<Vec<u8>> {
+    if secrets.is_empty() {
+        return Ok(Vec::new());
+    }
+    let master = ring.and_then(KeyRing::sealing);
+    let master = master.ok_or_else(|| Problem::internal("there is no key to seal with"))?;
+    master.seal(key, secrets)
+}
+
+fn stored(local: &Local, new: NewConnection, ring: Option<&KeyRing>) -> Result<Connection> {
+    let now = local.clock.now();
+    Ok(Connection {
+        sealed_secrets: seal(ring, &new.key, &new.secrets)?,
+        key: new.key,
+        base_url: new.base_url,
+        config: new.config,
+        metadata: new.metadata,
+        tags: new.tags,
+        external_id: new.external_id,
+        secret_names: new.secrets.keys().cloned().collect(),
+        created_at: now,
+        updated_at: now,
+        revision: 0,
+    })
+}
+
+pub(super) async fn add_many(local: &Local, new: NewConnections) -> Result<AddedConnections> {
+    let integration = local.find_integration(&new.integration).await?;
+    let rules = Rules::of(&integration)?;
+    let existing = names(local, &integration.name).await?;
+    let mut done = AddedConnections::default();
+    let mut lines: BTreeMap<ConnectionName, u64> = BTreeMap::new();
+    let mut rows = Vec::new();
+    for (line, row) in new.rows {
+        let name = &row.key.connection;
+        let exists = existing.contains(name);
+        let first = *lines.entry(name.clone()).or_insert(line);
+        let checked = if row.key.integration != integration.name {
+            let message = format!("connection {} is of another integration", row.key);
+            Err(Problem::invalid(message))
+        } else if first != line {
+            let message = format!("connection {name} is on line {first} already");
+            Err(Problem::invalid(message))
+        } else if exists && !new.skip_existing {
+            let message = format!("connection {name} exists already");
+            let hint = "to leave out those that exist, add --skip-existing";
+            Err(Problem::new(Kind::Conflict, message).hint(hint))
+        } else {
+            rules.check(&row)
+        };
+        match checked {
+            Err(problem) => done.bad.push((line, problem)),
+            Ok(()) if exists => done.skipped += 1,
+            Ok(()) => rows.push(row),
+        }
+    }
+    done.added = rows.len() as u64;
+    if new.dry_run || !done.bad.is_empty() {
+        return Ok(done);
+    }
+    let needed = rows.iter().any(|row| !row.secrets.is_empty());
+    let ring = ring_for(local, needed).await?;
+    let mut page = Vec::with_capacity(ADDED_AT_ONCE);
+    for row in rows {
+        page.push(stored(local, row, ring.as_ref())?);
+        if page.len() >= ADDED_AT_ONCE {
+            local
+                .store
+                .add_connections(std::mem::take(&mut page))
+                .await?;
+        }
+    }
+    local.store.add_connections(page).await?;
+    Ok(done)
+}
+
+/// The names of an integration's connections.
+async fn names(local: &Local, integration: &Name) -> Result<BTreeSet<ConnectionName>> {
+    let mut names = BTreeSet::new();
+    let mut pages = Pages::of(integration, PAGE);
+    while let Some(page) = pages.next(local).await? {
+        names.extend(page.into_iter().map(|connection| connection.key.connection));
+    }
+    Ok(names)
+}
+
+pub(super) async fn update(
+    local: &Local,
+    key: &ConnectionKey,
+    update: ConnectionUpdate,
+) -> Result<Connection> {
+    let integration = local.find_integration(&key.integration).await?;
+    let rules = Rules::of(&integration)?;
+    if let Some(base_url) = &update.base_url {
+        check_base_url(base_url)?;
+    }
+    rules.check_secrets(update.secrets.keys())?;
+    for _ in 0..ATTEMPTS {
+        let mut new = local.find_connection(key).await?;
+        let config = new.config.clone();
+        change(&mut new, &update)?;
+        if new.config != config {
+            rules.check_config(&new.config)?;
+        }
+        if !update.secrets.is_empty() || !update.remove_secrets.is_empty() {
+            change_secrets(local, &mut new, &update).await?;
+        }
+        new.updated_at = local.clock.now();
+        if local.store.update_connections(vec![new.clone()]).await? == [true] {
+            new.revision += 1;
+            return Ok(new);
+        }
+        // Somebody else changed it meanwhile: what they did stays, and ours comes on top.
+    }
+    let message = format!("connection {key} is being changed all the time by others");
+    Err(Problem::new(Kind::Conflict, message).hint("try again"))
+}
+
+/// Everything but the secrets.
+fn change(new: &mut Connection, update: &ConnectionUpdate) -> Result<()> {
+    if let Some(base_url) = &update.base_url {
+        new.base_url.clone_from(base_url);
+    }
+    update.config.apply(&mut new.config);
+    update.metadata.apply(&mut new.metadata);
+    for tag in &update.untag {
+        if new.tags.remove(tag).is_none() {
+            let problem = Problem::not_found(format!("connection {} has no tag {tag:?}", new.key));
+            return Err(problem.hint(listed("tags", new.tags.keys().map(String::as_str))));
+        }
+    }
+    new.tags.extend(update.tags.clone());
+    if let Some(external_id) = &update.external_id {
+        new.external_id.clone_from(external_id);
+    }
+    let external_id = new.external_id.as_deref();
+    connection::check(&new.config, &new.metadata, &new.tags, external_id).map_err(Problem::invalid)
+}
+
+async fn change_secrets(
+    local: &Local,
+    new: &mut Connection,
+    update: &ConnectionUpdate,
+) -> Result<()> {
+    for name in &update.remove_secrets {
+        if !new.secret_names.contains(name) {
+            let problem =
+                Problem::not_found(format!("connection {} has no secret {name:?}", new.key));
+            return Err(problem.hint(listed(
+                "secrets",
+                new.secret_names.iter().map(String::as_str),
+            )));
+        }
+    }
+    let goes =
+        |name: &String| update.secrets.contains_key(name) || update.remove_secrets.contains(name);
+    let ring = KeyRing::load(&local.data)?;
+    // When none of them stays, damaged ones are no obstacle: this is how they are given anew.
+    let mut secrets = match new.secret_names.iter().all(goes) {
+        true => SecretMap::new(),
+        false => ring.open(&new.key, &new.sealed_secrets)?,
+    };
+    secrets.retain(|name, _| !update.remove_secrets.contains(name));
+    secrets.extend(update.secrets.clone());
+    let ring = ring_for(local, !secrets.is_empty()).await?;
+    new.sealed_secrets = seal(ring.as_ref(), &new.key, &secrets)?;
+    new.secret_names = secrets.into_keys().collect();
+    Ok(())
+}
+
+/// Its runs are fenced off and gone with it in one command of the store; those of this process are
+/// told to stop.
+pub(super) async fn remove(local: &Local, key: &ConnectionKey) -> Result<Dropped> {
+    local.find_connection(key).await?;
+    let dropped = local.store.remove_connection(key, local.clock.now()).await;
+    local.flights.stop(key);
+    Ok(dropped?)
+}
+
+fn check_base_url(base_url: &Url) -> Result<()> {
+    if !base_url.username().is_empty() || base_url.password().is_some() {
+        return Err(Problem::invalid(
+            "the base URL holds credentials; add them with --secret instead",
+        ));
+    }
+    if !matches!(base_url.scheme(), "http" | "https") || base_url.host().is_none() {
+        return Err(Problem::invalid(format!(
+            "base URL {base_url}: it must be http:// or https:// with a host"
+        )));
+    }
+    if base_url.query().is_some() || base_url.fragment().is_some() {
+        return Err(Problem::invalid(format!(
+            "base URL {base_url}: it must end with its path; a query or fragment has no meaning there"
+        )));
+    }
+    Ok(())
+}
+
+/// A secret that the manifest doesn't know is a typo that would show only as a 401.
+fn check_secrets<'a>(manifest: &Manifest, names: impl Iterator<Item = &'a str>) -> Result<()> {
+    let known: Vec<&str> = manifest
+        .auth
+        .iter()
+        .flat_map(|auth| auth.secrets())
+        .collect();
+    for name in names {
+        if !known.contains(&name) {
+            let message = format!(
+                "the plugin {} has no use for a secret {name:?}",
+                manifest.name
+            );
+            let hint = if known.is_empty() {
+                "it uses none".to_owned()
+            } else {
+                listed("secrets it knows", known.iter().copied())
+            };
+            return Err(Problem::invalid(message).hint(hint));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,294 @@
+//! Master keys: which one seals, which connections are under which, and rotating them.
+
+use std::collections::BTreeMap;
+
+use tidegate_egress::Secret;
+use tidegate_engine::ConnectionKey;
+use tidegate_engine::integration::Connection;
+
+use super::local::Local;
+use super::pages::{PAGE, Pages};
+use crate::problem::{Kind, Problem, Result};
+use crate::secrets::{
+    KeyId, KeyRing, MasterKey, Place, Unopened, VARIABLE, VARIABLE_NEXT, key_of, probe, rewrap,
+};
+
+/// Connections named in a refusal.
+const NAMED_MAX: usize = 10;
+
+/// How to rotate.
+#[derive(Debug, Default)]
+pub struct RotateKeys {
+    /// The new master key, 32 bytes in base64. `None` makes one, where a key file is in use, or takes
+    /// that of `TIDEGATE_MASTER_KEY_NEXT`.
+    pub to: Option<Secret>,
+    /// Leave credentials that can't be opened as they are, instead of refusing.
+    pub skip_unreadable: bool,
+    /// Connections re-wrapped in one step, at least 1.
+    pub step: usize,
+}
+
+/// What a rotation did.
+#[derive(Debug, Clone, Default, serde::Serialize)]
+pub struct Rotated {
+    /// The ids of the keys.
+    pub from: String,
+    pub to: String,
+    /// Connections re-wrapped by this command; an interrupted one did others.
+    pub connections: u64,
+    /// Left as they were, because they can't be opened.
+    pub skipped: Vec<ConnectionKey>,
+    /// Whether whoever sets the environment has to put the new key in the old one's place.
+    pub environment: bool,
+}
+
+/// A master key, and how much is sealed under it.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct KeyStatus {
+    /// `None` for credentials of version 1, which don't say their key.
+    pub key: Option<String>,
+    /// `current`, `next` while a rotation is not finished, `unknown`, or `version-1`.
+    pub role: &'static str,
+    /// Where it comes from, if it is at hand.
+    pub place: Option<String>,
+    pub connections: u64,
+}
+
+/// Which connections are sealed under which key.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct KeysStatus {
+    pub keys: Vec<KeyStatus>,
+    pub without_credentials: u64,
+    /// Those that the keys at hand don't open, the first of them, with the reason.
+    pub unreadable: Vec<(ConnectionKey, String)>,
+    /// More than are listed.
+    pub unreadable_count: u64,
+}
+
+/// The ring, with a key in it that may seal: made if nothing is sealed yet. Where something is, one
+/// of the keys must open at least one of it: a wrong key would seal what nobody can open later.
+pub(super) async fn ring_to_seal(local: &Local) -> Result<KeyRing> {
+    let mut ring = KeyRing::load(&local.data)?;
+    let keys = ring.keys();
+    let mut refused = None;
+    let mut pages = Pages::new(PAGE);
+    while let Some(page) = pages.next(local).await? {
+        for sealed in page.iter().filter(|c| !c.sealed_secrets.is_empty()) {
+            match probe(&keys, &sealed.key, &sealed.sealed_secrets) {
+                Ok(()) => return Ok(ring),
+                // Says nothing against the key.
+                Err(Unopened::Damaged) => {}
+                Err(unopened) => {
+                    refused.get_or_insert_with(|| ring.problem(&sealed.key, unopened));
+                }
+            }
+        }
+    }
+    if let Some(problem) = refused {
+        return Err(problem);
+    }
+    if ring.sealing().is_none() {
+        ring.create()?;
+    }
+    Ok(ring)
+}
+
+pub(super) async fn status(local: &Local) -> Result<KeysStatus> {
+    let survey = Survey::of(local, &KeyRing::load(&local.data)?, None).await?;
+    let ring = &survey.ring;
+    let mut keys: Vec<KeyStatus> = Vec::new();
+    let mut counts = survey.counts.clone();
+    let known = [
+        (ring.current(), "current", ring.place().to_string()),
+        (ring.next(), "next", ring.place().next()),
+    ];
+    for (key, role, place) in known {
+        if let Some(id) = key.map(MasterKey::id) {
+            keys.push(KeyStatus {
+                key: Some(id.to_string()),
+                role,
+                place: Some(place),
+                connections: counts.remove(&Some(id)).unwrap_or_default(),
+            });
+        }
+    }
+    keys.extend(counts.into_iter().map(|(id, connections)| KeyStatus {
+        role: if id.is_some() { "unknown" } else { "version-1" },
+        key: id.map(|id| id.to_string()),
+        place: None,
+        connections,
+    }));
+    let unreadable = survey.unreadable.iter().take(NAMED_MAX);
+    Ok(KeysStatus {
+        keys,
+        without_credentials: survey.without,
+        unreadable: unreadable
+            .map(|(key, unopened)| (key.clone(), ring.problem(key, *unopened).message))
+            .collect(),
+        unreadable_count: survey.unreadable.len() as u64,
+    })
+}
+
+/// What is sealed under what.
+struct Survey {
+    ring: KeyRing,
+    /// By key; `None` is version 1.
+    counts: BTreeMap<Option<KeyId>, u64>,
+    without: u64,
+    unreadable: Vec<(ConnectionKey, Unopened)>,
+}
+
+impl Survey {
+    /// With `more`, a key that is not in the ring yet.
+    async fn of(local: &Local, ring: &KeyRing, more: Option<&MasterKey>) -> Result<Self> {
+        let mut survey = Self {
+            ring: ring.clone(),
+            counts: BTreeMap::new(),
+            without: 0,
+            unreadable: Vec::new(),
+        };
+        let mut keys = ring.keys();
+        keys.extend(more);
+        let mut pages = Pages::new(PAGE);
+        while let Some(page) = pages.next(local).await? {
+            for connection in page {
+                let sealed = &connection.sealed_secrets;
+                if sealed.is_empty() {
+                    survey.without += 1;
+                    continue;
+                }
+                *survey.counts.entry(key_of(sealed)).or_default() += 1;
+                if let Err(unopened) = probe(&keys, &connection.key, sealed) {
+                    survey.unreadable.push((connection.key, unopened));
+                }
+            }
+        }
+        Ok(survey)
+    }
+
+    fn refusal(&self) -> Problem {
+        let named = self.unreadable.iter().take(NAMED_MAX);
+        let named: Vec<String> = named
+            .map(|(key, unopened)| self.ring.problem(key, *unopened).message)
+            .collect();
+        let message = format!(
+            "{} of the connections' credentials can't be opened, and nothing was changed:\n  {}",
+            self.unreadable.len(),
+            named.join("\n  ")
+        );
+        Problem::new(Kind::DataDirectory, message).hint(
+            "use the key that they were sealed with, or leave them as they are with --skip-unreadable",
+        )
+    }
+}
+
+pub(super) async fn rotate(local: &Local, request: RotateKeys) -> Result<Rotated> {
+    let mut ring = KeyRing::load(&local.data)?;
+    let to = request.to.as_ref();
+    let to = to
+        .map(|text| MasterKey::decode(text.expose()).map_err(|problem| problem.at("the new key")))
+        .transpose()?;
+    let new = destination(&ring, to)?;
+    // The new key may have sealed some already, if it is the operator's.
+    let survey = Survey::of(local, &ring, Some(&new)).await?;
+    if !survey.unreadable.is_empty() && !request.skip_unreadable {
+        return Err(survey.refusal());
+    }
+    let Some(old) = ring.current().map(MasterKey::id) else {
+        let message = format!(
+            "there is no master key to rotate: {} is not there",
+            ring.place()
+        );
+        let hint = "it is made when the first credentials are added";
+        return Err(Problem::not_found(message).hint(hint));
+    };
+    if ring.next().is_none() {
+        ring.keep_next(new.clone())?;
+    }
+    let mut rotated = Rotated {
+        from: old.to_string(),
+        to: new.id().to_string(),
+        environment: *ring.place() == Place::Environment,
+        skipped: survey.unreadable.into_iter().map(|(key, _)| key).collect(),
+        ..Rotated::default()
+    };
+    // Until a pass finds nothing: connections may come and change meanwhile.
+    loop {
+        let (tried, done) = rewrap_all(local, &ring, &new, request.step).await?;
+        rotated.connections += done;
+        if tried == 0 {
+            break;
+        }
+    }
+    ring.finish()?;
+    Ok(rotated)
+}
+
+/// The key that a rotation goes to.
+fn destination(ring: &KeyRing, to: Option<MasterKey>) -> Result<MasterKey> {
+    let new = match (ring.next(), to) {
+        (Some(next), Some(to)) if next.id() != to.id() => {
+            let message = format!(
+                "{} is {}, another key than --to, which is {}",
+                ring.place().next(),
+                next.id(),
+                to.id()
+            );
+            let hint = "a rotation to it is not finished: finish it first, without --to";
+            return Err(Problem::new(Kind::Conflict, message).hint(hint));
+        }
+        (Some(next), _) => next.clone(),
+        (None, Some(to)) => to,
+        (None, None) if *ring.place() == Place::Environment => {
+            let message = format!(
+                "the master key comes from {VARIABLE}, so the new one must come from you too"
+            );
+            let hint = format!(
+                "set {VARIABLE_NEXT} to it (32 bytes in base64), or give --to env:VAR, file:PATH or -"
+            );
+            return Err(Problem::invalid(message).hint(hint));
+        }
+        (None, None) => MasterKey::generate()?,
+    };
+    if ring.current().is_some_and(|key| key.id() == new.id()) {
+        let message = format!("the new master key, {}, is the one in use", new.id());
+        return Err(Problem::invalid(message));
+    }
+    Ok(new)
+}
+
+/// One pass over everything that is not under `new`: how many connections there were to re-wrap,
+/// and how many were.
+async fn rewrap_all(
+    local: &Local,
+    ring: &KeyRing,
+    new: &MasterKey,
+    step: usize,
+) -> Result<(u64, u64)> {
+    let keys = ring.keys();
+    let mut counts = (0, 0);
+    let mut pages = Pages::new(step.max(1));
+    while let Some(page) = pages.next(local).await? {
+        let mut updates = Vec::new();
+        for connection in page {
+            let sealed = &connection.sealed_secrets;
+            if sealed.is_empty() || key_of(sealed) == Some(new.id()) {
+                continue;
+            }
+            // What can't be opened was refused or is to be left.
+            if let Ok(sealed_secrets) = rewrap(&keys, new, &connection.key, sealed)? {
+                updates.push(Connection {
+                    sealed_secrets,
+                    ..connection
+                });
+            }
+        }
+        if !updates.is_empty() {
+            let done = local.store.update_connections(updates).await?;
+            // One that was changed meanwhile is looked at again in the next pass.
+            counts.0 += done.len() as u64;
+            counts.1 += done.iter().filter(|done| **done).count() as u64;
+        }
+    }
+    Ok(counts)
+}

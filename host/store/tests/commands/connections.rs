@@ -1,0 +1,160 @@
+//! Adding several connections, changing them and removing them under their runs.
+
+use serde_json::json;
+use tidegate_engine::integration::Connection;
+
+use super::*;
+
+async fn stored(store: &dyn Store, name: &str) -> Connection {
+    store.connection(&connection(name)).await.unwrap()
+}
+
+#[test]
+fn several_are_added_together_or_not_at_all() {
+    on_both(async |store| {
+        let news = |names: &[&str]| names.iter().map(|name| new_connection(name)).collect();
+        store.add_connections(Vec::new()).await.unwrap();
+        store.add_connections(news(&["c1", "c2"])).await.unwrap();
+        // The same again, as when its answer was lost.
+        store
+            .add_connections(news(&["c1", "c2", "c3"]))
+            .await
+            .unwrap();
+        let mut other = new_connection("c2");
+        other.external_id = Some("42".into());
+        let mut elsewhere = new_connection("c9");
+        elsewhere.key.integration = name("erp");
+        let twice = vec![new_connection("c8"), {
+            let mut other = new_connection("c8");
+            other.revision = 7;
+            other
+        }];
+        for bad in [
+            vec![new_connection("c7"), other],
+            vec![new_connection("c7"), elsewhere],
+            twice,
+        ] {
+            assert!(store.add_connections(bad).await.is_err());
+        }
+        let listed = store.connections(&name("crm"), None, 100).await.unwrap();
+        let names: Vec<&str> = listed.iter().map(|c| c.key.connection.as_str()).collect();
+        assert_eq!(names, ["acme", "bolt", "c1", "c2", "c3"]);
+    });
+}
+
+#[test]
+fn an_update_that_has_not_seen_the_last_one_does_nothing() {
+    on_both(async |store| {
+        let seen = stored(store, "acme").await;
+        let tagged = |tag: &str, seen: &Connection| {
+            let mut new = seen.clone();
+            new.tags.insert(tag.into(), String::new());
+            new.sealed_secrets = vec![9; 9000];
+            new.created_at = Timestamp(77);
+            new
+        };
+        let first = tagged("a", &seen);
+        let update = |new: &Connection| store.update_connections(vec![new.clone()]);
+        assert_eq!(update(&first).await.unwrap(), [true]);
+        // The same again, as when its answer was lost; then another that has seen the same.
+        assert_eq!(update(&first).await.unwrap(), [true]);
+        assert_eq!(update(&tagged("b", &seen)).await.unwrap(), [false]);
+        let now = stored(store, "acme").await;
+        let want = Connection {
+            revision: 1,
+            created_at: seen.created_at,
+            ..first.clone()
+        };
+        assert_eq!(now, want);
+
+        // Metadata that a plugin merges counts as a change too.
+        let patch = json!({"n": 1}).as_object().unwrap().clone();
+        let key = connection("acme");
+        store
+            .merge_metadata(&key, patch, 1000, Timestamp(8))
+            .await
+            .unwrap();
+        assert_eq!(update(&tagged("b", &now)).await.unwrap(), [false]);
+
+        // Each for itself; one that is not there does nothing.
+        let (acme, bolt) = (stored(store, "acme").await, stored(store, "bolt").await);
+        let page = vec![
+            tagged("x", &new_connection("nobody")),
+            tagged("b", &acme),
+            tagged("c", &acme),
+            tagged("b", &bolt),
+        ];
+        let done = store.update_connections(page).await.unwrap();
+        assert_eq!(done, [false, true, false, true]);
+        let tags = |c: Connection| c.tags.into_keys().collect::<Vec<_>>();
+        assert_eq!(tags(stored(store, "acme").await), ["a", "b"]);
+        assert_eq!(tags(stored(store, "bolt").await), ["b"]);
+        assert_eq!(stored(store, "acme").await.metadata["n"], 1);
+    });
+}
+
+#[test]
+fn a_removed_connection_fences_its_runs() {
+    on_both(async |store| {
+        let page = || vec![page("Contact", &[("1", r#"{"a":1}"#)], &[])];
+        let (run, fence) = start(store, 1).await;
+        store
+            .commit_page(run, fence, commit(page(), 1))
+            .await
+            .unwrap();
+        let other = new_run(2, Target::Sync(sync("bolt", "contacts")));
+        let bolt = store.start_run(other).await.unwrap();
+
+        let dropped = store
+            .remove_connection(&connection("acme"), Timestamp(9))
+            .await
+            .unwrap();
+        let counts = (
+            dropped.connections,
+            dropped.models,
+            dropped.records,
+            dropped.runs,
+        );
+        assert_eq!(counts, (1, 1, 1, 1));
+        let fenced = Some(StoreError::Fenced { run });
+        let late = store.commit_page(run, fence, commit(page(), 10)).await;
+        assert_eq!(late.err(), fenced);
+        assert_eq!(store.finish_run(run, fence, end(10)).await.err(), fenced);
+        let model = name("Contact");
+        let begun = store.begin_snapshot(run, fence, &model, false).await;
+        assert_eq!(begun.err(), fenced);
+        assert!(store.run(run).await.is_err());
+        let again = store
+            .remove_connection(&connection("acme"), Timestamp(9))
+            .await;
+        assert!(
+            matches!(again, Err(StoreError::NotFound { .. })),
+            "{again:?}"
+        );
+
+        // Others go on, and one of the same name begins anew.
+        store
+            .commit_page(run_id(2), bolt.fence, commit(page(), 11))
+            .await
+            .unwrap();
+        store
+            .add_connections(vec![new_connection("acme")])
+            .await
+            .unwrap();
+        assert_eq!(feed(store).await, []);
+        let (_, fence) = start(store, 3).await;
+        assert_eq!(
+            store
+                .commit_page(run, fence, commit(page(), 12))
+                .await
+                .err(),
+            fenced
+        );
+        store
+            .commit_page(run_id(3), fence, commit(page(), 12))
+            .await
+            .unwrap();
+        let report = store.check().await.unwrap();
+        assert_eq!(report.findings, []);
+    });
+}
