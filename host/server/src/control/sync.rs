@@ -138,7 +138,9 @@ pub(super) async fn run(
 pub(super) async fn finish(local: &Local, id: RunId, fence: Fence, end: RunEnd) -> Result<Run> {
     match local.store.finish_run(id, fence, end).await {
         Err(StoreError::Fenced { .. }) => {
-            let message = format!("run {id} was stopped: its connection was removed");
+            let message = format!(
+                "run {id} was stopped from outside, or its connection was removed while it ran"
+            );
             Err(Problem::new(Kind::Conflict, message))
         }
         finished => {
