@@ -194,6 +194,49 @@ fn damage_concerns_one_connection_by_name() {
     );
 }
 
+/// What the first version sealed for `crm/old` under the key A, as an export has it.
+const VERSION_1: &str = "AaKsRcRsjmfaw2RnC4K7it443Mvg4Vck9QMD58NB0DrBVRBCIvxJliletTOm1EGH48gWkq0nfm7diMknsrbmag3GhOmSPhT3eMLcFQ==";
+
+#[test]
+fn the_first_version_is_opened_and_becomes_the_second() {
+    let server = server();
+    let tidegate = deployed(&server);
+    let with = |words: &str, letter: char| {
+        let cmd = tidegate.cmd(words).env("TIDE_SECRET", super::SECRET);
+        cmd.env("TIDEGATE_MASTER_KEY", key(letter))
+    };
+    let words = format!(
+        "connections add crm old --base-url {} --secret token=env:TIDE_SECRET",
+        server.origin()
+    );
+    with(&words, 'A').ok();
+    let export = tidegate.cmd("data export").ok().stdout;
+    let of_version_1 = |line: &str| {
+        let mut line: Value = serde_json::from_str(line).unwrap();
+        if line["connection"] == "old" {
+            line["sealed_secrets"] = json!(VERSION_1);
+        }
+        line.to_string() + "\n"
+    };
+    let export: String = export.lines().map(of_version_1).collect();
+    tidegate.cmd("data drop crm --yes").ok();
+    tidegate.cmd("data import").stdin(&export).ok();
+
+    let roles_with = |letter| roles(&status(with("keys status", letter)));
+    assert_eq!(roles_with('A'), [("version-1".to_owned(), 1)]);
+    with("connections test crm old", 'A').ok();
+    let parts = ["crm/old", "wrong master key, or damaged"];
+    with("connections test crm old", 'B').refused(DATA_DIRECTORY, &parts);
+    with("keys rotate --to env:NEW", 'B')
+        .env("NEW", key('C'))
+        .refused(DATA_DIRECTORY, &["crm/old", "nothing was changed"]);
+    with("keys rotate --to env:NEW", 'A')
+        .env("NEW", key('C'))
+        .ok();
+    assert_eq!(roles_with('C'), [("current".to_owned(), 1)]);
+    with("connections test crm old", 'C').ok();
+}
+
 #[test]
 fn rotating_asks_for_what_it_needs() {
     let server = server();

@@ -173,7 +173,9 @@ pub(super) async fn run(
         _ => local.store.finish_run(id, started.fence, end).await,
     };
     if let Err(StoreError::Fenced { .. }) = finished {
-        let message = format!("run {id} was stopped: its connection was removed");
+        let message = format!(
+            "run {id} was stopped from outside, or its connection was removed while it ran"
+        );
         return Err(Problem::new(Kind::Conflict, message));
     }
     finished?;

@@ -252,6 +252,41 @@ fn a_purge_that_was_interrupted_goes_on() {
     }
 }
 
+/// A run had not ended, and the store was closed before the purge was done: nothing of either stands
+/// in the way of opening it.
+#[test]
+fn a_removal_under_a_run_that_was_interrupted_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    block_on(async {
+        let store = open(dir.path());
+        set_up(&store).await;
+        let run = start(&store, 1).await;
+        load(&store, run, "Contact", 30_000, 1, 10).await;
+        let acme = connection("acme");
+        let removal = store.remove_connection(&acme, Timestamp(9));
+        let (removed, closed) = tokio::join!(removal, store.close());
+        closed.unwrap();
+        assert!(
+            removed.is_err(),
+            "the purge was done before the store was closed"
+        );
+    });
+    let left = keys(dir.path());
+    assert!(left[&'d'] > 0 && left[&'r'] == 1, "{left:?}");
+    assert!(!left.contains_key(&'s'), "{left:?}");
+    let store = open(dir.path());
+    block_on(async {
+        assert_eq!(runs(&store).await, 0);
+        assert!(store.connection(&connection("acme")).await.is_err());
+        assert_eq!(store.check().await.unwrap().findings, []);
+        store.settle().await.unwrap();
+        assert_eq!(store.check().await.unwrap().findings, []);
+        store.close().await.unwrap();
+    });
+    drop(store);
+    assert!(!keys(dir.path()).contains_key(&'r'));
+}
+
 #[test]
 fn readers_beside_a_drop_find_it_or_not() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
