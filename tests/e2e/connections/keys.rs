@@ -299,19 +299,28 @@ const CONNECTIONS: usize = 36;
 /// one goes on.
 fn killed(tidegate: &Tidegate, keyed: impl Fn(&str, usize) -> Cmd) {
     let (mut half_way, mut delay) = (0, 7_u64);
+    // Milliseconds that are mostly too early and too late; how fast this machine is now shows as it goes.
+    let (mut early, mut late) = (5, 250);
     let mut rotations = 0;
-    for _ in 0..60 {
+    for _ in 0..150 {
         let running = keyed("keys rotate --step 1", rotations).start();
-        // From some milliseconds to more than a rotation takes.
         delay = (delay * 1_103_515_245 + 12_345) % (1 << 31);
-        std::thread::park_timeout(Duration::from_millis(10 + delay % 250));
+        let wait = early + delay % (late - early);
+        std::thread::park_timeout(Duration::from_millis(wait));
         let finished = running.kill().code == Some(0);
         let status = status(keyed("keys status", rotations + usize::from(finished)));
         assert_eq!(status["unreadable_count"], 0, "{status}");
         let roles = roles(&status);
         let all: u64 = roles.iter().map(|(_, count)| count).sum();
         assert_eq!(all, CONNECTIONS as u64, "{status}");
-        half_way += usize::from(roles.len() == 2);
+        let hit = roles.len() == 2;
+        half_way += usize::from(hit);
+        if finished {
+            late = u64::midpoint(late, wait).max(early + 10);
+        } else if !hit {
+            early = u64::midpoint(early, wait);
+            late = late.max(early + 10);
+        }
         let name = format!("c{:02}", delay % CONNECTIONS as u64);
         keyed(
             &format!("connections test crm {name}"),
@@ -319,7 +328,7 @@ fn killed(tidegate: &Tidegate, keyed: impl Fn(&str, usize) -> Cmd) {
         )
         .ok();
         rotations += usize::from(finished);
-        if half_way >= 4 && finished {
+        if half_way >= 4 && rotations > 0 {
             break;
         }
     }
