@@ -121,6 +121,12 @@ fn a_full_pull_deletes_no_more_than_it_may() {
             OK
         });
         let shown = run.json();
+        if row.refused.is_some() {
+            assert_eq!(
+                shown["failure"]["limit"], "snapshot_delete_percent",
+                "{shown}"
+            );
+        }
         for part in row.refused.unwrap_or_default() {
             let message = shown["failure"]["message"].as_str().unwrap();
             assert!(

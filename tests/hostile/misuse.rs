@@ -147,6 +147,10 @@ fn store() -> Vec<Case> {
             .breaks("records_per_run"),
         sync("commits a large record", "large-record").breaks("record_bytes"),
         sync("commits too many bytes", "large-commit").breaks("commit_bytes"),
+        sync("deletes most of what is there", "see-too-little")
+            .breaks("snapshot_delete_percent")
+            .class("refused")
+            .blame("upstream"),
         sync("commits a checkpoint that is too large", "large-checkpoint")
             .breaks("checkpoint_bytes"),
         sync(

@@ -39,7 +39,8 @@ pub fn cases() -> Vec<Case> {
         })
         .with("http_timeout_ms", 100)
         .class("transient")
-        .says("100 ms"),
+        .says("100 ms")
+        .says("http_timeout_ms"),
         case("a body that drips", |mut stream| {
             read(&stream);
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n");
@@ -49,7 +50,8 @@ pub fn cases() -> Vec<Case> {
         })
         .with("http_timeout_ms", 200)
         .class("transient")
-        .says("200 ms"),
+        .says("200 ms")
+        .says("http_timeout_ms"),
         case("an endless chain of redirects", |stream| {
             redirect(stream, "/again");
         })

@@ -72,7 +72,7 @@ fn document(rows: &[Row], alone: &[Duration]) -> String {
          but the figures with this file, and with `TIDEGATE_BLESS=1` writes it anew. In one process, four\n\
          cases run at a time, and beside each of them an honest plugin syncs 20 records from a healthy\n\
          server again and again. *Class* `plugin` is a refusal to deploy.\n\n\
-         Figures of {}, an unoptimised build on two processors. {} cases; {} healthy runs beside them, all\n\
+         Figures of {}, a development build (opt-level 1) on two processors. {} cases; {} healthy runs beside them, all\n\
          successful: median {} ms, slowest {} ms. With nothing beside it, such a run takes {} ms (median).\n\n\
          | case | ends as | class | blame | limit | stopped after, s | healthy runs beside it: median, ms | slowest, ms |\n\
          |---|---|---|---|---|---|---|---|\n",

@@ -307,7 +307,7 @@ fn method(text: &str) -> Result<Method, EgressError> {
 
 fn late(url: &Url, time: Duration) -> EgressError {
     let message = format!(
-        "{}: no complete answer within {} ms",
+        "{}: no complete answer within {} ms, which the plugin or the limit http_timeout_ms sets",
         shown(url),
         time.as_millis()
     );

@@ -55,8 +55,17 @@ thread_local! {
 /// Check that `body` is one JSON object, nested at most [`DEPTH_MAX`] deep, and hash its canonical
 /// form.
 pub fn hash(body: &str) -> Result<BodyHash, BodyError> {
+    hash_of(body, false)
+}
+
+/// The same for any JSON value.
+pub fn hash_value(json: &str) -> Result<BodyHash, BodyError> {
+    hash_of(json, true)
+}
+
+fn hash_of(text: &str, any: bool) -> Result<BodyHash, BodyError> {
     SCANNER.with_borrow_mut(|scanner| {
-        let canonical = scanner.canonical(body)?;
+        let canonical = scanner.canonical(text, any)?;
         let mut bytes = [0; 16];
         for (byte, hashed) in bytes.iter_mut().zip(blake3::hash(canonical).as_bytes()) {
             *byte = *hashed;

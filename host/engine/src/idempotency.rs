@@ -92,8 +92,7 @@ pub struct KeyUse {
 impl KeyUse {
     /// `input` is JSON text of any kind; fails when it is none, or nested too deep.
     pub fn new(key: IdempotencyKey, input: &str) -> Result<Self, BodyError> {
-        // The hash is made for objects.
-        let input = canonical::hash(&format!("{{\"input\":{input}}}"))?;
+        let input = canonical::hash_value(input)?;
         Ok(Self { key, input })
     }
 }
@@ -212,7 +211,7 @@ mod tests {
         assert_eq!(hash(r#"{"a":1,"b":2}"#), hash(r#"{ "b": 2, "a": 1.0 }"#));
         assert_ne!(hash("1"), hash("2"));
         assert_eq!(hash("null"), hash(" null "));
-        for bad in ["", "{", r#"1},"x":{"#] {
+        for bad in ["", "{", r#"1},"x":{"#, r#"1,"x":2"#, r#"1,"input":2"#] {
             assert!(hash(bad).is_err(), "{bad}");
         }
     }

@@ -78,26 +78,9 @@ impl Runtime {
     async fn load_in_time(&self, bytes: &[u8]) -> Result<Plugin, RuntimeError> {
         let (engine, cache, bytes) = (self.engine.clone(), self.cache.clone(), bytes.to_vec());
         let digest = Digest::of(&bytes);
-        let (done, compiled) = tokio::sync::oneshot::channel();
-        let compile = move || {
-            // Nobody waits any more when it took too long.
-            let _ = done.send(crate::cache::load(
-                &engine,
-                cache.as_deref(),
-                digest,
-                &bytes,
-            ));
-        };
-        std::thread::Builder::new()
-            .name("compile".to_owned())
-            .spawn(compile)
-            .map_err(|error| RuntimeError::Setup(error.to_string()))?;
-        let time = Duration::from_millis(COMPILE_MS);
-        match tokio::time::timeout(time, compiled).await {
-            Ok(Ok(component)) => self.link(&component?, digest),
-            Ok(Err(_)) => Err(RuntimeError::Compile("the compiler failed".to_owned())),
-            Err(_) => Err(RuntimeError::Slow),
-        }
+        let compile = move || crate::cache::load(&engine, cache.as_deref(), digest, &bytes);
+        let component = in_time(Duration::from_millis(COMPILE_MS), compile).await??;
+        self.link(&component, digest)
     }
 
     async fn manifest_text(&self, plugin: &Plugin) -> Result<String, InspectError> {
@@ -140,5 +123,44 @@ impl Runtime {
                 None => InspectError::Trap(text),
             }
         })
+    }
+}
+
+/// What `compile` comes to in a thread of its own, unless it takes longer than `time`.
+async fn in_time<T: Send + 'static>(
+    time: Duration,
+    compile: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, RuntimeError> {
+    let (done, compiled) = tokio::sync::oneshot::channel();
+    let compile = move || {
+        // Nobody waits any more when it took too long.
+        let _ = done.send(compile());
+    };
+    std::thread::Builder::new()
+        .name("compile".to_owned())
+        .spawn(compile)
+        .map_err(|error| RuntimeError::Setup(error.to_string()))?;
+    match tokio::time::timeout(time, compiled).await {
+        Ok(Ok(compiled)) => Ok(compiled),
+        Ok(Err(_)) => Err(RuntimeError::Compile("the compiler failed".to_owned())),
+        Err(_) => Err(RuntimeError::Slow),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn compiling_that_takes_too_long_is_given_up() {
+        let (_never, ends) = std::sync::mpsc::channel::<()>();
+        let slow = in_time(Duration::from_millis(20), move || ends.recv().is_ok()).await;
+        let refused = slow.unwrap_err();
+        assert!(refused.to_string().contains("compile_ms"), "{refused}");
+        let fast = in_time(Duration::from_secs(60), || 7).await;
+        assert_eq!(fast.unwrap(), 7);
+        let panics = in_time(Duration::from_secs(60), || panic!("as a compiler might")).await;
+        let failed: Result<(), RuntimeError> = panics;
+        assert!(matches!(failed, Err(RuntimeError::Compile(_))));
     }
 }

@@ -116,6 +116,15 @@ impl Ring {
         Ok(kept.len())
     }
 
+    pub(crate) fn key(&self) -> &ConnectionKey {
+        &self.key
+    }
+
+    /// Remove it with everything in it; it is off then.
+    pub(crate) fn erase(&self) -> Result<()> {
+        fs::remove_dir_all(&self.folder).map_err(|error| failed(&self.folder, &error))
+    }
+
     /// Its cassettes, oldest first.
     pub(crate) fn list(&self) -> Result<Vec<Kept>> {
         let mut kept = Vec::new();
@@ -164,6 +173,19 @@ impl Ring {
     }
 }
 
+/// All rings, those that are off included.
+pub(crate) fn rings(data: &Path) -> Result<Vec<Ring>> {
+    let mut rings = Vec::new();
+    for integration in entries(&data.join(FOLDER))? {
+        for folder in entries(&integration)? {
+            if let Some(key) = key_of(&folder) {
+                rings.push(Ring { key, folder });
+            }
+        }
+    }
+    Ok(rings)
+}
+
 /// The cassettes of all rings, or of those of an integration or a connection, oldest first.
 pub(crate) fn list(
     data: &Path,
@@ -171,18 +193,12 @@ pub(crate) fn list(
     connection: Option<&str>,
 ) -> Result<Vec<Kept>> {
     let mut found = Vec::new();
-    let wanted = |path: &Path, wanted: Option<&str>| {
-        let name = path.file_name().and_then(|name| name.to_str());
-        wanted.is_none() || wanted == name
-    };
-    for folder in entries(&data.join(FOLDER))? {
-        if !wanted(&folder, integration) {
-            continue;
-        }
-        for ring in entries(&folder)? {
-            if let (true, Some(key)) = (wanted(&ring, connection), key_of(&ring)) {
-                found.extend(Ring { key, folder: ring }.list()?);
-            }
+    for ring in rings(data)? {
+        let key = ring.key();
+        if integration.is_none_or(|name| name == key.integration.as_str())
+            && connection.is_none_or(|name| name == key.connection.as_str())
+        {
+            found.extend(ring.list()?);
         }
     }
     found.sort_by_key(|cassette| cassette.run);

@@ -190,11 +190,11 @@ impl FakeHost {
         self.with(|state| state.trouble = Some(Trouble { after, kind }))
     }
 
-    /// The share of a model that a snapshot may delete; 0.5 by default. Deleting everything is
-    /// always refused.
+    /// The limit of this name: how much of a model a snapshot may delete; 50 by default. Deleting
+    /// everything is always refused.
     #[must_use]
-    pub fn snapshot_guard(self, share: f64) -> Self {
-        self.with(|state| state.records.guard = share)
+    pub fn snapshot_delete_percent(self, percent: u64) -> Self {
+        self.with(|state| state.records.snapshot_delete_percent = percent)
     }
 
     /// Run a sync.

@@ -19,8 +19,8 @@ pub(super) struct Records {
     live: BTreeMap<String, BTreeMap<String, Value>>,
     /// The ids seen since the snapshot of a model began.
     snapshots: BTreeMap<String, BTreeSet<String>>,
-    /// The share of a model that a snapshot may delete.
-    pub(super) guard: f64,
+    /// How much of a model a snapshot may delete.
+    pub(super) snapshot_delete_percent: u64,
 }
 
 /// What to do with an id: save a body, or delete.
@@ -31,7 +31,7 @@ impl Records {
         Records {
             live: BTreeMap::new(),
             snapshots: BTreeMap::new(),
-            guard: 0.5,
+            snapshot_delete_percent: 50,
         }
     }
 
@@ -158,15 +158,11 @@ impl Records {
         };
         let live = self.live.entry(model.to_owned()).or_default();
         let gone = live.keys().filter(|id| !seen.contains(*id)).count();
-        // Far below 2^52 records in a test: the conversion is exact.
-        #[allow(clippy::cast_precision_loss)]
-        let allowed = self.guard * live.len() as f64;
-        #[allow(clippy::cast_precision_loss)]
-        let too_many = gone as f64 > allowed;
+        let too_many = gone as u64 * 100 > live.len() as u64 * self.snapshot_delete_percent;
         if gone > 0 && (too_many || gone == live.len()) {
             self.snapshots.remove(model);
             return Err(StoreError::Refused(format!(
-                "{gone} of {} {model} records were not seen, more than the guard allows",
+                "{gone} of {} {model} records were not seen, more than the limit snapshot_delete_percent allows",
                 live.len()
             )));
         }

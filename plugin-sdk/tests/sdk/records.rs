@@ -297,14 +297,14 @@ fn a_snapshot_that_saw_too_little_is_refused() {
             host.record("M", id.to_string(), json!({}))
         })
     };
-    for (guard, seen, refused) in [
-        (0.5, 0, true),
-        (0.5, 1, true),
-        (0.5, 2, false),
-        (1.0, 0, true),
-        (1.0, 1, false),
+    for (percent, seen, refused) in [
+        (50, 0, true),
+        (50, 1, true),
+        (50, 2, false),
+        (100, 0, true),
+        (100, 1, false),
     ] {
-        let host = three().snapshot_guard(guard);
+        let host = three().snapshot_delete_percent(percent);
         let outcome = run(&host, move |cx| async move {
             cx.restart_snapshot("M").await?;
             for id in 1..=seen {
@@ -323,7 +323,7 @@ fn a_snapshot_that_saw_too_little_is_refused() {
         assert_eq!(
             code,
             refused.then_some("snapshot-refused"),
-            "{guard} {seen}"
+            "{percent} {seen}"
         );
         assert_eq!(outcome.records("M").len(), if refused { 3 } else { seen });
     }

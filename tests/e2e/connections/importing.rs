@@ -204,7 +204,7 @@ fn half_imported(server: &Server, import: &str) -> Tidegate {
         // From soon after its start on, later and later, until something is there.
         for round in 0..40 {
             let running = connections(&tidegate, import).start();
-            std::thread::park_timeout(Duration::from_millis(20 + 7 * attempt + 25 * round));
+            crate::support::live_for(Duration::from_millis(20 + 7 * attempt + 25 * round));
             running.kill();
             match count(&tidegate) {
                 0 => {}

@@ -306,7 +306,7 @@ fn killed(tidegate: &Tidegate, keyed: impl Fn(&str, usize) -> Cmd) {
         let running = keyed("keys rotate --step 1", rotations).start();
         delay = (delay * 1_103_515_245 + 12_345) % (1 << 31);
         let wait = early + delay % (late - early);
-        std::thread::park_timeout(Duration::from_millis(wait));
+        crate::support::live_for(Duration::from_millis(wait));
         let finished = running.kill().code == Some(0);
         let status = status(keyed("keys status", rotations + usize::from(finished)));
         assert_eq!(status["unreadable_count"], 0, "{status}");

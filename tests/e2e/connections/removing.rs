@@ -56,3 +56,56 @@ fn it_asks_and_then_leaves_nothing() {
     let report = tidegate.cmd("data check --json").ok().json();
     assert_eq!(report["wrong"], 0, "{report}");
 }
+
+/// What removes the connection `acme`, and whether the cassettes of `bolt` stay.
+const REMOVALS: [(&str, bool); 3] = [
+    ("connections remove crm acme --yes", true),
+    ("data drop crm -c acme --yes", true),
+    ("data drop crm --yes", false),
+];
+
+#[test]
+fn its_cassettes_go_with_it() {
+    let server = Server::start(|_| reply(&contacts(0..5, 1), None));
+    for (words, bolt_stays) in REMOVALS {
+        let tidegate = deployed(&server);
+        for name in ["acme", "bolt"] {
+            tidegate.connect("crm", name, &server.origin());
+            tidegate.cmd(&format!("cassettes on crm {name}")).ok();
+            tidegate.sync_ok("crm/contacts", name);
+        }
+        let ring = |name: &str| tidegate.data().join("cassettes/crm").join(name);
+        let kept = || tidegate.cmd("cassettes list --json").ok().lines().len();
+        assert_eq!(kept(), 2);
+        // As a crash right after the removal leaves them.
+        let aside = tidegate.data().join("aside");
+        if bolt_stays {
+            std::fs::rename(ring("acme"), &aside).unwrap();
+        }
+        tidegate.cmd(words).ok();
+        if bolt_stays {
+            std::fs::rename(&aside, ring("acme")).unwrap();
+            assert_eq!(kept(), 2, "{words}");
+        }
+        tidegate.cmd("runs").ok();
+        assert!(!ring("acme").exists(), "{words}");
+        assert_eq!(ring("bolt").exists(), bolt_stays, "{words}");
+        assert_eq!(kept(), usize::from(bolt_stays), "{words}");
+    }
+    // Without a crash too, and nobody is recorded again who only has the same name.
+    let tidegate = deployed(&server);
+    tidegate.connect("crm", "acme", &server.origin());
+    tidegate.cmd("cassettes on crm acme").ok();
+    tidegate.sync_ok("crm/contacts", "acme");
+    tidegate.cmd("connections remove crm acme --yes").ok();
+    assert!(!tidegate.data().join("cassettes/crm/acme").exists());
+    tidegate.connect("crm", "acme", &server.origin());
+    tidegate.sync_ok("crm/contacts", "acme");
+    assert!(
+        tidegate
+            .cmd("cassettes list --json")
+            .ok()
+            .lines()
+            .is_empty()
+    );
+}

@@ -28,6 +28,11 @@ pub fn kept(name: &str) -> PathBuf {
     folder
 }
 
+/// Let a process live for so long before it is killed: a random moment is what such a test is about.
+pub fn live_for(time: Duration) {
+    std::thread::sleep(time);
+}
+
 /// Wait until `ready` gives something: the one place where a test looks again and again, for what
 /// tells nobody when it happens (a process that ends, a port that opens).
 #[track_caller]

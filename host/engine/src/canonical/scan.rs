@@ -27,17 +27,17 @@ pub(super) struct Scanner {
 }
 
 impl Scanner {
-    /// The canonical form of `body`.
-    pub(super) fn canonical(&mut self, body: &str) -> Result<&[u8], BodyError> {
+    /// The canonical form of `text`, which is an object, or any value if `any` says so.
+    pub(super) fn canonical(&mut self, text: &str, any: bool) -> Result<&[u8], BodyError> {
         self.out.clear();
         self.members.clear();
         let mut pass = Pass {
-            text: body.as_bytes(),
+            text: text.as_bytes(),
             at: 0,
             copied: 0,
             scanner: self,
         };
-        if let Err(reason) = pass.body() {
+        if let Err(reason) = pass.whole(any) {
             return Err(BodyError {
                 offset: pass.at,
                 reason,
@@ -87,11 +87,11 @@ struct Pass<'a, 's> {
 }
 
 impl Pass<'_, '_> {
-    fn body(&mut self) -> Result<(), Reason> {
-        if self.next_token() != Some(b'{') {
+    fn whole(&mut self, any: bool) -> Result<(), Reason> {
+        if !any && self.next_token() != Some(b'{') {
             return Err(Reason::NotAnObject);
         }
-        self.object(1)?;
+        self.value(0)?;
         self.copy_pending();
         if self.next_token().is_some() {
             return Err(Reason::Trailing);

@@ -182,7 +182,13 @@ fn store_refusal(error: StoreError) -> Refusal {
     match error {
         StoreError::Page(error) => page_refusal(&error),
         StoreError::Fenced { .. } => refusal(RefusalKind::Fenced, message),
-        StoreError::Guard(_) => fails(RefusalKind::Refused, FailureClass::Refused, Blame::Upstream),
+        StoreError::Guard(_) => {
+            let mut refusal = fails(RefusalKind::Refused, FailureClass::Refused, Blame::Upstream);
+            if let Some(failure) = &mut refusal.failure {
+                failure.limit = Some("snapshot_delete_percent".to_owned());
+            }
+            refusal
+        }
         StoreError::NoSnapshot { .. } | StoreError::Busy { .. } | StoreError::Cursor(_) => {
             refusal(RefusalKind::Invalid, message)
         }

@@ -14,6 +14,7 @@ use super::deploy::ConfigSchema;
 use super::keys::ring_to_seal;
 use super::local::{Local, listed};
 use super::pages::{PAGE, Pages};
+use super::upkeep::forget_cassettes;
 use crate::problem::{Kind, Problem, Result};
 use crate::secrets::{KeyRing, SecretMap};
 
@@ -72,7 +73,8 @@ pub struct ConnectionUpdate {
     pub remove_secrets: BTreeSet<String>,
 }
 
-/// Connections to add together: all of them or, if one can't be added, none.
+/// Connections to add together. Every row is checked first, and if one is bad none is added; then
+/// they go in by pages, of which a crash leaves the first ones.
 #[derive(Debug)]
 pub struct NewConnections {
     pub integration: Name,
@@ -323,7 +325,9 @@ pub(super) async fn remove(local: &Local, key: &ConnectionKey) -> Result<Dropped
     local.find_connection(key).await?;
     let dropped = local.store.remove_connection(key, local.clock.now()).await;
     local.flights.stop(key);
-    Ok(dropped?)
+    let dropped = dropped?;
+    forget_cassettes(local).await?;
+    Ok(dropped)
 }
 
 fn check_base_url(base_url: &Url) -> Result<()> {

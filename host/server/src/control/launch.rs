@@ -18,6 +18,7 @@ use tidegate_runtime::{Meter, Observer, OutputCheck, Plugin, Recording, RunResul
 
 use super::deploy::check_config;
 use super::local::Local;
+use super::upkeep::forget_cassettes;
 use super::{Invoked, Progress};
 use crate::cassettes::Take;
 use crate::problem::{Kind, Problem, Result};
@@ -73,7 +74,7 @@ pub(super) struct Launch {
 }
 
 /// Run something to its end, unless an earlier run under its key has the result. An error means that
-/// no run started.
+/// no run started, or that its end could not be stored: it was fenced off, or the store failed.
 pub(super) async fn run(
     local: &Local,
     site: Site,
@@ -173,6 +174,8 @@ pub(super) async fn run(
         _ => local.store.finish_run(id, started.fence, end).await,
     };
     if let Err(StoreError::Fenced { .. }) = finished {
+        // What it recorded came after the removal.
+        forget_cassettes(local).await?;
         let message = format!(
             "run {id} was stopped from outside, or its connection was removed while it ran"
         );

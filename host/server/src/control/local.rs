@@ -64,13 +64,20 @@ impl Local {
         );
         let store: Arc<dyn Store> = Arc::new(store);
         store.recover_runs(why, clock.now()).await?;
-        Ok(Self {
+        let local = Self {
             data: data.to_owned(),
             store,
             runtime: std::sync::OnceLock::new(),
             clock,
             flights: Flights::default(),
-        })
+        };
+        // Whatever they are, other commands go on.
+        if let Err(problem) = super::upkeep::forget_cassettes(&local).await {
+            output::notice(format!(
+                "warning: cassettes of removed connections: {problem}"
+            ));
+        }
+        Ok(local)
     }
 
     /// wasmtime, set up once.

@@ -11,6 +11,7 @@ use tidegate_store::Rewritten;
 
 use super::Control;
 use super::local::{Local, listed};
+use crate::cassettes;
 use crate::problem::{Problem, Result};
 use crate::transfer::{self, ExportScope, Totals};
 
@@ -29,8 +30,25 @@ pub(super) async fn drop_scope(local: &Local, scope: &Scope) -> Result<Dropped> 
     }
     match local.store.drop_scope(scope).await {
         Err(StoreError::NotFound { what: "model", .. }) => Err(no_records(local, scope).await?),
-        dropped => Ok(dropped?),
+        dropped => {
+            let dropped = dropped?;
+            forget_cassettes(local).await?;
+            Ok(dropped)
+        }
     }
+}
+
+/// Remove the cassettes of connections that are gone: they hold what customers' APIs answered. Done
+/// after each removal, and at each opening for one that a crash cut short.
+pub(super) async fn forget_cassettes(local: &Local) -> Result<()> {
+    for ring in cassettes::rings(&local.data)? {
+        let found = local.store.connection(ring.key()).await;
+        // Only what is surely gone: damaged rows are no removal.
+        if matches!(found, Err(StoreError::NotFound { .. })) {
+            ring.erase()?;
+        }
+    }
+    Ok(())
 }
 
 /// The model is one that the integration could have records of, and has none.

@@ -25,6 +25,7 @@ use tidegate_engine::run::{Fence, RunId};
 use tidegate_engine::store::{Changes, ModelStats, ReadChanges};
 use tidegate_engine::upkeep::{Dropped, Pruned, Scope};
 use tidegate_engine::{ModelKey, Store, StoreError, Timestamp};
+use tidegate_store::SledStore;
 
 use common::*;
 

@@ -54,6 +54,7 @@ fn plugin() -> Plugin {
         store:
         "many-records" => many_records,
         "many-records-in-all" => many_records_in_all,
+        "see-too-little" => sees_too_little,
         "large-record" => large_record,
         "large-commit" => large_commit,
         "large-call" => large_call,

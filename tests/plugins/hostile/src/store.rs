@@ -118,6 +118,17 @@ pub async fn writes_metadata(cx: Cx) -> Result<()> {
     cx.merge_metadata(&json!({ "text": "x" })).await
 }
 
+/// Saves four records, and then says that three of them are gone.
+pub async fn sees_too_little(cx: Cx) -> Result<()> {
+    for id in ["a", "b", "c", "d"] {
+        cx.page(MODEL).save(&json!({ "id": id }))?.commit().await?;
+    }
+    cx.begin_snapshot(MODEL).await?;
+    cx.page(MODEL).save(&json!({ "id": "a" }))?.commit().await?;
+    cx.end_snapshot(MODEL).await?;
+    Ok(())
+}
+
 pub async fn ends_without_begin(cx: Cx) -> Result<()> {
     cx.end_snapshot(MODEL).await?;
     Ok(())

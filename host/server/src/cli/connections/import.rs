@@ -1,4 +1,4 @@
-//! `tidegate connections import`: many connections from a file, all of them or none.
+//! `tidegate connections import`: many connections from a file, once every row is found good.
 
 use std::path::PathBuf;
 

@@ -34,7 +34,7 @@ pub(super) struct Args {
 enum Command {
     /// Add a connection
     Add(add::Args),
-    /// Add many connections from a file of JSON lines or CSV, all of them or none
+    /// Add many connections from a file of JSON lines or CSV, once every row is found good
     Import(import::Args),
     /// List an integration's connections
     List(list::Args),
