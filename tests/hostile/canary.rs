@@ -27,13 +27,40 @@ fn backwards(text: &str) -> String {
 /// The forms in which a secret might be written.
 fn forms() -> Vec<Vec<u8>> {
     let hex: String = CANARY.bytes().map(|byte| format!("{byte:02x}")).collect();
-    // base64 of its first 30 bytes: whole groups of three, so nothing depends on padding.
-    let base64 = "Y2FuYXJ5LTcyMTVlZTljN2Q5ZGMyMjlkMjkyMWE0";
     let list: Vec<String> = CANARY.bytes().map(|byte| byte.to_string()).collect();
-    [CANARY.to_owned(), hex, base64.to_owned(), list.join(", ")]
-        .map(String::into_bytes)
-        .to_vec()
+    let forms = [CANARY.to_owned(), hex, list.join(", ")].into_iter();
+    forms.chain(base64()).map(String::into_bytes).collect()
 }
+
+/// In base64, behind any text: only what comes from whole groups of its own bytes.
+fn base64() -> [String; 3] {
+    use base64::Engine as _;
+    let whole = |from: usize| {
+        let bytes = &CANARY.as_bytes()[from..];
+        let bytes = &bytes[..bytes.len() / 3 * 3];
+        base64::engine::general_purpose::STANDARD.encode(bytes)
+    };
+    [whole(0), whole(1), whole(2)]
+}
+
+/// Secrets of each kind of `auth` that the plugin has, and where its canary is to arrive.
+const KINDS: [(&[(&str, &str)], &str); 6] = [
+    (&[("token", CANARY)], "authorization: bearer"),
+    (
+        &[("username", "ada"), ("password", CANARY)],
+        "authorization: basic",
+    ),
+    (
+        &[("username", CANARY), ("password", "x")],
+        "authorization: basic",
+    ),
+    (&[("header_key", CANARY)], "x-key"),
+    (&[("query_key", CANARY)], "query"),
+    (
+        &[("first", CANARY), ("second", CANARY)],
+        "x-first and query",
+    ),
+];
 
 #[track_caller]
 fn expect_none(place: &str, bytes: &[u8]) {
@@ -62,11 +89,28 @@ impl Progress for Told {
     }
 }
 
+/// Where the secret is in a request.
+fn arrived(request: &Request) -> Option<&'static str> {
+    let has = |name| request.header(name).unwrap_or_default();
+    let authorization = has("authorization");
+    let query = request.target.contains(CANARY);
+    match () {
+        () if authorization == format!("Bearer {CANARY}") => Some("authorization: bearer"),
+        () if base64().iter().any(|form| authorization.contains(form)) => {
+            Some("authorization: basic")
+        }
+        () if has("x-key") == format!("Key {CANARY}") => Some("x-key"),
+        () if has("x-first") == format!("First {CANARY}") && query => Some("x-first and query"),
+        () if query => Some("query"),
+        () => None,
+    }
+}
+
 /// Answers those who know the secret, in the way that the path of the connection asks for, and
 /// never repeats it.
 fn api(elsewhere: String) -> Server {
     Server::start(move |request: &Request| {
-        let known = request.header("authorization") == Some(&format!("Bearer {CANARY}"));
+        let known = arrived(request).is_some();
         match (known, request.path()) {
             (false, _) => Reply::text("who are you?").with_status(401),
             (true, path) if path.starts_with("/denies") => Reply::text("no").with_status(403),
@@ -90,8 +134,8 @@ async fn a_secret_is_nowhere_to_be_found() {
         .await
         .unwrap();
     let told = Arc::new(Told::default());
-    // (path of the base URL, sync, outcome)
-    let rows = [
+    // (path of the base URL, sync, outcome), with each kind of credentials
+    let ways = [
         ("", "seek-secret", Outcome::Success),
         ("", "look-around", Outcome::Success),
         ("denies", "ask-once", Outcome::Failed),
@@ -105,7 +149,10 @@ async fn a_secret_is_nowhere_to_be_found() {
         ("", "long-lines", Outcome::Success),
     ];
     let mut cassettes = Vec::new();
-    for (number, (path, sync, outcome)) in rows.into_iter().enumerate() {
+    let rows = KINDS
+        .into_iter()
+        .flat_map(|kind| ways.map(|way| (kind, way)));
+    for (number, ((secrets, place), (path, sync, outcome))) in rows.enumerate() {
         let connection = format!("acme-{number}");
         let config =
             json!({"backwards": backwards(CANARY), "control_backwards": backwards(CONTROL)});
@@ -114,7 +161,7 @@ async fn a_secret_is_nowhere_to_be_found() {
         };
         let base_url = format!("{}/{path}", api.origin());
         house
-            .connect_with("spy", &connection, &base_url, config, Some(CANARY))
+            .connect_with("spy", &connection, &base_url, config, secrets)
             .await;
         let cassette = house.data().join(format!("{number}.cassette"));
         let request = SyncRequest {
@@ -128,29 +175,30 @@ async fn a_secret_is_nowhere_to_be_found() {
         let run = house.local.run_sync(request, told.clone()).await.unwrap();
         let end = run.end.as_ref().unwrap();
         assert_eq!(end.outcome, outcome, "{path}/{sync}: {:?}", end.failure);
+        if number % ways.len() == 0 {
+            let last = api.requests().pop();
+            assert_eq!(last.as_ref().and_then(arrived), Some(place));
+            let connection = format!("acme-{number}");
+            let found = house.records("spy", &connection, "Thing").await;
+            let found = found.iter().find(|record| record["id"] == "found").unwrap();
+            assert_eq!(found["secret"], 0, "the guest's memory: {found}");
+            assert!(
+                found["control"].as_u64().unwrap() > 0,
+                "the search finds: {found}"
+            );
+            assert!(found["bytes"].as_u64().unwrap() > 1 << 20, "{found}");
+        }
         expect_none("the run", format!("{run:?}").as_bytes());
         let logs = house.local.logs(run.id, 0, 100_000).await.unwrap();
         expect_none("its log", format!("{logs:?}").as_bytes());
         cassettes.push(cassette);
     }
-    let authorised = api.requests();
-    let with_secret = authorised
-        .iter()
-        .filter(|r| r.header("authorization").is_some());
-    assert!(with_secret.count() >= 4, "the secret was used");
+    let with_secret = api.requests().iter().filter_map(arrived).count();
+    assert!(with_secret >= 4 * KINDS.len(), "the secret was used");
     assert!(
         stranger.requests().is_empty(),
         "nothing goes where nobody granted"
     );
-
-    let found = house.records("spy", "acme-0", "Thing").await;
-    let found = found.iter().find(|record| record["id"] == "found").unwrap();
-    assert_eq!(found["secret"], 0, "the guest's memory: {found}");
-    assert!(
-        found["control"].as_u64().unwrap() > 0,
-        "the search finds: {found}"
-    );
-    assert!(found["bytes"].as_u64().unwrap() > 1 << 20, "{found}");
 
     let shown = [
         format!(

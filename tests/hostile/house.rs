@@ -113,7 +113,7 @@ impl House {
     }
 
     pub async fn connect(&self, integration: &str, connection: &str, base_url: &str) {
-        self.connect_with(integration, connection, base_url, Map::new(), None)
+        self.connect_with(integration, connection, base_url, Map::new(), &[])
             .await;
     }
 
@@ -123,9 +123,11 @@ impl House {
         connection: &str,
         base_url: &str,
         config: Map<String, Value>,
-        token: Option<&str>,
+        secrets: &[(&str, &str)],
     ) {
-        let token = token.map(|token| ("token".to_owned(), Secret::new(token.to_owned())));
+        let secrets = secrets
+            .iter()
+            .map(|(name, text)| ((*name).to_owned(), Secret::new((*text).to_owned())));
         let connection = NewConnection {
             key: key(integration, connection),
             base_url: base_url.parse().unwrap(),
@@ -133,7 +135,7 @@ impl House {
             metadata: Map::new(),
             tags: std::collections::BTreeMap::new(),
             external_id: None,
-            secrets: token.into_iter().collect(),
+            secrets: secrets.collect(),
         };
         self.local.add_connection(connection).await.unwrap();
     }

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
-use tidegate_engine::manifest::{Auth, AuthName};
+use tidegate_engine::manifest::{Auth, AuthName, SecretTemplate, TemplatePart};
 use tidegate_engine::run::Blame;
 use url::Url;
 use zeroize::Zeroizing;
@@ -85,6 +85,10 @@ pub enum Credentials {
         name: String,
         value: Secret,
     },
+    Template {
+        headers: Vec<(HeaderName, Secret)>,
+        query: Vec<(String, Secret)>,
+    },
 }
 
 impl Credentials {
@@ -136,12 +140,37 @@ impl Credentials {
                     value: get(value)?,
                 }),
             },
+            Auth::Template { headers, query } => Ok(Self::Template {
+                headers: headers
+                    .iter()
+                    .map(|(name, template)| Ok((parse_header(name)?, fill(template, &get)?)))
+                    .collect::<Result<_, _>>()?,
+                query: query
+                    .iter()
+                    .map(|(name, template)| match name.as_str() {
+                        "" => Err(CredentialsError::QueryName),
+                        name => Ok((name.to_owned(), fill(template, &get)?)),
+                    })
+                    .collect::<Result<_, _>>()?,
+            }),
         }
     }
 
     /// Put them on a request that the gate has let through to the connection's own origin.
     pub(crate) fn apply(&self, url: &mut Url, headers: &mut HeaderMap) -> Result<(), EgressError> {
         let (name, text) = match self {
+            Self::Template {
+                headers: filled,
+                query,
+            } => {
+                for (name, value) in filled {
+                    headers.insert(name.clone(), sensitive(value.expose())?);
+                }
+                for (name, value) in query {
+                    put_parameter(url, name, value);
+                }
+                return Ok(());
+            }
             Self::Bearer(token) => (
                 http::header::AUTHORIZATION,
                 Zeroizing::new(format!("Bearer {}", token.expose())),
@@ -163,36 +192,67 @@ impl Credentials {
                 Zeroizing::new(format!("{prefix}{}", value.expose())),
             ),
             Self::Query { name, value } => {
-                remove_parameter(url, name, None);
-                url.query_pairs_mut().append_pair(name, value.expose());
+                put_parameter(url, name, value);
                 return Ok(());
             }
         };
-        let mut value =
-            HeaderValue::from_bytes(text.as_bytes()).map_err(|_| EgressError::Other {
-                blame: Blame::Operator,
-                message: "the connection's secret has characters that no header can carry"
-                    .to_owned(),
-            })?;
-        value.set_sensitive(true);
-        headers.insert(name, value);
+        headers.insert(name, sensitive(&text)?);
         Ok(())
     }
 
     /// Take a query credential off a URL that a server made from ours (a redirect's target), so
     /// that neither another origin nor the guest gets it.
     pub(crate) fn strip(&self, url: &mut Url) {
-        if let Self::Query { name, value } = self {
-            remove_parameter(url, name, Some(value));
+        match self {
+            Self::Query { name, value } => remove_parameter(url, name, Some(value)),
+            Self::Template { query, .. } => {
+                for (name, value) in query {
+                    remove_parameter(url, name, Some(value));
+                }
+            }
+            Self::Bearer(_) | Self::Basic { .. } | Self::Header { .. } => {}
         }
     }
+}
+
+fn sensitive(text: &str) -> Result<HeaderValue, EgressError> {
+    let mut value = HeaderValue::from_bytes(text.as_bytes()).map_err(|_| EgressError::Other {
+        blame: Blame::Operator,
+        message: "the connection's secret has characters that no header can carry".to_owned(),
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// The template with its secrets in it.
+fn fill(
+    template: &SecretTemplate,
+    get: &dyn Fn(&str) -> Result<Secret, CredentialsError>,
+) -> Result<Secret, CredentialsError> {
+    // Made at its full length: a text that grows leaves copies of itself behind.
+    let mut parts = Vec::new();
+    for part in template.parts() {
+        parts.push(match part {
+            TemplatePart::Text(text) => Secret::new(text.clone()),
+            TemplatePart::Secret(name) => get(name)?,
+        });
+    }
+    let length = parts.iter().map(|part| part.expose().len()).sum();
+    let mut filled = String::with_capacity(length);
+    for part in &parts {
+        filled.push_str(part.expose());
+    }
+    Ok(Secret::new(filled))
 }
 
 fn header_name(
     name: &AuthName,
     config: &Map<String, Value>,
 ) -> Result<HeaderName, CredentialsError> {
-    let name = name.resolve(config);
+    parse_header(name.resolve(config))
+}
+
+fn parse_header(name: &str) -> Result<HeaderName, CredentialsError> {
     let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
         CredentialsError::HeaderName(
             name.chars().take(100).collect(),
@@ -203,6 +263,11 @@ fn header_name(
         Some(reason) => Err(CredentialsError::HeaderName(name.to_owned(), reason)),
         None => Ok(parsed),
     }
+}
+
+fn put_parameter(url: &mut Url, name: &str, value: &Secret) {
+    remove_parameter(url, name, None);
+    url.query_pairs_mut().append_pair(name, value.expose());
 }
 
 /// Remove the parameters called `name`, or only those with this value.

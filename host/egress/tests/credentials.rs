@@ -40,6 +40,8 @@ fn kinds() -> Vec<serde_json::Value> {
         json!({"kind": "header", "name": "X-Api-Key", "value": "token", "prefix": "Key "}),
         json!({"kind": "header", "name": "Authorization", "value": "token"}),
         json!({"kind": "query", "name": "api_key", "value": "token"}),
+        json!({"kind": "template", "headers": {"X-Api-Key": "k {token}", "X-User": "{user}"}, "query": {"sig": "{user}:{token}"}}),
+        json!({"kind": "template", "query": {"api_key": "{token}", "user": "{user}"}}),
     ]
 }
 
@@ -71,6 +73,18 @@ async fn each_kind_arrives_as_described_and_replaces_the_guests() {
             &kinds()[4],
             "",
             format!("/v1/x?b=%20&c=d+e&api_key={CANARY}"),
+        ),
+        (&kinds()[5], "x-api-key", format!("k {CANARY}")),
+        (&kinds()[5], "x-user", "ada".to_owned()),
+        (
+            &kinds()[5],
+            "",
+            format!("/v1/x?b=%20&api_key=guest&c=d+e&sig=ada%3A{CANARY}"),
+        ),
+        (
+            &kinds()[6],
+            "",
+            format!("/v1/x?b=%20&c=d+e&api_key={CANARY}&user=ada"),
         ),
     ];
     for (auth, header, want) in rows {
@@ -226,6 +240,26 @@ fn what_cannot_be_sent_is_refused_without_being_shown() {
             json!({"kind": "query", "name": "", "value": "token"}),
             json!({}),
             "parameter's name",
+        ),
+        (
+            json!({"kind": "template", "headers": {"X-A": "{token}", "X-B": "{nothing}"}}),
+            json!({}),
+            "--secret nothing=",
+        ),
+        (
+            json!({"kind": "template", "headers": {"Host": "{token}"}}),
+            json!({}),
+            "follows from the URL",
+        ),
+        (
+            json!({"kind": "template", "query": {"": "{token}"}}),
+            json!({}),
+            "parameter's name",
+        ),
+        (
+            json!({"kind": "template", "headers": {"X-A": "{broken}"}}),
+            json!({}),
+            "line break",
         ),
         (
             json!({"kind": "header", "name": "Host", "value": "token"}),

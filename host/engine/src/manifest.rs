@@ -1,6 +1,7 @@
 //! What a plugin says of itself, parsed and checked (`docs/manifest.md`).
 
 mod auth;
+mod template;
 
 use std::collections::HashSet;
 
@@ -12,7 +13,8 @@ use crate::grant::{FeedPattern, HostRequest, RateLimit};
 use crate::limits::{self, LimitValues};
 
 use auth::pointer_get;
-pub use auth::{Auth, AuthName};
+pub use auth::{Auth, AuthName, TEMPLATES_MAX};
+pub use template::{SecretTemplate, TEMPLATE_BYTES_MAX, TemplateError, TemplatePart};
 
 /// Longest manifest, in bytes: larger than any honest one, small enough to parse at once.
 #[expect(clippy::cast_possible_truncation, reason = "a constant far below")]
@@ -227,6 +229,10 @@ impl Manifest {
         }
         for (index, action) in self.actions.iter().enumerate() {
             self.check_action(&format!("actions[{index}]"), action)?;
+        }
+        for (index, auth) in self.auth.iter().enumerate() {
+            auth.check()
+                .map_err(|reason| shape(&format!("auth[{index}]"), reason))?;
         }
         self.check_schemas()?;
         limits::check(&self.capabilities.limits).map_err(|e| shape("capabilities.limits", e))

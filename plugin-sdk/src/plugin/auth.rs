@@ -27,6 +27,8 @@ pub enum Auth {
         /// The secret's name.
         value: String,
     },
+    /// Several headers and query parameters with several secrets.
+    Template(TemplateAuth),
 }
 
 impl Auth {
@@ -62,6 +64,13 @@ impl Auth {
             value: value.into(),
         }
     }
+
+    /// Headers and query parameters whose texts name secrets in braces:
+    /// `Auth::template().header("DD-API-KEY", "{api_key}").header("DD-APPLICATION-KEY", "{app_key}")`.
+    /// `{{` and `}}` are braces that stay.
+    pub fn template() -> TemplateAuth {
+        TemplateAuth::default()
+    }
 }
 
 impl Auth {
@@ -83,6 +92,10 @@ impl Auth {
                 .text("kind", "query")
                 .raw("name", &name.manifest())
                 .text("value", value),
+            Auth::Template(template) => entry
+                .text("kind", "template")
+                .raw("headers", &template.headers.manifest())
+                .raw("query", &template.query.manifest()),
         };
         entry.finish()
     }
@@ -108,6 +121,49 @@ impl HeaderAuth {
 impl From<HeaderAuth> for Auth {
     fn from(header: HeaderAuth) -> Self {
         Auth::Header(header)
+    }
+}
+
+/// Headers and query parameters with secrets in them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TemplateAuth {
+    headers: Texts,
+    query: Texts,
+}
+
+/// Templates by name, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Texts(Vec<(String, String)>);
+
+impl Texts {
+    fn manifest(&self) -> String {
+        let mut texts = Object::default();
+        for (name, text) in &self.0 {
+            texts.text(name, text);
+        }
+        texts.finish()
+    }
+}
+
+impl TemplateAuth {
+    /// One more header.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, template: impl Into<String>) -> Self {
+        self.headers.0.push((name.into(), template.into()));
+        self
+    }
+
+    /// One more query parameter.
+    #[must_use]
+    pub fn query(mut self, name: impl Into<String>, template: impl Into<String>) -> Self {
+        self.query.0.push((name.into(), template.into()));
+        self
+    }
+}
+
+impl From<TemplateAuth> for Auth {
+    fn from(template: TemplateAuth) -> Self {
+        Auth::Template(template)
     }
 }
 

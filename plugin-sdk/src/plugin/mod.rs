@@ -11,7 +11,7 @@ use std::future::Future;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-pub use self::auth::{Auth, ConfigKey, HeaderAuth, Name};
+pub use self::auth::{Auth, ConfigKey, HeaderAuth, Name, TemplateAuth};
 pub use self::define::{Action, Model, Schema, Sync};
 use self::define::{Event, value_handler};
 use crate::{Cx, Result};

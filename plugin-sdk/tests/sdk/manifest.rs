@@ -32,6 +32,11 @@ fn of_a_plugin_with_everything() {
             "token",
         ))
         .auth(Auth::query("api_key", "token"))
+        .auth(
+            Auth::template()
+                .header("X-Key", "Key {key}:{app}")
+                .query("sig", "{key}"),
+        )
         .sync(
             Sync::new("contacts", nothing)
                 .model("Contact")
@@ -98,7 +103,8 @@ fn of_a_plugin_with_everything() {
                     "kind": "header", "value": "token",
                     "name": { "config": "/header", "default": "X-Api-Key" }
                 },
-                { "kind": "query", "name": "api_key", "value": "token" }
+                { "kind": "query", "name": "api_key", "value": "token" },
+                { "kind": "template", "headers": {"X-Key": "Key {key}:{app}"}, "query": {"sig": "{key}"} }
             ]
         })
     );

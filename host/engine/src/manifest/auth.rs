@@ -1,7 +1,14 @@
 //! How secrets become credentials: the manifest's `auth` entries.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use super::template::SecretTemplate;
+
+/// Most headers and query parameters of one template entry, together.
+pub const TEMPLATES_MAX: usize = 16;
 
 /// How secrets are put on requests to the connection's own origin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +31,13 @@ pub enum Auth {
         name: AuthName,
         value: String,
     },
+    /// Several headers and query parameters, each a text with secrets in it.
+    Template {
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        headers: BTreeMap<String, SecretTemplate>,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        query: BTreeMap<String, SecretTemplate>,
+    },
 }
 
 impl Auth {
@@ -34,6 +48,34 @@ impl Auth {
             Self::Bearer { token } => vec![token],
             Self::Basic { username, password } => vec![username, password],
             Self::Header { value, .. } | Self::Query { value, .. } => vec![value],
+            Self::Template { headers, query } => {
+                let templates = headers.values().chain(query.values());
+                let names: BTreeSet<&str> = templates.flat_map(SecretTemplate::secrets).collect();
+                names.into_iter().collect()
+            }
+        }
+    }
+}
+
+impl Auth {
+    /// What no entry may be, whatever its shape.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let Self::Template { headers, query } = self else {
+            return Ok(());
+        };
+        let count = headers.len() + query.len();
+        if count == 0 || count > TEMPLATES_MAX {
+            return Err(format!(
+                "a template entry has 1 to {TEMPLATES_MAX} headers and query parameters, not {count}"
+            ));
+        }
+        let mut names = BTreeSet::new();
+        match headers
+            .keys()
+            .find(|name| !names.insert(name.to_ascii_lowercase()))
+        {
+            Some(twice) => Err(format!("the header {twice:?} is there twice")),
+            None => Ok(()),
         }
     }
 }

@@ -90,6 +90,17 @@ fn bad_manifests_name_the_place() {
             "at capabilities.feeds[1]",
         ),
         ("/auth/0/kind", json!("magic"), "magic"),
+        ("/auth/0", json!({"kind": "template"}), "at auth[0]"),
+        (
+            "/auth/0",
+            json!({"kind": "template", "headers": {"X-Key": "key"}}),
+            "names no secret",
+        ),
+        (
+            "/auth/0",
+            json!({"kind": "template", "headers": {"X-Key": "{a}", "x-key": "{b}"}}),
+            "twice",
+        ),
     ] {
         let mut manifest = good();
         *manifest.pointer_mut(pointer).unwrap() = value;

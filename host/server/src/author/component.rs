@@ -292,6 +292,12 @@ fn auth_line(auth: &Auth) -> String {
         Auth::Query {
             name: parameter, ..
         } => format!("query parameter {}", name(parameter)),
+        Auth::Template { headers, query } => {
+            let headers = headers.keys().map(|name| format!("header {name}"));
+            let query = query.keys().map(|name| format!("query parameter {name}"));
+            let all: Vec<String> = headers.chain(query).collect();
+            all.join(", ")
+        }
     };
     format!("{how}, with {}", secrets(&auth.secrets()))
 }

@@ -19,7 +19,15 @@ fn plugin() -> Plugin {
     let plugin = Plugin::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
         .host("base-url")
         .metadata_write()
-        .auth(Auth::bearer("token"));
+        .auth(Auth::bearer("token"))
+        .auth(Auth::basic("username", "password"))
+        .auth(Auth::header("X-Key", "header_key").prefix("Key "))
+        .auth(Auth::query("key", "query_key"))
+        .auth(
+            Auth::template()
+                .header("X-First", "First {first}")
+                .query("second", "{second}"),
+        );
     let mut plugin = plugin.sync(Sync::new("well", well).model(MODEL));
     macro_rules! add {
         ($($module:ident: $($name:literal => $handler:ident),* $(,)?;)*) => {
