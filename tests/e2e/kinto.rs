@@ -58,7 +58,7 @@ fn check(case: &Case) {
     let Some(kinto) = Kinto::start(case.name) else {
         return;
     };
-    let tap = Tap::before(kinto.address);
+    let tap = Tap::before(kinto.address());
     let tidegate = Tidegate::new();
     tidegate.deploy(&case.component, case.name, &tap.origin());
     let mut source = Source { kinto, version: 0 };

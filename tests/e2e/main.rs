@@ -29,6 +29,8 @@ mod hostile;
 mod kinto;
 mod provenance;
 mod replay;
+mod schedules;
 mod secrets;
+mod stripe;
 mod support;
 mod upgrade;

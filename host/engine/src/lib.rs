@@ -20,6 +20,7 @@
 //! | [`cursor`] | a consumer's place in a change feed, as opaque text |
 //! | [`idempotency`] | keys under which an action acts once |
 //! | [`cassette`] | a recorded run: its lines, its answers to a replay, and how two runs differ |
+//! | [`schedule`] | when something is due: cron in a time zone, intervals, once |
 //! | [`run`] | runs, how they end, who is to blame, their figures and logs |
 //! | [`store`] | the trait of atomic commands that every backend implements |
 //! | [`upkeep`] | what retention, dropping, checking and sizes take and say |
@@ -39,6 +40,7 @@ pub mod memory;
 pub mod name;
 pub mod record;
 pub mod run;
+pub mod schedule;
 pub mod store;
 pub mod time;
 pub mod transfer;

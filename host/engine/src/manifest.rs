@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use crate::Name;
 use crate::grant::{FeedPattern, HostRequest, RateLimit};
 use crate::limits::{self, LimitValues};
+use crate::schedule::{Cron, ScheduleError, Timing};
 
 use auth::pointer_get;
 pub use auth::{Auth, AuthName, TEMPLATES_MAX};
@@ -89,6 +90,16 @@ pub struct Sync {
 pub enum ScheduleSpec {
     Every { every: String },
     Cron { cron: String, timezone: String },
+}
+
+impl ScheduleSpec {
+    /// When that is.
+    pub fn timing(&self) -> Result<Timing, ScheduleError> {
+        match self {
+            Self::Every { every } => every.parse().map(Timing::Every),
+            Self::Cron { cron, timezone } => Cron::new(cron, timezone).map(Timing::Cron),
+        }
+    }
 }
 
 /// An action that the plugin exports.
@@ -270,6 +281,10 @@ impl Manifest {
     }
 
     fn check_sync(&self, path: &str, sync: &Sync) -> Result<(), ManifestError> {
+        if let Some(schedule) = &sync.schedule {
+            let place = format!("{path}.schedule");
+            schedule.timing().map_err(|error| shape(&place, error))?;
+        }
         if let Some(pointer) = &sync.each {
             check_pointer(path, pointer)?;
             if sync.name != "*" || sync.models != ["*"] {

@@ -140,7 +140,7 @@ struct TwoWay<'a> {
 impl<'a> TwoWay<'a> {
     fn new(case: &'a Case, kinto: Kinto) -> Self {
         let tidegate = Tidegate::new();
-        let origin = format!("http://{}", kinto.address);
+        let origin = format!("http://{}", kinto.address());
         tidegate.deploy(&case.component, case.name, &origin);
         let words = format!("connections add {} main --base-url {origin}/v1", case.name);
         let secrets = "--secret username=env:KINTO_USER --secret password=env:KINTO_PASSWORD";

@@ -1,16 +1,13 @@
 //! A real record server: Kinto, installed on first use, started by a test, ended with it.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Write;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
 
 use serde_json::{Value, json};
 
 use super::http::{Request, Response, send};
-use super::{PATIENCE, kept, root, wait_until};
+use super::real::{Real, or_loudly, python};
+use super::root;
 
 /// The account that owns everything, as `tests/kinto/kinto.ini` allows anyone to make one.
 pub const USER: &str = "alice";
@@ -23,10 +20,7 @@ const BATCH: usize = 200;
 /// A running server with one empty collection, `crm/contacts`.
 #[derive(Debug)]
 pub struct Kinto {
-    process: Child,
-    /// When it closes, the server ends: also when the test process is killed.
-    lifeline: Option<ChildStdin>,
-    pub address: SocketAddr,
+    server: Real,
 }
 
 /// The path of the collection's records.
@@ -36,46 +30,11 @@ impl Kinto {
     /// Install what is missing and start a server. `None`, and loud words, where that can't be;
     /// with `CI=true` a panic.
     pub fn start(log: &str) -> Option<Self> {
-        let pserve = match install() {
-            Ok(pserve) => pserve,
-            Err(reason) => {
-                let message = format!("KINTO TESTS DID NOT RUN: {reason}");
-                assert!(std::env::var("CI").as_deref() != Ok("true"), "{message}");
-                // Not println: the words must be seen although the test passes.
-                std::io::stderr()
-                    .write_all(format!("\n{message}\n\n").as_bytes())
-                    .unwrap();
-                return None;
-            }
-        };
-        let log = kept("kinto-logs").join(format!("{log}.log"));
-        let mut process = Command::new("sh")
-            .args([
-                "-c",
-                "exec 3<&0; (read -r _ <&3; kill $$) & exec \"$0\" \"$1\" </dev/null",
-            ])
-            .arg(pserve)
-            .arg(root().join("tests/kinto/kinto.ini"))
-            .stdin(Stdio::piped())
-            .stdout(File::create(&log).unwrap())
-            .stderr(File::options().append(true).open(&log).unwrap())
-            .spawn()
-            .unwrap();
-        let lifeline = process.stdin.take();
-        let address = wait_until("Kinto to listen", PATIENCE, || {
-            let said = fs::read_to_string(&log).unwrap();
-            let ended = process.try_wait().unwrap();
-            assert!(ended.is_none(), "Kinto ended ({ended:?}): {said}");
-            let (_, after) = said.split_once("Serving on http://")?;
-            after
-                .split_once('\n')
-                .and_then(|(address, _)| address.trim().parse().ok())
-        });
-        let kinto = Self {
-            process,
-            lifeline,
-            address,
-        };
+        let installed = python("kinto", "tests/kinto/requirements.txt");
+        let bin = or_loudly("KINTO", installed)?;
+        let settings = root().join("tests/kinto/kinto.ini");
+        let server = Real::start(log, &bin.join("pserve"), &[&settings], "Serving on ");
+        let kinto = Self { server };
         kinto.put(
             &format!("/v1/accounts/{USER}"),
             &json!({"data": {"password": PASSWORD}}),
@@ -83,6 +42,10 @@ impl Kinto {
         kinto.put("/v1/buckets/crm", &json!({}));
         kinto.put("/v1/buckets/crm/collections/contacts", &json!({}));
         Some(kinto)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.server.address
     }
 
     /// Create or replace records, each under its `id`.
@@ -148,7 +111,7 @@ impl Kinto {
             headers,
             body: bytes,
         };
-        let response = send(self.address, &request).unwrap();
+        let response = send(self.server.address, &request).unwrap();
         let body = String::from_utf8_lossy(&response.body);
         assert!(
             response.status < 300,
@@ -157,58 +120,4 @@ impl Kinto {
         );
         response
     }
-}
-
-impl Drop for Kinto {
-    fn drop(&mut self) {
-        drop(self.lifeline.take());
-        // Its end is what matters, not its exit code.
-        let _ = self.process.wait();
-    }
-}
-
-/// A virtual environment with exactly `tests/kinto/requirements.txt`; the path of its `pserve`.
-/// The first of several test processes makes it, the others wait.
-fn install() -> Result<PathBuf, String> {
-    let folder = kept("kinto");
-    let lock = File::create(folder.join("lock")).unwrap();
-    lock.lock().unwrap();
-    let (venv, stamp) = (folder.join("venv"), folder.join("stamp"));
-    let requirements = root().join("tests/kinto/requirements.txt");
-    let wanted = fs::read_to_string(&requirements).unwrap();
-    let pserve = venv.join("bin/pserve");
-    if fs::read_to_string(&stamp).is_ok_and(|made| made == wanted) && pserve.is_file() {
-        return Ok(pserve);
-    }
-    let python = Path::new("python3");
-    execute(
-        Command::new(python)
-            .args(["-m", "venv", "--clear"])
-            .arg(&venv),
-    )?;
-    let mut pip = Command::new(venv.join("bin/python"));
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--requirement",
-    ]);
-    execute(pip.arg(&requirements))?;
-    fs::write(&stamp, wanted).unwrap();
-    Ok(pserve)
-}
-
-fn execute(command: &mut Command) -> Result<(), String> {
-    let shown = format!("{command:?}");
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| format!("{shown}: {error}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(format!("{shown}: {}: {}", output.status, said.trim()))
 }

@@ -5,7 +5,9 @@ pub mod crm;
 pub mod http;
 pub mod kinto;
 pub mod plugins;
+pub mod real;
 pub mod server;
+pub mod stripe;
 pub mod tap;
 
 use std::path::{Path, PathBuf};

@@ -8,7 +8,7 @@ fn good() -> Value {
         "manifest": 1, "name": "crm", "version": "0.1.0",
         "syncs": [
             {"name": "contacts", "models": ["Contact"], "schedule": {"every": "1h"}},
-            {"name": "*", "models": ["*"], "each": "/models"},
+            {"name": "*", "models": ["*"], "each": "/models", "schedule": {"cron": "@daily", "timezone": "Europe/Berlin"}},
         ],
         "actions": [
             {"name": "create", "models": ["Contact", "*"]},
@@ -88,6 +88,21 @@ fn bad_manifests_name_the_place() {
             "/capabilities/feeds/1",
             json!("nope"),
             "at capabilities.feeds[1]",
+        ),
+        (
+            "/syncs/0/schedule",
+            json!({"every": "5s"}),
+            "at syncs[0].schedule",
+        ),
+        (
+            "/syncs/1/schedule",
+            json!({"cron": "0 0 30 2 *", "timezone": "UTC"}),
+            "never due",
+        ),
+        (
+            "/syncs/0/schedule",
+            json!({"cron": "0 0 * * *", "timezone": "Mars/Olympus"}),
+            "time zone",
         ),
         ("/auth/0/kind", json!("magic"), "magic"),
         ("/auth/0", json!({"kind": "template"}), "at auth[0]"),

@@ -17,6 +17,7 @@ mod replay;
 mod request;
 mod run;
 mod runs;
+mod schedules;
 mod source;
 mod test;
 
@@ -93,6 +94,8 @@ enum Command {
     Records(records::Args),
     /// List runs
     Runs(runs::Args),
+    /// Show when a schedule is due
+    Schedules(schedules::Args),
     /// Show what a run logged and printed
     Logs(logs::Args),
     /// Look after the data: check it, measure it, move it, prune and drop what nobody needs
@@ -138,6 +141,7 @@ async fn dispatch(cli: Cli) -> Result<()> {
         Command::Cassettes(args) => cassettes::run(&global, args).await,
         Command::Records(args) => records::run(&global, args).await,
         Command::Runs(args) => runs::run(&global, args).await,
+        Command::Schedules(args) => schedules::run(args),
         Command::Logs(args) => logs::run(&global, args).await,
         Command::Data(args) => data::run(&global, args).await,
     }

@@ -9,6 +9,7 @@ use tidegate_engine::cursor::Cursor;
 use tidegate_engine::record::{Action, Record};
 use tidegate_engine::store::{ActionFilter, Changes, ReadChanges};
 use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::Global;
 use crate::control::Control;
@@ -64,6 +65,12 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     if left == 0 {
         return Err(Problem::invalid("--limit must be at least 1"));
     }
+    // Heard from the start on: an interrupt in the middle of a look ends it after that look.
+    let mut interrupts = args
+        .follow
+        .then(|| signal(SignalKind::interrupt()))
+        .transpose()
+        .map_err(Problem::internal)?;
     loop {
         let read = read_all(global, &args, &model, filter, &mut after, &mut left).await;
         match read {
@@ -73,12 +80,12 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
             }
             Err(problem) => return Err(problem),
         }
-        if !args.follow {
+        let Some(interrupts) = &mut interrupts else {
             break;
-        }
+        };
         tokio::select! {
             () = tokio::time::sleep(FOLLOW_EVERY) => {}
-            _ = tokio::signal::ctrl_c() => break,
+            _ = interrupts.recv() => break,
         }
     }
     if let (false, Some(cursor)) = (args.json, after) {

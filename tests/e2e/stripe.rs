@@ -1,0 +1,94 @@
+//! A real Stripe-like server, synced by the configured plugin with the config that it ships:
+//! `starting_after`, full pulls with deletions, a key that is refused.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::support::cli::Tidegate;
+use crate::support::stripe::{KEY, Stripe};
+use crate::support::tap::Tap;
+use crate::support::{plugins, root};
+
+const TOTAL: usize = 250;
+/// As the example asks for.
+const PAGE: usize = 100;
+
+#[test]
+fn pages_of_what_starts_after_the_last_one() {
+    let Some(stripe) = Stripe::start("stripe") else {
+        return;
+    };
+    let tap = Tap::before(stripe.address());
+    let tidegate = Tidegate::new();
+    tidegate.deploy(&plugins::rest(), "stripe", &tap.origin());
+    let connect = |name: &str, key: &str| {
+        let origin = tap.origin();
+        let words = format!(
+            "connections add stripe {name} --base-url {origin} --secret token=env:STRIPE_KEY"
+        );
+        let example = root().join("plugins/rest/examples/stripe.json");
+        let config = format!("@{}", example.display());
+        let cmd = tidegate.cmd(&words).arg("--config").arg(&config);
+        cmd.env("STRIPE_KEY", key).ok();
+    };
+    connect("acme", KEY);
+    let customer = |number: usize, version: usize| {
+        json!({
+            "name": format!("Customer № {number}"),
+            "metadata": {"version": version.to_string()},
+        })
+    };
+    let mut ids: Vec<String> = (0..TOTAL)
+        .map(|number| stripe.create(&customer(number, 1)))
+        .collect();
+
+    // (how many requests, what is counted)
+    let sync = |requests: usize, counts: Value| {
+        tap.take();
+        let run = tidegate.sync_ok("stripe/Customer", "acme");
+        let done = &run["figures"]["counts"]["Customer"];
+        for (action, count) in counts.as_object().unwrap() {
+            assert_eq!(&done[action], count, "{action}: {run}");
+        }
+        let asked = tap.take();
+        assert_eq!(asked.len(), requests, "{asked:#?}");
+        assert_eq!(asked[0].query("limit").as_deref(), Some("100"));
+        assert_eq!(asked[0].query("starting_after"), None);
+        for next in &asked[1..] {
+            assert!(next.query("starting_after").is_some(), "{next:?}");
+        }
+    };
+    let expect_equal = |ids: &[String]| {
+        let live = tidegate.feed("stripe/Customer", "acme", None);
+        let live = live.iter().filter(|record| record["action"] != "deleted");
+        let ours: BTreeMap<String, Value> = live
+            .map(|record| {
+                let id = record["id"].as_str().unwrap();
+                (id.to_owned(), record["body"].clone())
+            })
+            .collect();
+        assert_eq!(ours, stripe.customers(ids));
+    };
+    sync(TOTAL.div_ceil(PAGE), json!({"added": TOTAL}));
+    expect_equal(&ids);
+
+    for (number, id) in ids.iter().enumerate().skip(100).take(12) {
+        stripe.update(id, &customer(number, 2));
+    }
+    for id in ids.drain(..7) {
+        stripe.delete(&id);
+    }
+    let changed = json!({"added": 0, "updated": 12, "deleted": 7, "unchanged": TOTAL - 19});
+    sync((TOTAL - 7).div_ceil(PAGE), changed);
+    expect_equal(&ids);
+    sync(
+        (TOTAL - 7).div_ceil(PAGE),
+        json!({"updated": 0, "deleted": 0}),
+    );
+
+    connect("stranger", "pk_no_such_key");
+    let run = tidegate.sync("stripe/Customer", "stranger");
+    let failure = &run.json()["failure"];
+    assert_eq!(failure["class"], "auth", "{failure}");
+}

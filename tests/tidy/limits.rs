@@ -1,0 +1,111 @@
+//! Every limit is documented as it is.
+
+use super::read;
+
+/// A number as code writes it: `128 * MIB`, `100_000`.
+fn product(text: &str) -> u64 {
+    let factor = |word: &str| match word.trim() {
+        "KIB" => 1 << 10,
+        "MIB" => 1 << 20,
+        "GIB" => 1 << 30,
+        "MINUTE_MS" => 60_000,
+        number => number
+            .replace('_', "")
+            .parse()
+            .unwrap_or_else(|_| panic!("what is {number:?}?")),
+    };
+    text.split('*').map(factor).product()
+}
+
+/// A number as a document writes it: `128 MiB`, `100,000`, `5 min`.
+fn quantity(text: &str) -> u64 {
+    let (number, unit) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
+    let number: u64 = number
+        .replace(',', "")
+        .parse()
+        .unwrap_or_else(|_| panic!("what is {text:?}?"));
+    number
+        * match unit {
+            "" => 1,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            "s" => 1000,
+            "min" => 60_000,
+            "h" => 3_600_000,
+            _ => panic!("what is {unit:?}?"),
+        }
+}
+
+#[test]
+fn every_limit_is_documented_as_it_is() {
+    let code = read("host/engine/src/limits.rs");
+    let table = code
+        .split("\nlimits! {\n")
+        .nth(1)
+        .and_then(|rest| rest.split("\n}").next())
+        .unwrap();
+    let row = |line: &str| {
+        let (name, rest) = line.trim().split_once(" = ")?;
+        let (numbers, reason) = rest.split_once(", \"")?;
+        let (default, most) = numbers.split_once(", ")?;
+        let reason = reason.trim_end_matches("\";").to_owned();
+        Some((name.to_owned(), product(default), product(most), reason))
+    };
+    let in_code: Vec<_> = table.lines().filter_map(row).collect();
+    assert!(in_code.len() > 20, "{in_code:?}");
+
+    let document = read("docs/limits.md");
+    let cells = |line: &str| -> Option<Vec<String>> {
+        let cells = line.strip_prefix("| `")?.trim_end_matches('|').split('|');
+        Some(
+            cells
+                .map(|cell| cell.trim().trim_matches('`').to_owned())
+                .collect(),
+        )
+    };
+    let documented: Vec<_> = document
+        .lines()
+        .filter_map(cells)
+        .filter(|cells| cells.len() == 4)
+        .map(|cells| {
+            (
+                cells[0].clone(),
+                quantity(&cells[1]),
+                quantity(&cells[2]),
+                cells[3].clone(),
+            )
+        })
+        .collect();
+    assert_eq!(documented, in_code);
+
+    // Those that nobody sets are in code of their own.
+    let code = read("host/engine/src/limits/fixed.rs");
+    let fixed = |line: &str| {
+        let (names, rest) = line.trim().split_once(" = ")?;
+        let (value, reason) = rest.split_once(", \"")?;
+        let name = names.split(' ').nth(1)?.to_owned();
+        let depth = read("host/engine/src/canonical/scan.rs");
+        let value = match value.strip_prefix("crate::canonical::DEPTH_MAX") {
+            Some(_) => product(
+                depth
+                    .split("DEPTH_MAX: usize = ")
+                    .nth(1)?
+                    .split(';')
+                    .next()?,
+            ),
+            None => product(value),
+        };
+        Some((name, value, reason.trim_end_matches("\";").to_owned()))
+    };
+    let table = code.split("\nfixed! {\n").nth(1).unwrap();
+    let in_code: Vec<_> = table.lines().filter_map(fixed).collect();
+    assert!(in_code.len() > 10, "{in_code:?}");
+    let documented: Vec<_> = document
+        .lines()
+        .filter_map(cells)
+        .filter(|cells| cells.len() == 3)
+        .map(|cells| (cells[0].clone(), quantity(&cells[1]), cells[2].clone()))
+        .collect();
+    assert_eq!(documented, in_code);
+}
