@@ -60,6 +60,7 @@ fn every_command_and_option_that_is_documented_exists() {
         "replay",
         "test",
         "cassettes",
+        "schedules",
     ] {
         assert!(
             commands.contains_key(name),
@@ -87,6 +88,7 @@ fn every_command_and_option_that_is_documented_exists() {
                 "check", "stats", "export", "import", "prune", "drop", "compact",
             ],
             "cassettes" => &["on", "off", "list", "export"],
+            "schedules" => &["preview"],
             _ => &[],
         };
         for subcommand in subcommands {

@@ -7,8 +7,6 @@
     reason = "a test ends by panicking, helpers included"
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
-
 mod code;
 mod documents;
 mod limits;

@@ -23,16 +23,20 @@ enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-#[group(id = "when", required = true, multiple = false, args = ["cron", "every"])]
 struct Preview {
     /// Five fields, such as '0 6 * * 1-5', or @daily
-    #[arg(long, value_name = "EXPRESSION")]
+    #[arg(
+        long,
+        value_name = "EXPRESSION",
+        conflicts_with = "every",
+        required_unless_present = "every"
+    )]
     cron: Option<String>,
     /// Such as 15m (s, m, h, d; at least 10s), counted from 1970-01-01T00:00:00Z
-    #[arg(long, value_name = "INTERVAL")]
+    #[arg(long, value_name = "INTERVAL", required_unless_present = "cron")]
     every: Option<String>,
     /// The IANA time zone of the cron expression
-    #[arg(long, default_value = "UTC", value_name = "ZONE")]
+    #[arg(long, default_value = "UTC", value_name = "ZONE", requires = "cron")]
     timezone: String,
     /// How many moments
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
