@@ -53,7 +53,10 @@ impl Jq {
         let id = self.has_id.then(|| Val::from(id.to_owned()));
         let context = Ctx::<JustLut<Val>>::new(&self.filter.lut, Vars::new(id));
         let mut values = self.filter.id.run((context, input)).map(unwrap_valr);
-        let first = values.next().transpose().map_err(|error| shortened(&error.to_string()))?;
+        let first = values
+            .next()
+            .transpose()
+            .map_err(|error| shortened(&error.to_string()))?;
         match (first, values.next()) {
             (first, None) => Ok(first),
             (_, Some(Err(error))) => Err(shortened(&error.to_string())),
@@ -108,7 +111,11 @@ fn load_problem(code: &str, errors: &load::Errors<&str, ()>) -> String {
 fn compile_problem(code: &str, errors: &jaq_core::compile::Errors<&str, ()>) -> String {
     let first = errors.iter().flat_map(|(_, errors)| errors).next();
     let problem = first.map(|(found, undefined)| {
-        at(code, found, &format!("there is no such {}", undefined.as_str()))
+        at(
+            code,
+            found,
+            &format!("there is no such {}", undefined.as_str()),
+        )
     });
     problem.unwrap_or_else(|| "is no jq expression".to_owned())
 }

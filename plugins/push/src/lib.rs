@@ -28,7 +28,9 @@ const CONFIG_SCHEMA: &str = include_str!("../config.schema.json");
 
 fn plugin() -> Plugin {
     Plugin::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
-        .describe("Pushes records of other integrations to an API, from the connection's config alone")
+        .describe(
+            "Pushes records of other integrations to an API, from the connection's config alone",
+        )
         .host("base-url")
         .feed("config")
         .config(serde_json::from_str::<Value>(CONFIG_SCHEMA).unwrap_or_default())

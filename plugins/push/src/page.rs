@@ -52,6 +52,15 @@ pub(crate) struct Counts {
     pub(crate) pruned: u64,
 }
 
+impl Counts {
+    pub(crate) fn add(&mut self, more: Counts) {
+        self.unchanged += more.unchanged;
+        self.left_out += more.left_out;
+        self.kept += more.kept;
+        self.pruned += more.pruned;
+    }
+}
+
 impl Page {
     /// What to do about `changes`, up to the first that can't be pushed.
     pub(crate) async fn of(cx: &Cx, plan: &Plan, changes: Vec<Change>) -> Result<Page> {
@@ -68,8 +77,13 @@ impl Page {
                     break;
                 }
             }
-            let of_last = page.work.last().filter(|work| work.position + 1 == page.cursors.len());
-            bytes += of_last.and_then(|work| work.save.as_ref()).map_or(0, String::len);
+            let of_last = page
+                .work
+                .last()
+                .filter(|work| work.position + 1 == page.cursors.len());
+            bytes += of_last
+                .and_then(|work| work.save.as_ref())
+                .map_or(0, String::len);
             if bytes >= PAGE_BYTES_MAX {
                 break;
             }
@@ -106,7 +120,12 @@ impl Page {
             }
             (None, Some(known)) => {
                 let record = jq::parse(known.get());
-                (record.map_err(|problem| Failure::other(format!("the stored `{}`: {problem}", change.id)))?, None)
+                (
+                    record.map_err(|problem| {
+                        Failure::other(format!("the stored `{}`: {problem}", change.id))
+                    })?,
+                    None,
+                )
             }
         };
         self.work.push(Work {

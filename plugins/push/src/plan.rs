@@ -65,9 +65,16 @@ impl Plan {
         };
         within("page_size", push.page_size.into(), 1, PAGE_SIZE_MAX.into())?;
         within("pause_ms", push.pause_ms, 0, PAUSE_MS_MAX)?;
-        within("concurrency", push.concurrency as u64, 1, CONCURRENCY_MAX as u64)?;
+        within(
+            "concurrency",
+            push.concurrency as u64,
+            1,
+            CONCURRENCY_MAX as u64,
+        )?;
         if push.save.gone.is_some() {
-            return Err(key.at("save.gone").wrong("only `delete` can find a record gone"));
+            return Err(key
+                .at("save.gone")
+                .wrong("only `delete` can find a record gone"));
         }
         let delete = push.delete.as_ref().map(|delete| {
             let body = match delete.per {
@@ -101,13 +108,20 @@ impl Plan {
 
 impl Request {
     /// `body` and `gone` are taken unless the config has its own.
-    fn new(config: &Config, request: &config::Request, body: Option<&str>, gone: &[u16], key: Key) -> Result<Self> {
+    fn new(
+        config: &Config,
+        request: &config::Request,
+        body: Option<&str>,
+        gone: &[u16],
+        key: Key,
+    ) -> Result<Self> {
         let path = Template::new(&request.path, &key.at("path"))?;
         if request.path.is_empty() {
             return Err(key.at("path").wrong("is empty"));
         }
         if request.per == Per::Page && !path.is_constant() {
-            let problem = "has a place for one record, but with `\"per\": \"page\"` a request is about many";
+            let problem =
+                "has a place for one record, but with `\"per\": \"page\"` a request is about many";
             return Err(key.at("path").wrong(problem));
         }
         let body = request.body.as_deref().or(body);
@@ -151,12 +165,16 @@ impl Key {
 
     /// A failure of kind `config` that names this key.
     pub(crate) fn wrong(&self, problem: impl std::fmt::Display) -> Failure {
-        Failure::config(format!("the connection's config at `{}`: {problem}", self.0))
-            .code("config-invalid")
+        Failure::config(format!(
+            "the connection's config at `{}`: {problem}",
+            self.0
+        ))
+        .code("config-invalid")
     }
 
     /// A failure of kind `config`: what this key says can't be done with a record.
     pub(crate) fn unfit(&self, what: &str, problem: &str) -> Failure {
-        Failure::config(format!("{what}: `{}` can't be used: {problem}", self.0)).code("transform-failed")
+        Failure::config(format!("{what}: `{}` can't be used: {problem}", self.0))
+            .code("transform-failed")
     }
 }

@@ -85,7 +85,9 @@ impl<'a> Pusher<'a> {
     }
 
     async fn pages(&mut self, done: &mut Done) -> Result<()> {
-        while let Some(changes) = read(self.cx, self.plan, self.cursor.clone(), self.plan.page_size).await? {
+        while let Some(changes) =
+            read(self.cx, self.plan, self.cursor.clone(), self.plan.page_size).await?
+        {
             let page = Page::of(self.cx, self.plan, changes).await?;
             let mut sent = self.sender.send(&page.work).await;
             let failure = sent.failure.take();
@@ -129,16 +131,7 @@ impl<'a> Pusher<'a> {
         if cursor.is_some() || !commit.is_empty() {
             commit.commit().await?;
         }
-        let Counts {
-            unchanged,
-            left_out,
-            kept,
-            pruned,
-        } = page.counts;
-        done.counts.unchanged += unchanged;
-        done.counts.left_out += left_out;
-        done.counts.kept += kept;
-        done.counts.pruned += pruned;
+        done.counts.add(page.counts);
         Ok(())
     }
 }
@@ -148,7 +141,12 @@ pub(crate) async fn look_at_feed(cx: &Cx, plan: &Plan) -> Result<()> {
     read(cx, plan, None, 1).await.map(drop)
 }
 
-async fn read(cx: &Cx, plan: &Plan, cursor: Option<String>, limit: u32) -> Result<Option<Vec<Change>>> {
+async fn read(
+    cx: &Cx,
+    plan: &Plan,
+    cursor: Option<String>,
+    limit: u32,
+) -> Result<Option<Vec<Change>>> {
     let mut feed = cx.feed(&plan.from.integration, &plan.from.model);
     if let Some(connection) = &plan.from.connection {
         feed = feed.connection(connection);

@@ -2,7 +2,7 @@
 //! or one for a page of them.
 
 use std::cell::Cell;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use jaq_json::Val;
 use sha2::{Digest, Sha256};
@@ -29,9 +29,9 @@ pub(crate) struct Sender<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
     /// Positions of the changes that the destination acknowledged.
-    pub(crate) acknowledged: Vec<usize>,
+    pub(crate) acknowledged: BTreeSet<usize>,
     /// Positions of those that it rejected, and that are to be passed over.
-    pub(crate) rejected: Vec<usize>,
+    pub(crate) rejected: BTreeSet<usize>,
     /// Why the rest was not sent, or not acknowledged.
     pub(crate) failure: Option<Failure>,
 }
@@ -79,7 +79,7 @@ impl<'a> Sender<'a> {
                     return None;
                 }
                 let answer = self.send_one(request, work).await;
-                let answer = self.judge(std::slice::from_ref(work), answer);
+                let answer = self.judge(&[*work], answer);
                 failed.set(failed.get() || answer.is_err());
                 Some((work.position, answer))
             })
@@ -87,8 +87,12 @@ impl<'a> Sender<'a> {
         while let Some(answer) = answers.next().await {
             match answer {
                 None => {}
-                Some((position, Ok(Answer::Acknowledged))) => sent.acknowledged.push(position),
-                Some((position, Ok(Answer::Rejected(_)))) => sent.rejected.push(position),
+                Some((position, Ok(Answer::Acknowledged))) => {
+                    sent.acknowledged.insert(position);
+                }
+                Some((position, Ok(Answer::Rejected(_)))) => {
+                    sent.rejected.insert(position);
+                }
                 Some((_, Err(failure))) => {
                     sent.failure.get_or_insert(failure);
                 }
@@ -99,8 +103,10 @@ impl<'a> Sender<'a> {
     async fn send_one(&self, request: &Request, work: &Work) -> Result<Answer> {
         let record = &work.record;
         let path = request.path.fill(&work.id, record);
-        let path = path.map_err(|problem| request.key.at("path").unfit(&self.named(&[work]), &problem))?;
-        self.ask(request, &[work], &path, record.clone(), &work.id).await
+        let path =
+            path.map_err(|problem| request.key.at("path").unfit(&self.named(&[work]), &problem))?;
+        self.ask(request, &[work], &path, record.clone(), &work.id)
+            .await
     }
 
     /// One request for the page. When it is rejected and rejected records are to be passed over,
@@ -145,7 +151,9 @@ impl<'a> Sender<'a> {
                 warn!("{} is passed over: {}", self.named(work), failure.message);
                 Ok(Answer::Rejected(failure))
             }
-            (Err(failure), _) if failure.code.as_deref() == Some("transform-failed") => Err(failure),
+            (Err(failure), _) if failure.code.as_deref() == Some("transform-failed") => {
+                Err(failure)
+            }
             (Ok(Answer::Rejected(failure)), OnReject::Fail) | (Err(failure), _) => {
                 Err(failure.context(self.named(work)))
             }
@@ -153,12 +161,21 @@ impl<'a> Sender<'a> {
         }
     }
 
-    async fn ask(&self, request: &Request, work: &[&Work], path: &str, input: Val, id: &str) -> Result<Answer> {
+    async fn ask(
+        &self,
+        request: &Request,
+        work: &[&Work],
+        path: &str,
+        input: Val,
+        id: &str,
+    ) -> Result<Answer> {
         let unfit = |problem: &str| request.key.at("body").unfit(&self.named(work), problem);
         let mut builder = self.cx.request(request.method.as_str(), path);
         let mut body = None;
         if let Some(expression) = &request.body {
-            let value = expression.run(input, id).map_err(|problem| unfit(&problem))?;
+            let value = expression
+                .run(input, id)
+                .map_err(|problem| unfit(&problem))?;
             let value = value.ok_or_else(|| unfit("it makes nothing of it"))?;
             body = Some(jq::text(&value).map_err(|problem| unfit(&problem))?);
         }
@@ -183,7 +200,9 @@ impl<'a> Sender<'a> {
             Err(failure) => Err(failure),
             Ok(_) => {
                 let message = format!("{} {path} answered {status}", request.method.as_str());
-                Ok(Answer::Rejected(Failure::rejected(message).code(format!("http-{status}"))))
+                Ok(Answer::Rejected(
+                    Failure::rejected(message).code(format!("http-{status}")),
+                ))
             }
         }
     }
@@ -195,7 +214,12 @@ impl<'a> Sender<'a> {
             hash.update(text.len().to_be_bytes());
             hash.update(text);
         };
-        for text in [&self.scope, request.method.as_str(), path, body.unwrap_or_default()] {
+        for text in [
+            &self.scope,
+            request.method.as_str(),
+            path,
+            body.unwrap_or_default(),
+        ] {
             part(text);
         }
         for work in work {
