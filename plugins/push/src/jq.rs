@@ -9,8 +9,43 @@ use tidegate_sdk::prelude::*;
 
 use crate::plan::Key;
 
-/// Filters of jq that reach for what a plugin doesn't have (a process, its inputs and environment).
-const LEFT_OUT: [&str; 5] = ["halt", "halt_error", "env", "input", "inputs"];
+/// Definitions of jq's library whose native part is missing here: what reaches for a process or its
+/// inputs, and what comes from the parts of `jaq-std` that can be had only together with one that
+/// opens files (dates with the machine's time zones, regular expressions, formats, some mathematics).
+const LEFT_OUT: [&str; 32] = [
+    "halt",
+    "halt_error",
+    "env",
+    "input",
+    "inputs",
+    "debug",
+    "stderr", // the process
+    "logb",
+    "significand",
+    "pow10",
+    "drem",
+    "nexttoward",
+    "scalb",
+    "gamma", // mathematics
+    "test",
+    "scan_",
+    "scan",
+    "match",
+    "capture",
+    "capture_of_match",
+    "splits",
+    "sub",
+    "gsub", // regular expressions
+    "todate",
+    "fromdate", // dates
+    "@html",
+    "@htmld",
+    "@uri",
+    "@urid",
+    "@base64",
+    "@base64d",
+    "@sh", // formats
+];
 /// How much of a wrong expression a message shows.
 const SHOWN_CHARS: usize = 20;
 /// How much of an expression's error goes into a message: it may have a whole record in it.
@@ -30,9 +65,11 @@ impl Jq {
         let defs = jaq_core::defs()
             .chain(jaq_std::defs())
             .chain(jaq_json::defs())
-            .filter(|def| !LEFT_OUT.contains(&def.name));
+            .filter(|def| !LEFT_OUT.contains(&def.name))
+            // With a regular expression; `split($separator)` stays.
+            .filter(|def| (def.name, def.args.len()) != ("split", 2));
         let funs = jaq_core::funs()
-            .chain(jaq_std::funs())
+            .chain(jaq_std::base_funs())
             .chain(jaq_json::funs())
             .filter(|(name, ..)| !LEFT_OUT.contains(name));
         let arena = Arena::default();

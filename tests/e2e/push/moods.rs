@@ -20,7 +20,7 @@ const RUNS_MAX: usize = 60;
 struct Moody {
     requests: u32,
     people: BTreeMap<String, Value>,
-    acknowledged: BTreeMap<(String, Value), u32>,
+    acknowledged: BTreeMap<(String, String), u32>,
 }
 
 impl Moody {
@@ -50,7 +50,7 @@ impl Moody {
     }
 
     fn acknowledge(&mut self, id: &str, record: Value) {
-        let version = (id.to_owned(), record.clone());
+        let version = (id.to_owned(), record.to_string());
         *self.acknowledged.entry(version).or_default() += 1;
         if record.is_null() {
             self.people.remove(id);

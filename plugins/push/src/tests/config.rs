@@ -37,6 +37,11 @@ fn expressions_that_are_none_are_shown_with_the_place() {
         ("halt", "no such filter"),
         ("env", "no such filter"),
         ("input", "no such filter"),
+        ("now", "no such filter"),
+        (
+            "select(test(\"@\"))",
+            "column 8: there is no such filter, at `test(\"@\"))`",
+        ),
         ("$ENV", "no such variable"),
     ] {
         let failure = failure(json!({ "transform": transform }));
