@@ -50,8 +50,8 @@ const LEFT_OUT: [&str; 32] = [
 const SHOWN_CHARS: usize = 20;
 /// How much of an expression's error goes into a message: it may have a whole record in it.
 const ERROR_CHARS: usize = 300;
-/// A record's body nests at most so deep (the limit `json_depth`).
-const DEPTH_MAX: usize = 64;
+/// A record's body nests at most 64 deep (the limit `json_depth`), and `page::sending` adds a level.
+const DEPTH_MAX: usize = 63;
 
 /// An expression. In those about one record, `$id` is the record's id.
 pub(crate) struct Jq {

@@ -9,10 +9,28 @@ use tidegate_sdk::{Change, ChangeAction};
 use crate::jq;
 use crate::plan::Plan;
 
-/// What the transform makes of a record is stored as a record (the limit `record_bytes`).
-const RECORD_BYTES_MAX: usize = 1024 * 1024;
+/// What the transform makes of a record is stored as a record (the limit `record_bytes`), with a
+/// little around it.
+const RECORD_BYTES_MAX: usize = 1024 * 1024 - 64;
 /// A page ends after the record that reaches this many bytes: a request's body has at most 8 MiB.
 const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// How a record that may be at the destination, or not, begins in the push's model.
+const SENDING: &str = "{\"tidegate/sending\":";
+
+/// A record that is sent for the first time. It is stored so before it is sent: when nobody hears
+/// what became of the request, a later deletion must still reach the destination.
+pub(crate) fn sending(record: &str) -> String {
+    format!("{SENDING}{record}}}")
+}
+
+/// The record as the destination has it, or may have it.
+fn at_destination(known: &str) -> &str {
+    let inner = known
+        .strip_prefix(SENDING)
+        .and_then(|inner| inner.strip_suffix('}'));
+    inner.unwrap_or(known)
+}
 
 /// Changes and what to do about them.
 #[derive(Default)]
@@ -37,6 +55,8 @@ pub(crate) struct Work {
     pub(crate) record: Val,
     /// The same as JSON text; `None` when it is to be deleted.
     pub(crate) save: Option<String>,
+    /// It was never sent before.
+    pub(crate) is_first: bool,
 }
 
 /// Changes that need no request.
@@ -104,6 +124,7 @@ impl Page {
             }
             (_, Some(body)) => transformed(plan, &change.id, body)?,
         };
+        let is_first = known.is_none();
         let (record, save) = match (wanted, known) {
             (Some((_, text)), Some(known)) if text == known.get() => {
                 self.counts.unchanged += 1;
@@ -119,7 +140,7 @@ impl Page {
                 return Ok(());
             }
             (None, Some(known)) => {
-                let record = jq::parse(known.get());
+                let record = jq::parse(at_destination(known.get()));
                 (
                     record.map_err(|problem| {
                         Failure::other(format!("the stored `{}`: {problem}", change.id))
@@ -134,6 +155,7 @@ impl Page {
             modified_at: change.last_modified_at,
             record,
             save,
+            is_first,
         });
         Ok(())
     }

@@ -1,13 +1,14 @@
 //! The run: pages of the change feed, each sent and then committed as far as it was acknowledged.
 //!
-//! The push's model holds each record as the destination has acknowledged it. What was acknowledged
+//! The push's model holds each record as the destination has acknowledged it (and those that are on
+//! their way for the first time, marked). What was acknowledged
 //! is committed together with the cursor, which stands before the first change that was not; what
 //! comes after that one is known by the model, and is not sent again.
 
 use tidegate_sdk::prelude::*;
 use tidegate_sdk::{Change, RunContext};
 
-use crate::page::{Counts, Page};
+use crate::page::{self, Counts, Page};
 use crate::plan::Plan;
 use crate::send::{Sender, Sent};
 
@@ -89,6 +90,7 @@ impl<'a> Pusher<'a> {
             read(self.cx, self.plan, self.cursor.clone(), self.plan.page_size).await?
         {
             let page = Page::of(self.cx, self.plan, changes).await?;
+            self.announce(&page).await?;
             let mut sent = self.sender.send(&page.work).await;
             let failure = sent.failure.take();
             self.commit(&page, &sent, done).await?;
@@ -102,6 +104,20 @@ impl<'a> Pusher<'a> {
         Ok(())
     }
 
+    /// Store what is sent for the first time, before it is.
+    async fn announce(&self, page: &Page) -> Result<()> {
+        let mut commit = self.cx.page(&self.plan.name);
+        for work in page.work.iter().filter(|work| work.is_first) {
+            if let Some(record) = &work.save {
+                commit.save_json(&work.id, page::sending(record));
+            }
+        }
+        if !commit.is_empty() {
+            commit.commit().await?;
+        }
+        Ok(())
+    }
+
     /// Store what was acknowledged, and the cursor before the first change that was not.
     async fn commit(&mut self, page: &Page, sent: &Sent, done: &mut Done) -> Result<()> {
         let mut commit = self.cx.page(&self.plan.name);
@@ -109,6 +125,9 @@ impl<'a> Pusher<'a> {
         for work in &page.work {
             if sent.rejected.contains(&work.position) {
                 done.rejected += 1;
+                if work.is_first {
+                    commit.delete_all([&work.id]);
+                }
             } else if !sent.acknowledged.contains(&work.position) {
                 open.get_or_insert(work.position);
             } else if let Some(record) = &work.save {

@@ -108,9 +108,11 @@ fn each_fails_with_what_to_do() {
     }
     // What was acknowledged before and beside the rejection is there, and does not come again.
     let known = tidegate.feed("out/p8", "acme", None);
-    assert!(known.iter().all(|record| record["id"] != "c2") && !known.is_empty());
+    assert!(known.iter().any(|record| record["body"]["id"] == "c1"));
     let run = tidegate.sync_ok("out/skips", "acme");
-    assert_eq!(run["figures"]["counts"]["skips"]["added"], 2, "{run}");
+    let known = tidegate.feed("out/skips", "acme", None);
+    let known = known.iter().filter(|record| record["action"] != "deleted");
+    assert_eq!(known.count(), 2, "{run}");
     let logs = tidegate.logs(&run);
     assert!(logs.iter().any(|line| {
         line["message"]
