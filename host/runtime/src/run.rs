@@ -373,7 +373,11 @@ fn granted_feeds(requested: &[FeedRequest], granted: &[FeedGrant]) -> Vec<FeedGr
             FeedRequest::Feed(wanted) => *wanted == grant.feed,
         })
     };
-    granted.iter().filter(|grant| asked(grant)).cloned().collect()
+    granted
+        .iter()
+        .filter(|grant| asked(grant))
+        .cloned()
+        .collect()
 }
 
 /// Store log lines every so often, so that a long run can be followed and a crash loses little.

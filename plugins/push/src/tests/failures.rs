@@ -287,7 +287,7 @@ fn a_run_that_may_no_longer_write_ends() {
     let host = bench.host.clone().fence_after_commits(2);
     let outcome = host.run_sync(plugin(), "people");
     assert_eq!(outcome.failure().code.as_deref(), Some("fenced"));
-    assert_eq!(bench.to.acknowledged().len(), 4);
+    assert_eq!(bench.to.acknowledged().len(), 2);
 }
 
 #[test]
