@@ -28,6 +28,7 @@ mod feed;
 mod hostile;
 mod kinto;
 mod provenance;
+mod push;
 mod replay;
 mod schedules;
 mod secrets;

@@ -17,7 +17,7 @@ use bolero::{TypeGenerator, check};
 use serde_json::{Map, Value};
 use tidegate_engine::canonical;
 use tidegate_engine::cursor::Cursor;
-use tidegate_engine::grant::{FeedPattern, HostPattern, HostRequest, RateLimit};
+use tidegate_engine::grant::{FeedGrant, HostPattern, HostRequest, RateLimit};
 use tidegate_engine::manifest::Manifest;
 use url::{Host, Url};
 
@@ -63,7 +63,7 @@ fn grants() {
     inputs.for_each(|(start, grant, url)| {
         let start = ["", "https://", "http://", "http://[", "https://*."][usize::from(*start) % 5];
         let grant = format!("{start}{}", text(grant, ORIGINS));
-        let _ = grant.parse::<FeedPattern>();
+        let _ = grant.parse::<FeedGrant>();
         let _ = HostRequest::try_from(grant.clone());
         let narrow = grant.parse::<HostPattern>();
         let Ok(pattern) = HostPattern::parse_wide(&grant) else {

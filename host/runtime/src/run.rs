@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use tidegate_contract as contract;
 use tidegate_egress::{Credentials, Policy, Session};
 use tidegate_engine::cassette::{End, Head, PluginId, Seed, VERSION};
-use tidegate_engine::grant::FeedPattern;
+use tidegate_engine::grant::FeedGrant;
 use tidegate_engine::idempotency::IdempotencyKey;
 use tidegate_engine::integration::{Connection, Deployment, Digest};
 use tidegate_engine::limits::Limits;
@@ -366,14 +366,18 @@ impl Observer for Taped {
     }
 }
 
-fn granted_feeds(requested: &[FeedRequest], granted: &[FeedPattern]) -> Vec<FeedPattern> {
-    let asked = |feed: &FeedPattern| {
+fn granted_feeds(requested: &[FeedRequest], granted: &[FeedGrant]) -> Vec<FeedGrant> {
+    let asked = |grant: &FeedGrant| {
         requested.iter().any(|request| match request {
             FeedRequest::Config => true,
-            FeedRequest::Feed(wanted) => wanted == feed,
+            FeedRequest::Feed(wanted) => *wanted == grant.feed,
         })
     };
-    granted.iter().filter(|feed| asked(feed)).cloned().collect()
+    granted
+        .iter()
+        .filter(|grant| asked(grant))
+        .cloned()
+        .collect()
 }
 
 /// Store log lines every so often, so that a long run can be followed and a crash loses little.

@@ -31,7 +31,7 @@ pub(crate) struct Live {
     /// Models that this run may read and write.
     pub(crate) models: Vec<Name>,
     /// Feeds that the manifest requests and the operator granted.
-    pub(crate) feeds: Vec<tidegate_engine::grant::FeedPattern>,
+    pub(crate) feeds: Vec<tidegate_engine::grant::FeedGrant>,
     pub(crate) metadata_write: bool,
     pub(crate) limits: Limits,
     pub(crate) checkpoint: Option<String>,

@@ -3262,7 +3262,8 @@ pub mod tidegate {
             #[derive(Clone)]
             pub struct Source {
                 pub integration: _rt::String,
-                /// `none`: the connection of the same name as this run's.
+                /// `none`: the connection of the same name as this run's. Another one is read only when the
+                /// operator granted the feed of that connection (`deploy --allow-feed crm/Contact@acme`).
                 pub connection: ::core::option::Option<_rt::String>,
                 pub model: _rt::String,
             }

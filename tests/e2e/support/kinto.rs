@@ -66,8 +66,13 @@ impl Kinto {
 
     /// All records by id, as the server has them.
     pub fn records(&self) -> BTreeMap<String, Value> {
+        self.records_of(RECORDS)
+    }
+
+    /// The same of the collection whose records are at this path.
+    pub fn records_of(&self, path: &str) -> BTreeMap<String, Value> {
         let mut records = BTreeMap::new();
-        let mut target = RECORDS.to_owned();
+        let mut target = path.to_owned();
         loop {
             let response = self.call("GET", &target, &Value::Null);
             for record in response.json()["data"].as_array().unwrap() {
@@ -93,7 +98,8 @@ impl Kinto {
         }
     }
 
-    fn put(&self, path: &str, body: &Value) {
+    /// Create something, such as another collection.
+    pub fn put(&self, path: &str, body: &Value) {
         self.call("PUT", path, body);
     }
 

@@ -44,6 +44,10 @@ pub fn rest() -> PathBuf {
     component("plugins/rest")
 }
 
+pub fn push() -> PathBuf {
+    component("plugins/push")
+}
+
 pub fn kinto() -> PathBuf {
     component("plugins/kinto")
 }

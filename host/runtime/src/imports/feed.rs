@@ -78,21 +78,27 @@ fn resolve(live: &Live, source: &Source) -> Result<ModelKey, Error> {
     let feed: FeedPattern = text
         .parse()
         .map_err(|error: tidegate_engine::grant::FeedError| Error::Invalid(error.to_string()))?;
-    if !live.feeds.contains(&feed) {
-        return Err(Error::Denied(format!(
-            "the feed {feed} is not granted: the manifest must request it and the operator grant it with \
-             --allow-feed {feed}"
-        )));
-    }
-    let connection = match &source.connection {
-        None => live.connection.connection.clone(),
+    let own = &live.connection.connection;
+    let of = match &source.connection {
+        None => own.clone(),
         Some(name) => name
             .parse()
             .map_err(|error: tidegate_engine::name::NameError| Error::Invalid(error.to_string()))?,
     };
+    if !live.feeds.iter().any(|grant| grant.allows(&feed, &of, own)) {
+        let (whose, flag) = if of == *own {
+            (String::new(), feed.to_string())
+        } else {
+            (format!(" of the connection {of}"), format!("{feed}@{of}"))
+        };
+        return Err(Error::Denied(format!(
+            "the feed {feed}{whose} is not granted: the manifest must request it and the operator grant it \
+             with --allow-feed {flag}"
+        )));
+    }
     let connection = ConnectionKey {
         integration: feed.integration,
-        connection,
+        connection: of,
     };
     Ok(connection.model(feed.model))
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 use tidegate_engine::Name;
-use tidegate_engine::grant::{FeedPattern, HostPattern, RateLimit};
+use tidegate_engine::grant::{FeedGrant, HostPattern, RateLimit};
 use tidegate_engine::limits::LimitValues;
 
 use super::connections::parse_config;
@@ -33,9 +33,10 @@ pub(super) struct Args {
     /// Let it reach private or loopback addresses in this range
     #[arg(long, value_name = "CIDR", value_parser = parse_range)]
     allow_private: Vec<IpNet>,
-    /// Let it read the change feed of another integration's model
+    /// Let it read the change feed of another integration's model: INTEGRATION/MODEL of the connection
+    /// of the same name, INTEGRATION/MODEL@CONNECTION of that one, INTEGRATION/MODEL@* of every one
     #[arg(long, value_name = "INTEGRATION/MODEL")]
-    allow_feed: Vec<FeedPattern>,
+    allow_feed: Vec<FeedGrant>,
     /// Let it change its connections' metadata
     #[arg(long)]
     allow_metadata_write: bool,

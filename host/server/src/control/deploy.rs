@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 use tidegate_engine::connection::{CONFIG_BYTES_MAX, check_size};
-use tidegate_engine::grant::{FeedPattern, Grants, HostPattern, HostRequest};
+use tidegate_engine::grant::{FeedGrant, Grants, HostPattern, HostRequest};
 use tidegate_engine::integration::{Integration, NewDeployment};
 use tidegate_engine::limits;
 use tidegate_engine::manifest::{FeedRequest, Manifest};
@@ -127,7 +127,7 @@ fn missing(manifest: &Manifest, grants: &Grants) -> Vec<String> {
     }
     for feed in &requested.feeds {
         match feed {
-            FeedRequest::Feed(feed) if !grants.feeds.contains(feed) => {
+            FeedRequest::Feed(feed) if !grants.feeds.iter().any(|grant| grant.feed == *feed) => {
                 missing.push(format!("--allow-feed {feed}"));
             }
             FeedRequest::Config if grants.feeds.is_empty() => {
@@ -169,10 +169,10 @@ fn unused(manifest: &Manifest, grants: &Grants) -> Vec<String> {
         .filter(|p| !asked(p))
         .map(|p| format!("--allow-host '{p}'"))
         .collect();
-    let asks_feed = |feed: &FeedPattern| {
+    let asks_feed = |grant: &FeedGrant| {
         requested.feeds.iter().any(|r| match r {
             FeedRequest::Config => true,
-            FeedRequest::Feed(f) => f == feed,
+            FeedRequest::Feed(feed) => *feed == grant.feed,
         })
     };
     unused.extend(
@@ -180,7 +180,7 @@ fn unused(manifest: &Manifest, grants: &Grants) -> Vec<String> {
             .feeds
             .iter()
             .filter(|f| !asks_feed(f))
-            .map(|f| format!("--allow-feed {f}")),
+            .map(|f| format!("--allow-feed '{f}'")),
     );
     if grants.metadata_write && !requested.metadata_write {
         unused.push("--allow-metadata-write".to_owned());

@@ -26,7 +26,7 @@ use async_trait::async_trait;
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 use tidegate_engine::connection::ConnectionFilter;
-use tidegate_engine::grant::{FeedPattern, Grants, HostPattern, RateLimit};
+use tidegate_engine::grant::{FeedGrant, Grants, HostPattern, RateLimit};
 use tidegate_engine::idempotency::IdempotencyKey;
 use tidegate_engine::integration::{Connection, Digest, Integration};
 use tidegate_engine::limits::LimitValues;
@@ -53,7 +53,7 @@ use crate::transfer::{ExportScope, Totals};
 pub struct GrantChanges {
     pub hosts: Option<Vec<HostPattern>>,
     pub private: Option<Vec<IpNet>>,
-    pub feeds: Option<Vec<FeedPattern>>,
+    pub feeds: Option<Vec<FeedGrant>>,
     pub metadata_write: Option<bool>,
     pub limits: Option<LimitValues>,
     /// `Some(None)` takes an earlier one away.

@@ -1,0 +1,180 @@
+//! Expressions of jq: compiled once, run on values; and values as JSON text.
+
+use jaq_core::data::JustLut;
+use jaq_core::load::{self, Arena, File, Loader};
+use jaq_core::{Compiler, Ctx, Filter, Vars, unwrap_valr};
+use jaq_json::{Val, read};
+use serde_json::value::RawValue;
+use tidegate_sdk::prelude::*;
+
+use crate::plan::Key;
+
+/// Definitions of jq's library whose native part is missing here: what reaches for a process or its
+/// inputs, and what comes from the parts of `jaq-std` that can be had only together with one that
+/// opens files (dates with the machine's time zones, regular expressions, formats, some mathematics).
+const LEFT_OUT: [&str; 32] = [
+    "halt",
+    "halt_error",
+    "env",
+    "input",
+    "inputs",
+    "debug",
+    "stderr", // the process
+    "logb",
+    "significand",
+    "pow10",
+    "drem",
+    "nexttoward",
+    "scalb",
+    "gamma", // mathematics
+    "test",
+    "scan_",
+    "scan",
+    "match",
+    "capture",
+    "capture_of_match",
+    "splits",
+    "sub",
+    "gsub", // regular expressions
+    "todate",
+    "fromdate", // dates
+    "@html",
+    "@htmld",
+    "@uri",
+    "@urid",
+    "@base64",
+    "@base64d",
+    "@sh", // formats
+];
+/// How much of a wrong expression a message shows.
+const SHOWN_CHARS: usize = 20;
+/// How much of an expression's error goes into a message: it may have a whole record in it.
+const ERROR_CHARS: usize = 300;
+/// A record's body nests at most 64 deep (the limit `json_depth`), and `page::sending` adds a level.
+const DEPTH_MAX: usize = 63;
+
+/// An expression. In those about one record, `$id` is the record's id.
+pub(crate) struct Jq {
+    filter: Filter<JustLut<Val>>,
+    has_id: bool,
+}
+
+impl Jq {
+    /// The expression `code`; `has_id` says whether it may speak of `$id`.
+    pub(crate) fn new(code: &str, has_id: bool, key: &Key) -> Result<Self> {
+        let defs = jaq_core::defs()
+            .chain(jaq_std::defs())
+            .chain(jaq_json::defs())
+            .filter(|def| !LEFT_OUT.contains(&def.name))
+            // With a regular expression; `split($separator)` stays.
+            .filter(|def| (def.name, def.args.len()) != ("split", 2));
+        let funs = jaq_core::funs()
+            .chain(jaq_std::base_funs())
+            .chain(jaq_json::funs())
+            .filter(|(name, ..)| !LEFT_OUT.contains(name));
+        let arena = Arena::default();
+        let modules = Loader::new(defs)
+            .load(&arena, File { code, path: () })
+            .map_err(|errors| key.wrong(load_problem(code, &errors)))?;
+        let variables = ["$id"].into_iter().filter(|_| has_id);
+        let filter = Compiler::default()
+            .with_funs(funs)
+            .with_global_vars(variables)
+            .compile(modules)
+            .map_err(|errors| key.wrong(compile_problem(code, &errors)))?;
+        Ok(Jq { filter, has_id })
+    }
+
+    /// The value that the expression makes of `input`, if it makes one. `Err` says what is wrong.
+    pub(crate) fn run(&self, input: Val, id: &str) -> Result<Option<Val>, String> {
+        let id = self.has_id.then(|| Val::from(id.to_owned()));
+        let context = Ctx::<JustLut<Val>>::new(&self.filter.lut, Vars::new(id));
+        let mut values = self.filter.id.run((context, input)).map(unwrap_valr);
+        let first = values
+            .next()
+            .transpose()
+            .map_err(|error| shortened(&error.to_string()))?;
+        match (first, values.next()) {
+            (first, None) => Ok(first),
+            (_, Some(Err(error))) => Err(shortened(&error.to_string())),
+            (_, Some(Ok(_))) => Err("it makes more than one value".to_owned()),
+        }
+    }
+}
+
+/// The value of a JSON text.
+pub(crate) fn parse(json: &str) -> Result<Val, String> {
+    read::parse_single(json.as_bytes()).map_err(|error| error.to_string())
+}
+
+/// A value as JSON text. jq knows values that JSON doesn't: byte strings, NaN, keys that are no texts.
+pub(crate) fn text(value: &Val) -> Result<String, String> {
+    if nests_deeper(value, DEPTH_MAX) {
+        return Err(format!("it nests deeper than {DEPTH_MAX} levels"));
+    }
+    let text = value.to_string();
+    match serde_json::from_str::<&RawValue>(&text) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(format!("it is not JSON ({error}): {}", shortened(&text))),
+    }
+}
+
+fn nests_deeper(value: &Val, levels: usize) -> bool {
+    let Some(below) = levels.checked_sub(1) else {
+        return matches!(value, Val::Arr(_) | Val::Obj(_));
+    };
+    match value {
+        Val::Arr(items) => items.iter().any(|item| nests_deeper(item, below)),
+        Val::Obj(members) => members.values().any(|member| nests_deeper(member, below)),
+        _ => false,
+    }
+}
+
+fn load_problem(code: &str, errors: &load::Errors<&str, ()>) -> String {
+    let first = errors.iter().find_map(|(_, error)| match error {
+        load::Error::Io(errors) => errors
+            .first()
+            .map(|(path, _)| at(code, path, "modules can't be imported")),
+        load::Error::Lex(errors) => errors
+            .first()
+            .map(|(expected, found)| at(code, found, &format!("expected {}", expected.as_str()))),
+        load::Error::Parse(errors) => errors
+            .first()
+            .map(|(expected, found)| at(code, found, &format!("expected {}", expected.as_str()))),
+    });
+    first.unwrap_or_else(|| "is no jq expression".to_owned())
+}
+
+fn compile_problem(code: &str, errors: &jaq_core::compile::Errors<&str, ()>) -> String {
+    let first = errors.iter().flat_map(|(_, errors)| errors).next();
+    let problem = first.map(|(found, undefined)| {
+        at(
+            code,
+            found,
+            &format!("there is no such {}", undefined.as_str()),
+        )
+    });
+    problem.unwrap_or_else(|| "is no jq expression".to_owned())
+}
+
+/// A problem with the place in the expression where `found` begins.
+fn at(code: &str, found: &str, problem: &str) -> String {
+    let start = load::span(code, found).start;
+    let before = code.get(..start).unwrap_or(code);
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    let rest = code.get(start..).unwrap_or_default().trim_end();
+    let found = match rest.char_indices().nth(SHOWN_CHARS) {
+        _ if rest.is_empty() => "the end".to_owned(),
+        Some((end, _)) => format!("`{}…`", rest.get(..end).unwrap_or_default()),
+        None => format!("`{rest}`"),
+    };
+    format!("is no jq expression: line {line}, column {column}: {problem}, at {found}")
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(ERROR_CHARS) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}

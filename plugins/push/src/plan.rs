@@ -1,0 +1,180 @@
+//! What the config of one push means: checked, its expressions compiled.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tidegate_sdk::prelude::*;
+
+use crate::config::{self, Config, From, Method, OnReject, Per};
+use crate::jq::Jq;
+use crate::template::Template;
+
+/// Most changes of a page: so many ids go into one `records.get`.
+const PAGE_SIZE_MAX: u32 = 1_000;
+const PAUSE_MS_MAX: u64 = 60_000;
+/// So many requests of a run are in flight at once.
+const CONCURRENCY_MAX: usize = 16;
+/// What an API says about a record that it doesn't have (any more).
+const GONE: [u16; 2] = [404, 410];
+
+/// One push.
+pub(crate) struct Plan {
+    /// Of the sync, and of the model that holds what was acknowledged.
+    pub(crate) name: String,
+    pub(crate) from: From,
+    pub(crate) transform: Jq,
+    pub(crate) save: Request,
+    pub(crate) delete: Option<Request>,
+    pub(crate) page_size: u32,
+    pub(crate) pause: Duration,
+    pub(crate) concurrency: usize,
+    pub(crate) on_reject: OnReject,
+}
+
+/// How a record, or a page of them, is saved or deleted at the destination.
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    pub(crate) path: Template,
+    pub(crate) per: Per,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Option<Jq>,
+    /// Statuses that acknowledge it beside those of success.
+    pub(crate) gone: Vec<u16>,
+    /// Its place in the config.
+    pub(crate) key: Key,
+}
+
+impl Plan {
+    /// The push of this name, as the config has it.
+    pub(crate) fn new(config: &Config, name: &str) -> Result<Self> {
+        let Some(push) = config.pushes.get(name) else {
+            let known: Vec<&str> = config.pushes.keys().map(String::as_str).collect();
+            return Err(Failure::config(format!(
+                "the connection's config at `pushes` has no push `{name}`; it has: {}",
+                known.join(", ")
+            ))
+            .code("config-invalid"));
+        };
+        let key = Key::of("pushes", name);
+        let within = |name: &str, value: u64, least: u64, most: u64| match value {
+            value if (least..=most).contains(&value) => Ok(()),
+            value => {
+                let problem = format!("is {value}; it must be {least} to {most}");
+                Err(key.at(name).wrong(problem))
+            }
+        };
+        within("page_size", push.page_size.into(), 1, PAGE_SIZE_MAX.into())?;
+        within("pause_ms", push.pause_ms, 0, PAUSE_MS_MAX)?;
+        within(
+            "concurrency",
+            push.concurrency as u64,
+            1,
+            CONCURRENCY_MAX as u64,
+        )?;
+        if push.save.gone.is_some() {
+            return Err(key
+                .at("save.gone")
+                .wrong("only `delete` can find a record gone"));
+        }
+        let delete = push.delete.as_ref().map(|delete| {
+            let body = match delete.per {
+                Per::Record => None,
+                Per::Page => Some("."),
+            };
+            Request::new(config, delete, body, &GONE, key.at("delete"))
+        });
+        Ok(Plan {
+            name: name.to_owned(),
+            from: push.from.clone(),
+            transform: Jq::new(&push.transform, true, &key.at("transform"))?,
+            save: Request::new(config, &push.save, Some("."), &[], key.at("save"))?,
+            delete: delete.transpose()?,
+            page_size: push.page_size,
+            pause: Duration::from_millis(push.pause_ms),
+            concurrency: push.concurrency,
+            on_reject: push.on_reject,
+        })
+    }
+
+    /// `integration/model`, for messages.
+    pub(crate) fn feed(&self) -> String {
+        format!("{}/{}", self.from.integration, self.from.model)
+    }
+
+    pub(crate) fn key(&self) -> Key {
+        Key::of("pushes", &self.name)
+    }
+}
+
+impl Request {
+    /// `body` and `gone` are taken unless the config has its own.
+    fn new(
+        config: &Config,
+        request: &config::Request,
+        body: Option<&str>,
+        gone: &[u16],
+        key: Key,
+    ) -> Result<Self> {
+        let path = Template::new(&request.path, &key.at("path"))?;
+        if request.path.is_empty() {
+            return Err(key.at("path").wrong("is empty"));
+        }
+        if request.per == Per::Page && !path.is_constant() {
+            let problem =
+                "has a place for one record, but with `\"per\": \"page\"` a request is about many";
+            return Err(key.at("path").wrong(problem));
+        }
+        let body = request.body.as_deref().or(body);
+        let body = body.map(|code| Jq::new(code, request.per == Per::Record, &key.at("body")));
+        let gone = request.gone.as_deref().unwrap_or(gone);
+        Ok(Request {
+            method: request.method,
+            path,
+            per: request.per,
+            headers: headers(config, &request.headers),
+            body: body.transpose()?,
+            gone: gone.to_vec(),
+            key,
+        })
+    }
+}
+
+/// The headers of a request: those of the whole config, with its own over them.
+fn headers(config: &Config, own: &BTreeMap<String, String>) -> Vec<(String, String)> {
+    let default = |name: &str| (name.to_owned(), "application/json".to_owned());
+    let mut headers = vec![default("Accept"), default("Content-Type")];
+    for (name, value) in config.headers.iter().chain(own) {
+        headers.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
+        headers.push((name.clone(), value.clone()));
+    }
+    headers
+}
+
+/// The path of a key in the config.
+#[derive(Debug, Clone)]
+pub(crate) struct Key(String);
+
+impl Key {
+    pub(crate) fn of(object: &str, name: &str) -> Key {
+        Key(format!("{object}.{name}"))
+    }
+
+    pub(crate) fn at(&self, name: &str) -> Key {
+        Key(format!("{}.{name}", self.0))
+    }
+
+    /// A failure of kind `config` that names this key.
+    pub(crate) fn wrong(&self, problem: impl std::fmt::Display) -> Failure {
+        Failure::config(format!(
+            "the connection's config at `{}`: {problem}",
+            self.0
+        ))
+        .code("config-invalid")
+    }
+
+    /// A failure of kind `config`: what this key says can't be done with a record.
+    pub(crate) fn unfit(&self, what: &str, problem: &str) -> Failure {
+        Failure::config(format!("{what}: `{}` can't be used: {problem}", self.0))
+            .code("transform-failed")
+    }
+}

@@ -1,0 +1,246 @@
+//! Telling the destination, and what it acknowledged: a request for each record, several at a time,
+//! or one for a page of them.
+
+use std::cell::Cell;
+use std::collections::{BTreeSet, VecDeque};
+
+use jaq_json::Val;
+use sha2::{Digest, Sha256};
+use tidegate_sdk::FailureKind;
+use tidegate_sdk::prelude::*;
+
+use crate::config::{OnReject, Per};
+use crate::jq;
+use crate::page::Work;
+use crate::plan::{Plan, Request};
+
+/// An idempotency key's length in bytes, before it is written in hexadecimal.
+const KEY_BYTES: usize = 16;
+
+/// Sends the work of one run.
+pub(crate) struct Sender<'a> {
+    cx: &'a Cx,
+    plan: &'a Plan,
+    /// What tells this push from every other.
+    scope: String,
+}
+
+/// What came of the work of a page.
+#[derive(Debug, Default)]
+pub(crate) struct Sent {
+    /// Positions of the changes that the destination acknowledged.
+    pub(crate) acknowledged: BTreeSet<usize>,
+    /// Positions of those that it rejected, and that are to be passed over.
+    pub(crate) rejected: BTreeSet<usize>,
+    /// Why the rest was not sent, or not acknowledged.
+    pub(crate) failure: Option<Failure>,
+}
+
+/// What the destination made of a request.
+enum Answer {
+    Acknowledged,
+    Rejected(Failure),
+}
+
+impl<'a> Sender<'a> {
+    pub(crate) fn new(cx: &'a Cx, plan: &'a Plan) -> Result<Self> {
+        let run = cx.context()?;
+        let scope = format!("{}/{}/{}", run.integration, run.connection, plan.name);
+        Ok(Sender { cx, plan, scope })
+    }
+
+    /// Send all of it, or as much as goes.
+    pub(crate) async fn send(&self, work: &[Work]) -> Sent {
+        let (saves, deletes): (Vec<&Work>, Vec<&Work>) =
+            work.iter().partition(|work| work.save.is_some());
+        let mut sent = Sent::default();
+        self.send_by(&self.plan.save, &saves, &mut sent).await;
+        if let (Some(delete), None) = (&self.plan.delete, &sent.failure) {
+            self.send_by(delete, &deletes, &mut sent).await;
+        }
+        sent
+    }
+
+    async fn send_by(&self, request: &Request, work: &[&Work], sent: &mut Sent) {
+        match request.per {
+            Per::Record => self.send_each(request, work, sent).await,
+            Per::Page if work.is_empty() => {}
+            Per::Page => self.send_page(request, work, sent).await,
+        }
+    }
+
+    /// After a failure no further request is begun; those in flight are waited for, as what they
+    /// acknowledge must not be sent again.
+    async fn send_each(&self, request: &Request, work: &[&Work], sent: &mut Sent) {
+        let failed = Cell::new(false);
+        let mut answers = stream::iter(work)
+            .map(|work| async {
+                if failed.get() {
+                    return None;
+                }
+                let answer = self.send_one(request, work).await;
+                let answer = self.judge(&[*work], answer);
+                failed.set(failed.get() || answer.is_err());
+                Some((work.position, answer))
+            })
+            .buffer_unordered(self.plan.concurrency);
+        while let Some(answer) = answers.next().await {
+            match answer {
+                None => {}
+                Some((position, Ok(Answer::Acknowledged))) => {
+                    sent.acknowledged.insert(position);
+                }
+                Some((position, Ok(Answer::Rejected(_)))) => {
+                    sent.rejected.insert(position);
+                }
+                Some((_, Err(failure))) => {
+                    sent.failure.get_or_insert(failure);
+                }
+            }
+        }
+    }
+
+    async fn send_one(&self, request: &Request, work: &Work) -> Result<Answer> {
+        let record = &work.record;
+        let path = request.path.fill(&work.id, record);
+        let path =
+            path.map_err(|problem| request.key.at("path").unfit(&self.named(&[work]), &problem))?;
+        self.ask(request, &[work], &path, record.clone(), &work.id)
+            .await
+    }
+
+    /// One request for the page. When it is rejected and rejected records are to be passed over,
+    /// each half is sent by itself, until the record that is to blame is alone.
+    async fn send_page(&self, request: &Request, work: &[&Work], sent: &mut Sent) {
+        let mut left = VecDeque::from([work]);
+        while let Some(work) = left.pop_front() {
+            let list = work.iter().map(|work| match work.save {
+                Some(_) => work.record.clone(),
+                None => Val::from(work.id.clone()),
+            });
+            let list = list.collect::<Val>();
+            let path = request.path.fill("", &Val::Null);
+            let answer = match path {
+                Ok(path) => self.ask(request, work, &path, list, "").await,
+                Err(problem) => Err(request.key.at("path").wrong(problem)),
+            };
+            if let (Ok(Answer::Rejected(_)), OnReject::Skip, 2..) =
+                (&answer, self.plan.on_reject, work.len())
+            {
+                let (first, second) = work.split_at(work.len() / 2);
+                left.push_front(second);
+                left.push_front(first);
+                continue;
+            }
+            let positions = work.iter().map(|work| work.position);
+            match self.judge(work, answer) {
+                Ok(Answer::Acknowledged) => sent.acknowledged.extend(positions),
+                Ok(Answer::Rejected(_)) => sent.rejected.extend(positions),
+                Err(failure) => {
+                    sent.failure = Some(failure);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// A rejection is a failure, unless such records are to be passed over; failures name the records.
+    fn judge(&self, work: &[&Work], answer: Result<Answer>) -> Result<Answer> {
+        match (answer, self.plan.on_reject) {
+            (Ok(Answer::Rejected(failure)), OnReject::Skip) => {
+                warn!("{} is passed over: {}", self.named(work), failure.message);
+                Ok(Answer::Rejected(failure))
+            }
+            (Err(failure), _) if failure.code.as_deref() == Some("transform-failed") => {
+                Err(failure)
+            }
+            (Ok(Answer::Rejected(failure)), OnReject::Fail) | (Err(failure), _) => {
+                Err(failure.context(self.named(work)))
+            }
+            (Ok(Answer::Acknowledged), _) => Ok(Answer::Acknowledged),
+        }
+    }
+
+    async fn ask(
+        &self,
+        request: &Request,
+        work: &[&Work],
+        path: &str,
+        input: Val,
+        id: &str,
+    ) -> Result<Answer> {
+        let unfit = |problem: &str| request.key.at("body").unfit(&self.named(work), problem);
+        let mut builder = self.cx.request(request.method.as_str(), path);
+        let mut body = None;
+        if let Some(expression) = &request.body {
+            let value = expression
+                .run(input, id)
+                .map_err(|problem| unfit(&problem))?;
+            let value = value.ok_or_else(|| unfit("it makes nothing of it"))?;
+            body = Some(jq::text(&value).map_err(|problem| unfit(&problem))?);
+        }
+        if !request.method.is_idempotent() {
+            builder = builder.idempotency_key(self.key(request, work, path, body.as_deref()));
+        }
+        for (name, value) in &request.headers {
+            if body.is_some() || !name.eq_ignore_ascii_case("Content-Type") {
+                builder = builder.header(name, value);
+            }
+        }
+        if let Some(body) = body {
+            builder = builder.body(body);
+        }
+        let response = builder.send_any().await?;
+        let status = response.status();
+        if (200..300).contains(&status) || request.gone.contains(&status) {
+            return Ok(Answer::Acknowledged);
+        }
+        match response.or_failure(self.cx) {
+            Err(failure) if failure.kind == FailureKind::Rejected => Ok(Answer::Rejected(failure)),
+            Err(failure) => Err(failure),
+            Ok(_) => {
+                let message = format!("{} {path} answered {status}", request.method.as_str());
+                Ok(Answer::Rejected(
+                    Failure::rejected(message).code(format!("http-{status}")),
+                ))
+            }
+        }
+    }
+
+    /// The same each time these changes are sent so, and different for any others.
+    fn key(&self, request: &Request, work: &[&Work], path: &str, body: Option<&str>) -> String {
+        let mut hash = Sha256::new();
+        let mut part = |text: &str| {
+            hash.update(text.len().to_be_bytes());
+            hash.update(text);
+        };
+        for text in [
+            &self.scope,
+            request.method.as_str(),
+            path,
+            body.unwrap_or_default(),
+        ] {
+            part(text);
+        }
+        for work in work {
+            part(&work.id);
+            part(&work.modified_at.to_string());
+        }
+        let digest = hash.finalize();
+        let short = digest.iter().take(KEY_BYTES);
+        short.map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// How messages name what a request is about.
+    fn named(&self, work: &[&Work]) -> String {
+        let feed = self.plan.feed();
+        match work {
+            [] => format!("nothing of {feed}"),
+            [one] => format!("the record `{}` of {feed}", one.id),
+            [first, .., last] => {
+                let count = work.len();
+                format!("{count} records of {feed}, `{}` to `{}`", first.id, last.id)
+            }
+        }
+    }
+}
