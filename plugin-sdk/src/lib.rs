@@ -28,7 +28,10 @@ pub use crate::failure::{Context, Failure, FailureKind, Result, Upstream};
 pub use crate::feed::FeedReader;
 pub use crate::host::{Change, ChangeAction, ModelOutcome};
 pub use crate::http::{HttpPage, Pages, Paginate, Position, RequestBuilder, Response, encode};
-pub use crate::plugin::{Action, Auth, ConfigKey, HeaderAuth, Model, Name, Plugin, Schema, Sync};
+pub use crate::plugin::{
+    Action, Auth, ClientAuth, ConfigKey, HeaderAuth, Model, Name, OAuth, Plugin, Schema, Sync,
+    TokenUrl,
+};
 pub use crate::records::{Commit, CommitOutcome};
 pub use futures;
 pub use serde_json;

@@ -1,6 +1,7 @@
 //! A connection's credentials: which header or query parameter they become, and how they stay secret.
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,6 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::error::EgressError;
 use crate::headers;
+use crate::token::TokenSource;
 
 /// A secret text. It is never printed, and its memory is overwritten when it is dropped.
 #[derive(Clone)]
@@ -63,6 +65,8 @@ pub enum CredentialsError {
         "a query credential needs a parameter's name; the manifest or the config has an empty one"
     )]
     QueryName,
+    #[error("these credentials buy tokens, and are no credentials of requests themselves")]
+    Source,
 }
 
 /// Credentials, ready to be put on requests to the connection's own origin.
@@ -85,6 +89,8 @@ pub enum Credentials {
         name: String,
         value: Secret,
     },
+    /// A bearer token that is asked for before each request.
+    Token(Arc<dyn TokenSource>),
 }
 
 impl Credentials {
@@ -136,6 +142,8 @@ impl Credentials {
                     value: get(value)?,
                 }),
             },
+            // Whoever knows a connection's tokens makes `Credentials::Token` of it.
+            Auth::ClientCredentials(_) | Auth::RefreshToken(_) => Err(CredentialsError::Source),
         }
     }
 
@@ -162,6 +170,8 @@ impl Credentials {
                 name.clone(),
                 Zeroizing::new(format!("{prefix}{}", value.expose())),
             ),
+            // The session puts its token of the moment on, as `Bearer`.
+            Self::Token(_) => return Ok(()),
             Self::Query { name, value } => {
                 remove_parameter(url, name, None);
                 url.query_pairs_mut().append_pair(name, value.expose());

@@ -1,6 +1,7 @@
 //! What a plugin says of itself, parsed and checked (`docs/manifest.md`).
 
 mod auth;
+mod oauth;
 
 use std::collections::HashSet;
 
@@ -13,6 +14,7 @@ use crate::limits::{self, LimitValues};
 
 use auth::pointer_get;
 pub use auth::{Auth, AuthName};
+pub use oauth::{ClientAuth, ClientCredentials, Fault, RefreshToken, Setting, TokenRequest};
 
 /// Longest manifest, in bytes: larger than any honest one, small enough to parse at once.
 #[expect(clippy::cast_possible_truncation, reason = "a constant far below")]
@@ -228,6 +230,10 @@ impl Manifest {
         for (index, action) in self.actions.iter().enumerate() {
             self.check_action(&format!("actions[{index}]"), action)?;
         }
+        for (index, auth) in self.auth.iter().enumerate() {
+            auth.check()
+                .map_err(|fault| shape(&format!("auth[{index}]"), fault))?;
+        }
         self.check_schemas()?;
         limits::check(&self.capabilities.limits).map_err(|e| shape("capabilities.limits", e))
     }
@@ -376,7 +382,7 @@ impl Manifest {
     pub fn auth_for(&self, has_secret: impl Fn(&str) -> bool) -> Option<&Auth> {
         self.auth
             .iter()
-            .find(|auth| auth.secrets().into_iter().all(&has_secret))
+            .find(|auth| auth.needs().into_iter().all(&has_secret))
     }
 }
 

@@ -1,5 +1,6 @@
 //! How a connection's secrets are put on requests. A plugin names secrets; it never reads one.
 
+use super::oauth::OAuth;
 use crate::json::{Object, quoted};
 
 /// How the host authenticates requests to the connection's own origin.
@@ -27,6 +28,8 @@ pub enum Auth {
         /// The secret's name.
         value: String,
     },
+    /// A token that the host buys and keeps fresh.
+    OAuth(OAuth),
 }
 
 impl Auth {
@@ -83,6 +86,7 @@ impl Auth {
                 .text("kind", "query")
                 .raw("name", &name.manifest())
                 .text("value", value),
+            Auth::OAuth(oauth) => return oauth.manifest(),
         };
         entry.finish()
     }

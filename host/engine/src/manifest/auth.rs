@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::oauth::{ClientCredentials, Fault, RefreshToken, TokenRequest};
+
 /// How secrets are put on requests to the connection's own origin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
@@ -24,16 +26,58 @@ pub enum Auth {
         name: AuthName,
         value: String,
     },
+    #[serde(rename = "oauth2-client-credentials")]
+    ClientCredentials(ClientCredentials),
+    #[serde(rename = "oauth2-refresh-token")]
+    RefreshToken(RefreshToken),
 }
 
 impl Auth {
-    /// The secrets that it needs.
+    /// The secrets that a connection must have for it.
+    #[must_use]
+    pub fn needs(&self) -> Vec<&str> {
+        match self {
+            Self::RefreshToken(auth) => vec![&auth.client_id, &auth.refresh_token],
+            other => other.secrets(),
+        }
+    }
+
+    /// The token request that it makes for a connection with this config, if it is OAuth 2.
+    #[must_use]
+    pub fn token_request(
+        &self,
+        config: &Map<String, Value>,
+    ) -> Option<Result<TokenRequest, Fault>> {
+        match self {
+            Self::ClientCredentials(auth) => Some(auth.request(config)),
+            Self::RefreshToken(auth) => Some(auth.request(config)),
+            _ => None,
+        }
+    }
+
+    /// What can be wrong with it whatever the connection is.
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        match self {
+            Self::ClientCredentials(auth) => auth.check(),
+            Self::RefreshToken(auth) => auth.check(),
+            _ => Ok(()),
+        }
+    }
+
+    /// All secrets that it knows.
     #[must_use]
     pub fn secrets(&self) -> Vec<&str> {
         match self {
             Self::Bearer { token } => vec![token],
             Self::Basic { username, password } => vec![username, password],
             Self::Header { value, .. } | Self::Query { value, .. } => vec![value],
+            Self::ClientCredentials(auth) => vec![&auth.client_id, &auth.client_secret],
+            Self::RefreshToken(auth) => {
+                let optional = auth.client_secret.iter().chain(&auth.access_token);
+                let mut all: Vec<&str> = vec![&auth.client_id, &auth.refresh_token];
+                all.extend(optional.map(String::as_str));
+                all
+            }
         }
     }
 }

@@ -292,6 +292,8 @@ fn auth_line(auth: &Auth) -> String {
         Auth::Query {
             name: parameter, ..
         } => format!("query parameter {}", name(parameter)),
+        Auth::ClientCredentials(_) => "OAuth 2 client credentials".to_owned(),
+        Auth::RefreshToken(_) => "OAuth 2 refresh token".to_owned(),
     };
     format!("{how}, with {}", secrets(&auth.secrets()))
 }

@@ -53,6 +53,7 @@ use crate::transfer::{ExportScope, Totals};
 pub struct GrantChanges {
     pub hosts: Option<Vec<HostPattern>>,
     pub private: Option<Vec<IpNet>>,
+    pub token_hosts: Option<Vec<HostPattern>>,
     pub feeds: Option<Vec<FeedPattern>>,
     pub metadata_write: Option<bool>,
     pub limits: Option<LimitValues>,
