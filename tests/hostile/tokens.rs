@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tidegate_egress::Secret;
 use tidegate_engine::run::Outcome;
 use tidegate_server::control::{Control, DeployRequest, GrantChanges, NewConnection};
@@ -18,6 +18,10 @@ const RUNS: usize = 200;
 
 fn client(number: usize) -> String {
     format!("client-{}", 20 + number % CONNECTIONS)
+}
+
+fn sync(number: usize) -> String {
+    format!("Item{number}")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -41,9 +45,13 @@ async fn two_hundred_runs_at_once_renew_each_token_once() {
         },
     };
     house.local.deploy(deploy).await.unwrap();
+    // One run of a sync at a time: each connection has as many syncs as runs at once.
+    let models: Map<String, Value> = (0..RUNS / CONNECTIONS)
+        .map(|number| (sync(number), json!({"path": "items"})))
+        .collect();
     for client in (0..CONNECTIONS).map(client) {
         let config = json!({
-            "models": {"Item": {"path": "items"}},
+            "models": models,
             "auth": {"token_url": format!("{}/token", oidc.origin())},
         });
         let refresh = oidc.issue(&client);
@@ -57,13 +65,13 @@ async fn two_hundred_runs_at_once_renew_each_token_once() {
             key: key("crm", &client),
             base_url: format!("{}/api", oidc.origin()).parse().unwrap(),
             config: config.as_object().unwrap().clone(),
-            metadata: serde_json::Map::new(),
+            metadata: Map::new(),
             tags: BTreeMap::new(),
             external_id: None,
             secrets: secrets.into(),
         };
         house.local.add_connection(connection).await.unwrap();
-        let run = house.sync("crm", &client, "Item").await;
+        let run = house.sync("crm", &client, &sync(0)).await;
         let end = run.end.unwrap();
         assert_eq!(end.outcome, Outcome::Success, "{:?}", end.failure);
         assert_eq!(oidc.counted(&client).given, 1);
@@ -81,7 +89,8 @@ async fn two_hundred_runs_at_once_renew_each_token_once() {
     let runs: Vec<_> = (0..RUNS)
         .map(|number| {
             let house = Arc::clone(&house);
-            tokio::spawn(async move { house.sync("crm", &client(number), "Item").await })
+            let sync = sync(number / CONNECTIONS);
+            tokio::spawn(async move { house.sync("crm", &client(number), &sync).await })
         })
         .collect();
     for run in runs {

@@ -104,7 +104,6 @@ async fn a_401_is_asked_again_once_with_another_token() {
             assert!(seen.iter().all(|seen| seen.body == body));
             let want: Vec<String> = refused.iter().map(|n| format!("token-{n}")).collect();
             assert_eq!(*source.refused.lock().unwrap(), want, "{opens}");
-            assert!(!format!("{session:?}").contains("token-"));
         }
     }
 }

@@ -42,10 +42,7 @@ fn every_kind_of_client_gets_tokens_and_keeps_them() {
     for client in ["client-0", "client-1", "client-body", "client-public"] {
         // Two processes: the second finds what the first has stored.
         for _ in 0..2 {
-            assert_eq!(
-                tidegate.sync_ok(SYNC, client)["figures"]["http_requests"],
-                1
-            );
+            tidegate.sync_ok(SYNC, client);
         }
         let counted = oidc.counted(client);
         assert_eq!(

@@ -322,7 +322,12 @@ mod tests {
             ),
             ("/scopes", json!(["a b"]), json!({}), "\"a b\""),
             ("/client_auth", json!("jwt"), json!({}), "did not match"),
-            ("/refresh_token", Value::Null, json!({}), "refresh_token"),
+            (
+                "/refresh_token",
+                Value::Null,
+                json!({}),
+                "expected a string",
+            ),
         ];
         for (pointer, value, config, part) in rows {
             let mut auth = from_config.clone();

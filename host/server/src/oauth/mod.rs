@@ -15,6 +15,8 @@ mod exchange;
 mod keeper;
 mod purse;
 mod source;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use keeper::{Buyer, Keeper};
 pub(crate) use purse::{forget_tokens, texts};
