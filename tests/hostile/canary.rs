@@ -68,6 +68,9 @@ fn api(elsewhere: String) -> Server {
     Server::start(move |request: &Request| {
         let known = request.header("authorization") == Some(&format!("Bearer {CANARY}"));
         match (known, request.path()) {
+            (_, "/token") => Reply::json(&json!({
+                "access_token": CANARY, "refresh_token": format!("{CANARY}-2"), "token_type": "bearer",
+            })),
             (false, _) => Reply::text("who are you?").with_status(401),
             (true, path) if path.starts_with("/denies") => Reply::text("no").with_status(403),
             (true, path) if path.starts_with("/breaks") => Reply::text("oh").cut(),
@@ -81,6 +84,17 @@ fn api(elsewhere: String) -> Server {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_is_nowhere_to_be_found() {
+    search_for(&[("token", CANARY)]).await;
+}
+
+/// The same with every part of OAuth 2 a secret: what buys the token, the token, and what comes with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn neither_is_a_token_nor_what_buys_it() {
+    let secrets = ["client_secret", "refresh_token"].map(|name| (name, CANARY));
+    search_for(&[&[("client_id", "me")], &secrets[..]].concat()).await;
+}
+
+async fn search_for(secrets: &[(&str, &str)]) {
     let house = House::open().await;
     let stranger = Server::start(|_| Reply::text("thanks"));
     let api = api(stranger.origin());
@@ -107,14 +121,16 @@ async fn a_secret_is_nowhere_to_be_found() {
     let mut cassettes = Vec::new();
     for (number, (path, sync, outcome)) in rows.into_iter().enumerate() {
         let connection = format!("acme-{number}");
-        let config =
-            json!({"backwards": backwards(CANARY), "control_backwards": backwards(CONTROL)});
+        let config = json!({
+            "backwards": backwards(CANARY), "control_backwards": backwards(CONTROL),
+            "token_url": format!("{}/token", api.origin()),
+        });
         let Value::Object(config) = config else {
             panic!("an object");
         };
         let base_url = format!("{}/{path}", api.origin());
         house
-            .connect_with("spy", &connection, &base_url, config, Some(CANARY))
+            .connect_with("spy", &connection, &base_url, config, secrets)
             .await;
         let cassette = house.data().join(format!("{number}.cassette"));
         let request = SyncRequest {

@@ -100,6 +100,7 @@ impl House {
             name: Some(name.parse().unwrap()),
             grants: GrantChanges {
                 hosts: Some(vec![origin.parse().unwrap()]),
+                token_hosts: Some(vec![origin.parse().unwrap()]),
                 private: Some(vec!["127.0.0.0/8".parse().unwrap()]),
                 limits: Some(limits.collect()),
                 metadata_write: Some(case.metadata_write),
@@ -113,7 +114,7 @@ impl House {
     }
 
     pub async fn connect(&self, integration: &str, connection: &str, base_url: &str) {
-        self.connect_with(integration, connection, base_url, Map::new(), None)
+        self.connect_with(integration, connection, base_url, Map::new(), &[])
             .await;
     }
 
@@ -123,9 +124,12 @@ impl House {
         connection: &str,
         base_url: &str,
         config: Map<String, Value>,
-        token: Option<&str>,
+        secrets: &[(&str, &str)],
     ) {
-        let token = token.map(|token| ("token".to_owned(), Secret::new(token.to_owned())));
+        let secret = |(name, text): &(&str, &str)| {
+            let text = Secret::new((*text).to_owned());
+            ((*name).to_owned(), text)
+        };
         let connection = NewConnection {
             key: key(integration, connection),
             base_url: base_url.parse().unwrap(),
@@ -133,7 +137,7 @@ impl House {
             metadata: Map::new(),
             tags: std::collections::BTreeMap::new(),
             external_id: None,
-            secrets: token.into_iter().collect(),
+            secrets: secrets.iter().map(secret).collect(),
         };
         self.local.add_connection(connection).await.unwrap();
     }

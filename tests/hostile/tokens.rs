@@ -17,7 +17,7 @@ const CONNECTIONS: usize = 10;
 const RUNS: usize = 200;
 
 fn client(number: usize) -> String {
-    format!("client-{}", 20 + number % CONNECTIONS)
+    format!("slow-{}", number % CONNECTIONS)
 }
 
 fn sync(number: usize) -> String {

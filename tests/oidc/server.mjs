@@ -10,6 +10,9 @@
 //   GET  /control/state              by client: tokens given and refused, API calls let in and turned
 //                                    away, access tokens that live
 //
+// Access tokens of `slow-0` to `slow-9` live for 120 seconds but for the first: what many do at once
+// with a second one may take a slow machine longer than the 20.
+//
 // Clients: `client-0` to `client-63` with the secret `SECRET-client-N` (Basic), `client-body` with
 // `SECRET-client-body` (in the form), `client-public` without any. It ends when its stdin does.
 
@@ -75,6 +78,7 @@ const client = (client_id, token_endpoint_auth_method, secret = true) => ({
   ...(secret ? { client_secret: `SECRET-${client_id}` } : {}),
 });
 const clients = Array.from({ length: 64 }, (_, n) => client(`client-${n}`, 'client_secret_basic'));
+for (let n = 0; n < 10; n += 1) clients.push(client(`slow-${n}`, 'client_secret_basic'));
 clients.push(client('client-body', 'client_secret_post'), client('client-public', 'none', false));
 
 const figures = {};
@@ -82,6 +86,8 @@ const count = (id, what) => {
   figures[id] ??= { given: 0, refused: 0, let_in: 0, turned_away: 0 };
   figures[id][what] += 1;
 };
+
+const lifetime = (_, __, { clientId }) => (clientId.startsWith('slow-') && figures[clientId] ? 120 : ACCESS_S);
 
 const server = createServer();
 server.listen(0, '127.0.0.1', () => {
@@ -93,7 +99,7 @@ server.listen(0, '127.0.0.1', () => {
     findAccount: async (_, accountId) => ({ accountId, claims: async () => ({ sub: accountId }) }),
     features: { clientCredentials: { enabled: true }, devInteractions: { enabled: false } },
     rotateRefreshToken: true,
-    ttl: { AccessToken: ACCESS_S, ClientCredentials: ACCESS_S, RefreshToken: 86400, Grant: 86400 },
+    ttl: { AccessToken: lifetime, ClientCredentials: ACCESS_S, RefreshToken: 86400, Grant: 86400 },
   });
   const of = (ctx) => ctx.oidc.client?.clientId ?? 'unknown';
   provider.on('grant.success', (ctx) => count(of(ctx), 'given'));

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::{SYNC, adding, connect, deployed, given};
 use crate::support::cli::Finished;
 use crate::support::oidc::{Oidc, secret};
+use crate::support::server::{Reply, Server};
 use crate::support::tap::Tap;
 
 #[test]
@@ -152,6 +153,33 @@ fn no_token_is_to_be_read_anywhere() {
     }
     let canaries: Vec<&str> = canaries.iter().map(String::as_str).collect();
     assert!(search(&tidegate.data(), &canaries) > 5);
+}
+
+#[test]
+fn a_token_that_an_api_repeats_is_in_no_cassette() {
+    const BOUGHT: &str = "BOUGHT-canary-45c48cce";
+    let server = Server::start(|request| match request.path() {
+        "/token" => Reply::json(&json!({"access_token": BOUGHT, "token_type": "bearer"})),
+        _ => Reply::json(&json!([{"id": "a", "you": request.header("authorization")}])),
+    });
+    let origin = server.origin();
+    let tidegate = deployed(&origin, &origin);
+    let secrets = [
+        ("client_id", "me"),
+        ("client_secret", "SECRET-canary-d3d94468"),
+    ];
+    let url = format!("{origin}/token");
+    given(adding(&tidegate, "acme", &origin, &url), &secrets).ok();
+    let cassette = tidegate.data().join("run.cassette");
+    let run = tidegate.cmd("run crm/Item --connection acme --record");
+    run.arg(&cassette).ok();
+    let recorded = fs::read_to_string(&cassette).unwrap();
+    assert!(recorded.contains("Bearer [secret]"), "{recorded}");
+    let requested = tidegate.cmd("request crm acme GET items").ok().stdout;
+    assert!(requested.contains("Bearer [secret]"), "{requested}");
+    for shown in [recorded, requested] {
+        assert!(!shown.contains("canary"), "{shown}");
+    }
 }
 
 /// Search every file below for texts that must not be there; how many files there are.

@@ -12,6 +12,7 @@ mod store;
 mod web;
 
 use tidegate_sdk::prelude::*;
+use tidegate_sdk::{OAuth, TokenUrl};
 
 const MODEL: &str = "Thing";
 
@@ -19,7 +20,10 @@ fn plugin() -> Plugin {
     let plugin = Plugin::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
         .host("base-url")
         .metadata_write()
-        .auth(Auth::bearer("token"));
+        .auth(Auth::bearer("token"))
+        .auth(OAuth::refresh_token(TokenUrl::Config(
+            "/token_url".to_owned(),
+        )));
     let mut plugin = plugin.sync(Sync::new("well", well).model(MODEL));
     macro_rules! add {
         ($($module:ident: $($name:literal => $handler:ident),* $(,)?;)*) => {
