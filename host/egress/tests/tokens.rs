@@ -81,7 +81,8 @@ async fn guarded(token: &'static str) -> Server {
 #[tokio::test]
 async fn a_401_is_asked_again_once_with_another_token() {
     // (the token that opens, renewals there are, status, what the server saw, what was refused)
-    let rows: [(&str, usize, u16, &[usize], &[usize]); 4] = [
+    type Row = (&'static str, usize, u16, &'static [usize], &'static [usize]);
+    let rows: [Row; 4] = [
         ("token-0", 9, 200, &[0], &[]),
         ("token-1", 9, 200, &[0, 1], &[0]),
         ("token-2", 9, 401, &[0, 1], &[0]),
@@ -162,7 +163,8 @@ async fn token_endpoints_have_a_grant_of_their_own() {
     );
     let grant = format!("--allow-token-host '{own}'");
     // (URL, granted, private ranges, what is missing, part of the message)
-    let rows: [(&str, &[&str], &[&str], Missing, &str); 4] = [
+    type Row<'a> = (&'a str, &'a [&'a str], &'a [&'a str], Missing, &'a str);
+    let rows: [Row<'_>; 4] = [
         (&url, &[], loopback, Missing::Grant, &grant),
         (
             &url,

@@ -147,7 +147,7 @@ pub struct Connection {
     pub revision: u64,
     /// Why nothing is run for it until it has other credentials, or a check of it succeeds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub auth_failed: Option<AuthFailed>,
+    pub auth_failed: Option<Box<AuthFailed>>,
 }
 
 impl fmt::Debug for Connection {

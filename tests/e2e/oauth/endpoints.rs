@@ -17,7 +17,7 @@ const SECRETS: [(&str, &str); 2] = [
     ("client_secret", "canary-c20ad4d76fe97759"),
 ];
 
-fn token(value: Value) -> Reply {
+fn token(value: &Value) -> Reply {
     let mut token = json!({"access_token": "ACCESS-canary-6512bd43", "token_type": "Bearer"});
     token
         .as_object_mut()
@@ -101,7 +101,7 @@ fn bad_answers() {
         ),
         (
             "cut",
-            token(json!({})).cut(),
+            token(&json!({})).cut(),
             "transient",
             &["gave no answer"],
         ),
@@ -119,31 +119,31 @@ fn bad_answers() {
         ),
         (
             "control",
-            token(json!({"access_token": "canary\r\nX: y"})),
+            token(&json!({"access_token": "canary\r\nX: y"})),
             "transient",
             &["control characters"],
         ),
         (
             "empty",
-            token(json!({"access_token": ""})),
+            token(&json!({"access_token": ""})),
             "transient",
             &["empty"],
         ),
         (
             "negative",
-            token(json!({"expires_in": -1})),
+            token(&json!({"expires_in": -1})),
             "transient",
             &["no token set"],
         ),
         (
             "float",
-            token(json!({"expires_in": 1e30})),
+            token(&json!({"expires_in": 1e30})),
             "transient",
             &["no token set"],
         ),
         (
             "mac",
-            token(json!({"token_type": "mac"})),
+            token(&json!({"token_type": "mac"})),
             "transient",
             &["another type"],
         ),
@@ -228,9 +228,9 @@ fn bad_answers() {
 #[test]
 fn lifetimes_that_nobody_means_are_no_obstacle() {
     let server = Server::start(|request| match request.path() {
-        "/huge" => token(json!({"expires_in": u64::MAX})),
-        "/zero" => token(json!({"expires_in": 0})),
-        "/none" => token(json!({})),
+        "/huge" => token(&json!({"expires_in": u64::MAX})),
+        "/zero" => token(&json!({"expires_in": 0})),
+        "/none" => token(&json!({})),
         _ => Reply::json(&json!([{"id": "a"}])),
     });
     let origin = server.origin();

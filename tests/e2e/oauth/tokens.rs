@@ -24,7 +24,8 @@ fn every_kind_of_client_gets_tokens_and_keeps_them() {
     let [secret_1, secret_body] = ["client-1", "client-body"].map(secret);
     connect(&tidegate, &oidc, "client-0", &url);
     // (client, its secrets beside the id, how it shows who it is)
-    let rows: [(&str, &[(&str, &str)], &str); 3] = [
+    type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+    let rows: [Row<'_>; 3] = [
         ("client-1", &[("client_secret", &secret_1)], "basic"),
         (
             "client-body",

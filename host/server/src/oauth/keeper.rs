@@ -170,7 +170,7 @@ impl Keeper {
         });
         let held = renewal
             .await
-            .map_err(|error| failed(Blame::Host, error))??;
+            .map_err(|error| failed(Blame::Host, &error))??;
         Ok(held.map(|held| held.access))
     }
 
@@ -227,7 +227,7 @@ impl Keeper {
             // The operator has given other credentials meanwhile: these are not asked for any more.
         }
         let message = format!("the credentials of {} change all the time", buyer.key());
-        Err(failed(Blame::Operator, message))
+        Err(failed(Blame::Operator, &message))
     }
 
     /// The connection as it is now.
@@ -238,15 +238,15 @@ impl Keeper {
                 StoreError::NotFound { .. } => Blame::Operator,
                 _ => Blame::Host,
             };
-            failed(blame, error)
+            failed(blame, &error)
         })?;
-        let host = |problem: Problem| failed(Blame::Operator, problem.message);
+        let host = |problem: Problem| failed(Blame::Operator, &problem.message);
         let ring = KeyRing::load(&self.data).map_err(host)?;
         let opened = ring.open(key, &connection.sealed_secrets);
         let secrets = opened.map_err(host)?;
         let price = Price::of(&secrets, &buyer.request).map_err(|name| {
             let message = format!("the connection {key} has no secret {name:?} any more");
-            failed(Blame::Operator, message)
+            failed(Blame::Operator, &message)
         })?;
         Ok(Opened {
             connection,
@@ -278,7 +278,7 @@ impl Keeper {
         let marked = self.change(buyer, price, |connection, secrets| {
             purse::forget_tokens(secrets);
             let message = message.to_owned();
-            connection.auth_failed = Some(AuthFailed { at, message });
+            connection.auth_failed = Some(Box::new(AuthFailed { at, message }));
             Ok(())
         });
         Ok(marked.await?.is_some())
@@ -292,7 +292,7 @@ impl Keeper {
         price: &Price,
         change: impl Fn(&mut Connection, &mut SecretMap) -> crate::problem::Result<T>,
     ) -> Result<Option<T>, EgressError> {
-        let host = |problem: Problem| failed(Blame::Host, problem.message);
+        let host = |problem: Problem| failed(Blame::Host, &problem.message);
         for _ in 0..STORE_ATTEMPTS {
             let mut opened = self.open(buyer).await?;
             if !opened.price.is_same(price) {
@@ -301,20 +301,20 @@ impl Keeper {
             let changed = change(&mut opened.connection, &mut opened.secrets).map_err(host)?;
             let master = opened.ring.sealing();
             let master =
-                master.ok_or_else(|| failed(Blame::Host, "there is no key to seal with"))?;
+                master.ok_or_else(|| failed(Blame::Host, &"there is no key to seal with"))?;
             let sealed = master.seal(buyer.key(), &opened.secrets);
             opened.connection.sealed_secrets = sealed.map_err(host)?;
             let stored = self.store.update_connections(vec![opened.connection]).await;
-            if stored.map_err(|error| failed(Blame::Host, error))? == [true] {
+            if stored.map_err(|error| failed(Blame::Host, &error))? == [true] {
                 return Ok(Some(changed));
             }
         }
         let message = format!("connection {} is being changed all the time", buyer.key());
-        Err(failed(Blame::Host, message))
+        Err(failed(Blame::Host, &message))
     }
 }
 
-fn failed(blame: Blame, message: impl ToString) -> EgressError {
+fn failed(blame: Blame, message: &dyn std::fmt::Display) -> EgressError {
     let message = message.to_string();
     EgressError::Other { blame, message }
 }
