@@ -122,6 +122,7 @@ impl Bench {
                 tags: std::collections::BTreeMap::new(),
                 external_id: None,
                 revision: 0,
+                auth_failed: None,
             })
             .await?;
         let run = RunId::from_parts(Timestamp(1), 1);

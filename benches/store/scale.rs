@@ -105,6 +105,7 @@ async fn add(store: &SledStore, number: usize) -> Result<(), Failure> {
         tags: std::collections::BTreeMap::new(),
         external_id: None,
         revision: 0,
+        auth_failed: None,
     };
     store.add_connection(connection).await?;
     sync(store, number, number, 0).await

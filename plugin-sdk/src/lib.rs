@@ -29,7 +29,8 @@ pub use crate::feed::FeedReader;
 pub use crate::host::{Change, ChangeAction, ModelOutcome};
 pub use crate::http::{HttpPage, Pages, Paginate, Position, RequestBuilder, Response, encode};
 pub use crate::plugin::{
-    Action, Auth, ConfigKey, HeaderAuth, Model, Name, Plugin, Schema, Sync, TemplateAuth,
+    Action, Auth, ClientAuth, ConfigKey, HeaderAuth, Model, Name, OAuth, Plugin, Schema, Sync,
+    TemplateAuth, TokenUrl,
 };
 pub use crate::records::{Commit, CommitOutcome};
 pub use futures;

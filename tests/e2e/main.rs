@@ -27,6 +27,7 @@ mod egress;
 mod feed;
 mod hostile;
 mod kinto;
+mod oauth;
 mod provenance;
 mod push;
 mod replay;

@@ -44,7 +44,7 @@ fn base64() -> [String; 3] {
 }
 
 /// Secrets of each kind of `auth` that the plugin has, and where its canary is to arrive.
-const KINDS: [(&[(&str, &str)], &str); 6] = [
+const KINDS: [(&[(&str, &str)], &str); 7] = [
     (&[("token", CANARY)], "authorization: bearer"),
     (
         &[("username", "ada"), ("password", CANARY)],
@@ -59,6 +59,15 @@ const KINDS: [(&[(&str, &str)], &str); 6] = [
     (
         &[("first", CANARY), ("second", CANARY)],
         "x-first and query",
+    ),
+    // What buys the token; the token itself is one too.
+    (
+        &[
+            ("client_id", "me"),
+            ("client_secret", CANARY),
+            ("refresh_token", CANARY),
+        ],
+        "authorization: bearer",
     ),
 ];
 
@@ -112,6 +121,9 @@ fn api(elsewhere: String) -> Server {
     Server::start(move |request: &Request| {
         let known = arrived(request).is_some();
         match (known, request.path()) {
+            (_, "/token") => Reply::json(&json!({
+                "access_token": CANARY, "refresh_token": format!("{CANARY}-2"), "token_type": "bearer",
+            })),
             (false, _) => Reply::text("who are you?").with_status(401),
             (true, path) if path.starts_with("/denies") => Reply::text("no").with_status(403),
             (true, path) if path.starts_with("/breaks") => Reply::text("oh").cut(),
@@ -154,8 +166,10 @@ async fn a_secret_is_nowhere_to_be_found() {
         .flat_map(|kind| ways.map(|way| (kind, way)));
     for (number, ((secrets, place), (path, sync, outcome))) in rows.enumerate() {
         let connection = format!("acme-{number}");
-        let config =
-            json!({"backwards": backwards(CANARY), "control_backwards": backwards(CONTROL)});
+        let config = json!({
+            "backwards": backwards(CANARY), "control_backwards": backwards(CONTROL),
+            "token_url": format!("{}/token", api.origin()),
+        });
         let Value::Object(config) = config else {
             panic!("an object");
         };

@@ -100,6 +100,7 @@ impl House {
             name: Some(name.parse().unwrap()),
             grants: GrantChanges {
                 hosts: Some(vec![origin.parse().unwrap()]),
+                token_hosts: Some(vec![origin.parse().unwrap()]),
                 private: Some(vec!["127.0.0.0/8".parse().unwrap()]),
                 limits: Some(limits.collect()),
                 metadata_write: Some(case.metadata_write),
@@ -125,9 +126,10 @@ impl House {
         config: Map<String, Value>,
         secrets: &[(&str, &str)],
     ) {
-        let secrets = secrets
-            .iter()
-            .map(|(name, text)| ((*name).to_owned(), Secret::new((*text).to_owned())));
+        let secret = |(name, text): &(&str, &str)| {
+            let text = Secret::new((*text).to_owned());
+            ((*name).to_owned(), text)
+        };
         let connection = NewConnection {
             key: key(integration, connection),
             base_url: base_url.parse().unwrap(),
@@ -135,7 +137,7 @@ impl House {
             metadata: Map::new(),
             tags: std::collections::BTreeMap::new(),
             external_id: None,
-            secrets: secrets.collect(),
+            secrets: secrets.iter().map(secret).collect(),
         };
         self.local.add_connection(connection).await.unwrap();
     }

@@ -223,6 +223,8 @@ pub struct AddressPolicy {
     private: Vec<IpNet>,
     /// The host's own listeners.
     own: Vec<SocketAddr>,
+    /// Public addresses are refused.
+    only_private: bool,
 }
 
 impl AddressPolicy {
@@ -230,7 +232,18 @@ impl AddressPolicy {
     /// an unspecified address (`0.0.0.0`) stands for its port on every address of this machine.
     #[must_use]
     pub fn new(private: Vec<IpNet>, own: Vec<SocketAddr>) -> Self {
-        Self { private, own }
+        Self {
+            private,
+            own,
+            only_private: false,
+        }
+    }
+
+    /// The same without public addresses: for what may be sent in clear to a private network only.
+    #[must_use]
+    pub fn only_private(mut self) -> Self {
+        self.only_private = true;
+        self
     }
 
     /// May `address` be connected to, on any port?
@@ -238,7 +251,17 @@ impl AddressPolicy {
         match address {
             IpAddr::V4(ip) => self.judge_v4(ip, address),
             IpAddr::V6(ip) => self.judge_v6(ip),
+        }?;
+        let inner = address.to_canonical();
+        if self.only_private && !self.private.iter().any(|range| range.contains(&inner)) {
+            return Err(Refused {
+                address,
+                reason: "a public address, where secrets must not go over http; use https"
+                    .to_owned(),
+                opens: None,
+            });
         }
+        Ok(())
     }
 
     /// May it be connected to on this port?

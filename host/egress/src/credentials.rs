@@ -1,6 +1,7 @@
 //! A connection's credentials: which header or query parameter they become, and how they stay secret.
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,6 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::error::EgressError;
 use crate::headers;
+use crate::token::TokenSource;
 
 /// A secret text. It is never printed, and its memory is overwritten when it is dropped.
 #[derive(Clone)]
@@ -63,6 +65,8 @@ pub enum CredentialsError {
         "a query credential needs a parameter's name; the manifest or the config has an empty one"
     )]
     QueryName,
+    #[error("these credentials buy tokens, and are no credentials of requests themselves")]
+    Source,
 }
 
 /// Credentials, ready to be put on requests to the connection's own origin.
@@ -89,6 +93,8 @@ pub enum Credentials {
         headers: Vec<(HeaderName, Secret)>,
         query: Vec<(String, Secret)>,
     },
+    /// A bearer token that is asked for before each request.
+    Token(Arc<dyn TokenSource>),
 }
 
 impl Credentials {
@@ -153,6 +159,8 @@ impl Credentials {
                     })
                     .collect::<Result<_, _>>()?,
             }),
+            // Whoever knows a connection's tokens makes `Credentials::Token` of it.
+            Auth::ClientCredentials(_) | Auth::RefreshToken(_) => Err(CredentialsError::Source),
         }
     }
 
@@ -191,6 +199,8 @@ impl Credentials {
                 name.clone(),
                 Zeroizing::new(format!("{prefix}{}", value.expose())),
             ),
+            // The session puts its token of the moment on, as `Bearer`.
+            Self::Token(_) => return Ok(()),
             Self::Query { name, value } => {
                 put_parameter(url, name, value);
                 return Ok(());
@@ -210,7 +220,7 @@ impl Credentials {
                     remove_parameter(url, name, Some(value));
                 }
             }
-            Self::Bearer(_) | Self::Basic { .. } | Self::Header { .. } => {}
+            Self::Bearer(_) | Self::Basic { .. } | Self::Header { .. } | Self::Token(_) => {}
         }
     }
 }

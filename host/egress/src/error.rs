@@ -52,6 +52,16 @@ pub enum EgressError {
         limit: &'static str,
         message: String,
     },
+    /// There is no access token for the connection. Nothing was sent to the API.
+    #[error("{message}")]
+    Token {
+        /// The token endpoint rejected the connection's credentials: the operator must act. Else it
+        /// failed, and a later run may go better.
+        rejected: bool,
+        /// When it wants to be asked again.
+        retry_after: Option<Duration>,
+        message: String,
+    },
     /// The server answered something that is not usable, such as an endless chain of redirects.
     #[error("{message}")]
     Other { blame: Blame, message: String },
@@ -68,8 +78,11 @@ impl EgressError {
             }
             | Self::Invalid { .. }
             | Self::Exhausted { .. } => Blame::Guest,
-            Self::Denied { .. } => Blame::Operator,
-            Self::Timeout { .. } | Self::Connect { .. } | Self::Throttled { .. } => Blame::Upstream,
+            Self::Denied { .. } | Self::Token { rejected: true, .. } => Blame::Operator,
+            Self::Token { .. }
+            | Self::Timeout { .. }
+            | Self::Connect { .. }
+            | Self::Throttled { .. } => Blame::Upstream,
             Self::TooLarge { blame, .. } | Self::Other { blame, .. } => *blame,
         }
     }
@@ -88,6 +101,7 @@ impl EgressError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Throttled { retry_after, .. } => Some(*retry_after),
+            Self::Token { retry_after, .. } => *retry_after,
             _ => None,
         }
     }
@@ -107,6 +121,7 @@ impl EgressError {
             | Self::Connect { message }
             | Self::Throttled { message, .. }
             | Self::TooLarge { message, .. }
+            | Self::Token { message, .. }
             | Self::Invalid { message }
             | Self::Exhausted { message, .. }
             | Self::Other { message, .. } => message,

@@ -9,7 +9,7 @@
 //! gate (`gate`: manifest and grants in `policy`, addresses in `address`) → up to 4 attempts
 //! (`retry`, paid for from a `budget`), each of up to 3 redirects (`redirect`) that pass the gate again →
 //! its turn (`throttle`) → credentials (`credentials`) → the client (`client`: names through `resolve`, peers through `peer`)
-//! → the body (`body`) or one of eight errors (`error`).
+//! → the body (`body`) or one of nine errors (`error`).
 //!
 //! # Layout
 //!
@@ -25,6 +25,8 @@
 //! | `target` | the guest's text and the base URL make one URL |
 //! | `headers` | headers both ways |
 //! | `credentials` | the connection's secrets on its own origin |
+//! | `token` | tokens that change while a run goes on |
+//! | `endpoint` | requests to a token endpoint, under a grant of their own |
 //! | `redirect` | what the next request is, and what it must not carry along |
 //! | `retry` | which answers are asked for again, and when |
 //! | `budget` | how many retries all runs of an integration have left |
@@ -51,6 +53,7 @@ mod body;
 mod budget;
 mod client;
 mod credentials;
+mod endpoint;
 mod error;
 mod gate;
 mod headers;
@@ -67,9 +70,11 @@ mod session;
 mod stopwatch;
 mod target;
 mod throttle;
+mod token;
 
 pub use address::{AddressPolicy, Refused};
 pub use credentials::{Credentials, CredentialsError, Secret};
+pub use endpoint::TokenEndpoint;
 pub use error::{EgressError, Missing};
 pub use gate::{Gate, GateOptions};
 pub use meter::Figures;
@@ -79,3 +84,4 @@ pub use resolve::{Resolve, SystemResolver};
 pub use retry::{Retry, SystemTimers, Timers};
 pub use said::{Quota, Said};
 pub use session::{Request, Response, Session};
+pub use token::{SecretTexts, TokenSource};

@@ -10,6 +10,7 @@ use tidegate_engine::run::Blame;
 use tokio::sync::Semaphore;
 use url::Url;
 
+use crate::credentials::{Credentials, Secret};
 use crate::error::EgressError;
 use crate::gate::{self, Gate};
 use crate::meter::{Figures, Meter};
@@ -76,6 +77,9 @@ struct Inner {
     guard: Guard,
     meter: Meter,
     in_flight: Semaphore,
+    /// How many redirects are followed; a request of the host's own follows none, and gets the
+    /// redirect itself.
+    redirects: usize,
     /// Built for the first request of its kind: most of a client's cost is TLS.
     plain: OnceLock<Result<Client, String>>,
     secure: OnceLock<Result<Client, String>>,
@@ -83,9 +87,24 @@ struct Inner {
 
 impl Session {
     pub(crate) fn new(gate: Gate, policy: Policy) -> Self {
+        let guard = gate.guard(&policy);
+        Self::with(gate, policy, guard, REDIRECTS_MAX)
+    }
+
+    /// For a token request: in clear only to private addresses, and never anywhere else.
+    pub(crate) fn token(gate: Gate, policy: Policy) -> Self {
+        let mut guard = gate.guard(&policy);
+        if policy.base_url.scheme() != "https" {
+            guard.addresses = Arc::new((*guard.addresses).clone().only_private());
+        }
+        Self::with(gate, policy, guard, 0)
+    }
+
+    fn with(gate: Gate, policy: Policy, guard: Guard, redirects: usize) -> Self {
         let permits = usize::try_from(policy.limits.http_in_flight).unwrap_or(usize::MAX);
         Self(Arc::new(Inner {
-            guard: gate.guard(&policy),
+            guard,
+            redirects,
             gate,
             meter: Meter::default(),
             in_flight: Semaphore::new(permits.min(Semaphore::MAX_PERMITS)),
@@ -125,8 +144,9 @@ impl Session {
         let budget = self.0.gate.budget(integration, &first.url);
         budget.earn(timers.instant());
         let mut attempt = 1;
+        let mut renewals = 1;
         loop {
-            let outcome = Box::pin(self.0.attempt(&first, time)).await;
+            let outcome = Box::pin(self.0.attempt(&first, time, &mut renewals)).await;
             let wait = repeatable
                 .then(|| retry::wait(attempt, &outcome, timers))
                 .flatten()
@@ -181,18 +201,40 @@ impl Inner {
         ))
     }
 
-    /// The request and its redirects, once.
-    async fn attempt(&self, first: &Hop, time: Duration) -> Result<(Response, Said), EgressError> {
+    /// The request and its redirects, once. A token that the server refuses is renewed as often as
+    /// `renewals` still says; time for tokens is not the request's.
+    async fn attempt(
+        &self,
+        first: &Hop,
+        time: Duration,
+        renewals: &mut u32,
+    ) -> Result<(Response, Said), EgressError> {
         let mut watch = Stopwatch::new(time);
         let late = |_| late(&first.url, time);
         let check = |url: Url| async move { gate::check(&url, &self.policy, &self.guard).await };
         watch.run(check(first.url.clone())).await.map_err(late)??;
         let mut hop = first.clone();
-        for _ in 0..=REDIRECTS_MAX {
-            let pass = self.turn(&hop.url).await?;
-            let exchange = self.exchange(&hop, pass);
-            let (answer, said) = watch.run(exchange).await.map_err(late)??;
-            let Some(mut next) = redirect::next(&hop, answer.status(), answer.headers())? else {
+        for _ in 0..=self.redirects {
+            let mut token = self.token(&hop.url).await?;
+            let (answer, said) = loop {
+                let pass = self.turn(&hop.url).await?;
+                let exchange = self.exchange(&hop, pass, token.as_ref());
+                let (answer, said) = watch.run(exchange).await.map_err(late)??;
+                // The server has done nothing, so that any method may be repeated.
+                if answer.status() != StatusCode::UNAUTHORIZED || *renewals == 0 {
+                    break (answer, said);
+                }
+                let Some(newer) = self.renewed(token.as_ref()).await? else {
+                    break (answer, said);
+                };
+                *renewals -= 1;
+                token = Some(newer);
+            };
+            let next = match self.redirects {
+                0 => None,
+                _ => redirect::next(&hop, answer.status(), answer.headers())?,
+            };
+            let Some(mut next) = next else {
                 let finish = self.finish(answer, hop.url);
                 let response = watch.run(finish).await.map_err(late)??;
                 return Ok((response, said));
@@ -203,6 +245,24 @@ impl Inner {
             hop = next;
         }
         Err(redirect::too_many(&first.url))
+    }
+
+    /// The connection's token of the moment, if it has one and it belongs on requests to `url`.
+    async fn token(&self, url: &Url) -> Result<Option<Secret>, EgressError> {
+        match &self.policy.credentials {
+            Some(Credentials::Token(source)) if self.policy.is_own_origin(url) => {
+                source.current().await.map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Another token than the one that was refused.
+    async fn renewed(&self, refused: Option<&Secret>) -> Result<Option<Secret>, EgressError> {
+        match (&self.policy.credentials, refused) {
+            (Some(Credentials::Token(source)), Some(refused)) => source.renewed(refused).await,
+            _ => Ok(None),
+        }
     }
 
     /// Wait until the connection may send one more request to this origin.
@@ -223,6 +283,7 @@ impl Inner {
         &self,
         hop: &Hop,
         pass: Pass,
+        token: Option<&Secret>,
     ) -> Result<(reqwest::Response, Said), EgressError> {
         let mut url = hop.url.clone();
         let mut headers = hop.headers.clone();
@@ -230,6 +291,9 @@ impl Inner {
             && self.policy.is_own_origin(&url)
         {
             credentials.apply(&mut url, &mut headers)?;
+        }
+        if let Some(token) = token {
+            Credentials::Bearer(token.clone()).apply(&mut url, &mut headers)?;
         }
         let client = self.client(url.scheme() == "https")?;
         let mut request = reqwest::Request::new(hop.method.clone(), url);

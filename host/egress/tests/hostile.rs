@@ -44,6 +44,7 @@ fn kind(error: &EgressError) -> &'static str {
         EgressError::Timeout { .. } => "timeout",
         EgressError::Connect { .. } => "connect",
         EgressError::Throttled { .. } => "throttled",
+        EgressError::Token { .. } => "token",
         EgressError::TooLarge { .. } => "too-large",
         EgressError::Invalid { .. } => "invalid",
         EgressError::Exhausted { .. } => "exhausted",

@@ -103,6 +103,8 @@ pub struct ConnectionFilter {
     pub external_id: Option<String>,
     /// How the connection's name begins.
     pub name_prefix: Option<String>,
+    /// Only those whose credentials were rejected.
+    pub auth_failed: bool,
 }
 
 impl ConnectionFilter {
@@ -113,6 +115,7 @@ impl ConnectionFilter {
         let prefix = self.name_prefix.as_deref();
         let external_id = self.external_id.as_ref();
         prefix.is_none_or(|prefix| name.starts_with(prefix))
+            && (!self.auth_failed || connection.auth_failed.is_some())
             && external_id.is_none_or(|id| connection.external_id.as_ref() == Some(id))
             && self
                 .tags
@@ -253,6 +256,7 @@ mod tests {
             tags,
             external_id: external_id.map(str::to_owned),
             name_prefix: prefix.map(str::to_owned),
+            ..ConnectionFilter::default()
         };
         let rows = [
             (filter(tag("plan", "pro"), Some("42"), Some("ac")), true),
@@ -262,6 +266,13 @@ mod tests {
             (filter(BTreeMap::new(), Some("4"), None), false),
             (filter(BTreeMap::new(), None, Some("acme-")), false),
             (ConnectionFilter::default(), true),
+            (
+                ConnectionFilter {
+                    auth_failed: true,
+                    ..ConnectionFilter::default()
+                },
+                false,
+            ),
         ];
         for (filter, fits) in rows {
             assert_eq!(filter.matches(&connection("acme")), fits, "{filter:?}");

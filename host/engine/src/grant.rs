@@ -21,6 +21,10 @@ pub struct Grants {
     pub hosts: Vec<HostPattern>,
     /// Private or loopback ranges that names and addresses may lie in.
     pub private: Vec<IpNet>,
+    /// Origins of token endpoints that the host may ask with a connection's OAuth 2 credentials. The
+    /// plugin's own requests can't go there by it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub token_hosts: Vec<HostPattern>,
     /// Change feeds of other integrations that it may read.
     pub feeds: Vec<FeedGrant>,
     /// It may merge its connections' metadata.

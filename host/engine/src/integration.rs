@@ -114,6 +114,14 @@ pub struct NewDeployment {
     pub now: Timestamp,
 }
 
+/// The token endpoint has rejected a connection's credentials.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthFailed {
+    pub at: Timestamp,
+    /// What it said, without secrets.
+    pub message: String,
+}
+
 /// One customer's account at an integration.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connection {
@@ -137,6 +145,9 @@ pub struct Connection {
     /// Counts its changes, from 0: an update names the one that it has seen.
     #[serde(default)]
     pub revision: u64,
+    /// Why nothing is run for it until it has other credentials, or a check of it succeeds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_failed: Option<Box<AuthFailed>>,
 }
 
 impl fmt::Debug for Connection {

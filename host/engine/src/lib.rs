@@ -13,6 +13,7 @@
 //! | [`manifest`] | what a plugin says of itself, parsed and checked |
 //! | [`grant`] | which origins, ranges and feeds the operator allows |
 //! | [`limits`] | every bound with unit, default and reason |
+//! | [`token`] | how long an access token is used |
 //! | [`integration`] | deployments and connections |
 //! | [`connection`] | bounds, filters and updates of connections |
 //! | [`record`] | records, pages, changes and their rules |
@@ -43,6 +44,7 @@ pub mod run;
 pub mod schedule;
 pub mod store;
 pub mod time;
+pub mod token;
 pub mod transfer;
 pub mod upkeep;
 

@@ -1,6 +1,7 @@
 //! What a plugin says of itself, parsed and checked (`docs/manifest.md`).
 
 mod auth;
+mod oauth;
 mod template;
 
 use std::collections::HashSet;
@@ -15,6 +16,7 @@ use crate::schedule::{Cron, ScheduleError, Timing};
 
 use auth::pointer_get;
 pub use auth::{Auth, AuthName, TEMPLATES_MAX};
+pub use oauth::{ClientAuth, ClientCredentials, Fault, RefreshToken, Setting, TokenRequest};
 pub use template::{SecretTemplate, TEMPLATE_BYTES_MAX, TemplateError, TemplatePart};
 
 /// Longest manifest, in bytes: larger than any honest one, small enough to parse at once.
@@ -243,7 +245,7 @@ impl Manifest {
         }
         for (index, auth) in self.auth.iter().enumerate() {
             auth.check()
-                .map_err(|reason| shape(&format!("auth[{index}]"), reason))?;
+                .map_err(|fault| shape(&format!("auth[{index}]"), fault))?;
         }
         self.check_schemas()?;
         limits::check(&self.capabilities.limits).map_err(|e| shape("capabilities.limits", e))
@@ -397,7 +399,7 @@ impl Manifest {
     pub fn auth_for(&self, has_secret: impl Fn(&str) -> bool) -> Option<&Auth> {
         self.auth
             .iter()
-            .find(|auth| auth.secrets().into_iter().all(&has_secret))
+            .find(|auth| auth.needs().into_iter().all(&has_secret))
     }
 }
 

@@ -76,6 +76,12 @@ impl Runtime {
         })
     }
 
+    /// The gate that everything goes through.
+    #[must_use]
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
     /// The clock that runs see.
     #[must_use]
     pub fn clock(&self) -> &Clock {

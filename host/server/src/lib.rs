@@ -12,6 +12,7 @@
 //! | [`control`] | what the commands do, as one interface; `control::local` does it in this process |
 //! | `problem` | what went wrong, for people and as an exit code |
 //! | `secrets` | credentials: where they come from, and sealing them at rest |
+//! | `oauth` | tokens: bought through the gate, kept sealed, renewed once for all runs |
 //! | `signature` | who signed a component |
 //! | `author` | plugins: new crates, builds, the SDK that the binary carries |
 //! | `cassettes` | recording runs: to a file, and to a connection's ring |
@@ -25,6 +26,7 @@ mod cassettes;
 mod cli;
 pub mod control;
 mod demo;
+mod oauth;
 mod output;
 mod problem;
 mod replay;

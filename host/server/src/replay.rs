@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
-use tidegate_egress::{Gate, GateOptions};
+use tidegate_egress::{Gate, GateOptions, SecretTexts};
 use tidegate_engine::Name;
 use tidegate_engine::cassette::{
     Ask, CASSETTE_BYTES_MAX, Cassette, Difference, LoggedLine, log_differences,
@@ -157,7 +157,7 @@ impl Stage {
             Some(take) => Some(Recording {
                 sink: take.sink()?,
                 // What was recorded holds none.
-                secrets: Vec::new(),
+                secrets: SecretTexts::default(),
             }),
             None => None,
         };

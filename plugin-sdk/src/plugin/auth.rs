@@ -1,5 +1,6 @@
 //! How a connection's secrets are put on requests. A plugin names secrets; it never reads one.
 
+use super::oauth::OAuth;
 use crate::json::{Object, quoted};
 
 /// How the host authenticates requests to the connection's own origin.
@@ -29,6 +30,8 @@ pub enum Auth {
     },
     /// Several headers and query parameters with several secrets.
     Template(TemplateAuth),
+    /// A token that the host buys and keeps fresh.
+    OAuth(OAuth),
 }
 
 impl Auth {
@@ -96,6 +99,7 @@ impl Auth {
                 .text("kind", "template")
                 .raw("headers", &template.headers.manifest())
                 .raw("query", &template.query.manifest()),
+            Auth::OAuth(oauth) => return oauth.manifest(),
         };
         entry.finish()
     }

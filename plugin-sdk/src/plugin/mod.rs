@@ -4,6 +4,7 @@ mod auth;
 mod define;
 mod dispatch;
 mod manifest;
+mod oauth;
 
 use std::fmt;
 use std::future::Future;
@@ -14,6 +15,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 pub use self::auth::{Auth, ConfigKey, HeaderAuth, Name, TemplateAuth};
 pub use self::define::{Action, Model, Schema, Sync};
 use self::define::{Event, value_handler};
+pub use self::oauth::{ClientAuth, OAuth, TokenUrl};
 use crate::{Cx, Result};
 
 /// A plugin: its manifest and its handlers, declared together so that they can't drift apart.

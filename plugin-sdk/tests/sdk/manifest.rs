@@ -1,7 +1,7 @@
 //! The manifest is exactly what `docs/manifest.md` describes.
 
-use tidegate_sdk::ConfigKey;
 use tidegate_sdk::prelude::*;
+use tidegate_sdk::{ClientAuth, ConfigKey, OAuth, TokenUrl};
 
 async fn nothing(_: Cx) -> Result<()> {
     Ok(())
@@ -36,6 +36,16 @@ fn of_a_plugin_with_everything() {
             Auth::template()
                 .header("X-Key", "Key {key}:{app}")
                 .query("sig", "{key}"),
+        )
+        .auth(
+            OAuth::client_credentials("https://id.example/token")
+                .scopes(["read", "write"])
+                .client_auth(ClientAuth::Body),
+        )
+        .auth(
+            OAuth::refresh_token(TokenUrl::Config("/token_url".to_owned()))
+                .scopes_from("/scopes")
+                .client_auth_from("/client_auth"),
         )
         .sync(
             Sync::new("contacts", nothing)
@@ -104,7 +114,18 @@ fn of_a_plugin_with_everything() {
                     "name": { "config": "/header", "default": "X-Api-Key" }
                 },
                 { "kind": "query", "name": "api_key", "value": "token" },
-                { "kind": "template", "headers": {"X-Key": "Key {key}:{app}"}, "query": {"sig": "{key}"} }
+                { "kind": "template", "headers": {"X-Key": "Key {key}:{app}"}, "query": {"sig": "{key}"} },
+                {
+                    "kind": "oauth2-client-credentials", "token_url": "https://id.example/token",
+                    "client_id": "client_id", "client_secret": "client_secret",
+                    "scopes": ["read", "write"], "client_auth": "body"
+                },
+                {
+                    "kind": "oauth2-refresh-token", "token_url": { "config": "/token_url" },
+                    "client_id": "client_id", "client_secret": "client_secret",
+                    "refresh_token": "refresh_token", "access_token": "access_token",
+                    "scopes": { "config": "/scopes" }, "client_auth": { "config": "/client_auth" }
+                }
             ]
         })
     );

@@ -12,9 +12,9 @@ use crate::time::Format;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// For the host: names of the header and the query parameter that carry a secret.
+    /// For the host: what carries a secret, and where tokens come from.
     #[serde(default, rename = "auth")]
-    pub(crate) _auth: AuthNames,
+    pub(crate) _auth: AuthConfig,
     /// Headers of every request.
     #[serde(default)]
     pub(crate) headers: BTreeMap<String, String>,
@@ -60,11 +60,17 @@ pub(crate) enum Method {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct AuthNames {
+pub(crate) struct AuthConfig {
     #[serde(rename = "header")]
     _header: Option<String>,
     #[serde(rename = "query")]
     _query: Option<String>,
+    #[serde(rename = "token_url")]
+    _token_url: Option<String>,
+    #[serde(default, rename = "scopes")]
+    _scopes: Vec<String>,
+    #[serde(rename = "client_auth")]
+    _client_auth: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -26,8 +26,8 @@ mod time;
 mod url;
 
 use serde_json::value::RawValue;
-use tidegate_sdk::ConfigKey;
 use tidegate_sdk::prelude::*;
+use tidegate_sdk::{ConfigKey, OAuth, TokenUrl};
 
 use crate::action::Action;
 use crate::config::Config;
@@ -51,6 +51,8 @@ fn plugin() -> Plugin {
             ConfigKey::new("/auth/query", "api_key"),
             "query_key",
         ))
+        .auth(oauth(OAuth::refresh_token))
+        .auth(oauth(OAuth::client_credentials))
         .sync(
             Sync::each("/models", sync)
                 .describe("Each model of the connection's config")
@@ -62,6 +64,13 @@ fn plugin() -> Plugin {
                 .input(r#"{"type":"object"}"#),
         )
         .check(check)
+}
+
+/// OAuth 2 with everything from the config.
+fn oauth(kind: impl Fn(TokenUrl) -> OAuth) -> OAuth {
+    kind(TokenUrl::Config("/auth/token_url".to_owned()))
+        .scopes_from("/auth/scopes")
+        .client_auth_from("/auth/client_auth")
 }
 
 tidegate_sdk::export!(plugin);

@@ -105,7 +105,7 @@ fn killed_fifty_times_the_destination_is_the_transformed_source() {
 /// `plugins/rest` as `crm`, `plugins/push` as `out`, both with their examples, on this server.
 fn set_up(kinto: &Kinto) -> Tidegate {
     let tidegate = Tidegate::new();
-    let origin = format!("http://{}", kinto.address);
+    let origin = format!("http://{}", kinto.address());
     tidegate.deploy(&plugins::rest(), "crm", &origin);
     super::deploy(&tidegate, &origin, "--allow-feed crm/Record");
     for (integration, example) in [

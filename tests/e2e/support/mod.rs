@@ -4,6 +4,7 @@ pub mod cli;
 pub mod crm;
 pub mod http;
 pub mod kinto;
+pub mod oidc;
 pub mod plugins;
 pub mod real;
 pub mod server;

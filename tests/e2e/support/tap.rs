@@ -4,6 +4,8 @@ use std::io::Write;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::{Arc, Mutex};
 
+use serde_json::Value;
+
 use super::http::{Request, exchange};
 use super::server::{Gate, Listener};
 
@@ -17,6 +19,8 @@ pub struct Tap {
 #[derive(Debug, Default)]
 struct State {
     requests: Vec<Request>,
+    /// The bodies of its answers that are JSON.
+    answers: Vec<Value>,
     hold: Option<Hold>,
 }
 
@@ -39,6 +43,9 @@ impl Tap {
             let Ok(answer) = exchange(server, &request) else {
                 return;
             };
+            let body = answer.windows(4).position(|end| end == b"\r\n\r\n");
+            let body = body.and_then(|at| serde_json::from_slice(&answer[at + 4..]).ok());
+            shared.lock().unwrap().answers.extend(body);
             if let Some(gate) = gate {
                 gate.pass();
             }
@@ -58,6 +65,11 @@ impl Tap {
     /// Forget what passed so far, and return it.
     pub fn take(&self) -> Vec<Request> {
         std::mem::take(&mut self.state.lock().unwrap().requests)
+    }
+
+    /// The answers in JSON that passed so far.
+    pub fn answered(&self) -> Vec<Value> {
+        self.state.lock().unwrap().answers.clone()
     }
 
     /// Hold back the answer to the request with this number, counted from 0 since the last

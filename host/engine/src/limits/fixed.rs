@@ -40,4 +40,6 @@ fixed! {
     MANIFEST_MS manifest_ms = 2_000, "Making the manifest, at each build, inspect and deploy.";
     MANIFEST_MEMORY_BYTES manifest_memory_bytes = 64 * MIB, "Memory of the guest while it makes the manifest.";
     MANIFEST_ENTRIES manifest_entries = 256, "Syncs, actions, models and the like of one manifest, each.";
+    TOKEN_RESPONSE_BYTES token_response_bytes = 64 * KIB, "A token endpoint's answer: a few tokens of a few KiB.";
+    TOKEN_TIMEOUT_MS token_timeout_ms = 20_000, "A token request, from connect to the last byte; every run of the connection waits for it.";
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::oauth::{ClientCredentials, Fault, RefreshToken, TokenRequest};
 use super::template::SecretTemplate;
 
 /// Most headers and query parameters of one template entry, together.
@@ -38,10 +39,46 @@ pub enum Auth {
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         query: BTreeMap<String, SecretTemplate>,
     },
+    #[serde(rename = "oauth2-client-credentials")]
+    ClientCredentials(ClientCredentials),
+    #[serde(rename = "oauth2-refresh-token")]
+    RefreshToken(RefreshToken),
 }
 
 impl Auth {
-    /// The secrets that it needs.
+    /// The secrets that a connection must have for it.
+    #[must_use]
+    pub fn needs(&self) -> Vec<&str> {
+        match self {
+            Self::RefreshToken(auth) => vec![&auth.client_id, &auth.refresh_token],
+            other => other.secrets(),
+        }
+    }
+
+    /// The token request that it makes for a connection with this config, if it is OAuth 2.
+    #[must_use]
+    pub fn token_request(
+        &self,
+        config: &Map<String, Value>,
+    ) -> Option<Result<TokenRequest, Fault>> {
+        match self {
+            Self::ClientCredentials(auth) => Some(auth.request(config)),
+            Self::RefreshToken(auth) => Some(auth.request(config)),
+            _ => None,
+        }
+    }
+
+    /// What can be wrong with it whatever the connection is.
+    pub(super) fn check(&self) -> Result<(), String> {
+        match self {
+            Self::ClientCredentials(auth) => auth.check().map_err(|fault| fault.to_string()),
+            Self::RefreshToken(auth) => auth.check().map_err(|fault| fault.to_string()),
+            Self::Template { headers, query } => check_templates(headers, query.len()),
+            _ => Ok(()),
+        }
+    }
+
+    /// All secrets that it knows.
     #[must_use]
     pub fn secrets(&self) -> Vec<&str> {
         match self {
@@ -53,30 +90,29 @@ impl Auth {
                 let names: BTreeSet<&str> = templates.flat_map(SecretTemplate::secrets).collect();
                 names.into_iter().collect()
             }
+            Self::ClientCredentials(auth) => vec![&auth.client_id, &auth.client_secret],
+            Self::RefreshToken(auth) => {
+                let optional = auth.client_secret.iter().chain(&auth.access_token);
+                let mut all: Vec<&str> = vec![&auth.client_id, &auth.refresh_token];
+                all.extend(optional.map(String::as_str));
+                all
+            }
         }
     }
 }
 
-impl Auth {
-    /// What no entry may be, whatever its shape.
-    pub(super) fn check(&self) -> Result<(), String> {
-        let Self::Template { headers, query } = self else {
-            return Ok(());
-        };
-        let count = headers.len() + query.len();
-        if count == 0 || count > TEMPLATES_MAX {
-            return Err(format!(
-                "a template entry has 1 to {TEMPLATES_MAX} headers and query parameters, not {count}"
-            ));
-        }
-        let mut names = BTreeSet::new();
-        match headers
-            .keys()
-            .find(|name| !names.insert(name.to_ascii_lowercase()))
-        {
-            Some(twice) => Err(format!("the header {twice:?} is there twice")),
-            None => Ok(()),
-        }
+fn check_templates(headers: &BTreeMap<String, SecretTemplate>, query: usize) -> Result<(), String> {
+    let count = headers.len() + query;
+    if count == 0 || count > TEMPLATES_MAX {
+        return Err(format!(
+            "a template entry has 1 to {TEMPLATES_MAX} headers and query parameters, not {count}"
+        ));
+    }
+    let mut names = BTreeSet::new();
+    let mut headers = headers.keys();
+    match headers.find(|name| !names.insert(name.to_ascii_lowercase())) {
+        Some(twice) => Err(format!("the header {twice:?} is there twice")),
+        None => Ok(()),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::Write;
 
-use tidegate_egress::Secret;
+use tidegate_egress::SecretTexts;
 use tidegate_engine::Timestamp;
 use tidegate_engine::cassette::{
     Answer, Ask, Body, End, Event, Head, LineError, Moment, Response, Writer, kept_headers,
@@ -18,8 +18,9 @@ const MOMENTS_MAX: usize = 1000;
 pub struct Recording {
     /// Gets the lines as they come, from the run's own task: a buffered file.
     pub sink: Box<dyn Write + Send>,
-    /// The connection's secrets: taken out of whatever repeats them.
-    pub secrets: Vec<Secret>,
+    /// The connection's secrets, those that come during the run too: taken out of whatever repeats
+    /// them.
+    pub secrets: SecretTexts,
 }
 
 impl fmt::Debug for Recording {
@@ -32,7 +33,10 @@ impl fmt::Debug for Recording {
 pub(super) struct Recorder {
     sink: Box<dyn Write + Send>,
     writer: Writer,
+    secrets: SecretTexts,
+    /// Takes out the first `redacts` of them.
     redactor: Redactor,
+    redacts: usize,
     /// Read, and not written yet.
     moments: Vec<Moment>,
     /// Why nothing is written any more.
@@ -45,7 +49,9 @@ impl Recorder {
         let mut recorder = Self {
             sink: recording.sink,
             writer: Writer::default(),
-            redactor: Redactor::new(&recording.secrets),
+            redactor: Redactor::new(&[]),
+            redacts: 0,
+            secrets: recording.secrets,
             moments: Vec::new(),
             broken: None,
             complained: false,
@@ -91,11 +97,23 @@ impl Recorder {
         self.event(&Event::Answer(number, answer));
     }
 
+    /// Know the secrets that have come since the last line.
+    fn learn(&mut self) {
+        if self.secrets.count() != self.redacts {
+            let all = self.secrets.all();
+            self.redactor = Redactor::new(&all);
+            self.redacts = all.len();
+        }
+    }
+
     /// Bytes that are no text are written as base64, which would hide a secret from [`Self::write`].
-    fn body(&self, body: &Body) -> Body {
+    fn body(&mut self, body: &Body) -> Body {
         match std::str::from_utf8(body.bytes()) {
             Ok(_) => body.clone(),
-            Err(_) => Body::new(self.redactor.bytes(body.bytes())),
+            Err(_) => {
+                self.learn();
+                Body::new(self.redactor.bytes(body.bytes()))
+            }
         }
     }
 
@@ -117,6 +135,7 @@ impl Recorder {
         if self.broken.is_some() {
             return;
         }
+        self.learn();
         let written = line
             .map(|line| self.redactor.line(line.trim_end_matches('\n')))
             .and_then(|line| self.writer.add(line))

@@ -167,7 +167,11 @@ impl Outside {
 
 fn http_refusal(error: &EgressError) -> Refusal {
     let kind = match error {
-        EgressError::Denied { .. } => RefusalKind::Denied,
+        EgressError::Denied { .. } | EgressError::Token { rejected: true, .. } => {
+            RefusalKind::Denied
+        }
+        // As when the API itself could not be reached: a later run may do better.
+        EgressError::Token { .. } => RefusalKind::Connect,
         // To the guest it is one: no answer came in time, and a later run may get one.
         EgressError::Timeout { .. } | EgressError::Throttled { .. } => RefusalKind::Timeout,
         EgressError::Connect { .. } => RefusalKind::Connect,
@@ -176,11 +180,15 @@ fn http_refusal(error: &EgressError) -> Refusal {
         EgressError::Exhausted { .. } => RefusalKind::Exhausted,
         EgressError::Other { .. } => RefusalKind::Other,
     };
+    // Whatever the guest makes of it: nothing goes on before the connection has other credentials.
+    let failure = matches!(error, EgressError::Token { rejected: true, .. })
+        .then(|| Failure::new(FailureClass::Auth, Blame::Operator, error.to_string()));
     let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     Refusal {
         limit: error.limit().map(str::to_owned),
         blame: Some(error.blame()).filter(|blame| *blame != Blame::Guest),
         retry_after_ms: error.retry_after().map(ms),
+        failure,
         ..refusal(kind, error.to_string())
     }
 }

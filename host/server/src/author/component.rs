@@ -298,6 +298,8 @@ fn auth_line(auth: &Auth) -> String {
             let all: Vec<String> = headers.chain(query).collect();
             all.join(", ")
         }
+        Auth::ClientCredentials(_) => "OAuth 2 client credentials".to_owned(),
+        Auth::RefreshToken(_) => "OAuth 2 refresh token".to_owned(),
     };
     format!("{how}, with {}", secrets(&auth.secrets()))
 }

@@ -33,6 +33,9 @@ pub(super) struct Args {
     /// Let it reach private or loopback addresses in this range
     #[arg(long, value_name = "CIDR", value_parser = parse_range)]
     allow_private: Vec<IpNet>,
+    /// Let the host get tokens (OAuth 2) from this origin for its connections: scheme://host[:port]
+    #[arg(long, value_name = "ORIGIN")]
+    allow_token_host: Vec<HostPattern>,
     /// Let it read the change feed of another integration's model: INTEGRATION/MODEL of the connection
     /// of the same name, INTEGRATION/MODEL@CONNECTION of that one, INTEGRATION/MODEL@* of every one
     #[arg(long, value_name = "INTEGRATION/MODEL")]
@@ -195,6 +198,7 @@ fn changes(args: &Args) -> Result<GrantChanges> {
     Ok(GrantChanges {
         hosts: given(hosts, fresh),
         private: given(args.allow_private.clone(), fresh),
+        token_hosts: given(args.allow_token_host.clone(), fresh),
         feeds: given(args.allow_feed.clone(), fresh),
         metadata_write: (fresh || args.allow_metadata_write).then_some(args.allow_metadata_write),
         rate_limit: (fresh || args.rate_limit.is_some()).then_some(args.rate_limit),
@@ -248,6 +252,12 @@ fn describe(plan: &DeployPlan) -> String {
             .private
             .iter()
             .map(|range| format!("private range {range}")),
+    );
+    granted.extend(
+        grants
+            .token_hosts
+            .iter()
+            .map(|host| format!("tokens from {host}")),
     );
     granted.extend(grants.feeds.iter().map(|feed| format!("feed {feed}")));
     granted.extend(grants.metadata_write.then(|| "writing metadata".to_owned()));

@@ -15,6 +15,7 @@ use super::keys::ring_to_seal;
 use super::local::{Local, listed};
 use super::pages::{PAGE, Pages};
 use super::upkeep::forget_cassettes;
+use crate::oauth::forget_tokens;
 use crate::problem::{Kind, Problem, Result};
 use crate::secrets::{KeyRing, SecretMap};
 
@@ -172,6 +173,7 @@ fn stored(local: &Local, new: NewConnection, ring: Option<&KeyRing>) -> Result<C
         created_at: now,
         updated_at: now,
         revision: 0,
+        auth_failed: None,
     })
 }
 
@@ -246,6 +248,7 @@ pub(super) async fn update(
         check_base_url(base_url)?;
     }
     rules.check_secrets(update.secrets.keys())?;
+    let changes_secrets = !update.secrets.is_empty() || !update.remove_secrets.is_empty();
     for _ in 0..ATTEMPTS {
         let mut new = local.find_connection(key).await?;
         let config = new.config.clone();
@@ -253,11 +256,14 @@ pub(super) async fn update(
         if new.config != config {
             rules.check_config(&new.config)?;
         }
-        if !update.secrets.is_empty() || !update.remove_secrets.is_empty() {
+        if changes_secrets {
             change_secrets(local, &mut new, &update).await?;
         }
         new.updated_at = local.clock.now();
         if local.store.update_connections(vec![new.clone()]).await? == [true] {
+            if changes_secrets {
+                local.tokens.forget(key);
+            }
             new.revision += 1;
             return Ok(new);
         }
@@ -311,6 +317,9 @@ async fn change_secrets(
         true => SecretMap::new(),
         false => ring.open(&new.key, &new.sealed_secrets)?,
     };
+    // What others bought is theirs, and what was rejected may not be now.
+    forget_tokens(&mut secrets);
+    new.auth_failed = None;
     secrets.retain(|name, _| !update.remove_secrets.contains(name));
     secrets.extend(update.secrets.clone());
     let ring = ring_for(local, !secrets.is_empty()).await?;
@@ -325,6 +334,7 @@ pub(super) async fn remove(local: &Local, key: &ConnectionKey) -> Result<Dropped
     local.find_connection(key).await?;
     let dropped = local.store.remove_connection(key, local.clock.now()).await;
     local.flights.stop(key);
+    local.tokens.forget(key);
     let dropped = dropped?;
     forget_cassettes(local).await?;
     Ok(dropped)

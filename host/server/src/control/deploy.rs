@@ -84,6 +84,9 @@ fn granted(old: Grants, changes: &GrantChanges) -> Result<Grants> {
         }
         grants.private.clone_from(private);
     }
+    if let Some(token_hosts) = &changes.token_hosts {
+        grants.token_hosts.clone_from(token_hosts);
+    }
     if let Some(feeds) = &changes.feeds {
         grants.feeds.clone_from(feeds);
     }
@@ -125,6 +128,7 @@ fn missing(manifest: &Manifest, grants: &Grants) -> Vec<String> {
             _ => {}
         }
     }
+    missing.extend(missing_token_hosts(manifest, grants));
     for feed in &requested.feeds {
         match feed {
             FeedRequest::Feed(feed) if !grants.feeds.iter().any(|grant| grant.feed == *feed) => {
@@ -152,6 +156,30 @@ fn missing(manifest: &Manifest, grants: &Grants) -> Vec<String> {
     missing
 }
 
+/// Token endpoints that nothing grants. Where the config names them, they are known only later.
+fn missing_token_hosts(manifest: &Manifest, grants: &Grants) -> Vec<String> {
+    let mut missing = Vec::new();
+    let nothing = Map::new();
+    for request in manifest
+        .auth
+        .iter()
+        .filter_map(|a| a.token_request(&nothing))
+    {
+        let flag = match request {
+            Ok(request) if grants.token_hosts.iter().any(|g| g.matches(&request.url)) => continue,
+            Err(_) if !grants.token_hosts.is_empty() => continue,
+            Ok(request) => HostPattern::of_origin(&request.url)
+                .map(|origin| format!("--allow-token-host '{origin}'")),
+            Err(_) => Some(
+                "--allow-token-host with the origin of the token URL, for connections with OAuth 2"
+                    .to_owned(),
+            ),
+        };
+        missing.extend(flag.filter(|flag| !missing.contains(flag)));
+    }
+    missing
+}
+
 /// Grants that have no effect because the manifest doesn't ask for them.
 fn unused(manifest: &Manifest, grants: &Grants) -> Vec<String> {
     let requested = &manifest.capabilities;
@@ -169,6 +197,14 @@ fn unused(manifest: &Manifest, grants: &Grants) -> Vec<String> {
         .filter(|p| !asked(p))
         .map(|p| format!("--allow-host '{p}'"))
         .collect();
+    let buys_tokens = manifest
+        .auth
+        .iter()
+        .any(|auth| auth.token_request(&Map::new()).is_some());
+    if !buys_tokens {
+        let flags = grants.token_hosts.iter();
+        unused.extend(flags.map(|host| format!("--allow-token-host '{host}'")));
+    }
     let asks_feed = |grant: &FeedGrant| {
         requested.feeds.iter().any(|r| match r {
             FeedRequest::Config => true,

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use serde_json::{Map, Value};
-use tidegate_egress::{Credentials, Secret};
+use tidegate_egress::{Credentials, Secret, SecretTexts, TokenEndpoint};
 use tidegate_engine::cassette::Seed;
 use tidegate_engine::idempotency::{KeyUse, Keyed};
 use tidegate_engine::integration::{Connection, Integration};
-use tidegate_engine::manifest::Auth;
+use tidegate_engine::manifest::{Auth, TokenRequest};
 use tidegate_engine::run::{LogLine, NewRun, Outcome, RunEnd, RunId, Target, Trigger};
 use tidegate_engine::store::Durability;
 use tidegate_engine::{ConnectionKey, Name, StoreError};
@@ -21,7 +21,10 @@ use super::local::Local;
 use super::upkeep::forget_cassettes;
 use super::{Invoked, Progress};
 use crate::cassettes::Take;
+use crate::oauth::{self, Buyer, Source};
+use crate::output;
 use crate::problem::{Kind, Problem, Result};
+use crate::secrets::SecretMap;
 
 /// How often progress is shown.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -81,7 +84,8 @@ pub(super) async fn run(
     launch: Launch,
     progress: Arc<dyn Progress>,
 ) -> Result<Invoked> {
-    let secrets = secrets(local, &site.integration, &site.connection, &site.config)?;
+    let again = matches!(launch.target, Target::Event { .. });
+    let secrets = secrets(local, &site, again)?;
     let plugin = load(local, &site.integration).await?;
     let take = match launch.target {
         // A check of the connection is nothing to replay.
@@ -218,15 +222,17 @@ async fn watched(
 pub(super) struct Secrets {
     pub(super) credentials: Option<Credentials>,
     /// What no recording may hold.
-    pub(super) texts: Vec<Secret>,
+    pub(super) texts: SecretTexts,
 }
 
-pub(super) fn secrets(
-    local: &Local,
-    integration: &Integration,
-    connection: &Connection,
-    config: &Map<String, Value>,
-) -> Result<Secrets> {
+/// Those of a site's connection. With credentials that the token endpoint rejected nothing is
+/// started, but `again`.
+pub(super) fn secrets(local: &Local, site: &Site, again: bool) -> Result<Secrets> {
+    let Site {
+        integration,
+        connection,
+        config,
+    } = site;
     let manifest = &integration.current.manifest;
     let has = |name: &str| connection.secret_names.iter().any(|known| known == name);
     let Some(auth) = manifest.auth_for(has) else {
@@ -235,6 +241,10 @@ pub(super) fn secrets(
     let mut secrets = local
         .key_ring()?
         .open(&connection.key, &connection.sealed_secrets)?;
+    if let Some(request) = auth.token_request(config) {
+        let request = request.map_err(|fault| Problem::invalid(fault).at(&connection.key))?;
+        return tokens(local, site, request, secrets, again);
+    }
     let credentials = Credentials::resolve(auth, &|name| secrets.get(name).cloned(), config)
         .map_err(|error| Problem::invalid(error).at(&connection.key))?;
     if let Auth::Basic { username, password } = auth {
@@ -247,7 +257,48 @@ pub(super) fn secrets(
     }
     Ok(Secrets {
         credentials: Some(credentials),
-        texts: secrets.into_values().collect(),
+        texts: SecretTexts::new(secrets.into_values().collect()),
+    })
+}
+
+/// Credentials that are bought while the run goes on.
+fn tokens(
+    local: &Local,
+    site: &Site,
+    request: TokenRequest,
+    secrets: SecretMap,
+    again: bool,
+) -> Result<Secrets> {
+    let key = &site.connection.key;
+    if let (Some(rejection), false) = (&site.connection.auth_failed, again) {
+        let message = format!(
+            "connection {key} is auth-failed since {}: {}",
+            output::time(rejection.at),
+            rejection.message
+        );
+        let (integration, connection) = (&key.integration, &key.connection);
+        return Err(Problem::new(Kind::RunFailed, message).hint(format!(
+            "give it new credentials: tidegate connections update {integration} {connection} --secret KEY=…, or see \
+             whether they are accepted now: tidegate connections test {integration} {connection}"
+        )));
+    }
+    let grants = &site.integration.current.grants;
+    let texts = SecretTexts::new(oauth::texts(secrets, &request));
+    let buyer = Buyer {
+        endpoint: TokenEndpoint {
+            connection: key.clone(),
+            url: request.url.clone(),
+            granted: grants.token_hosts.clone(),
+            private: grants.private.clone(),
+        },
+        request,
+        gate: local.runtime()?.gate().clone(),
+        again,
+    };
+    let source = Source::new(&local.tokens, buyer, texts.clone());
+    Ok(Secrets {
+        credentials: Some(Credentials::Token(Arc::new(source))),
+        texts,
     })
 }
 

@@ -23,6 +23,7 @@ use super::{
     KeysStatus, NewConnection, NewConnections, Progress, ProxyRequest, ProxyResponse, RotateKeys,
     Rotated, SyncRequest,
 };
+use crate::oauth::Keeper;
 use crate::output;
 use crate::problem::{Problem, Result};
 use crate::secrets::KeyRing;
@@ -42,6 +43,7 @@ pub struct Local {
     runtime: std::sync::OnceLock<Runtime>,
     pub(super) clock: Clock,
     pub(super) flights: Flights,
+    pub(super) tokens: Arc<Keeper>,
 }
 
 impl Local {
@@ -64,9 +66,11 @@ impl Local {
         );
         let store: Arc<dyn Store> = Arc::new(store);
         store.recover_runs(why, clock.now()).await?;
+        let keeper = Keeper::new(Arc::clone(&store), data.to_owned(), clock.clone());
         let local = Self {
             data: data.to_owned(),
             store,
+            tokens: Arc::new(keeper),
             runtime: std::sync::OnceLock::new(),
             clock,
             flights: Flights::default(),
@@ -369,6 +373,8 @@ impl Control for Local {
     }
 
     async fn close(&self) -> Result<()> {
+        // A refresh token on its way must not be lost.
+        self.tokens.settle().await;
         Ok(self.store.close().await?)
     }
 }

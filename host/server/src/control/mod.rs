@@ -54,6 +54,7 @@ pub struct GrantChanges {
     pub hosts: Option<Vec<HostPattern>>,
     pub private: Option<Vec<IpNet>>,
     pub feeds: Option<Vec<FeedGrant>>,
+    pub token_hosts: Option<Vec<HostPattern>>,
     pub metadata_write: Option<bool>,
     pub limits: Option<LimitValues>,
     /// `Some(None)` takes an earlier one away.

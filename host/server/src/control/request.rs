@@ -11,7 +11,7 @@ use crate::problem::{Kind, Problem, Result};
 
 pub(super) async fn send(local: &Local, request: ProxyRequest) -> Result<ProxyResponse> {
     let site = Site::of(local, &request.connection).await?;
-    let secrets = secrets(local, &site.integration, &site.connection, &site.config)?;
+    let secrets = secrets(local, &site, false)?;
     let session = local.runtime()?.session(
         &site.integration.current,
         &site.connection,
@@ -30,7 +30,7 @@ pub(super) async fn send(local: &Local, request: ProxyRequest) -> Result<ProxyRe
         .send(request)
         .await
         .map_err(|error| problem(&error))?;
-    let redactor = Redactor::new(&secrets.texts);
+    let redactor = Redactor::new(&secrets.texts.all());
     let headers = response.headers.into_iter();
     Ok(ProxyResponse {
         status: response.status,

@@ -71,8 +71,14 @@ impl Local {
     /// Write the database anew, as small as what is in it, and let go of the data directory.
     pub(crate) async fn rewrite(self) -> Result<Rewritten> {
         self.close().await?;
-        let Self { data, store, .. } = self;
-        drop(store);
+        let Self {
+            data,
+            store,
+            tokens,
+            ..
+        } = self;
+        // Both hold the store, and with it the directory's lock.
+        drop((tokens, store));
         let rewritten = tokio::task::spawn_blocking(move || {
             tidegate_store::rewrite(&data, &tidegate_store::Options::default())
         });

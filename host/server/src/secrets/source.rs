@@ -8,7 +8,7 @@ use tidegate_engine::Name;
 use crate::problem::{Problem, Result};
 
 /// Most bytes of one secret: a private key in PEM fits.
-const SECRET_BYTES_MAX: usize = 16 * 1024;
+pub(crate) const SECRET_BYTES_MAX: usize = 16 * 1024;
 
 /// Read the secret that a flag `KEY=env:VAR`, `KEY=file:PATH` or `KEY=-` names.
 pub(crate) fn parse_flag(flag: &str) -> Result<(String, Secret)> {

@@ -175,6 +175,8 @@ impl ConnectionLine {
             created_at: parse_time(&self.created_at)?,
             updated_at: parse_time(&self.updated_at)?,
             revision: 0,
+            // If they are still rejected, the next run finds that out.
+            auth_failed: None,
         })
     }
 }

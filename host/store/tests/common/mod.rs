@@ -73,6 +73,7 @@ pub fn new_connection(connection_name: &str) -> Connection {
         tags: std::collections::BTreeMap::new(),
         external_id: None,
         revision: 0,
+        auth_failed: None,
     }
 }
 

@@ -62,7 +62,7 @@ fn assert_same_keys<T: DeserializeOwned>(properties: &Value) {
 fn the_schema_has_the_keys_of_the_shapes() {
     let schema = schema();
     assert_same_keys::<Config>(&schema["properties"]);
-    assert_same_keys::<config::AuthNames>(&schema["properties"]["auth"]["properties"]);
+    assert_same_keys::<config::AuthConfig>(&schema["properties"]["auth"]["properties"]);
     let model = &schema["$defs"]["model"]["properties"];
     assert_same_keys::<config::Model>(model);
     assert_same_keys::<config::Tombstone>(&model["tombstone"]["properties"]);

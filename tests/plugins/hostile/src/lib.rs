@@ -12,6 +12,7 @@ mod store;
 mod web;
 
 use tidegate_sdk::prelude::*;
+use tidegate_sdk::{OAuth, TokenUrl};
 
 const MODEL: &str = "Thing";
 
@@ -27,7 +28,10 @@ fn plugin() -> Plugin {
             Auth::template()
                 .header("X-First", "First {first}")
                 .query("second", "{second}"),
-        );
+        )
+        .auth(OAuth::refresh_token(TokenUrl::Config(
+            "/token_url".to_owned(),
+        )));
     let mut plugin = plugin.sync(Sync::new("well", well).model(MODEL));
     macro_rules! add {
         ($($module:ident: $($name:literal => $handler:ident),* $(,)?;)*) => {

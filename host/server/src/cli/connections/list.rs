@@ -3,7 +3,7 @@
 use tidegate_engine::connection::ConnectionFilter;
 use tidegate_engine::{ConnectionName, Name};
 
-use super::{parse_tags, shown, shown_tags};
+use super::{parse_tags, shown, shown_secrets, shown_tags};
 use crate::cli::Global;
 use crate::control::Control;
 use crate::output;
@@ -22,6 +22,9 @@ pub(super) struct Args {
     /// Only connections whose names begin so
     #[arg(long, value_name = "PREFIX")]
     name_prefix: Option<String>,
+    /// Only connections whose credentials the token endpoint has rejected
+    #[arg(long)]
+    auth_failed: bool,
     /// Only connections whose names come after this one: the last of the page before
     #[arg(long, value_name = "CONNECTION")]
     after: Option<ConnectionName>,
@@ -37,6 +40,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
         tags: parse_tags(&args.tag)?,
         external_id: args.external_id,
         name_prefix: args.name_prefix,
+        auth_failed: args.auth_failed,
     };
     let limit = usize::from(args.limit);
     let control = global.open().await?;
@@ -60,7 +64,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
             connection.base_url.to_string(),
             connection.external_id.clone().unwrap_or_default(),
             shown_tags(connection),
-            connection.secret_names.join(", "),
+            shown_secrets(connection),
             output::time(connection.created_at),
         ]
     });

@@ -90,6 +90,10 @@ fn shown(connection: &Connection) -> Value {
         "created_at": output::time(connection.created_at),
         "updated_at": output::time(connection.updated_at),
         "revision": connection.revision,
+        "auth_failed": connection.auth_failed.as_ref().map(|failed| json!({
+            "at": output::time(failed.at),
+            "message": failed.message,
+        })),
     })
 }
 
@@ -98,6 +102,15 @@ fn shown_tags(connection: &Connection) -> String {
     let tags = connection.tags.iter();
     let tags: Vec<String> = tags.map(|(key, value)| format!("{key}={value}")).collect();
     tags.join(", ")
+}
+
+/// The names of its secrets, and whether they are of any use.
+fn shown_secrets(connection: &Connection) -> String {
+    let names = connection.secret_names.join(", ");
+    match connection.auth_failed {
+        Some(_) => format!("{names} (auth-failed)"),
+        None => names,
+    }
 }
 
 /// Secrets from `KEY=SOURCE` flags.

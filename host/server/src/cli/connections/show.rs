@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Which, shown, shown_tags};
+use super::{Which, shown, shown_secrets, shown_tags};
 use crate::cli::Global;
 use crate::control::Control;
 use crate::output;
@@ -44,13 +44,17 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
         connection.base_url,
         or_none(connection.external_id.clone().unwrap_or_default()),
         or_none(shown_tags(&connection)),
-        or_none(connection.secret_names.join(", ")),
+        or_none(shown_secrets(&connection)),
         Value::Object(connection.config),
         Value::Object(connection.metadata),
         output::time(connection.created_at),
         output::time(connection.updated_at),
         output::counted(connection.revision, "time"),
     ));
+    if let Some(failed) = &connection.auth_failed {
+        let at = output::time(failed.at);
+        output::line(format!("auth-failed  {at}: {}", failed.message));
+    }
     let rows = models.into_iter().map(|(name, stats)| {
         vec![
             name.to_string(),

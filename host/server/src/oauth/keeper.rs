@@ -1,0 +1,328 @@
+//! One renewal at a time for each connection, however many runs ask, stored before it is used.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use tidegate_egress::{EgressError, Gate, Secret, TokenEndpoint};
+use tidegate_engine::integration::{AuthFailed, Connection};
+use tidegate_engine::manifest::TokenRequest;
+use tidegate_engine::run::Blame;
+use tidegate_engine::token::Validity;
+use tidegate_engine::{ConnectionKey, Store, StoreError, Timestamp};
+use tidegate_runtime::Clock;
+use tokio::sync::{Mutex as Turn, RwLock};
+
+use super::exchange::{self, Bought, Refused};
+use super::purse::{self, Held, Price};
+use crate::problem::Problem;
+use crate::secrets::{KeyRing, SecretMap};
+
+/// How often a renewal is begun anew because the operator gave other credentials meanwhile.
+const ATTEMPTS: usize = 10;
+/// How often its result is stored anew on top of somebody else's change.
+const STORE_ATTEMPTS: usize = 100;
+/// A token that was renewed because of a 401 is not renewed for that again so soon: an API that
+/// refuses every token must not become a load on the token endpoint.
+const FORCED_EVERY: Duration = Duration::from_secs(5);
+
+/// What it takes to buy a connection's tokens: the manifest's entry for its config, and the grants.
+#[derive(Debug)]
+pub(crate) struct Buyer {
+    pub(crate) request: TokenRequest,
+    pub(crate) endpoint: TokenEndpoint,
+    pub(crate) gate: Gate,
+    /// Ask even if the credentials were rejected before: this is how that is found to be over.
+    pub(crate) again: bool,
+}
+
+impl Buyer {
+    fn key(&self) -> &ConnectionKey {
+        &self.endpoint.connection
+    }
+}
+
+/// The tokens of this process's connections.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    store: Arc<dyn Store>,
+    data: PathBuf,
+    clock: Clock,
+    /// Those that runs hold.
+    slots: Mutex<BTreeMap<ConnectionKey, Weak<Slot>>>,
+    /// Read by each renewal while it goes on.
+    in_flight: Arc<RwLock<()>>,
+}
+
+/// The token of one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Slot {
+    /// Whose it is renews.
+    turn: Turn<()>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    held: Option<Held>,
+    /// Counts how often the credentials were changed from outside.
+    generation: u64,
+    /// When a 401 last made it new.
+    forced: Option<Instant>,
+}
+
+/// A connection with its secrets opened.
+struct Opened {
+    connection: Connection,
+    secrets: SecretMap,
+    ring: KeyRing,
+    price: Price,
+}
+
+impl Slot {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn usable(&self, now: Timestamp, refused: Option<&Secret>) -> Option<Held> {
+        let state = self.state();
+        state
+            .held
+            .clone()
+            .filter(|held| is_usable(held, now, refused))
+    }
+
+    /// Keep a token for all runs, unless the credentials have been changed since `generation`.
+    fn hold(&self, generation: u64, held: &Held) {
+        let mut state = self.state();
+        if state.generation == generation {
+            state.held = Some(held.clone());
+        }
+    }
+}
+
+fn is_usable(held: &Held, now: Timestamp, refused: Option<&Secret>) -> bool {
+    held.validity.is_none_or(|validity| validity.is_fresh(now))
+        && refused.is_none_or(|refused| refused.expose() != held.access.expose())
+}
+
+impl Keeper {
+    pub(crate) fn new(store: Arc<dyn Store>, data: PathBuf, clock: Clock) -> Self {
+        Self {
+            store,
+            data,
+            clock,
+            slots: Mutex::default(),
+            in_flight: Arc::default(),
+        }
+    }
+
+    /// The slot that all runs of a connection share.
+    pub(crate) fn slot(&self, key: &ConnectionKey) -> Arc<Slot> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.retain(|_, slot| slot.strong_count() > 0);
+        if let Some(slot) = slots.get(key).and_then(Weak::upgrade) {
+            return slot;
+        }
+        let slot = Arc::new(Slot::default());
+        slots.insert(key.clone(), Arc::downgrade(&slot));
+        slot
+    }
+
+    /// The credentials of a connection have been changed, and are stored: what they bought before
+    /// is not used any more.
+    pub(crate) fn forget(&self, key: &ConnectionKey) {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = slots.get(key).and_then(Weak::upgrade) {
+            let mut state = slot.state();
+            state.generation += 1;
+            state.held = None;
+            state.forced = None;
+        }
+    }
+
+    /// Wait until no renewal is on its way.
+    pub(crate) async fn settle(&self) {
+        drop(self.in_flight.write().await);
+    }
+
+    /// A token that may be used now and is not `refused`, renewed if there is none. `None`: it was
+    /// just renewed for such a refusal, and the one refused is that.
+    pub(super) async fn token(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        buyer: &Arc<Buyer>,
+        refused: Option<Secret>,
+    ) -> Result<Option<Secret>, EgressError> {
+        if let Some(held) = slot.usable(self.clock.now(), refused.as_ref()) {
+            return Ok(Some(held.access));
+        }
+        let flight = Arc::clone(&self.in_flight).read_owned().await;
+        let (keeper, slot, buyer) = (Arc::clone(self), Arc::clone(slot), Arc::clone(buyer));
+        // A task of its own: the run may be cancelled, but what the server answers must be kept.
+        let renewal = tokio::spawn(async move {
+            let _flight = flight;
+            let turn = slot.turn.lock().await;
+            let renewed = keeper.renew(&slot, &buyer, refused.as_ref()).await;
+            drop(turn);
+            renewed
+        });
+        let held = renewal
+            .await
+            .map_err(|error| failed(Blame::Host, &error))??;
+        Ok(held.map(|held| held.access))
+    }
+
+    async fn renew(
+        &self,
+        slot: &Slot,
+        buyer: &Buyer,
+        refused: Option<&Secret>,
+    ) -> Result<Option<Held>, EgressError> {
+        // Whoever had the turn before may have done it.
+        if let Some(held) = slot.usable(self.clock.now(), refused) {
+            return Ok(Some(held));
+        }
+        for _ in 0..ATTEMPTS {
+            let generation = slot.state().generation;
+            let opened = self.open(buyer).await?;
+            let now = self.clock.now();
+            let stored = purse::held(&opened.secrets, &buyer.request);
+            if let Some(held) = stored.filter(|held| is_usable(held, now, refused)) {
+                slot.hold(generation, &held);
+                return Ok(Some(held));
+            }
+            if let (Some(rejection), false) = (&opened.connection.auth_failed, buyer.again) {
+                return Err(rejected(rejection.message.clone()));
+            }
+            if refused.is_some() {
+                let mut state = slot.state();
+                let soon = |at: Instant| at.elapsed() < FORCED_EVERY;
+                if state.forced.is_some_and(soon) {
+                    return Ok(None);
+                }
+                state.forced = Some(Instant::now());
+            }
+            let Buyer {
+                gate,
+                endpoint,
+                request,
+                ..
+            } = buyer;
+            let kept = match exchange::buy(gate, endpoint, request, &opened.price).await {
+                Ok(bought) => self.keep(buyer, &opened.price, &bought, now).await?,
+                Err(Refused::Failed(error)) => return Err(error),
+                Err(Refused::Rejected(message)) => {
+                    if self.mark(buyer, &opened.price, &message).await? {
+                        return Err(rejected(message));
+                    }
+                    None
+                }
+            };
+            if let Some(held) = kept {
+                slot.hold(generation, &held);
+                return Ok(Some(held));
+            }
+            // The operator has given other credentials meanwhile: these are not asked for any more.
+        }
+        let message = format!("the credentials of {} change all the time", buyer.key());
+        Err(failed(Blame::Operator, &message))
+    }
+
+    /// The connection as it is now.
+    async fn open(&self, buyer: &Buyer) -> Result<Opened, EgressError> {
+        let key = buyer.key();
+        let connection = self.store.connection(key).await.map_err(|error| {
+            let blame = match error {
+                StoreError::NotFound { .. } => Blame::Operator,
+                _ => Blame::Host,
+            };
+            failed(blame, &error)
+        })?;
+        let host = |problem: Problem| failed(Blame::Operator, &problem.message);
+        let ring = KeyRing::load(&self.data).map_err(host)?;
+        let opened = ring.open(key, &connection.sealed_secrets);
+        let secrets = opened.map_err(host)?;
+        let price = Price::of(&secrets, &buyer.request).map_err(|name| {
+            let message = format!("the connection {key} has no secret {name:?} any more");
+            failed(Blame::Operator, &message)
+        })?;
+        Ok(Opened {
+            connection,
+            secrets,
+            ring,
+            price,
+        })
+    }
+
+    /// Store what was bought for `price`; `None` when the connection has other credentials now.
+    async fn keep(
+        &self,
+        buyer: &Buyer,
+        price: &Price,
+        bought: &Bought,
+        asked_at: Timestamp,
+    ) -> Result<Option<Held>, EgressError> {
+        let validity = Validity::new(asked_at, bought.lifetime);
+        self.change(buyer, price, |connection, secrets| {
+            connection.auth_failed = None;
+            purse::put(secrets, &buyer.request, bought, validity)
+        })
+        .await
+    }
+
+    /// Note that the server rejects `price`; `false` when the connection has other credentials now.
+    async fn mark(&self, buyer: &Buyer, price: &Price, message: &str) -> Result<bool, EgressError> {
+        let at = self.clock.now();
+        let marked = self.change(buyer, price, |connection, secrets| {
+            purse::forget_tokens(secrets);
+            let message = message.to_owned();
+            connection.auth_failed = Some(Box::new(AuthFailed { at, message }));
+            Ok(())
+        });
+        Ok(marked.await?.is_some())
+    }
+
+    /// Change the connection in one command of the store, on top of what others changed, as long as
+    /// it still has the credentials of `price`.
+    async fn change<T>(
+        &self,
+        buyer: &Buyer,
+        price: &Price,
+        change: impl Fn(&mut Connection, &mut SecretMap) -> crate::problem::Result<T>,
+    ) -> Result<Option<T>, EgressError> {
+        let host = |problem: Problem| failed(Blame::Host, &problem.message);
+        for _ in 0..STORE_ATTEMPTS {
+            let mut opened = self.open(buyer).await?;
+            if !opened.price.is_same(price) {
+                return Ok(None);
+            }
+            let changed = change(&mut opened.connection, &mut opened.secrets).map_err(host)?;
+            let master = opened.ring.sealing();
+            let master =
+                master.ok_or_else(|| failed(Blame::Host, &"there is no key to seal with"))?;
+            let sealed = master.seal(buyer.key(), &opened.secrets);
+            opened.connection.sealed_secrets = sealed.map_err(host)?;
+            let stored = self.store.update_connections(vec![opened.connection]).await;
+            if stored.map_err(|error| failed(Blame::Host, &error))? == [true] {
+                return Ok(Some(changed));
+            }
+        }
+        let message = format!("connection {} is being changed all the time", buyer.key());
+        Err(failed(Blame::Host, &message))
+    }
+}
+
+fn failed(blame: Blame, message: &dyn std::fmt::Display) -> EgressError {
+    let message = message.to_string();
+    EgressError::Other { blame, message }
+}
+
+fn rejected(message: String) -> EgressError {
+    EgressError::Token {
+        rejected: true,
+        retry_after: None,
+        message,
+    }
+}
