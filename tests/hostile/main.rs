@@ -21,6 +21,7 @@ mod components;
 mod connections;
 mod deploys;
 mod house;
+mod keys;
 mod misuse;
 mod servers;
 #[allow(dead_code, reason = "shared with tests/e2e, which needs more of it")]

@@ -14,7 +14,7 @@
 // with a second one may take a slow machine longer than the 20.
 //
 // Clients: `client-0` to `client-63` with the secret `SECRET-client-N` (Basic), `client-body` with
-// `SECRET-client-body` (in the form), `client-public` without any. It ends when its stdin does.
+// `SECRET-client-body` (in the form), `client-public` without any.
 
 import { createServer } from 'node:http';
 import { Provider } from 'oidc-provider';
@@ -166,6 +166,3 @@ server.listen(0, '127.0.0.1', () => {
   });
   console.log(`Serving on ${origin}`);
 });
-
-process.stdin.resume();
-process.stdin.on('end', () => process.exit(0));

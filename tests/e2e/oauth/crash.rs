@@ -38,7 +38,7 @@ fn a_kill_at_any_moment_of_a_renewal_loses_nothing() {
     let Some(oidc) = Oidc::start("crash") else {
         return;
     };
-    let server = oidc.address;
+    let server = oidc.address();
     let gates: Arc<Mutex<Option<Arc<Gates>>>> = Arc::default();
     let standing = Arc::clone(&gates);
     let proxy = Listener::start(move |mut stream| {

@@ -100,7 +100,7 @@ fn no_token_is_to_be_read_anywhere() {
     let Some(oidc) = Oidc::start("canary") else {
         return;
     };
-    let tap = Tap::before(oidc.address);
+    let tap = Tap::before(oidc.address());
     let origin = tap.origin();
     let tidegate = deployed(&oidc.origin(), &origin);
     let (first, own) = (oidc.issue("client-3"), secret("client-3"));

@@ -92,6 +92,20 @@ pub fn python(name: &str, requirements: &str) -> Result<PathBuf, String> {
     .map(|folder| folder.join("venv/bin"))
 }
 
+/// A folder with what `npm ci` makes of these files of a folder in the checkout, and them.
+pub fn node(name: &str, source: &str, parts: &[&str]) -> Result<PathBuf, String> {
+    let read = |part: &&str| fs::read_to_string(root().join(source).join(part)).unwrap();
+    let wanted: String = parts.iter().map(read).collect();
+    installed(name, &wanted, |folder| {
+        for part in parts {
+            fs::write(folder.join(part), read(part)).unwrap();
+        }
+        let mut npm = Command::new("npm");
+        npm.args(["ci", "--omit=dev", "--no-audit", "--no-fund"]);
+        execute(npm.arg("--loglevel=error").current_dir(folder))
+    })
+}
+
 /// A folder where `install` was done for just what is `wanted`, now or by an earlier test.
 fn installed(
     name: &str,

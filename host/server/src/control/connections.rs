@@ -137,6 +137,7 @@ impl<'a> Rules<'a> {
 pub(super) async fn add(local: &Local, new: NewConnection) -> Result<()> {
     let integration = local.find_integration(&new.key.integration).await?;
     Rules::of(&integration)?.check(&new)?;
+    let _in_use = local.key_use.read().await;
     let ring = ring_for(local, !new.secrets.is_empty()).await?;
     let connection = stored(local, new, ring.as_ref())?;
     Ok(local.store.add_connection(connection).await?)
@@ -212,6 +213,7 @@ pub(super) async fn add_many(local: &Local, new: NewConnections) -> Result<Added
         return Ok(done);
     }
     let needed = rows.iter().any(|row| !row.secrets.is_empty());
+    let _in_use = local.key_use.read().await;
     let ring = ring_for(local, needed).await?;
     let mut page = Vec::with_capacity(ADDED_AT_ONCE);
     for row in rows {
@@ -249,6 +251,7 @@ pub(super) async fn update(
     }
     rules.check_secrets(update.secrets.keys())?;
     let changes_secrets = !update.secrets.is_empty() || !update.remove_secrets.is_empty();
+    let _in_use = local.key_use.read().await;
     for _ in 0..ATTEMPTS {
         let mut new = local.find_connection(key).await?;
         let config = new.config.clone();

@@ -67,6 +67,7 @@ pub struct KeysStatus {
 
 /// The ring, with a key in it that may seal: made if nothing is sealed yet. Where something is, one
 /// of the keys must open at least one of it: a wrong key would seal what nobody can open later.
+/// The caller holds `key_use` until what it seals is stored.
 pub(super) async fn ring_to_seal(local: &Local) -> Result<KeyRing> {
     let mut ring = KeyRing::load(&local.data)?;
     let keys = ring.keys();
@@ -87,13 +88,20 @@ pub(super) async fn ring_to_seal(local: &Local) -> Result<KeyRing> {
     if let Some(problem) = refused {
         return Err(problem);
     }
-    if ring.sealing().is_none() {
-        ring.create()?;
+    if ring.sealing().is_none()
+        && let Err(problem) = ring.create()
+    {
+        // Another connection may have been the first at the same moment.
+        ring = KeyRing::load(&local.data)?;
+        if ring.sealing().is_none() {
+            return Err(problem);
+        }
     }
     Ok(ring)
 }
 
 pub(super) async fn status(local: &Local) -> Result<KeysStatus> {
+    let _in_use = local.key_use.read().await;
     let survey = Survey::of(local, &KeyRing::load(&local.data)?, None).await?;
     let ring = &survey.ring;
     let mut keys: Vec<KeyStatus> = Vec::new();
@@ -203,6 +211,8 @@ pub(super) async fn rotate(local: &Local, request: RotateKeys) -> Result<Rotated
         return Err(Problem::not_found(message).hint(hint));
     };
     if ring.next().is_none() {
+        // Whoever loads the keys from here on seals under the next one.
+        let _alone = local.key_use.write().await;
         ring.keep_next(new.clone())?;
     }
     let mut rotated = Rotated {
@@ -220,6 +230,7 @@ pub(super) async fn rotate(local: &Local, request: RotateKeys) -> Result<Rotated
             break;
         }
     }
+    let _alone = local.key_use.write().await;
     ring.finish()?;
     Ok(rotated)
 }

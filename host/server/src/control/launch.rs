@@ -85,7 +85,7 @@ pub(super) async fn run(
     progress: Arc<dyn Progress>,
 ) -> Result<Invoked> {
     let again = matches!(launch.target, Target::Event { .. });
-    let secrets = secrets(local, &site, again)?;
+    let secrets = secrets(local, &site, again).await?;
     let plugin = load(local, &site.integration).await?;
     let take = match launch.target {
         // A check of the connection is nothing to replay.
@@ -227,7 +227,7 @@ pub(super) struct Secrets {
 
 /// Those of a site's connection. With credentials that the token endpoint rejected nothing is
 /// started, but `again`.
-pub(super) fn secrets(local: &Local, site: &Site, again: bool) -> Result<Secrets> {
+pub(super) async fn secrets(local: &Local, site: &Site, again: bool) -> Result<Secrets> {
     let Site {
         integration,
         connection,
@@ -238,9 +238,7 @@ pub(super) fn secrets(local: &Local, site: &Site, again: bool) -> Result<Secrets
     let Some(auth) = manifest.auth_for(has) else {
         return Ok(Secrets::default());
     };
-    let mut secrets = local
-        .key_ring()?
-        .open(&connection.key, &connection.sealed_secrets)?;
+    let mut secrets = open(local, connection).await?;
     if let Some(request) = auth.token_request(config) {
         let request = request.map_err(|fault| Problem::invalid(fault).at(&connection.key))?;
         return tokens(local, site, request, secrets, again);
@@ -259,6 +257,16 @@ pub(super) fn secrets(local: &Local, site: &Site, again: bool) -> Result<Secrets
         credentials: Some(credentials),
         texts: SecretTexts::new(secrets.into_values().collect()),
     })
+}
+
+async fn open(local: &Local, connection: &Connection) -> Result<SecretMap> {
+    let _in_use = local.key_use.read().await;
+    let (key, ring) = (&connection.key, local.key_ring()?);
+    if let Ok(secrets) = ring.open(key, &connection.sealed_secrets) {
+        return Ok(secrets);
+    }
+    // A rotation may have ended since the connection was read.
+    ring.open(key, &local.find_connection(key).await?.sealed_secrets)
 }
 
 /// Credentials that are bought while the run goes on.

@@ -16,6 +16,7 @@ use tidegate_engine::upkeep::{CheckReport, Dropped, Pruned, Scope, StoreStats};
 use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name, Store, StoreError};
 use tidegate_runtime::{Clock, Runtime, RuntimeOptions};
 use tidegate_store::{Options, SledStore};
+use tokio::sync::RwLock;
 
 use super::flights::Flights;
 use super::{
@@ -44,6 +45,9 @@ pub struct Local {
     pub(super) clock: Clock,
     pub(super) flights: Flights,
     pub(super) tokens: Arc<Keeper>,
+    /// Read from when the master keys are loaded until what they seal is stored, or what they open
+    /// is open; written where a rotation changes them. So nothing is left under a key that is gone.
+    pub(super) key_use: Arc<RwLock<()>>,
 }
 
 impl Local {
@@ -66,11 +70,18 @@ impl Local {
         );
         let store: Arc<dyn Store> = Arc::new(store);
         store.recover_runs(why, clock.now()).await?;
-        let keeper = Keeper::new(Arc::clone(&store), data.to_owned(), clock.clone());
+        let key_use = Arc::default();
+        let keeper = Keeper::new(
+            Arc::clone(&store),
+            data.to_owned(),
+            clock.clone(),
+            Arc::clone(&key_use),
+        );
         let local = Self {
             data: data.to_owned(),
             store,
             tokens: Arc::new(keeper),
+            key_use,
             runtime: std::sync::OnceLock::new(),
             clock,
             flights: Flights::default(),

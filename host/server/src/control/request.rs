@@ -11,7 +11,7 @@ use crate::problem::{Kind, Problem, Result};
 
 pub(super) async fn send(local: &Local, request: ProxyRequest) -> Result<ProxyResponse> {
     let site = Site::of(local, &request.connection).await?;
-    let secrets = secrets(local, &site, false)?;
+    let secrets = secrets(local, &site, false).await?;
     let session = local.runtime()?.session(
         &site.integration.current,
         &site.connection,

@@ -53,6 +53,8 @@ pub(crate) struct Keeper {
     slots: Mutex<BTreeMap<ConnectionKey, Weak<Slot>>>,
     /// Read by each renewal while it goes on.
     in_flight: Arc<RwLock<()>>,
+    /// `Local::key_use`
+    key_use: Arc<RwLock<()>>,
 }
 
 /// The token of one connection.
@@ -108,13 +110,19 @@ fn is_usable(held: &Held, now: Timestamp, refused: Option<&Secret>) -> bool {
 }
 
 impl Keeper {
-    pub(crate) fn new(store: Arc<dyn Store>, data: PathBuf, clock: Clock) -> Self {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        data: PathBuf,
+        clock: Clock,
+        key_use: Arc<RwLock<()>>,
+    ) -> Self {
         Self {
             store,
             data,
             clock,
             slots: Mutex::default(),
             in_flight: Arc::default(),
+            key_use,
         }
     }
 
@@ -186,7 +194,10 @@ impl Keeper {
         }
         for _ in 0..ATTEMPTS {
             let generation = slot.state().generation;
-            let opened = self.open(buyer).await?;
+            let opened = {
+                let _in_use = self.key_use.read().await;
+                self.open(buyer).await?
+            };
             let now = self.clock.now();
             let stored = purse::held(&opened.secrets, &buyer.request);
             if let Some(held) = stored.filter(|held| is_usable(held, now, refused)) {
@@ -230,7 +241,7 @@ impl Keeper {
         Err(failed(Blame::Operator, &message))
     }
 
-    /// The connection as it is now.
+    /// The connection as it is now. The caller holds `key_use`.
     async fn open(&self, buyer: &Buyer) -> Result<Opened, EgressError> {
         let key = buyer.key();
         let connection = self.store.connection(key).await.map_err(|error| {
@@ -293,6 +304,7 @@ impl Keeper {
         change: impl Fn(&mut Connection, &mut SecretMap) -> crate::problem::Result<T>,
     ) -> Result<Option<T>, EgressError> {
         let host = |problem: Problem| failed(Blame::Host, &problem.message);
+        let _in_use = self.key_use.read().await;
         for _ in 0..STORE_ATTEMPTS {
             let mut opened = self.open(buyer).await?;
             if !opened.price.is_same(price) {

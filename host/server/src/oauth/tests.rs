@@ -147,7 +147,12 @@ impl Scene {
         let now = Arc::new(AtomicU64::new(NOW));
         let clock = Arc::clone(&now);
         let clock = Clock::new(move || Timestamp(clock.load(Ordering::SeqCst)));
-        let keeper = Keeper::new(Arc::clone(&store), folder.path().to_owned(), clock);
+        let keeper = Keeper::new(
+            Arc::clone(&store),
+            folder.path().to_owned(),
+            clock,
+            Arc::default(),
+        );
         let keeper = Arc::new(keeper);
         let request = auth.token_request(&Default::default()).unwrap().unwrap();
         let buyer = Buyer {
