@@ -1,7 +1,7 @@
 //! Token endpoints that answer badly or not at all, and those that nobody granted: each is told in
 //! the run's failure, and says nothing of the credentials.
 
-use std::io::Write;
+use std::io::{ErrorKind, Read, Write};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -280,11 +280,14 @@ fn one_that_drips() {
             return;
         };
         let head = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n";
+        let pace = Some(Duration::from_millis(200));
+        stream.set_read_timeout(pace).unwrap();
         let mut fine = stream.write_all(head).is_ok();
         while fine {
-            // The pace of a server that never stops and never ends.
-            std::thread::sleep(Duration::from_millis(200));
-            fine = stream.write_all(b" ").is_ok();
+            // The pace of a server that never stops and never ends, until the client goes.
+            let heard = stream.read(&mut [0]);
+            let waits = heard.is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
+            fine = waits && stream.write_all(b" ").is_ok();
         }
     });
 }
