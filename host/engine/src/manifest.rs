@@ -99,7 +99,9 @@ impl ScheduleSpec {
     pub fn timing(&self) -> Result<Timing, ScheduleError> {
         match self {
             Self::Every { every } => every.parse().map(Timing::Every),
-            Self::Cron { cron, timezone } => Cron::new(cron, timezone).map(Timing::Cron),
+            Self::Cron { cron, timezone } => {
+                Cron::new(cron, timezone).map(Box::new).map(Timing::Cron)
+            }
         }
     }
 }

@@ -43,7 +43,7 @@ pub enum ScheduleError {
 /// When something is due.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Timing {
-    Cron(Cron),
+    Cron(Box<Cron>),
     Every(Interval),
     Once(Timestamp),
 }

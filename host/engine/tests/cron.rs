@@ -107,14 +107,14 @@ fn we_read_them_as_most_do() {
             (Err(_), Some(_)) if refused => {}
             (Err(error), Some(_)) => wrong.push(format!("{place}{error}")),
             (Ok(cron), None) => {
-                let timing = Timing::Cron(cron);
+                let timing = Timing::Cron(Box::new(cron));
                 let fires: Vec<String> = timing.preview(at(text("start")), 8).map(shown).collect();
                 wrong.push(format!(
                     "{place}nobody takes it, and here it is due {fires:?}"
                 ));
             }
             (Ok(cron), Some(expected)) => {
-                let timing = Timing::Cron(cron);
+                let timing = Timing::Cron(Box::new(cron));
                 let fires = timing.preview(at(text("start")), expected.len());
                 let fires: Vec<String> = fires.map(shown).collect();
                 if fires != expected {

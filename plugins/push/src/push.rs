@@ -1,8 +1,7 @@
 //! The run: pages of the change feed, each sent and then committed as far as it was acknowledged.
 //!
 //! The push's model holds each record as the destination has acknowledged it (and those that are on
-//! their way for the first time, marked). What was acknowledged
-//! is committed together with the cursor, which stands before the first change that was not; what
+//! their way for the first time, marked). What was acknowledged is committed together with the cursor, which stands before the first change that was not; what
 //! comes after that one is known by the model, and is not sent again.
 
 use tidegate_sdk::prelude::*;
@@ -93,9 +92,13 @@ impl<'a> Pusher<'a> {
             self.announce(&page).await?;
             let mut sent = self.sender.send(&page.work).await;
             let failure = sent.failure.take();
-            self.commit(&page, &sent, done).await?;
+            let whole = self.commit(&page, &sent, done).await?;
             if let Some(failure) = failure.or(page.failure) {
                 return Err(failure);
+            }
+            if !whole {
+                // Never: but a page that is neither acknowledged nor failed would come for ever.
+                return Err(Failure::other("a change was neither sent nor refused"));
             }
             if !page.work.is_empty() {
                 self.cx.sleep(self.plan.pause).await;
@@ -118,8 +121,9 @@ impl<'a> Pusher<'a> {
         Ok(())
     }
 
-    /// Store what was acknowledged, and the cursor before the first change that was not.
-    async fn commit(&mut self, page: &Page, sent: &Sent, done: &mut Done) -> Result<()> {
+    /// Store what was acknowledged, and the cursor before the first change that was not. Returns
+    /// whether there is no such change.
+    async fn commit(&mut self, page: &Page, sent: &Sent, done: &mut Done) -> Result<bool> {
         let mut commit = self.cx.page(&self.plan.name);
         let mut open = None;
         for work in &page.work {
@@ -151,7 +155,7 @@ impl<'a> Pusher<'a> {
             commit.commit().await?;
         }
         done.counts.add(page.counts);
-        Ok(())
+        Ok(open.is_none())
     }
 }
 

@@ -250,7 +250,7 @@ mod tests {
 
     fn request(auth: &Value, config: &Value) -> Result<TokenRequest, String> {
         let auth: Auth = serde_json::from_value(auth.clone()).map_err(|e| e.to_string())?;
-        auth.check().map_err(|fault| fault.to_string())?;
+        auth.check()?;
         let request = auth.token_request(config.as_object().unwrap());
         request.unwrap().map_err(|fault| fault.to_string())
     }

@@ -52,7 +52,10 @@ struct Preview {
 pub(super) fn run(args: Args) -> Result<()> {
     let Command::Preview(args) = args.command;
     let timing = match (&args.cron, &args.every) {
-        (Some(cron), _) => Timing::Cron(Cron::new(cron, &args.timezone).map_err(Problem::invalid)?),
+        (Some(cron), _) => {
+            let cron = Cron::new(cron, &args.timezone).map_err(Problem::invalid)?;
+            Timing::Cron(Box::new(cron))
+        }
         (None, every) => {
             let every = every.as_deref().unwrap_or_default();
             Timing::Every(every.parse::<Interval>().map_err(Problem::invalid)?)
