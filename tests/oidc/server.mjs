@@ -20,7 +20,7 @@ import { createServer } from 'node:http';
 import { Provider } from 'oidc-provider';
 
 const ACCESS_S = 20;
-const GRACE_S = 10;
+const GRACE_S = 60;
 
 const now = () => Math.floor(Date.now() / 1000);
 const stored = new Map();

@@ -143,7 +143,8 @@ fn no_token_is_to_be_read_anywhere() {
     };
     let mut canaries = vec![own, first, "ACCESS-canary-8f14e45f".to_owned()];
     let (access, refresh) = (field("access_token"), field("refresh_token"));
-    assert!(access.len() == 1 && refresh.len() == 1, "{tokens:?}");
+    // A slow machine may need a second one: they live for 20 seconds.
+    assert!(!access.is_empty() && !refresh.is_empty(), "{tokens:?}");
     canaries.extend(access.into_iter().chain(refresh));
     // An export holds what is sealed, in base64, and no clear text.
     for canary in &canaries {
