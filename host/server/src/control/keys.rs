@@ -303,3 +303,65 @@ async fn rewrap_all(
     }
     Ok(counts)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use serde_json::Map;
+    use tidegate_engine::Timestamp;
+    use tidegate_engine::grant::Grants;
+    use tidegate_engine::integration::NewDeployment;
+
+    use super::super::{NewConnection, connections, launch};
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_rotation_waits_for_those_who_use_the_keys_and_none_loses_its_credentials() {
+        let folder = tempfile::tempdir().unwrap();
+        let local = Arc::new(Local::open(folder.path()).await.unwrap());
+        let component = local.store.put_component(b"component".to_vec());
+        let manifest = r#"{"manifest": 1, "name": "crm", "version": "1.0.0",
+            "auth": [{"kind": "bearer", "token": "token"}]}"#;
+        let deployment = NewDeployment {
+            integration: "crm".parse().unwrap(),
+            digest: component.await.unwrap(),
+            manifest: serde_json::from_str(manifest).unwrap(),
+            grants: Grants::default(),
+            config: Map::new(),
+            now: Timestamp(1),
+        };
+        local.store.deploy(deployment).await.unwrap();
+        let key = ConnectionKey {
+            integration: "crm".parse().unwrap(),
+            connection: "acme".parse().unwrap(),
+        };
+        let new = NewConnection {
+            key: key.clone(),
+            base_url: "https://api.example".parse().unwrap(),
+            config: Map::new(),
+            metadata: Map::new(),
+            tags: BTreeMap::new(),
+            external_id: None,
+            secrets: BTreeMap::from([("token".to_owned(), Secret::new("secret".to_owned()))]),
+        };
+        connections::add(&local, new).await.unwrap();
+        let before = local.find_connection(&key).await.unwrap();
+
+        let in_use = Arc::clone(&local.key_use).read_owned().await;
+        let mut rotation = tokio::spawn({
+            let local = Arc::clone(&local);
+            async move { rotate(&local, RotateKeys::default()).await }
+        });
+        let early = tokio::time::timeout(Duration::from_millis(300), &mut rotation).await;
+        assert!(early.is_err(), "somebody may be sealing under the old key");
+        assert!(KeyRing::load(folder.path()).unwrap().next().is_none());
+        drop(in_use);
+        assert_eq!(rotation.await.unwrap().unwrap().connections, 1);
+
+        // A run that had read its connection before.
+        let opened = launch::open(&local, &before).await.unwrap();
+        assert_eq!(opened["token"].expose(), "secret");
+    }
+}

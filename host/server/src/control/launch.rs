@@ -259,7 +259,8 @@ pub(super) async fn secrets(local: &Local, site: &Site, again: bool) -> Result<S
     })
 }
 
-async fn open(local: &Local, connection: &Connection) -> Result<SecretMap> {
+/// A connection's secrets, as it was read a moment ago.
+pub(super) async fn open(local: &Local, connection: &Connection) -> Result<SecretMap> {
     let _in_use = local.key_use.read().await;
     let (key, ring) = (&connection.key, local.key_ring()?);
     if let Ok(secrets) = ring.open(key, &connection.sealed_secrets) {
