@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use super::http::{Request, Response, send};
+use super::http::Response;
 use super::real::{Real, or_loudly, python};
 use super::root;
 
@@ -104,26 +104,6 @@ impl Kinto {
     }
 
     fn call(&self, method: &str, target: &str, body: &Value) -> Response {
-        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let mut headers = vec![header("Authorization", AUTHORIZATION)];
-        let mut bytes = Vec::new();
-        if !body.is_null() {
-            headers.push(header("Content-Type", "application/json"));
-            bytes = body.to_string().into_bytes();
-        }
-        let request = Request {
-            method: method.to_owned(),
-            target: target.to_owned(),
-            headers,
-            body: bytes,
-        };
-        let response = send(self.server.address, &request).unwrap();
-        let body = String::from_utf8_lossy(&response.body);
-        assert!(
-            response.status < 300,
-            "{method} {target}: {} {body}",
-            response.status
-        );
-        response
+        self.server.call(AUTHORIZATION, method, target, body)
     }
 }

@@ -6,6 +6,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
+use serde_json::Value;
+
+use super::http::{Request, Response, send};
 use super::{PATIENCE, kept, root, wait_until};
 
 /// A server's process; it ends when dropped.
@@ -48,6 +51,28 @@ impl Real {
             lifeline,
             address,
         }
+    }
+
+    /// One request, with a JSON body unless that is null; the answer, which is a success.
+    #[track_caller]
+    pub fn call(&self, authorization: &str, method: &str, target: &str, body: &Value) -> Response {
+        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let mut headers = vec![header("Authorization", authorization)];
+        let mut bytes = Vec::new();
+        if !body.is_null() {
+            headers.push(header("Content-Type", "application/json"));
+            bytes = body.to_string().into_bytes();
+        }
+        let request = Request {
+            method: method.to_owned(),
+            target: target.to_owned(),
+            headers,
+            body: bytes,
+        };
+        let response = send(self.address, &request).unwrap();
+        let (status, said) = (response.status, String::from_utf8_lossy(&response.body));
+        assert!(status < 300, "{method} {target}: {status} {said}");
+        response
     }
 }
 

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use super::http::{Request, send};
 use super::real::{Real, or_loudly, python};
 use super::root;
 
@@ -56,22 +55,7 @@ impl Stripe {
     }
 
     fn call(&self, method: &str, target: &str, body: &Value) -> Value {
-        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let mut headers = vec![header("Authorization", &format!("Bearer {KEY}"))];
-        let mut bytes = Vec::new();
-        if !body.is_null() {
-            headers.push(header("Content-Type", "application/json"));
-            bytes = body.to_string().into_bytes();
-        }
-        let request = Request {
-            method: method.to_owned(),
-            target: target.to_owned(),
-            headers,
-            body: bytes,
-        };
-        let response = send(self.server.address, &request).unwrap();
-        let said = String::from_utf8_lossy(&response.body);
-        assert!(response.status < 300, "{method} {target}: {said}");
-        response.json()
+        let key = format!("Bearer {KEY}");
+        self.server.call(&key, method, target, body).json()
     }
 }

@@ -38,7 +38,7 @@ pub(super) struct Args {
     allow_token_host: Vec<HostPattern>,
     /// Let it read the change feed of another integration's model: INTEGRATION/MODEL of the connection
     /// of the same name, INTEGRATION/MODEL@CONNECTION of that one, INTEGRATION/MODEL@* of every one
-    #[arg(long, value_name = "INTEGRATION/MODEL")]
+    #[arg(long, value_name = "INTEGRATION/MODEL[@CONNECTION]")]
     allow_feed: Vec<FeedGrant>,
     /// Let it change its connections' metadata
     #[arg(long)]
