@@ -139,6 +139,7 @@ impl Bench {
                 plugin_version: "1.0.0".into(),
                 trigger: Trigger::Manual,
                 attempt: 1,
+                job: None,
                 reset: false,
                 now: Timestamp(1),
             })

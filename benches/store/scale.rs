@@ -126,6 +126,7 @@ async fn sync(store: &SledStore, number: usize, run: usize, version: usize) -> R
         plugin_version: "1.0.0".into(),
         trigger: Trigger::Manual,
         attempt: 1,
+        job: None,
         reset: false,
         now: Timestamp(1),
     };

@@ -21,20 +21,25 @@
 //! | [`cursor`] | a consumer's place in a change feed, as opaque text |
 //! | [`idempotency`] | keys under which an action acts once |
 //! | [`cassette`] | a recorded run: its lines, its answers to a replay, and how two runs differ |
-//! | [`schedule`] | when something is due: cron in a time zone, intervals, once |
+//! | [`schedule`] | schedules: when something is due, and what becomes of moments that have passed |
+//! | [`job`] | what waits to be run, its attempts, and what becomes of it |
+//! | [`board`] | schedules and jobs as one state machine: what fires, what starts next |
 //! | [`run`] | runs, how they end, who is to blame, their figures and logs |
 //! | [`store`] | the trait of atomic commands that every backend implements |
 //! | [`upkeep`] | what retention, dropping, checking and sizes take and say |
 //! | [`transfer`] | what an import brings |
 //! | [`memory`] | that trait in memory: the obviously correct backend |
 
+pub mod board;
 pub mod canonical;
 pub mod cassette;
 pub mod connection;
 pub mod cursor;
 pub mod grant;
+mod id;
 pub mod idempotency;
 pub mod integration;
+pub mod job;
 pub mod limits;
 pub mod manifest;
 pub mod memory;

@@ -5,10 +5,12 @@
 //! module and another backend differ, this one is right or the trait's text is.
 
 mod connections;
+pub mod jobs;
 mod keyed;
 mod records;
 pub mod rules;
 mod runs;
+mod schedules;
 mod transfer;
 mod upkeep;
 
@@ -18,11 +20,14 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
+use crate::board::Board;
 use crate::canonical::BodyHash;
 use crate::idempotency::{KeyUse, Keyed};
 use crate::integration::{Connection, Digest, Integration, NewDeployment};
+use crate::job::{Job, JobId};
 use crate::record::{Counts, Record};
 use crate::run::{Failure, Fence, LogLine, NewRun, Run, RunEnd, RunId};
+use crate::schedule::{Fire, ScheduleId};
 use crate::store::{
     Changes, Commit, ModelStats, ReadChanges, RunFilter, SnapshotGuard, Started, Store, StoreError,
 };
@@ -52,6 +57,10 @@ struct State {
     feeds: BTreeMap<ModelKey, records::Feed>,
     last_feed: u64,
     imports: BTreeMap<ImportId, transfer::Import>,
+    board: Board,
+    /// Those that have ended included.
+    jobs: BTreeMap<JobId, Job>,
+    fires: BTreeMap<(ScheduleId, Timestamp), Fire>,
 }
 
 impl Default for MemoryStore {

@@ -94,6 +94,14 @@ name_type!(
     "letters, digits, '_', '.', '-', ':' and '@'"
 );
 
+impl Name {
+    /// The variant of a sync that is run in one part.
+    #[must_use]
+    pub fn base_variant() -> Self {
+        Self("base".to_owned())
+    }
+}
+
 /// A connection of an integration.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ConnectionKey {

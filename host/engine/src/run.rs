@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::integration::Digest;
+use crate::job::JobId;
 use crate::record::Counts;
 use crate::{ConnectionKey, Name, SyncKey, Timestamp};
 
@@ -25,6 +26,12 @@ impl RunId {
     #[must_use]
     pub fn from_parts(now: Timestamp, random: u128) -> Self {
         Self(ulid::Ulid::from_parts(now.0, random))
+    }
+
+    /// The time that it was made from.
+    #[must_use]
+    pub fn time(self) -> Timestamp {
+        Timestamp(self.0.timestamp_ms())
     }
 
     /// 16 bytes whose order is the order of ids.
@@ -130,7 +137,8 @@ pub enum Trigger {
     /// An application, through the API.
     Api,
     Schedule,
-    Retry,
+    /// A schedule's fires of the past, on request.
+    Backfill,
 }
 
 /// How a run ended.
@@ -330,6 +338,8 @@ pub struct NewRun {
     pub plugin_version: String,
     pub trigger: Trigger,
     pub attempt: u32,
+    /// The job that it is an attempt of.
+    pub job: Option<JobId>,
     /// Forget the checkpoint and an open snapshot, keep the records. Syncs only.
     pub reset: bool,
     pub now: Timestamp,
@@ -354,6 +364,8 @@ pub struct Run {
     pub plugin_version: String,
     pub trigger: Trigger,
     pub attempt: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobId>,
     pub reset: bool,
     pub started_at: Timestamp,
     pub fence: Fence,

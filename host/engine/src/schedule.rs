@@ -2,7 +2,9 @@
 //!
 //! Everything is computed from the moment that the caller names; nothing here knows what time it is.
 
+mod calendar;
 mod cron;
+mod definition;
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 
-pub use cron::Cron;
+pub use calendar::{Calendar, Plan};
+pub use cron::{Cron, DstGap};
+pub use definition::*;
 
 /// Shortest interval, in milliseconds. Below it polling is the wrong tool, and a typing error
 /// (`1s` for `1h`) would hammer an API.

@@ -5,6 +5,9 @@
 //! repeating a command whose answer was lost is harmless. Nothing here assumes that only one
 //! process uses the store.
 
+mod jobs;
+mod schedules;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -15,9 +18,13 @@ use crate::idempotency::{IdempotencyKey, KeyUse, Keyed};
 use crate::integration::{Connection, Digest, Integration, NewDeployment};
 use crate::record::{Action, Counts, Page, PageError, Record};
 use crate::run::{Failure, Fence, Figures, LogLine, NewRun, Run, RunEnd, RunId};
+use crate::schedule::DefinitionError;
 use crate::transfer::{ImportId, ImportPart, Imported};
 use crate::upkeep::{CheckReport, Dropped, Pruned, Scope, StoreStats};
 use crate::{ConnectionKey, ModelKey, Name, SyncKey, Timestamp};
+
+pub use jobs::{Claim, Claimed, Forgotten, JobFilter, Jobs, QueueFigures};
+pub use schedules::{Again, Backfill, PutSchedule, ScheduleFilter, Schedules};
 
 /// Why a command did not happen. Nothing of it was stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,6 +61,26 @@ pub enum StoreError {
     NoSnapshot { model: Name },
     #[error(transparent)]
     Guard(#[from] SnapshotRefusal),
+    /// A schedule can't be as it is asked for.
+    #[error("the schedule: {0}")]
+    Definition(DefinitionError),
+    /// Somebody has changed it since the caller read it.
+    #[error("{what} {name} has been changed: its revision is {revision} now")]
+    Stale {
+        what: &'static str,
+        name: String,
+        revision: u64,
+    },
+    /// It is not in the state that this needs.
+    #[error("{what} {name} is {state}, and has to be {wanted}")]
+    State {
+        what: &'static str,
+        name: String,
+        state: &'static str,
+        wanted: &'static str,
+    },
+    #[error("there are {max} {what}, the most there may be")]
+    Full { what: &'static str, max: u64 },
     /// Something stored does not have its checksum, or contradicts itself. It is never served.
     #[error("damaged data at {place}: {reason}")]
     Damaged { place: String, reason: String },
@@ -233,7 +260,7 @@ pub struct RunFilter {
 
 /// What a backend must do.
 #[async_trait]
-pub trait Store: Send + Sync + std::fmt::Debug {
+pub trait Store: Schedules + Jobs + Send + Sync + std::fmt::Debug {
     /// Keep a component's bytes under their digest. Idempotent.
     async fn put_component(&self, bytes: Vec<u8>) -> Result<Digest, StoreError>;
     /// The bytes of a component, checked against their digest.

@@ -1,5 +1,8 @@
 //! The store: the engine's trait on top of the writer thread and the readers beside it.
 
+mod jobs;
+mod schedules;
+
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;

@@ -75,6 +75,7 @@ pub fn started(new: NewRun, fence: Fence) -> Run {
         plugin_version: new.plugin_version,
         trigger: new.trigger,
         attempt: new.attempt,
+        job: new.job,
         reset: new.reset,
         started_at: new.now,
         fence,

@@ -29,13 +29,9 @@ impl State {
                     by: run.id.to_string(),
                 });
             }
-            if new.reset {
-                self.checkpoints.remove(key);
-                for feed in self.feeds.values_mut() {
-                    feed.snapshots.remove(key);
-                }
-            }
+            self.board.set_busy(key, true);
         }
+        self.forget_progress(&new);
         self.last_fence += 1;
         let fence = Fence(self.last_fence);
         let checkpoint = self.checkpoint_of(&new.target);
@@ -43,7 +39,17 @@ impl State {
         Ok(Started { fence, checkpoint })
     }
 
-    fn checkpoint_of(&self, target: &Target) -> Option<String> {
+    /// What a run that resets its sync forgets.
+    pub(super) fn forget_progress(&mut self, new: &NewRun) {
+        if let (Target::Sync(key), true) = (&new.target, new.reset) {
+            self.checkpoints.remove(key);
+            for feed in self.feeds.values_mut() {
+                feed.snapshots.remove(key);
+            }
+        }
+    }
+
+    pub(super) fn checkpoint_of(&self, target: &Target) -> Option<String> {
         match target {
             Target::Sync(key) => self.checkpoints.get(key).cloned(),
             _ => None,
@@ -77,22 +83,27 @@ impl State {
         end: RunEnd,
     ) -> Result<(), StoreError> {
         self.writing(id, fence)?;
-        self.keys.settle(id, &end);
-        self.writing(id, fence)?.end = Some(end);
+        self.end_run(id, end);
         Ok(())
+    }
+
+    /// End a run: whoever holds on to it lets go.
+    pub(super) fn end_run(&mut self, id: RunId, end: RunEnd) {
+        let end = self.settle_job(id, end);
+        self.keys.settle(id, &end);
+        if let Some(run) = self.runs.get_mut(&id) {
+            run.end = Some(end);
+        }
     }
 
     pub(super) fn recover_runs(&mut self, why: &Failure, now: Timestamp) -> Vec<RunId> {
         self.keys.forget_expired(now);
-        let running = self.runs.values_mut().filter(|run| run.end.is_none());
-        let mut ended = Vec::new();
-        for run in running {
-            let end = rules::interrupted(run, why, now);
-            self.keys.settle(run.id, &end);
-            run.end = Some(end);
-            ended.push(run.id);
+        let running = self.runs.values().filter(|run| run.end.is_none());
+        let running: Vec<Run> = running.cloned().collect();
+        for run in &running {
+            self.end_run(run.id, rules::interrupted(run, why, now));
         }
-        ended
+        running.iter().map(|run| run.id).collect()
     }
 
     pub(super) fn list_runs(&self, filter: &RunFilter) -> Vec<Run> {

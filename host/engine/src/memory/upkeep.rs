@@ -118,6 +118,10 @@ impl State {
         }
         self.checkpoints.retain(|sync, _| sync.connection != *key);
         self.keys.forget_connection(key);
+        let (schedules, _) = self.board.remove_connection(key);
+        self.fires
+            .retain(|(schedule, _), _| !schedules.contains(schedule));
+        self.jobs.retain(|_, job| job.target.connection() != key);
         let runs = self.runs.len();
         self.runs.retain(|_, run| run.target.connection() != key);
         dropped.runs += (runs - self.runs.len()) as u64;

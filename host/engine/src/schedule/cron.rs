@@ -9,6 +9,7 @@ use std::fmt;
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp as Moment};
+use serde::{Deserialize, Serialize};
 
 use super::{ScheduleError, zones};
 use crate::Timestamp;
@@ -22,12 +23,30 @@ const TRANSITIONS_MAX: usize = 200;
 /// Where the search for a first moment begins: 2000-01-01, a leap year whose first day is a Saturday.
 const LONG_AGO: Timestamp = Timestamp(946_684_800_000);
 
+/// What becomes of a fixed time within an hour that the clock leaves out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DstGap {
+    /// It is due at the first moment after that hour.
+    #[default]
+    Shift,
+    /// It is not due on that day.
+    Skip,
+}
+
+impl DstGap {
+    pub(super) fn is_shift(&self) -> bool {
+        *self == Self::Shift
+    }
+}
+
 /// A cron expression in a time zone, which is due again and again.
 #[derive(Clone)]
 pub struct Cron {
     expression: String,
     parsed: croner::Cron,
     zone: TimeZone,
+    gap: DstGap,
 }
 
 impl Cron {
@@ -71,11 +90,19 @@ impl Cron {
             expression: expression.to_owned(),
             parsed,
             zone,
+            gap: DstGap::Shift,
         };
         match moment(LONG_AGO).and_then(|from| cron.search(from, false)) {
             Some(_) => Ok(cron),
             None => Err(ScheduleError::Never(cron.expression)),
         }
+    }
+
+    /// The same with another choice for hours that are left out.
+    #[must_use]
+    pub fn with_gap(mut self, gap: DstGap) -> Self {
+        self.gap = gap;
+        self
     }
 
     #[must_use]
@@ -96,9 +123,26 @@ impl Cron {
     }
 
     pub(super) fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
+        let next = self.next_or_shifted(after)?;
+        if self.gap == DstGap::Shift || self.is_as_written(next) {
+            return Some(next);
+        }
+        // Two days in a row never leave the same hour out.
+        self.next_or_shifted(next)
+    }
+
+    fn next_or_shifted(&self, after: Timestamp) -> Option<Timestamp> {
         let after = moment(after)?;
         self.search(after, false)
             .or_else(|| self.search_past_a_gap(after))
+    }
+
+    /// Whether the clock shows what the expression says, rather than what comes after a gap.
+    fn is_as_written(&self, at: Timestamp) -> bool {
+        moment(at).is_some_and(|at| {
+            let at = at.to_zoned(self.zone.clone());
+            self.parsed.is_time_matching(&at).unwrap_or(true)
+        })
     }
 
     /// The library gives up at a gap of more than two hours (Apia left out 30 December 2011), and a

@@ -20,6 +20,7 @@ mod parts;
 mod runs;
 mod sets;
 mod snapshots;
+mod work;
 
 use std::sync::Arc;
 
@@ -68,6 +69,14 @@ pub(crate) async fn all(
         while let Some(first) = from {
             from = check
                 .step(move |look| keyed::check(look, kind, &first))
+                .await?;
+        }
+    }
+    for kind in work::Kind::ALL {
+        let mut from = Some(kind.first());
+        while let Some(first) = from {
+            from = check
+                .step(move |look| work::check(look, kind, &first))
                 .await?;
         }
     }

@@ -24,7 +24,7 @@ const OF_FEEDS: [Tag; 10] = [
 ];
 
 /// All other kinds.
-const OTHERS: [Tag; 16] = [
+const OTHERS: [Tag; 22] = [
     Tag::Idempotency,
     Tag::Expiry,
     Tag::Output,
@@ -41,6 +41,12 @@ const OTHERS: [Tag; 16] = [
     Tag::RunOfConnection,
     Tag::Sync,
     Tag::Part,
+    Tag::Schedule,
+    Tag::ScheduleOfConnection,
+    Tag::Fire,
+    Tag::Job,
+    Tag::JobOfConnection,
+    Tag::Queued,
 ];
 
 /// One look at all feeds' keys, from feed to feed without reading what is between.

@@ -1,7 +1,9 @@
 //! Keys of the one sled tree: a tag, then parts whose bytes sort as what they stand for.
 
+use tidegate_engine::job::JobId;
 use tidegate_engine::run::RunId;
-use tidegate_engine::{ConnectionName, Name};
+use tidegate_engine::schedule::ScheduleId;
+use tidegate_engine::{ConnectionName, Name, Timestamp};
 
 use super::Corrupt;
 
@@ -61,6 +63,18 @@ pub(crate) enum Tag {
     Part = b'z',
     /// Seen sequences of a snapshot as of its last fold, by feed, sync and chunk.
     Seen = b'W',
+    /// Ids of schedules, by connection.
+    ScheduleOfConnection = b'B',
+    /// Fires, by schedule and moment.
+    Fire = b'F',
+    /// Jobs, by id.
+    Job = b'J',
+    /// Ids of jobs, by connection.
+    JobOfConnection = b'O',
+    /// Jobs that wait or run, by id.
+    Queued = b'Q',
+    /// Schedules, by id.
+    Schedule = b'S',
 }
 
 /// A key under construction.
@@ -277,6 +291,41 @@ pub(crate) fn runs_of_integration(name: &Name) -> Key {
 
 pub(crate) fn runs_of_connection(connection: u64) -> Key {
     Key::new(Tag::RunOfConnection).number(connection)
+}
+
+pub(crate) fn schedule(id: ScheduleId) -> Key {
+    Key::new(Tag::Schedule).raw(&id.to_bytes())
+}
+
+pub(crate) fn schedules_of_connection(connection: u64) -> Key {
+    Key::new(Tag::ScheduleOfConnection).number(connection)
+}
+
+/// The fires of a schedule; what follows is the moment.
+pub(crate) fn fires(schedule: ScheduleId) -> Key {
+    Key::new(Tag::Fire).raw(&schedule.to_bytes())
+}
+
+pub(crate) fn fire(schedule: ScheduleId, moment: Timestamp) -> Key {
+    fires(schedule).number(moment.0)
+}
+
+pub(crate) fn job(id: JobId) -> Key {
+    Key::new(Tag::Job).raw(&id.to_bytes())
+}
+
+pub(crate) fn queued(id: JobId) -> Key {
+    Key::new(Tag::Queued).raw(&id.to_bytes())
+}
+
+pub(crate) fn jobs_of_connection(connection: u64) -> Key {
+    Key::new(Tag::JobOfConnection).number(connection)
+}
+
+/// The 16 bytes of the id that `bytes` are.
+pub(crate) fn decode_id(bytes: &[u8]) -> Result<[u8; 16], Corrupt> {
+    let bad = Corrupt("a key without the id it should have");
+    bytes.try_into().map_err(|_| bad)
 }
 
 pub(crate) fn logs(run: RunId) -> Key {

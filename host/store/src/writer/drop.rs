@@ -117,7 +117,7 @@ impl Writer {
     }
 
     fn drop_connection(
-        &self,
+        &mut self,
         writes: &mut Writes,
         purges: &mut Vec<Purge>,
         row: &ConnectionRow,
@@ -140,6 +140,7 @@ impl Writer {
             dropped.runs += 1;
         }
         writes.remove(&self.view(), keys::connection(integration, connection))?;
+        self.drop_schedules(writes, &row.connection.key)?;
         writes.put_new(
             keys::dropped_connections().number(row.number),
             integration.as_str().as_bytes(),
@@ -149,7 +150,7 @@ impl Writer {
     }
 
     fn drop_integration(
-        &self,
+        &mut self,
         writes: &mut Writes,
         purges: &mut Vec<Purge>,
         name: &Name,
@@ -160,9 +161,12 @@ impl Writer {
         }
         self.check_idle(&Scope::Integration(name.clone()))?;
         let mut dropped = Dropped::default();
+        let mut own = Vec::new();
         for item in self.view().prefix(&keys::connections(name)) {
             let (key, value) = item?;
-            let row = rows::decode(&value).map_err(|corrupt| damaged(&key, corrupt))?;
+            own.push(rows::decode(&value).map_err(|corrupt| damaged(&key, corrupt))?);
+        }
+        for row in own {
             let own = self.drop_connection(writes, purges, &row)?;
             dropped.connections += own.connections;
             dropped.models += own.models;

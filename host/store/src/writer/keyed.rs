@@ -58,7 +58,7 @@ impl Writer {
         }
         let row = encode(place.as_ref(), &KeyRow::taken(new.id, wanted.input))?;
         writes.put_new(place.clone(), &row);
-        let started = self.put_start(writes, new, connection, None, Some(place))?;
+        let started = self.put_start(writes, new, connection, Some(place))?;
         if let (true, Some(count)) = (is_new, self.keys.counts.get_mut(&connection)) {
             *count += 1;
         }

@@ -10,17 +10,20 @@ mod compact;
 mod drop;
 mod feed;
 mod import;
+pub(crate) mod jobs;
 mod keyed;
 mod prune;
 mod purge;
 mod queue;
 mod runs;
+pub(crate) mod schedules;
 mod settle;
 mod snapshot;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
+use tidegate_engine::board::Board;
 use tidegate_engine::integration::Connection;
 use tidegate_engine::run::{Fence, Run, RunId};
 use tidegate_engine::transfer::ImportId;
@@ -51,6 +54,8 @@ pub(crate) struct Writer {
     /// Imports that are staged, and those of this process that are done.
     imports: BTreeMap<ImportId, import::Import>,
     keys: keyed::Keys,
+    /// Schedules, and jobs that wait or run.
+    board: Board,
     /// What was dropped and still has keys.
     purges: VecDeque<purge::Purge>,
     /// Applied, not flushed.
@@ -103,6 +108,7 @@ impl Writer {
             feeds: HashMap::new(),
             imports: BTreeMap::new(),
             keys: keyed::Keys::default(),
+            board: Board::default(),
             purges: VecDeque::new(),
             pending: Vec::new(),
             unflushed: false,
@@ -111,6 +117,7 @@ impl Writer {
             clock: 0,
         };
         writer.load_purges()?;
+        writer.load_board()?;
         writer.load_running()?;
         writer.finish_endings()?;
         writer.flush()?;

@@ -3,7 +3,9 @@
 //! What is left to do is in the `d` rows, so an interruption loses nothing: it goes on when the
 //! store is opened again. Readers can't find any of it, and its numbers are never given out again.
 
+use tidegate_engine::job::JobId;
 use tidegate_engine::run::RunId;
+use tidegate_engine::schedule::ScheduleId;
 use tidegate_engine::{Name, StoreError};
 
 use crate::disk::{Writes, damaged};
@@ -161,7 +163,9 @@ impl Writer {
         let done = self.purge_models(&mut writes, number, &mut budget, &mut feeds)?
             && self.purge_syncs(&mut writes, number, &mut budget)?
             && self.purge_keys(&mut writes, number, &mut budget)?
-            && self.purge_runs(&mut writes, number, integration, &mut budget)?;
+            && self.purge_runs(&mut writes, number, integration, &mut budget)?
+            && self.purge_schedules(&mut writes, number, &mut budget)?
+            && self.purge_jobs(&mut writes, number, &mut budget)?;
         if done {
             writes.remove_short(keys::dropped_connections().number(number));
         }
@@ -246,6 +250,51 @@ impl Writer {
             let bytes = output + writes.remove_any(&view, keys::run(id))?;
             writes.remove_short(keys::running(id));
             writes.remove_short(keys::runs_of_integration(integration).run(id));
+            writes.remove_short(Key::stored(&key));
+            if budget.spend(bytes) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn purge_schedules(
+        &self,
+        writes: &mut Writes,
+        connection: u64,
+        budget: &mut Budget,
+    ) -> Result<bool, StoreError> {
+        let view = self.view();
+        let prefix = keys::schedules_of_connection(connection);
+        for item in view.raw(&prefix, &prefix.after_prefix()) {
+            let (key, _) = item?;
+            let id = keys::rest(&key, &prefix).and_then(keys::decode_id);
+            let id = ScheduleId::from_bytes(id.map_err(|corrupt| damaged(&key, corrupt))?);
+            // The schedule goes together with the last of its fires.
+            if !self.remove_keys(writes, &keys::fires(id), budget)? {
+                return Ok(false);
+            }
+            writes.remove_short(Key::stored(&key));
+            if budget.spend(0) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn purge_jobs(
+        &self,
+        writes: &mut Writes,
+        connection: u64,
+        budget: &mut Budget,
+    ) -> Result<bool, StoreError> {
+        let view = self.view();
+        let prefix = keys::jobs_of_connection(connection);
+        for item in view.raw(&prefix, &prefix.after_prefix()) {
+            let (key, _) = item?;
+            let id = keys::rest(&key, &prefix).and_then(keys::decode_id);
+            let id = JobId::from_bytes(id.map_err(|corrupt| damaged(&key, corrupt))?);
+            let bytes = writes.remove_any(&view, keys::job(id))?;
             writes.remove_short(Key::stored(&key));
             if budget.spend(bytes) {
                 return Ok(false);

@@ -41,6 +41,9 @@ impl Writer {
                 }
                 _ => None,
             };
+            if let (Target::Sync(key), None) = (&run.target, run.job) {
+                self.board.set_busy(key, true);
+            }
             self.running.insert(
                 id,
                 Running {
@@ -81,16 +84,12 @@ impl Writer {
         writes.put(&self.view(), key, &value)
     }
 
-    fn stored_checkpoint(&self, sync: u64) -> Result<Option<String>, StoreError> {
+    pub(super) fn stored_checkpoint(&self, sync: u64) -> Result<Option<String>, StoreError> {
         self.view().row(&keys::checkpoint(sync), keys::decode_text)
     }
 
     pub(crate) fn start_run(&mut self, new: NewRun) -> Result<Started, StoreError> {
         let connection = self.connection_row(new.target.connection())?.number;
-        let sync = match &new.target {
-            Target::Sync(key) => Some((key.clone(), self.sync_row(connection, key)?)),
-            _ => None,
-        };
         let stored: Option<Run> = self.view().row(&keys::run(new.id), rows::decode)?;
         if let Some(run) = stored {
             // The latter is of a connection that was dropped, and about to go.
@@ -100,31 +99,52 @@ impl Writer {
                     name: new.id.to_string(),
                 });
             }
-            let checkpoint = match sync {
-                Some((_, Some(row))) => self.stored_checkpoint(row.number)?,
+            let row = match &new.target {
+                Target::Sync(key) => self.sync_row(connection, key)?,
                 _ => None,
             };
+            let checkpoint = row.map(|row| self.stored_checkpoint(row.number));
+            let checkpoint = checkpoint.transpose()?.flatten();
             return Ok(Started {
                 fence: run.fence,
                 checkpoint,
             });
         }
 
-        self.put_start(Writes::default(), new, connection, sync, None)
+        self.put_start(Writes::default(), new, connection, None)
     }
 
-    /// Start a run that is new, together with other writes.
+    /// Start a run that is new and has no job, together with other writes.
     pub(super) fn put_start(
         &mut self,
         mut writes: Writes,
         new: NewRun,
         connection: u64,
-        sync: Option<(SyncKey, Option<SyncRow>)>,
         held: Option<Key>,
     ) -> Result<Started, StoreError> {
+        let id = new.id;
+        let (running, started) = self.plan_start(&mut writes, new, connection, held)?;
+        self.put_counters(&mut writes)?;
+        self.apply(writes)?;
+        if let Target::Sync(key) = &running.run.target {
+            self.board.set_busy(key, true);
+        }
+        self.running.insert(id, running);
+        Ok(started)
+    }
+
+    /// What starting a run writes, but for the counters.
+    pub(super) fn plan_start(
+        &mut self,
+        writes: &mut Writes,
+        new: NewRun,
+        connection: u64,
+        held: Option<Key>,
+    ) -> Result<(Running, Started), StoreError> {
         let mut checkpoint = None;
         let mut number = None;
-        if let Some((key, row)) = sync {
+        if let Target::Sync(key) = &new.target {
+            let row = self.sync_row(connection, key)?;
             if let Some(by) = row.and_then(|row| row.running) {
                 return Err(StoreError::Busy {
                     what: key.to_string(),
@@ -139,7 +159,7 @@ impl Writer {
                 }
             };
             if new.reset {
-                self.forget_progress(&mut writes, connection, sync)?;
+                self.forget_progress(writes, connection, sync)?;
             } else {
                 checkpoint = self.stored_checkpoint(sync)?;
             }
@@ -147,20 +167,18 @@ impl Writer {
                 number: sync,
                 running: Some(new.id),
             };
-            self.put_sync(&mut writes, connection, &key, row)?;
-            number = Some((key, sync));
+            self.put_sync(writes, connection, key, row)?;
+            number = Some((key.clone(), sync));
         }
         self.counters.fence += 1;
-        self.put_counters(&mut writes)?;
         let run = rules::started(new, Fence(self.counters.fence));
         let (id, fence) = (run.id, run.fence);
-        self.put_run(&mut writes, &run)?;
+        self.put_run(writes, &run)?;
         let value = held.as_ref().map_or(&[][..], Key::as_ref);
         writes.put_new(keys::running(id), value);
         let integration = &run.target.connection().integration;
         writes.put_new(keys::runs_of_integration(integration).run(id), &[]);
         writes.put_new(keys::runs_of_connection(connection).run(id), &[]);
-        self.apply(writes)?;
         let running = Running {
             run,
             connection,
@@ -168,8 +186,7 @@ impl Writer {
             key: held,
             feeds: HashMap::new(),
         };
-        self.running.insert(id, running);
-        Ok(Started { fence, checkpoint })
+        Ok((running, Started { fence, checkpoint }))
     }
 
     /// Change a running run's progress and put its row.
@@ -206,11 +223,12 @@ impl Writer {
     }
 
     pub(super) fn end_run(
-        &self,
+        &mut self,
         writes: &mut Writes,
         id: RunId,
         end: RunEnd,
     ) -> Result<(), StoreError> {
+        let end = self.settle_job(writes, id, end)?;
         let Some(running) = self.running.get(&id) else {
             return Ok(());
         };
@@ -240,8 +258,11 @@ impl Writer {
     ) -> Result<Vec<RunId>, StoreError> {
         let mut writes = Writes::default();
         let ids: Vec<RunId> = self.running.keys().copied().collect();
-        for (id, running) in &self.running {
-            self.end_run(&mut writes, *id, rules::interrupted(&running.run, why, now))?;
+        for id in &ids {
+            if let Some(running) = self.running.get(id) {
+                let end = rules::interrupted(&running.run, why, now);
+                self.end_run(&mut writes, *id, end)?;
+            }
         }
         self.apply(writes)?;
         self.running.clear();

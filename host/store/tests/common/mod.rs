@@ -97,6 +97,7 @@ pub fn new_run(number: u64, target: Target) -> NewRun {
         plugin_version: "1.0.0".into(),
         trigger: Trigger::Manual,
         attempt: 1,
+        job: None,
         reset: false,
         now: Timestamp(number),
     }

@@ -6,6 +6,7 @@ use super::*;
 
 impl Pair {
     pub(crate) async fn list(&self) {
+        self.list_work().await;
         for connection_name in CONNECTIONS {
             let key = connection(connection_name);
             let _ = both!(self, store => store.models(&key));

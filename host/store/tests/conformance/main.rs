@@ -33,6 +33,7 @@ mod compare;
 mod keyed;
 mod regressions;
 mod steps;
+mod work;
 
 use std::collections::BTreeMap;
 
@@ -55,6 +56,7 @@ use tidegate_store::{Options, SledStore, Tuning};
 use common::*;
 use keyed::{How, StartKeyed};
 use steps::*;
+use work::{Work, work};
 
 const MODELS: [&str; 2] = ["Contact", "Deal"];
 const CONNECTIONS: [&str; 3] = ["acme", "bolt", "nobody"];
@@ -109,7 +111,7 @@ impl Pair {
             dir,
             sled: Some(sled),
             memory,
-            now: 1_000_000,
+            now: 20_000_000,
             next_run: 0,
             runs: BTreeMap::new(),
             cursors: BTreeMap::new(),
@@ -296,6 +298,7 @@ impl Pair {
                     }
                 }
             }
+            Step::Work(work) => self.work(work).await,
             Step::Settle => both!(self, store => store.settle()).unwrap(),
             Step::Metadata { value } => {
                 let value = serde_json::json!({ "a": value });
@@ -328,6 +331,7 @@ impl Pair {
                 let report = self.sled.as_ref().unwrap().check().await.unwrap();
                 assert_eq!(report.findings, [], "after opening");
                 assert_eq!(report.wrong, 0);
+                self.take_up().await;
             }
         }
     }
@@ -399,6 +403,11 @@ proptest! {
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(REGRESSIONS))),
         ..ProptestConfig::default()
     })]
+
+    #[test]
+    fn sled_schedules_and_queues_as_memory_does(steps in vec(worker_step(), 1..160)) {
+        run(&steps);
+    }
 
     #[test]
     fn sled_does_what_memory_does(steps in vec(step(), 1..120)) {

@@ -106,6 +106,7 @@ pub(crate) enum Step {
     },
     /// Deploy and connect what may have been dropped.
     Restore,
+    Work(Work),
     Settle,
     Metadata {
         value: Option<u8>,
@@ -216,6 +217,11 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         1 => (0u8..3).prop_map(|version| Step::Deploy { version }),
         4 => any::<bool>().prop_map(|close| Step::Reopen { close }),
     ]
+}
+
+/// Mostly schedules and jobs.
+pub(crate) fn worker_step() -> impl Strategy<Value = Step> {
+    prop_oneof![30 => work().prop_map(Step::Work), 1 => Just(Step::List), 5 => step()]
 }
 
 pub(crate) fn id(number: u16) -> String {

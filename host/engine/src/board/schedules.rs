@@ -1,0 +1,459 @@
+//! Schedules on the board: made, changed, paused, and fired when they are due.
+
+use crate::job::{ConcurrencyKey, FireKey, Job, JobId, JobState, NewJob, Priority};
+use crate::run::Trigger;
+use crate::schedule::{
+    Calendar, Definition, DefinitionError, Due, Fire, FireOutcome, Origin, Overlap, Pause, Plan,
+    Progress, Schedule, ScheduleId,
+};
+use crate::{StoreError, Timestamp};
+
+use super::{Board, JOBS_MAX, SCHEDULES_MAX, fire};
+
+/// How far back a clock has to go for the schedules to be planned anew.
+const STEP_BACK_MS: u64 = 60_000;
+
+/// What a backend stores.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    Schedule(Schedule),
+    /// The schedule is gone.
+    Removed(Schedule),
+    Fire(Fire),
+    /// New, or changed.
+    Job(Job),
+}
+
+/// What firing one schedule came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fired {
+    pub schedule: ScheduleId,
+    pub fires: Vec<Fire>,
+}
+
+fn no_schedule(id: ScheduleId) -> StoreError {
+    StoreError::NotFound {
+        what: "schedule",
+        name: id.to_string(),
+    }
+}
+
+impl Board {
+    /// A schedule, if there is one.
+    pub fn schedule(&self, id: ScheduleId) -> Result<&Schedule, StoreError> {
+        let entry = self.schedules.get(&id).ok_or_else(|| no_schedule(id))?;
+        Ok(&entry.schedule)
+    }
+
+    /// All schedules after `after`, by id.
+    pub fn schedules(&self, after: Option<ScheduleId>) -> impl Iterator<Item = &Schedule> {
+        let from = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+        let rest = self.schedules.range((from, std::ops::Bound::Unbounded));
+        rest.map(|(_, entry)| &entry.schedule)
+    }
+
+    /// Make a schedule, or change the one of this id or dedup key. With `revision`, only if that is its
+    /// present one. A definition that is there already changes nothing.
+    pub fn put_schedule(
+        &mut self,
+        id: ScheduleId,
+        definition: Definition,
+        origin: Origin,
+        revision: Option<u64>,
+        now: Timestamp,
+    ) -> Result<(Schedule, Vec<Change>), StoreError> {
+        definition.check().map_err(StoreError::Definition)?;
+        let known = definition.dedup_key.as_ref();
+        let known = known.and_then(|key| self.by_dedup_key.get(key)).copied();
+        if let (Some(other), true) = (known, self.schedules.contains_key(&id))
+            && other != id
+        {
+            let name = definition.dedup_key.unwrap_or_default();
+            let what = "dedup key";
+            return Err(StoreError::Exists { what, name });
+        }
+        let id = known.unwrap_or(id);
+        let calendar = Calendar::new(id, &definition).map_err(StoreError::Definition)?;
+        let first = calendar.due_after(now);
+        let Some(entry) = self.schedules.get(&id) else {
+            if revision.is_some() {
+                return Err(no_schedule(id));
+            }
+            if first.is_none() {
+                return Err(StoreError::Definition(DefinitionError::Never));
+            }
+            if self.schedules.len() >= SCHEDULES_MAX {
+                return Err(StoreError::Full {
+                    what: "schedules",
+                    max: SCHEDULES_MAX as u64,
+                });
+            }
+            let schedule = Schedule {
+                id,
+                definition,
+                origin,
+                revision: 1,
+                created_at: now,
+                updated_at: now,
+                progress: Progress {
+                    next: first,
+                    ..Progress::default()
+                },
+            };
+            self.put_entry(schedule.clone());
+            return Ok((schedule.clone(), vec![Change::Schedule(schedule)]));
+        };
+        let mut schedule = entry.schedule.clone();
+        check_revision(&schedule, revision)?;
+        let connection = schedule.definition.target.connection();
+        if definition.target.connection() != connection {
+            let moved = DefinitionError::Moved(connection.clone());
+            return Err(StoreError::Definition(moved));
+        }
+        if schedule.definition == definition {
+            return Ok((schedule, Vec::new()));
+        }
+        let otherwise = schedule.definition.is_due_otherwise(&definition);
+        schedule.definition = definition;
+        schedule.revision += 1;
+        schedule.updated_at = now;
+        if otherwise {
+            // What was due by the old rules is not made up for.
+            restart(&mut schedule, &calendar, now);
+        }
+        self.put_entry(schedule.clone());
+        Ok((schedule.clone(), vec![Change::Schedule(schedule)]))
+    }
+
+    /// Fire nothing until it is resumed.
+    pub fn pause_schedule(
+        &mut self,
+        id: ScheduleId,
+        pause: Pause,
+    ) -> Result<(Schedule, Vec<Change>), StoreError> {
+        let mut schedule = self.schedule(id)?.clone();
+        schedule.revision += 1;
+        schedule.updated_at = pause.at;
+        schedule.progress.paused = Some(pause);
+        schedule.progress.next = None;
+        self.put_progress(schedule.clone());
+        Ok((schedule.clone(), vec![Change::Schedule(schedule)]))
+    }
+
+    /// Go on from now: what was due meanwhile is not made up for.
+    pub fn resume_schedule(
+        &mut self,
+        id: ScheduleId,
+        now: Timestamp,
+    ) -> Result<(Schedule, Vec<Change>), StoreError> {
+        let mut schedule = self.schedule(id)?.clone();
+        if schedule.progress.paused.is_none() {
+            return Ok((schedule, Vec::new()));
+        }
+        schedule.revision += 1;
+        schedule.updated_at = now;
+        self.resumed(&mut schedule, now);
+        self.put_progress(schedule.clone());
+        Ok((schedule.clone(), vec![Change::Schedule(schedule)]))
+    }
+
+    fn resumed(&self, schedule: &mut Schedule, now: Timestamp) {
+        schedule.progress.paused = None;
+        schedule.progress.failures = 0;
+        let entry = self.schedules.get(&schedule.id);
+        if let Some(calendar) = entry.and_then(|entry| entry.calendar.as_ref()) {
+            restart(schedule, calendar, now);
+        }
+    }
+
+    /// Remove a schedule. Its jobs that wait are cancelled; those that run go on.
+    pub fn remove_schedule(
+        &mut self,
+        id: ScheduleId,
+        now: Timestamp,
+    ) -> Result<Vec<Change>, StoreError> {
+        self.schedule(id)?;
+        let mut changes = Vec::new();
+        for job in self.jobs_of.get(&id).cloned().unwrap_or_default() {
+            let waits = |job: &&Job| job.state == JobState::Queued;
+            if let Some(job) = self.jobs.get(&job).filter(waits) {
+                let mut job = job.clone();
+                job.end(JobState::Cancelled, now);
+                self.put_job(job.clone());
+                changes.push(Change::Job(job));
+            }
+        }
+        let removed = self.take_entry(id);
+        changes.extend(removed.map(Change::Removed));
+        Ok(changes)
+    }
+
+    /// The next moment at which [`Self::fire_due`] has something to do.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Timestamp> {
+        self.timetable.first().map(|(at, _)| *at)
+    }
+
+    /// Fire what is due, at most `limit` schedules. `is_fired` says whether a moment of a schedule has been
+    /// fired already, which is so only after a clock went back.
+    pub fn fire_due(
+        &mut self,
+        now: Timestamp,
+        limit: usize,
+        is_fired: &dyn Fn(ScheduleId, Timestamp) -> Result<bool, StoreError>,
+    ) -> Result<(Vec<Fired>, Vec<Change>), StoreError> {
+        let mut changes = Vec::new();
+        let mut fired = Vec::new();
+        if now.0.saturating_add(STEP_BACK_MS) < self.latest.0 {
+            self.plan_again(now, &mut changes);
+            self.latest = now;
+        }
+        self.latest = self.latest.max(now);
+        let due: Vec<ScheduleId> = self
+            .timetable
+            .iter()
+            .take_while(|(at, _)| *at <= now)
+            .take(limit)
+            .map(|(_, id)| *id)
+            .collect();
+        for id in due {
+            if self.queue.len() >= JOBS_MAX {
+                // They stay due; once there is room, their misfire policy decides.
+                break;
+            }
+            fired.extend(self.fire_one(id, now, is_fired, &mut changes)?);
+        }
+        Ok((fired, changes))
+    }
+
+    fn fire_one(
+        &mut self,
+        id: ScheduleId,
+        now: Timestamp,
+        is_fired: &dyn Fn(ScheduleId, Timestamp) -> Result<bool, StoreError>,
+        changes: &mut Vec<Change>,
+    ) -> Result<Option<Fired>, StoreError> {
+        let Some(entry) = self.schedules.get(&id) else {
+            return Ok(None);
+        };
+        let mut schedule = entry.schedule.clone();
+        let (Some(first), Some(calendar)) = (schedule.progress.next, &entry.calendar) else {
+            // Its pause is over, or nothing can be said of it.
+            schedule.revision += 1;
+            self.resumed(&mut schedule, now);
+            self.put_progress(schedule.clone());
+            changes.push(Change::Schedule(schedule));
+            return Ok(None);
+        };
+        let Plan {
+            fires,
+            missed,
+            next,
+        } = calendar.plan(first, now);
+        let mut fresh = Vec::new();
+        for moment in fires {
+            if !is_fired(id, moment)? {
+                fresh.push(moment);
+            }
+        }
+        let mut rows: Vec<Fire> = Vec::new();
+        for (from, until, moments) in missed {
+            schedule.progress.missed += moments;
+            let outcome = FireOutcome::Missed { until, moments };
+            rows.push(fire(id, from, now, outcome));
+        }
+        for (index, moment) in fresh.into_iter().enumerate() {
+            let spent = schedule.definition.max_fires;
+            if spent.is_some_and(|max| schedule.progress.fires >= max) {
+                break;
+            }
+            // Those of one catching up wait for one another.
+            let outcome = if index == 0 && !self.may_start(&schedule, now, changes) {
+                schedule.progress.overlaps += 1;
+                FireOutcome::Overlap
+            } else {
+                schedule.progress.fires += 1;
+                let job = self.fire_job(&schedule, moment, now);
+                changes.push(Change::Job(job.clone()));
+                let id = job.id;
+                self.put_job(job);
+                FireOutcome::Started { job: id }
+            };
+            rows.push(fire(id, moment, now, outcome));
+        }
+        let progress = &mut schedule.progress;
+        let spent = schedule
+            .definition
+            .max_fires
+            .is_some_and(|max| progress.fires >= max);
+        progress.next = next.filter(|_| !spent);
+        progress.completed = progress.next.is_none();
+        progress.fired_at = Some(now);
+        self.put_progress(schedule.clone());
+        changes.push(Change::Schedule(schedule));
+        changes.extend(rows.iter().cloned().map(Change::Fire));
+        Ok(Some(Fired {
+            schedule: id,
+            fires: rows,
+        }))
+    }
+
+    /// What the overlap policy says to another job; it may cancel earlier ones.
+    fn may_start(
+        &mut self,
+        schedule: &Schedule,
+        now: Timestamp,
+        changes: &mut Vec<Change>,
+    ) -> bool {
+        let active = self.jobs_of.get(&schedule.id).cloned().unwrap_or_default();
+        let waits = |id: &JobId| {
+            self.jobs
+                .get(id)
+                .is_some_and(|job| job.state == JobState::Queued)
+        };
+        match schedule.definition.overlap {
+            Overlap::Skip => active.is_empty(),
+            Overlap::QueueOne => active.len() < 2 && !active.iter().any(waits),
+            Overlap::Allow { max } => active.len() < max as usize,
+            Overlap::CancelPrevious => {
+                for id in active {
+                    changes.extend(self.cancel(id, now).map(Change::Job));
+                }
+                true
+            }
+        }
+    }
+
+    /// The job of one fire.
+    fn fire_job(&self, schedule: &Schedule, moment: Timestamp, now: Timestamp) -> Job {
+        let key = FireKey {
+            schedule: schedule.id,
+            scheduled_for: moment,
+        };
+        let definition = &schedule.definition;
+        let place = self.queue.place(definition.target.connection(), now);
+        Job::queued(
+            of_fire(definition, key, definition.priority, Trigger::Schedule, now),
+            place,
+        )
+    }
+
+    /// Fire moments of the past on request. Those fired already are left out unless `again` wants their
+    /// present outcome replaced; what is left is run one after the other.
+    pub fn backfill(
+        &mut self,
+        id: ScheduleId,
+        moments: &[Timestamp],
+        again: &dyn Fn(Timestamp) -> Result<bool, StoreError>,
+        now: Timestamp,
+    ) -> Result<(Vec<Fire>, Vec<Change>), StoreError> {
+        let schedule = self.schedule(id)?.clone();
+        if self.queue.len() + moments.len() > JOBS_MAX {
+            return Err(StoreError::Full {
+                what: "queued jobs",
+                max: JOBS_MAX as u64,
+            });
+        }
+        let mut wanted = Vec::new();
+        for moment in moments {
+            if again(*moment)? {
+                wanted.push(*moment);
+            }
+        }
+        let mut changes = Vec::new();
+        let mut fires = Vec::new();
+        for moment in wanted {
+            let key = FireKey {
+                schedule: id,
+                scheduled_for: moment,
+            };
+            let definition = &schedule.definition;
+            let mut new = of_fire(definition, key, Priority::Low, Trigger::Backfill, now);
+            // Unlike the fire's own: the same moment may be filled again.
+            let parts = [key.to_string(), now.0.to_string()];
+            new.id = JobId::derived(now, &[parts[0].as_bytes(), parts[1].as_bytes()]);
+            let place = self.queue.place(definition.target.connection(), now);
+            let job = Job::queued(new, place);
+            changes.push(Change::Job(job.clone()));
+            let row = fire(id, moment, now, FireOutcome::Started { job: job.id });
+            self.put_job(job);
+            changes.push(Change::Fire(row.clone()));
+            fires.push(row);
+        }
+        Ok((fires, changes))
+    }
+
+    /// The clock has gone back: nothing is to wait for the time from which it came.
+    fn plan_again(&mut self, now: Timestamp, changes: &mut Vec<Change>) {
+        self.queue.wait_again(now);
+        let mut planned: Vec<Schedule> = Vec::new();
+        for entry in self.schedules.values() {
+            let (Some(next), Some(calendar)) = (entry.schedule.progress.next, &entry.calendar)
+            else {
+                continue;
+            };
+            let earlier = calendar.due_after(now);
+            if earlier.is_some_and(|due: Due| due.scheduled_for < next.scheduled_for) {
+                let mut schedule = entry.schedule.clone();
+                schedule.progress.next = earlier;
+                planned.push(schedule);
+            }
+        }
+        for schedule in planned {
+            self.put_progress(schedule.clone());
+            changes.push(Change::Schedule(schedule));
+        }
+    }
+}
+
+/// Plan from `now` on.
+fn restart(schedule: &mut Schedule, calendar: &Calendar, now: Timestamp) {
+    let spent = schedule.definition.max_fires;
+    let spent = spent.is_some_and(|max| schedule.progress.fires >= max);
+    let next = calendar.due_after(now).filter(|_| !spent);
+    schedule.progress.completed = next.is_none();
+    schedule.progress.next = next.filter(|_| schedule.progress.paused.is_none());
+}
+
+fn check_revision(schedule: &Schedule, revision: Option<u64>) -> Result<(), StoreError> {
+    match revision {
+        Some(revision) if revision != schedule.revision => Err(StoreError::Stale {
+            what: "schedule",
+            name: schedule.id.to_string(),
+            revision: schedule.revision,
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn of_fire(
+    definition: &Definition,
+    key: FireKey,
+    priority: Priority,
+    trigger: Trigger,
+    now: Timestamp,
+) -> NewJob {
+    let text = key.to_string();
+    let is_action = definition.target.input().is_some();
+    NewJob {
+        id: JobId::derived(key.scheduled_for, &[text.as_bytes()]),
+        target: definition.target.clone(),
+        trigger,
+        fire: Some(key),
+        priority,
+        concurrency: Some(ConcurrencyKey {
+            key: key.schedule.to_string(),
+            max: match definition.overlap {
+                Overlap::Allow { max } => max,
+                _ => 1,
+            },
+        }),
+        retry: definition.retry,
+        due_at: now,
+        expires_at: definition
+            .queue_ttl_ms
+            .map(|ttl| Timestamp(now.0.saturating_add(ttl))),
+        idempotency_key: is_action.then(|| key.idempotency_key()).flatten(),
+        now,
+    }
+}

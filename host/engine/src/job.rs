@@ -1,0 +1,467 @@
+//! Jobs: what waits to be run, its attempts, and what becomes of it.
+//!
+//! A job is one thing to be done: a fire of a schedule, a trigger through the API. It has a run for
+//! each attempt. The states, and what moves a job from one to the other:
+//!
+//! ```text
+//!            claim                success
+//!  queued ───────────▶ running ───────────▶ succeeded
+//!    ▲  │                │ │
+//!    │  └▶ expired,      │ └▶ dead (failed for good) ──redrive──▶ queued
+//!    │     cancelled     └──▶ cancelled             └──discard──▶ discarded
+//!    └── retry, continue ┘
+//! ```
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::idempotency::IdempotencyKey;
+use crate::run::{Failure, FailureClass, Outcome, RunEnd, RunId, Target, Trigger};
+use crate::schedule::{DefinitionError, ScheduleId, bounds};
+use crate::{ConnectionKey, Name, SyncKey, Timestamp};
+
+/// Most attempts of one job.
+pub const ATTEMPTS_MAX: u32 = 100;
+/// Longest wait between two attempts: a day.
+pub const BACKOFF_MS_MAX: u64 = 24 * 60 * 60 * 1000;
+/// Runs in a row that may end without advancing, for no fault of theirs, before the job is dead: its
+/// process was killed, say. A job that kills its process must not do so for ever.
+pub const LOST_MAX: u32 = 10;
+
+crate::id::id!(
+    /// Identifies a job.
+    JobId, JobIdError, "job", "a job id"
+);
+
+/// JSON text for an action, shared by the jobs of one schedule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input(Arc<str>);
+
+impl Input {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Input {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl Serialize for Input {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Input {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::from)
+    }
+}
+
+/// What a job runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum JobTarget {
+    Sync {
+        connection: ConnectionKey,
+        sync: Name,
+        #[serde(default = "Name::base_variant")]
+        variant: Name,
+        /// Forget the checkpoint at the first attempt.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        reset: bool,
+        /// Let its snapshots delete whatever is gone.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        allow_deletes: bool,
+    },
+    Action {
+        connection: ConnectionKey,
+        action: Name,
+        input: Input,
+    },
+}
+
+impl JobTarget {
+    #[must_use]
+    pub fn connection(&self) -> &ConnectionKey {
+        match self {
+            Self::Sync { connection, .. } | Self::Action { connection, .. } => connection,
+        }
+    }
+
+    /// The sync, if it is one.
+    #[must_use]
+    pub fn sync(&self) -> Option<SyncKey> {
+        match self {
+            Self::Sync {
+                connection,
+                sync,
+                variant,
+                ..
+            } => Some(SyncKey {
+                connection: connection.clone(),
+                sync: sync.clone(),
+                variant: variant.clone(),
+            }),
+            Self::Action { .. } => None,
+        }
+    }
+
+    /// An action's input.
+    #[must_use]
+    pub fn input(&self) -> Option<&str> {
+        match self {
+            Self::Action { input, .. } => Some(input.as_str()),
+            Self::Sync { .. } => None,
+        }
+    }
+
+    /// `sync` or `action`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Sync { .. } => "sync",
+            Self::Action { .. } => "action",
+        }
+    }
+
+    /// The sync's or action's name.
+    #[must_use]
+    pub fn name(&self) -> &Name {
+        match self {
+            Self::Sync { sync, .. } => sync,
+            Self::Action { action, .. } => action,
+        }
+    }
+
+    /// What its runs execute.
+    #[must_use]
+    pub fn run_target(&self) -> Target {
+        match self {
+            Self::Action {
+                connection, action, ..
+            } => Target::Action {
+                connection: connection.clone(),
+                action: action.clone(),
+            },
+            Self::Sync {
+                connection,
+                sync,
+                variant,
+                ..
+            } => Target::Sync(SyncKey {
+                connection: connection.clone(),
+                sync: sync.clone(),
+                variant: variant.clone(),
+            }),
+        }
+    }
+}
+
+/// Which jobs go first.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// Somebody waits for it.
+    High,
+    #[default]
+    Normal,
+    /// Backfills.
+    Low,
+}
+
+/// How often and how fast a failure that may pass is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retry {
+    /// Attempts in all, the first included.
+    pub max_attempts: u32,
+    /// The wait before the second attempt; each further one is twice as long, give or take a fifth.
+    pub first_ms: u64,
+    /// The longest wait.
+    pub max_ms: u64,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            max_attempts: 5,
+            first_ms: 5_000,
+            max_ms: 60 * 60 * 1000,
+        }
+    }
+}
+
+impl Retry {
+    pub(crate) fn check(self) -> Result<(), DefinitionError> {
+        bounds(
+            "retry.max_attempts",
+            self.max_attempts.into(),
+            1,
+            ATTEMPTS_MAX.into(),
+        )?;
+        bounds("retry.first_ms", self.first_ms, 100, BACKOFF_MS_MAX)?;
+        bounds("retry.max_ms", self.max_ms, self.first_ms, BACKOFF_MS_MAX)
+    }
+
+    /// The wait after attempt `attempt` (from 1) of `job`. What the source asked for is the least.
+    #[must_use]
+    pub fn wait_ms(self, job: JobId, attempt: u32, asked_ms: Option<u64>) -> u64 {
+        let doublings = attempt.saturating_sub(1).min(40);
+        let wait = self
+            .first_ms
+            .saturating_mul(1 << doublings)
+            .min(self.max_ms);
+        // Between -20 % and +20 %, from what identifies the attempt: nothing here draws numbers.
+        let text = format!("{job} {attempt}");
+        let fifth = wait / 5;
+        let wait = wait - fifth + crate::schedule::spread_ms(&text, 2 * fifth + 1);
+        wait.max(asked_ms.unwrap_or_default().min(BACKOFF_MS_MAX))
+    }
+}
+
+/// At most `max` jobs with the same key run at the same time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConcurrencyKey {
+    pub key: String,
+    pub max: u32,
+}
+
+/// The moment of a schedule that a job is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FireKey {
+    pub schedule: ScheduleId,
+    pub scheduled_for: Timestamp,
+}
+
+impl FireKey {
+    /// The same for each attempt, so that an API that knows idempotency keys acts once.
+    #[must_use]
+    pub fn idempotency_key(self) -> Option<IdempotencyKey> {
+        self.to_string().parse().ok()
+    }
+}
+
+impl fmt::Display for FireKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.schedule, self.scheduled_for.0)
+    }
+}
+
+/// Where a job is. The picture is above.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum JobState {
+    Queued,
+    /// As its last run.
+    Running {
+        /// It is to stop.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        cancel: bool,
+    },
+    Succeeded,
+    /// It failed for good: not worth retrying, or tried often enough.
+    Dead,
+    Cancelled,
+    /// It waited in the queue for too long.
+    Expired,
+    /// It was dead, and nobody wants it any more.
+    Discarded,
+}
+
+impl JobState {
+    /// Whether it waits or runs.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        matches!(self, Self::Queued | Self::Running { .. })
+    }
+
+    /// The word for people and programs.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running { .. } => "running",
+            Self::Succeeded => "succeeded",
+            Self::Dead => "dead",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+            Self::Discarded => "discarded",
+        }
+    }
+}
+
+/// A job to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewJob {
+    pub id: JobId,
+    pub target: JobTarget,
+    pub trigger: Trigger,
+    pub fire: Option<FireKey>,
+    pub priority: Priority,
+    pub concurrency: Option<ConcurrencyKey>,
+    pub retry: Retry,
+    /// Not before this.
+    pub due_at: Timestamp,
+    pub expires_at: Option<Timestamp>,
+    /// Under which an action acts once.
+    pub idempotency_key: Option<IdempotencyKey>,
+    pub now: Timestamp,
+}
+
+/// A job as it is stored and listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    pub id: JobId,
+    pub target: JobTarget,
+    pub trigger: Trigger,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fire: Option<FireKey>,
+    pub priority: Priority,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<ConcurrencyKey>,
+    pub retry: Retry,
+    pub created_at: Timestamp,
+    pub due_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<IdempotencyKey>,
+    /// Its place in the queue among jobs of one priority ([`crate::board`]).
+    pub place: u64,
+    #[serde(flatten)]
+    pub state: JobState,
+    /// Attempts that count.
+    pub attempts: u32,
+    /// Runs in a row that ended for no fault of theirs without advancing.
+    #[serde(default)]
+    pub lost: u32,
+    /// The checkpoint at which its last run was interrupted, as [`checkpoint_mark`] has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<u64>,
+    /// The last run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
+    /// How the last run ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+}
+
+/// A run's end as its job sees it, given the sync's checkpoint at that end ([`checkpoint_mark`]): interrupted again
+/// where it was interrupted before is a stall.
+#[must_use]
+pub fn judged(job: &Job, mut end: RunEnd, mark: u64) -> RunEnd {
+    if end.outcome == Outcome::Interrupted && !was_lost(&end) && job.mark == Some(mark) {
+        end.outcome = Outcome::Stalled;
+    }
+    end
+}
+
+/// Tells one checkpoint from another.
+#[must_use]
+pub fn checkpoint_mark(checkpoint: Option<&str>) -> u64 {
+    let hash = blake3::hash(checkpoint.unwrap_or_default().as_bytes());
+    let first = hash.as_bytes().first_chunk::<8>();
+    first.map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
+/// Whether the run ended for no fault of its own: its process stopped or died, or its lease ended.
+fn was_lost(end: &RunEnd) -> bool {
+    let class = end.failure.as_ref().map(|failure| failure.class);
+    end.outcome == Outcome::Interrupted && class == Some(FailureClass::Internal)
+}
+
+impl Job {
+    /// A job that waits from `new.due_at` on.
+    #[must_use]
+    pub fn queued(new: NewJob, place: u64) -> Self {
+        Self {
+            id: new.id,
+            target: new.target,
+            trigger: new.trigger,
+            fire: new.fire,
+            priority: new.priority,
+            concurrency: new.concurrency,
+            retry: new.retry,
+            created_at: new.now,
+            due_at: new.due_at,
+            expires_at: new.expires_at,
+            idempotency_key: new.idempotency_key,
+            place,
+            state: JobState::Queued,
+            attempts: 0,
+            lost: 0,
+            mark: None,
+            run: None,
+            outcome: None,
+            failure: None,
+            ended_at: None,
+        }
+    }
+
+    /// Take in how its run ended, judged by [`judged`]: done, or queued again from `due_at` on.
+    pub fn settle(&mut self, end: &RunEnd, mark: u64) {
+        let was_cancelled = matches!(self.state, JobState::Running { cancel: true });
+        self.outcome = Some(end.outcome);
+        self.failure.clone_from(&end.failure);
+        let again_at = match end.outcome {
+            Outcome::Success => return self.end(JobState::Succeeded, end.at),
+            Outcome::Cancelled => return self.end(JobState::Cancelled, end.at),
+            _ if was_cancelled => return self.end(JobState::Cancelled, end.at),
+            Outcome::Skipped => return self.end(JobState::Expired, end.at),
+            Outcome::Stalled => None,
+            Outcome::Interrupted => {
+                let stands = self.mark.replace(mark) == Some(mark);
+                self.lost = match (was_lost(end), stands) {
+                    (false, _) => 0,
+                    (true, false) => 1,
+                    (true, true) => self.lost + 1,
+                };
+                (self.lost < LOST_MAX).then_some(end.at)
+            }
+            Outcome::Failed => {
+                self.attempts += 1;
+                let asked = end.failure.as_ref().and_then(|f| f.retry_after_ms);
+                let may_pass = end.failure.as_ref().is_some_and(|f| f.class.retryable());
+                let wait = self.retry.wait_ms(self.id, self.attempts, asked);
+                (may_pass && self.attempts < self.retry.max_attempts)
+                    .then(|| Timestamp(end.at.0.saturating_add(wait)))
+            }
+        };
+        match again_at {
+            Some(at) => {
+                self.due_at = at;
+                self.state = JobState::Queued;
+            }
+            None => self.end(JobState::Dead, end.at),
+        }
+    }
+
+    /// It waits and runs no more.
+    pub(crate) fn end(&mut self, state: JobState, at: Timestamp) {
+        self.state = state;
+        self.ended_at = Some(at);
+    }
+
+    /// Queue a dead job again, as if it were new.
+    pub(crate) fn redrive(&mut self, now: Timestamp) {
+        self.state = JobState::Queued;
+        (self.attempts, self.lost, self.mark) = (0, 0, None);
+        self.due_at = now;
+        self.expires_at = None;
+        self.ended_at = None;
+    }
+}

@@ -1,0 +1,266 @@
+//! The job queue of the memory store.
+
+use async_trait::async_trait;
+
+use crate::Timestamp;
+use crate::board::Board;
+use crate::idempotency::KEPT_MS;
+use crate::job::{Job, JobId, JobTarget, NewJob, checkpoint_mark};
+use crate::run::{Failure, Fence, NewRun, RunEnd, RunId};
+use crate::schedule::FireOutcome;
+use crate::store::{Claim, Claimed, Forgotten, JobFilter, Jobs, QueueFigures, Started, StoreError};
+
+use super::{MemoryStore, State, not_found, rules};
+
+/// The run of a job that was claimed.
+#[must_use]
+pub fn run_of(
+    job: &Job,
+    run: RunId,
+    current: &crate::integration::Deployment,
+    now: Timestamp,
+) -> NewRun {
+    let is_first = job.outcome.is_none();
+    NewRun {
+        id: run,
+        target: job.target.run_target(),
+        plugin: current.digest,
+        plugin_version: current.manifest.version.to_string(),
+        trigger: job.trigger,
+        attempt: job.attempts + 1,
+        job: Some(job.id),
+        reset: is_first && matches!(job.target, JobTarget::Sync { reset: true, .. }),
+        now,
+    }
+}
+
+impl State {
+    pub(super) fn job(&self, id: JobId) -> Result<&Job, StoreError> {
+        self.jobs.get(&id).ok_or_else(|| not_found("job", &id))
+    }
+
+    fn enqueue(&mut self, new: NewJob) -> Result<Job, StoreError> {
+        self.connection(new.target.connection())?;
+        if let Some(job) = self.jobs.get(&new.id) {
+            return same_job(job, &new);
+        }
+        let (job, changes) = self.board.enqueue(new)?;
+        self.apply_changes(changes);
+        Ok(job)
+    }
+
+    fn claim(&mut self, claim: &Claim) -> Result<Vec<Claimed>, StoreError> {
+        let mut claimed = Vec::new();
+        for run in &claim.runs {
+            let next = self
+                .board
+                .claim(*run, claim.caps, claim.now, claim.lease_until);
+            let Some(job) = next else {
+                break;
+            };
+            self.jobs.insert(job.id, job.clone());
+            let key = job.target.connection();
+            let integration = self.integrations.get(&key.integration).cloned();
+            let integration =
+                integration.ok_or_else(|| not_found("integration", &key.integration))?;
+            let new = run_of(&job, *run, &integration.current, claim.now);
+            self.forget_progress(&new);
+            self.last_fence += 1;
+            let started = Started {
+                fence: Fence(self.last_fence),
+                checkpoint: self.checkpoint_of(&new.target),
+            };
+            self.runs.insert(*run, rules::started(new, started.fence));
+            claimed.push(Claimed {
+                job,
+                run: *run,
+                started,
+                integration,
+            });
+        }
+        Ok(claimed)
+    }
+
+    /// The end of a run as it is to be stored: its job, if it has one, takes it in.
+    pub(super) fn settle_job(&mut self, run: RunId, end: RunEnd) -> RunEnd {
+        let Some(stored) = self.runs.get(&run) else {
+            return end;
+        };
+        let checkpoint = self.checkpoint_of(&stored.target);
+        let Some(job) = stored.job else {
+            if let crate::run::Target::Sync(sync) = &stored.target {
+                self.board.set_busy(sync, false);
+            }
+            return end;
+        };
+        let mark = checkpoint_mark(checkpoint.as_deref());
+        match self.board.settle(job, run, end.clone(), mark) {
+            Some(settled) => {
+                self.apply_changes(settled.changes);
+                settled.end
+            }
+            None => end,
+        }
+    }
+
+    fn reap(&mut self, why: &Failure, now: Timestamp) -> Vec<RunId> {
+        let changes = self.board.expire(now);
+        self.apply_changes(changes);
+        let overdue = self.board.overdue(now);
+        for id in &overdue {
+            if let Some(run) = self.runs.get(id) {
+                let end = rules::interrupted(run, why, now);
+                self.end_run(*id, end);
+            }
+        }
+        overdue
+    }
+
+    fn forget_ended(&mut self, before: Timestamp, limit: usize) -> Forgotten {
+        // A key must not outlive its run.
+        let expired = Timestamp(before.0.saturating_add(KEPT_MS));
+        self.keys.forget_expired(expired);
+        let jobs = self.jobs.values();
+        let jobs =
+            jobs.filter(|job| job.id.time() < before && job.ended_at.is_some_and(|at| at < before));
+        let jobs: Vec<JobId> = jobs.map(|job| job.id).take(limit).collect();
+        for id in &jobs {
+            self.jobs.remove(id);
+        }
+        let ended = |run: &&crate::run::Run| run.end.as_ref().is_some_and(|end| end.at < before);
+        let runs = self
+            .runs
+            .values()
+            .filter(|run| run.id.time() < before)
+            .filter(ended);
+        let runs: Vec<RunId> = runs.map(|run| run.id).take(limit).collect();
+        for id in &runs {
+            self.runs.remove(id);
+            self.logs.remove(id);
+        }
+        let board = &self.board;
+        let is_over = |fire: &crate::schedule::Fire| match fire.outcome {
+            FireOutcome::Started { job } => board.active_job(job).is_none(),
+            _ => true,
+        };
+        let fires = self.fires.iter();
+        let fires = fires
+            .filter(|((_, moment), fire)| *moment < before && fire.at < before && is_over(fire));
+        let fires: Vec<_> = fires.map(|(key, _)| *key).take(limit).collect();
+        for key in &fires {
+            self.fires.remove(key);
+        }
+        Forgotten {
+            jobs: jobs.len(),
+            runs: runs.len(),
+            fires: fires.len(),
+            more: [jobs.len(), runs.len(), fires.len()].contains(&limit),
+        }
+    }
+}
+
+/// A job that is there already, for somebody who wants to queue `new` under its id.
+pub fn same_job(job: &Job, new: &NewJob) -> Result<Job, StoreError> {
+    if job.target == new.target {
+        return Ok(job.clone());
+    }
+    Err(StoreError::Exists {
+        what: "job",
+        name: job.id.to_string(),
+    })
+}
+
+#[async_trait]
+impl Jobs for MemoryStore {
+    async fn enqueue(&self, job: NewJob) -> Result<Job, StoreError> {
+        self.with(|state| state.enqueue(job))
+    }
+
+    async fn claim(&self, claim: Claim) -> Result<Vec<Claimed>, StoreError> {
+        self.with(|state| state.claim(&claim))
+    }
+
+    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        self.with(|state| Ok(state.board.next_due(now)))
+    }
+
+    async fn heartbeat(
+        &self,
+        runs: Vec<(RunId, Fence)>,
+        until: Timestamp,
+    ) -> Result<Vec<RunId>, StoreError> {
+        self.with(|state| {
+            let mut lost = Vec::new();
+            for (run, fence) in runs {
+                let holds = state.writing(run, fence).is_ok();
+                if !(holds && state.board.heartbeat(run, until)) {
+                    lost.push(run);
+                }
+            }
+            Ok(lost)
+        })
+    }
+
+    async fn reap(&self, why: Failure, now: Timestamp) -> Result<Vec<RunId>, StoreError> {
+        self.with(|state| Ok(state.reap(&why, now)))
+    }
+
+    async fn cancel_job(&self, id: JobId, now: Timestamp) -> Result<Job, StoreError> {
+        self.with(|state| {
+            let known = state.job(id)?.clone();
+            if !known.state.is_active() {
+                return Ok(known);
+            }
+            let (job, changes) = state.board.cancel_job(id, now)?;
+            state.apply_changes(changes);
+            Ok(job)
+        })
+    }
+
+    async fn redrive_job(&self, id: JobId, now: Timestamp) -> Result<Job, StoreError> {
+        self.with(|state| {
+            let job = state.job(id)?.clone();
+            state.connection(job.target.connection())?;
+            let (job, changes) = state.board.redrive(job, now)?;
+            state.apply_changes(changes);
+            Ok(job)
+        })
+    }
+
+    async fn discard_job(&self, id: JobId, now: Timestamp) -> Result<Job, StoreError> {
+        self.with(|state| {
+            let (job, changes) = Board::discard(state.job(id)?.clone(), now)?;
+            state.apply_changes(changes);
+            Ok(job)
+        })
+    }
+
+    async fn job(&self, id: JobId) -> Result<Job, StoreError> {
+        self.with(|state| state.job(id).cloned())
+    }
+
+    async fn jobs(&self, filter: JobFilter) -> Result<Vec<Job>, StoreError> {
+        self.with(|state| {
+            let newest_first = state.jobs.values().rev();
+            let older =
+                newest_first.filter(|job| filter.before.is_none_or(|before| job.id < before));
+            let wanted = older.filter(|job| filter.matches(job));
+            Ok(wanted.take(filter.limit).cloned().collect())
+        })
+    }
+
+    async fn queue_figures(&self, now: Timestamp) -> Result<QueueFigures, StoreError> {
+        self.with(|state| {
+            let (running, ready, oldest) = state.board.figures(now);
+            Ok(QueueFigures {
+                running,
+                ready,
+                oldest,
+            })
+        })
+    }
+
+    async fn forget_ended(&self, before: Timestamp, limit: usize) -> Result<Forgotten, StoreError> {
+        self.with(|state| Ok(state.forget_ended(before, limit)))
+    }
+}

@@ -1,0 +1,175 @@
+//! Schedules and fires of the memory store.
+
+use async_trait::async_trait;
+
+use crate::Timestamp;
+use crate::board::{Change, Fired};
+use crate::job::JobState;
+use crate::schedule::{Fire, FireOutcome, Pause, Schedule, ScheduleId};
+use crate::store::{Again, Backfill, PutSchedule, ScheduleFilter, Schedules, StoreError};
+
+use super::{MemoryStore, State};
+
+impl State {
+    pub(super) fn apply_changes(&mut self, changes: Vec<Change>) {
+        for change in changes {
+            match change {
+                // The board has it.
+                Change::Schedule(_) => {}
+                Change::Removed(schedule) => self.fires.retain(|(id, _), _| *id != schedule.id),
+                Change::Fire(fire) => {
+                    self.fires.insert((fire.schedule, fire.scheduled_for), fire);
+                }
+                Change::Job(job) => {
+                    self.jobs.insert(job.id, job);
+                }
+            }
+        }
+    }
+
+    fn put_schedule(&mut self, put: PutSchedule) -> Result<Schedule, StoreError> {
+        self.connection(put.definition.target.connection())?;
+        let PutSchedule {
+            id,
+            definition,
+            origin,
+            revision,
+            now,
+        } = put;
+        let put = self
+            .board
+            .put_schedule(id, definition, origin, revision, now);
+        let (schedule, changes) = put?;
+        self.apply_changes(changes);
+        Ok(schedule)
+    }
+
+    fn fire_due(&mut self, now: Timestamp, limit: usize) -> Result<Vec<Fired>, StoreError> {
+        let fires = &self.fires;
+        let is_fired = |id, moment| Ok(fires.contains_key(&(id, moment)));
+        let (fired, changes) = self.board.fire_due(now, limit, &is_fired)?;
+        self.apply_changes(changes);
+        Ok(fired)
+    }
+
+    fn backfill(&mut self, backfill: &Backfill) -> Result<Vec<Fire>, StoreError> {
+        let (fires, jobs) = (&self.fires, &self.jobs);
+        let again = |moment| {
+            let Some(fire) = fires.get(&(backfill.schedule, moment)) else {
+                return Ok(true);
+            };
+            let state = match &fire.outcome {
+                FireOutcome::Started { job } => jobs.get(job).map(|job| &job.state),
+                _ => return Ok(true),
+            };
+            Ok(backfill.again.wants(state))
+        };
+        let (id, now) = (backfill.schedule, backfill.now);
+        let (fires, changes) = self.board.backfill(id, &backfill.moments, &again, now)?;
+        self.apply_changes(changes);
+        Ok(fires)
+    }
+}
+
+impl Again {
+    /// Whether a moment is fired again whose job is in `state`; `None` if the job has been forgotten.
+    #[must_use]
+    pub fn wants(self, state: Option<&JobState>) -> bool {
+        match (self, state) {
+            (Self::Never, _) => false,
+            (_, Some(state)) if state.is_active() => false,
+            (Self::Failed, state) => !matches!(state, None | Some(JobState::Succeeded)),
+            (Self::Always, _) => true,
+        }
+    }
+}
+
+#[async_trait]
+impl Schedules for MemoryStore {
+    async fn put_schedule(&self, put: PutSchedule) -> Result<Schedule, StoreError> {
+        self.with(|state| state.put_schedule(put))
+    }
+
+    async fn ensure_schedules(&self, puts: Vec<PutSchedule>) -> Result<usize, StoreError> {
+        self.with(|state| {
+            let mut new = 0;
+            for put in puts {
+                if state.board.schedule(put.id).is_ok() {
+                    continue;
+                }
+                match state.put_schedule(put) {
+                    Ok(_) => new += 1,
+                    Err(StoreError::NotFound { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(new)
+        })
+    }
+
+    async fn schedule(&self, id: ScheduleId) -> Result<Schedule, StoreError> {
+        self.with(|state| state.board.schedule(id).cloned())
+    }
+
+    async fn schedules(&self, filter: ScheduleFilter) -> Result<Vec<Schedule>, StoreError> {
+        self.with(|state| {
+            let all = state.board.schedules(filter.after);
+            let wanted = all.filter(|schedule| filter.matches(schedule));
+            Ok(wanted.take(filter.limit).cloned().collect())
+        })
+    }
+
+    async fn pause_schedule(&self, id: ScheduleId, pause: Pause) -> Result<Schedule, StoreError> {
+        self.with(|state| {
+            let (schedule, changes) = state.board.pause_schedule(id, pause)?;
+            state.apply_changes(changes);
+            Ok(schedule)
+        })
+    }
+
+    async fn resume_schedule(
+        &self,
+        id: ScheduleId,
+        now: Timestamp,
+    ) -> Result<Schedule, StoreError> {
+        self.with(|state| {
+            let (schedule, changes) = state.board.resume_schedule(id, now)?;
+            state.apply_changes(changes);
+            Ok(schedule)
+        })
+    }
+
+    async fn remove_schedule(&self, id: ScheduleId, now: Timestamp) -> Result<(), StoreError> {
+        self.with(|state| {
+            let changes = state.board.remove_schedule(id, now)?;
+            state.apply_changes(changes);
+            Ok(())
+        })
+    }
+
+    async fn fire_due(&self, now: Timestamp, limit: usize) -> Result<Vec<Fired>, StoreError> {
+        self.with(|state| state.fire_due(now, limit))
+    }
+
+    async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.with(|state| Ok(state.board.next_wake()))
+    }
+
+    async fn fires(
+        &self,
+        id: ScheduleId,
+        before: Option<Timestamp>,
+        limit: usize,
+    ) -> Result<Vec<Fire>, StoreError> {
+        self.with(|state| {
+            state.board.schedule(id)?;
+            let end = before.unwrap_or(Timestamp(u64::MAX));
+            let own = state.fires.range((id, Timestamp(0))..(id, end)).rev();
+            Ok(own.take(limit).map(|(_, fire)| fire.clone()).collect())
+        })
+    }
+
+    async fn backfill(&self, backfill: Backfill) -> Result<Vec<Fire>, StoreError> {
+        self.with(|state| state.backfill(&backfill))
+    }
+}

@@ -1,0 +1,334 @@
+//! The commands of the job queue: the board decides, and what it changes is stored with it.
+
+use tidegate_engine::board::{Board, Change};
+use tidegate_engine::idempotency::KEPT_MS;
+use tidegate_engine::job::{Job, JobId, NewJob, checkpoint_mark};
+use tidegate_engine::memory::jobs::{run_of, same_job};
+use tidegate_engine::memory::rules;
+use tidegate_engine::run::{Failure, Fence, Run, RunEnd, RunId, Target};
+use tidegate_engine::schedule::{Fire, FireOutcome};
+use tidegate_engine::store::{Claim, Claimed, Forgotten, JobFilter, QueueFigures};
+use tidegate_engine::{StoreError, Timestamp};
+
+use crate::disk::{View, Writes, damaged};
+use crate::layout::keys::{self, Key, Tag};
+use crate::layout::rows;
+use crate::lists;
+
+use super::{Writer, not_found};
+
+impl Writer {
+    fn stored_job(&self, id: JobId) -> Result<Job, StoreError> {
+        let job = self.view().row(&keys::job(id), rows::decode)?;
+        job.ok_or_else(|| not_found("job", &id))
+    }
+
+    pub(crate) fn enqueue(&mut self, new: NewJob) -> Result<Job, StoreError> {
+        self.connection_row(new.target.connection())?;
+        let stored: Option<Job> = self.view().row(&keys::job(new.id), rows::decode)?;
+        if let Some(job) = stored {
+            return same_job(&job, &new);
+        }
+        let (job, changes) = self.board.enqueue(new)?;
+        self.apply_changes(&changes)?;
+        Ok(job)
+    }
+
+    pub(crate) fn claim(&mut self, claim: &Claim) -> Result<Vec<Claimed>, StoreError> {
+        let claimed = self.claim_all(claim);
+        if let Err(error) = &claimed {
+            // The board has gone ahead of what is stored.
+            self.failure = Some(error.clone());
+        }
+        claimed
+    }
+
+    fn claim_all(&mut self, claim: &Claim) -> Result<Vec<Claimed>, StoreError> {
+        let mut writes = Writes::default();
+        let mut claimed = Vec::new();
+        let mut runs = Vec::new();
+        for run in &claim.runs {
+            let next = self
+                .board
+                .claim(*run, claim.caps, claim.now, claim.lease_until);
+            let Some(job) = next else {
+                break;
+            };
+            let key = job.target.connection();
+            let integration = lists::integration(&self.view(), &key.integration)?;
+            let connection = self.connection_row(key)?.number;
+            let new = run_of(&job, *run, &integration.current, claim.now);
+            let (running, started) = self.plan_start(&mut writes, new, connection, None)?;
+            self.put_changes(&mut writes, &[Change::Job(job.clone())])?;
+            runs.push((*run, running));
+            claimed.push(Claimed {
+                job,
+                run: *run,
+                started,
+                integration,
+            });
+        }
+        if claimed.is_empty() {
+            return Ok(claimed);
+        }
+        self.put_counters(&mut writes)?;
+        self.apply(writes)?;
+        self.running.extend(runs);
+        Ok(claimed)
+    }
+
+    /// The end of a run as it is to be stored: its job, if it has one, takes it in.
+    pub(super) fn settle_job(
+        &mut self,
+        writes: &mut Writes,
+        id: RunId,
+        end: RunEnd,
+    ) -> Result<RunEnd, StoreError> {
+        let Some(running) = self.running.get(&id) else {
+            return Ok(end);
+        };
+        let sync = running.sync.as_ref().map(|(_, number)| *number);
+        let checkpoint = sync.map(|number| self.stored_checkpoint(number));
+        let checkpoint = checkpoint.transpose()?.flatten();
+        let Some(job) = running.run.job else {
+            if let Target::Sync(key) = &running.run.target {
+                self.board.set_busy(key, false);
+            }
+            return Ok(end);
+        };
+        let mark = checkpoint_mark(checkpoint.as_deref());
+        let Some(settled) = self.board.settle(job, id, end.clone(), mark) else {
+            return Ok(end);
+        };
+        self.put_changes(writes, &settled.changes)?;
+        Ok(settled.end)
+    }
+
+    pub(crate) fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
+        self.board.next_due(now)
+    }
+
+    /// Leases live in memory: the lock of the data directory stands for those of a dead process.
+    pub(crate) fn heartbeat(&mut self, runs: &[(RunId, Fence)], until: Timestamp) -> Vec<RunId> {
+        let lost = runs.iter().filter(|(run, fence)| {
+            let holds = self
+                .running
+                .get(run)
+                .is_some_and(|running| running.run.fence == *fence);
+            !(holds && self.board.heartbeat(*run, until))
+        });
+        lost.map(|(run, _)| *run).collect::<Vec<_>>()
+    }
+
+    pub(crate) fn reap(&mut self, why: &Failure, now: Timestamp) -> Result<Vec<RunId>, StoreError> {
+        let mut writes = Writes::default();
+        let expired = self.board.expire(now);
+        self.put_changes(&mut writes, &expired)?;
+        let overdue = self.board.overdue(now);
+        for id in &overdue {
+            if let Some(running) = self.running.get(id) {
+                let end = rules::interrupted(&running.run, why, now);
+                self.end_run(&mut writes, *id, end)?;
+            }
+        }
+        self.apply(writes)?;
+        for id in &overdue {
+            self.running.remove(id);
+        }
+        Ok(overdue)
+    }
+
+    pub(crate) fn cancel_job(&mut self, id: JobId, now: Timestamp) -> Result<Job, StoreError> {
+        let known = self.stored_job(id)?;
+        if !known.state.is_active() {
+            return Ok(known);
+        }
+        let (job, changes) = self.board.cancel_job(id, now)?;
+        self.apply_changes(&changes)?;
+        Ok(job)
+    }
+
+    pub(crate) fn redrive_job(&mut self, id: JobId, now: Timestamp) -> Result<Job, StoreError> {
+        let job = self.stored_job(id)?;
+        self.connection_row(job.target.connection())?;
+        let (job, changes) = self.board.redrive(job, now)?;
+        self.apply_changes(&changes)?;
+        Ok(job)
+    }
+
+    pub(crate) fn discard_job(&mut self, id: JobId, now: Timestamp) -> Result<Job, StoreError> {
+        let (job, changes) = Board::discard(self.stored_job(id)?, now)?;
+        self.apply_changes(&changes)?;
+        Ok(job)
+    }
+
+    pub(crate) fn queue_figures(&self, now: Timestamp) -> QueueFigures {
+        let (running, ready, oldest) = self.board.figures(now);
+        QueueFigures {
+            running,
+            ready,
+            oldest,
+        }
+    }
+
+    pub(crate) fn forget_ended(
+        &mut self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Forgotten, StoreError> {
+        // A key must not outlive its run.
+        self.expire_later(Timestamp(before.0.saturating_add(KEPT_MS)));
+        while self.wants_expiry() {
+            self.expiry_step()?;
+        }
+        let mut writes = Writes::default();
+        let jobs = self.forget_jobs(&mut writes, before, limit)?;
+        let runs = self.forget_runs(&mut writes, before, limit)?;
+        let fires = self.forget_fires(&mut writes, before, limit)?;
+        self.apply(writes)?;
+        Ok(Forgotten {
+            jobs,
+            runs,
+            fires,
+            more: [jobs, runs, fires].contains(&limit),
+        })
+    }
+
+    fn forget_jobs(
+        &self,
+        writes: &mut Writes,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        let view = self.view();
+        let prefix = Key::new(Tag::Job);
+        let mut forgotten = 0;
+        for item in view.prefix(&prefix) {
+            let (key, value) = item?;
+            let job: Job = rows::decode(&value).map_err(|corrupt| damaged(&key, corrupt))?;
+            if job.id.time() >= before || forgotten == limit {
+                break;
+            }
+            if job.ended_at.is_none_or(|at| at >= before) {
+                continue;
+            }
+            // One whose connection is being purged goes with it.
+            if let Ok(row) = self.connection_row(job.target.connection()) {
+                let id = job.id.to_bytes();
+                writes.remove_short(keys::jobs_of_connection(row.number).raw(&id));
+                writes.remove(&view, keys::job(job.id))?;
+                forgotten += 1;
+            }
+        }
+        Ok(forgotten)
+    }
+
+    fn forget_runs(
+        &self,
+        writes: &mut Writes,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        let view = self.view();
+        let mut forgotten = 0;
+        for item in view.prefix(&Key::new(Tag::Run)) {
+            let (key, value) = item?;
+            let run: Run = rows::decode(&value).map_err(|corrupt| damaged(&key, corrupt))?;
+            if run.id.time() >= before || forgotten == limit {
+                break;
+            }
+            if run.end.as_ref().is_none_or(|end| end.at >= before) {
+                continue;
+            }
+            let connection = run.target.connection();
+            let Ok(row) = self.connection_row(connection) else {
+                continue;
+            };
+            writes.remove_prefix(&view, &keys::logs(run.id))?;
+            writes.remove_any(&view, keys::output(run.id))?;
+            writes.remove(&view, keys::run(run.id))?;
+            writes.remove_short(keys::runs_of_integration(&connection.integration).run(run.id));
+            writes.remove_short(keys::runs_of_connection(row.number).run(run.id));
+            forgotten += 1;
+        }
+        Ok(forgotten)
+    }
+
+    fn forget_fires(
+        &self,
+        writes: &mut Writes,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        let view = self.view();
+        let mut forgotten = 0;
+        for schedule in self.board.schedules(None) {
+            let first = keys::fires(schedule.id);
+            for item in view.range(&first, &keys::fire(schedule.id, before)) {
+                if forgotten == limit {
+                    return Ok(forgotten);
+                }
+                let (key, value) = item?;
+                let fire: Fire = rows::decode(&value).map_err(|corrupt| damaged(&key, corrupt))?;
+                let is_over = match fire.outcome {
+                    FireOutcome::Started { job } => self.board.active_job(job).is_none(),
+                    _ => true,
+                };
+                if fire.at < before && is_over {
+                    writes.remove_short(Key::stored(&key));
+                    forgotten += 1;
+                }
+            }
+        }
+        Ok(forgotten)
+    }
+}
+
+/// A job, if its connection is there.
+pub(crate) fn job(view: &View<'_>, id: JobId) -> Result<Job, StoreError> {
+    let job: Option<Job> = view.row(&keys::job(id), rows::decode)?;
+    let job = job.filter(|job| is_listed(view, job).unwrap_or(true));
+    job.ok_or_else(|| not_found("job", &id))
+}
+
+/// Whether a job is one of a connection that is there: one of the same name may have been dropped.
+fn is_listed(view: &View<'_>, job: &Job) -> Result<bool, StoreError> {
+    let row = match crate::read::connection(view, job.target.connection()) {
+        Err(StoreError::NotFound { .. }) => return Ok(false),
+        row => row?,
+    };
+    let key = keys::jobs_of_connection(row.number).raw(&job.id.to_bytes());
+    Ok(view.get(&key)?.is_some())
+}
+
+/// Newest first.
+pub(crate) fn jobs(view: &View<'_>, filter: &JobFilter) -> Result<Vec<Job>, StoreError> {
+    let prefix = match &filter.connection {
+        Some(key) => match crate::read::connection(view, key) {
+            Ok(row) => keys::jobs_of_connection(row.number),
+            Err(StoreError::NotFound { .. }) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        },
+        None => Key::new(Tag::Job),
+    };
+    let end = filter.before.map_or_else(
+        || prefix.after_prefix(),
+        |id| prefix.clone().raw(&id.to_bytes()),
+    );
+    let mut jobs = Vec::new();
+    for item in view.range(&prefix, &end).rev() {
+        if jobs.len() >= filter.limit {
+            break;
+        }
+        let (key, _) = item?;
+        let id = keys::rest(&key, &prefix).and_then(keys::decode_id);
+        let id = JobId::from_bytes(id.map_err(|corrupt| damaged(&key, corrupt))?);
+        let job: Option<Job> = view.row(&keys::job(id), rows::decode)?;
+        if let Some(job) = job.filter(|job| filter.matches(job))
+            && is_listed(view, &job)?
+        {
+            jobs.push(job);
+        }
+    }
+    Ok(jobs)
+}

@@ -1,0 +1,252 @@
+//! The commands of schedules: the board decides, and what it changes is stored with it.
+
+use std::sync::Arc;
+
+use tidegate_engine::board::{Change, Fired};
+use tidegate_engine::job::{Job, JobId};
+use tidegate_engine::schedule::{Fire, FireOutcome, Pause, Schedule, ScheduleId};
+use tidegate_engine::store::{Backfill, PutSchedule, ScheduleFilter};
+use tidegate_engine::{ConnectionKey, StoreError, Timestamp};
+
+use crate::disk::{View, Writes, damaged};
+use crate::layout::keys::{self, Key, Tag};
+use crate::layout::rows;
+
+use super::{Writer, encode};
+
+impl Writer {
+    /// Take in the schedules and the jobs that wait or run.
+    pub(super) fn load_board(&mut self) -> Result<(), StoreError> {
+        let mut schedules = Vec::new();
+        for item in self.view().prefix(&Key::new(Tag::Schedule)) {
+            let (key, value) = item?;
+            let schedule: Schedule = rows::decode(&value).map_err(|c| damaged(&key, c))?;
+            schedules.push(schedule);
+        }
+        for schedule in schedules {
+            self.board.load_schedule(schedule);
+        }
+        let prefix = Key::new(Tag::Queued);
+        let mut jobs = Vec::new();
+        for item in self.view().prefix(&prefix) {
+            let (key, _) = item?;
+            let id = keys::rest(&key, &prefix).and_then(keys::decode_id);
+            let id = JobId::from_bytes(id.map_err(|corrupt| damaged(&key, corrupt))?);
+            let job: Option<Job> = self.view().row(&keys::job(id), rows::decode)?;
+            jobs.push(job.ok_or_else(|| StoreError::Damaged {
+                place: id.to_string(),
+                reason: "it is marked as queued, and there is no such job".into(),
+            })?);
+        }
+        for job in jobs {
+            self.board.load_job(job);
+        }
+        Ok(())
+    }
+
+    pub(super) fn put_changes(
+        &self,
+        writes: &mut Writes,
+        changes: &[Change],
+    ) -> Result<(), StoreError> {
+        for change in changes {
+            match change {
+                Change::Schedule(schedule) => self.write_schedule(writes, schedule)?,
+                Change::Removed(schedule) => {
+                    let connection = schedule.definition.target.connection();
+                    let number = self.connection_row(connection)?.number;
+                    writes.remove(&self.view(), keys::schedule(schedule.id))?;
+                    let id = schedule.id.to_bytes();
+                    writes.remove_short(keys::schedules_of_connection(number).raw(&id));
+                    writes.remove_prefix(&self.view(), &keys::fires(schedule.id))?;
+                }
+                Change::Fire(fire) => {
+                    let key = keys::fire(fire.schedule, fire.scheduled_for);
+                    let value = encode(key.as_ref(), fire)?;
+                    writes.put_new(key, &value);
+                }
+                Change::Job(job) => self.write_job(writes, job)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn write_schedule(&self, writes: &mut Writes, schedule: &Schedule) -> Result<(), StoreError> {
+        let key = keys::schedule(schedule.id);
+        if schedule.revision == 1 && schedule.progress.fired_at.is_none() {
+            let connection = schedule.definition.target.connection();
+            let number = self.connection_row(connection)?.number;
+            let id = schedule.id.to_bytes();
+            writes.put_new(keys::schedules_of_connection(number).raw(&id), &[]);
+        }
+        let value = encode(key.as_ref(), schedule)?;
+        writes.put(&self.view(), key, &value)
+    }
+
+    fn write_job(&self, writes: &mut Writes, job: &Job) -> Result<(), StoreError> {
+        let key = keys::job(job.id);
+        let view = self.view();
+        if view.get(&key)?.is_none() {
+            let number = self.connection_row(job.target.connection())?.number;
+            let id = job.id.to_bytes();
+            writes.put_new(keys::jobs_of_connection(number).raw(&id), &[]);
+        }
+        if job.state.is_active() {
+            writes.put_new(keys::queued(job.id), &[]);
+        } else {
+            writes.remove_short(keys::queued(job.id));
+        }
+        let value = encode(key.as_ref(), job)?;
+        writes.put(&view, key, &value)
+    }
+
+    /// Store what the board has changed, and nothing else.
+    pub(super) fn apply_changes(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        let mut writes = Writes::default();
+        self.put_changes(&mut writes, changes)?;
+        self.apply(writes)
+    }
+
+    pub(crate) fn put_schedule(&mut self, put: PutSchedule) -> Result<Schedule, StoreError> {
+        self.connection_row(put.definition.target.connection())?;
+        let PutSchedule {
+            id,
+            definition,
+            origin,
+            revision,
+            now,
+        } = put;
+        let put = self
+            .board
+            .put_schedule(id, definition, origin, revision, now);
+        let (schedule, changes) = put?;
+        self.apply_changes(&changes)?;
+        Ok(schedule)
+    }
+
+    pub(crate) fn ensure_schedules(&mut self, puts: Vec<PutSchedule>) -> Result<usize, StoreError> {
+        let mut new = 0;
+        for put in puts {
+            if self.board.schedule(put.id).is_ok() {
+                continue;
+            }
+            match self.put_schedule(put) {
+                Ok(_) => new += 1,
+                Err(StoreError::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(new)
+    }
+
+    pub(crate) fn schedule(&self, id: ScheduleId) -> Result<Schedule, StoreError> {
+        self.board.schedule(id).cloned()
+    }
+
+    pub(crate) fn schedules(&self, filter: &ScheduleFilter) -> Vec<Schedule> {
+        let all = self.board.schedules(filter.after);
+        let wanted = all.filter(|schedule| filter.matches(schedule));
+        wanted.take(filter.limit).cloned().collect()
+    }
+
+    pub(crate) fn pause_schedule(
+        &mut self,
+        id: ScheduleId,
+        pause: Pause,
+    ) -> Result<Schedule, StoreError> {
+        let (schedule, changes) = self.board.pause_schedule(id, pause)?;
+        self.apply_changes(&changes)?;
+        Ok(schedule)
+    }
+
+    pub(crate) fn resume_schedule(
+        &mut self,
+        id: ScheduleId,
+        now: Timestamp,
+    ) -> Result<Schedule, StoreError> {
+        let (schedule, changes) = self.board.resume_schedule(id, now)?;
+        self.apply_changes(&changes)?;
+        Ok(schedule)
+    }
+
+    pub(crate) fn remove_schedule(
+        &mut self,
+        id: ScheduleId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let changes = self.board.remove_schedule(id, now)?;
+        self.apply_changes(&changes)
+    }
+
+    pub(crate) fn fire_due(
+        &mut self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Fired>, StoreError> {
+        let disk = Arc::clone(&self.disk);
+        let view = disk.writer_view();
+        let is_fired = |id, moment| Ok(view.get(&keys::fire(id, moment))?.is_some());
+        let (fired, changes) = self.board.fire_due(now, limit, &is_fired)?;
+        self.apply_changes(&changes)?;
+        Ok(fired)
+    }
+
+    pub(crate) fn next_wake(&self) -> Option<Timestamp> {
+        self.board.next_wake()
+    }
+
+    pub(crate) fn backfill(&mut self, backfill: &Backfill) -> Result<Vec<Fire>, StoreError> {
+        let disk = Arc::clone(&self.disk);
+        let view = disk.writer_view();
+        let again = |moment| {
+            let row: Option<Fire> =
+                view.row(&keys::fire(backfill.schedule, moment), rows::decode)?;
+            let Some(FireOutcome::Started { job }) = row.map(|fire| fire.outcome) else {
+                return Ok(true);
+            };
+            let job: Option<Job> = view.row(&keys::job(job), rows::decode)?;
+            Ok(backfill.again.wants(job.as_ref().map(|job| &job.state)))
+        };
+        let (id, now) = (backfill.schedule, backfill.now);
+        let (fires, changes) = self.board.backfill(id, &backfill.moments, &again, now)?;
+        self.apply_changes(&changes)?;
+        Ok(fires)
+    }
+
+    /// Take the schedules of a connection that is being dropped, and its jobs that wait or run, off the
+    /// board and out of the indexes. What else they have is purged with the connection.
+    pub(super) fn drop_schedules(
+        &mut self,
+        writes: &mut Writes,
+        key: &ConnectionKey,
+    ) -> Result<(), StoreError> {
+        let (schedules, jobs) = self.board.remove_connection(key);
+        for id in schedules {
+            writes.remove(&self.view(), keys::schedule(id))?;
+        }
+        for id in jobs {
+            writes.remove_short(keys::queued(id));
+        }
+        Ok(())
+    }
+}
+
+/// The fires of a schedule before a moment, newest first.
+pub(crate) fn fires(
+    view: &View<'_>,
+    id: ScheduleId,
+    before: Option<Timestamp>,
+    limit: usize,
+) -> Result<Vec<Fire>, StoreError> {
+    if view.get(&keys::schedule(id))?.is_none() {
+        return Err(super::not_found("schedule", &id));
+    }
+    let first = keys::fires(id);
+    let end = before.map_or_else(|| first.after_prefix(), |before| keys::fire(id, before));
+    let rows = view.range(&first, &end).rev().take(limit);
+    let fires = rows.map(|item| {
+        let (key, value) = item?;
+        rows::decode(&value).map_err(|corrupt| damaged(&key, corrupt))
+    });
+    fires.collect()
+}
