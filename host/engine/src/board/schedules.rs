@@ -1,7 +1,7 @@
 //! Schedules on the board: made, changed, paused, and fired when they are due.
 
 use crate::job::{ConcurrencyKey, FireKey, Job, JobId, JobState, NewJob, Priority};
-use crate::run::Trigger;
+use crate::run::{RunId, Trigger};
 use crate::schedule::{
     Calendar, Definition, DefinitionError, Due, Fire, FireOutcome, Origin, Overlap, Pause, Plan,
     Progress, Schedule, ScheduleId,
@@ -29,6 +29,8 @@ pub enum Change {
 pub struct Fired {
     pub schedule: ScheduleId,
     pub fires: Vec<Fire>,
+    /// Runs that are to stop, because a later fire takes their place.
+    pub cancelled: Vec<RunId>,
 }
 
 fn no_schedule(id: ScheduleId) -> StoreError {
@@ -257,6 +259,7 @@ impl Board {
             }
         }
         let mut rows: Vec<Fire> = Vec::new();
+        let mut cancelled = Vec::new();
         for (from, until, moments) in missed {
             schedule.progress.missed += moments;
             let outcome = FireOutcome::Missed { until, moments };
@@ -268,7 +271,8 @@ impl Board {
                 break;
             }
             // Those of one catching up wait for one another.
-            let outcome = if index == 0 && !self.may_start(&schedule, now, changes) {
+            let outcome = if index == 0 && !self.may_start(&schedule, now, changes, &mut cancelled)
+            {
                 schedule.progress.overlaps += 1;
                 FireOutcome::Overlap
             } else {
@@ -295,6 +299,7 @@ impl Board {
         Ok(Some(Fired {
             schedule: id,
             fires: rows,
+            cancelled,
         }))
     }
 
@@ -304,6 +309,7 @@ impl Board {
         schedule: &Schedule,
         now: Timestamp,
         changes: &mut Vec<Change>,
+        cancelled: &mut Vec<RunId>,
     ) -> bool {
         let active = self.jobs_of.get(&schedule.id).cloned().unwrap_or_default();
         let waits = |id: &JobId| {
@@ -317,7 +323,10 @@ impl Board {
             Overlap::Allow { max } => active.len() < max as usize,
             Overlap::CancelPrevious => {
                 for id in active {
-                    changes.extend(self.cancel(id, now).map(Change::Job));
+                    if let Some(job) = self.cancel(id, now) {
+                        cancelled.extend(job.run.filter(|_| job.state.is_active()));
+                        changes.push(Change::Job(job));
+                    }
                 }
                 true
             }

@@ -46,7 +46,10 @@ impl State {
 
     fn fire_due(&mut self, now: Timestamp, limit: usize) -> Result<Vec<Fired>, StoreError> {
         let fires = &self.fires;
-        let is_fired = |id, moment| Ok(fires.contains_key(&(id, moment)));
+        let is_fired = |id, moment| {
+            let fire = fires.get(&(id, moment));
+            Ok(fire.is_some_and(|fire| fire.outcome.is_own()))
+        };
         let (fired, changes) = self.board.fire_due(now, limit, &is_fired)?;
         self.apply_changes(changes);
         Ok(fired)

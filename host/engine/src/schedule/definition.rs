@@ -416,6 +416,14 @@ pub enum FireOutcome {
     },
 }
 
+impl FireOutcome {
+    /// Whether its moment has been decided on by itself, rather than passed over with others.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        !matches!(self, Self::Missed { .. })
+    }
+}
+
 /// A fire: one due moment of a schedule, or several that were missed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fire {

@@ -9,7 +9,18 @@ use tidegate_engine::ConnectionKey;
 use tidegate_engine::run::RunId;
 use tokio::sync::oneshot;
 
-type Runs = Mutex<BTreeMap<RunId, (ConnectionKey, oneshot::Sender<()>)>>;
+/// Why a run is told to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Somebody cancelled it, or removes its connection.
+    Cancelled,
+    /// The host stops: it is no fault of the run's, and its job goes on when there is a host again.
+    HostStops,
+    /// Its lease has ended: another takes over.
+    LeaseEnded,
+}
+
+type Runs = Mutex<BTreeMap<RunId, (ConnectionKey, oneshot::Sender<Stop>)>>;
 
 /// The runs of this process.
 #[derive(Debug, Default)]
@@ -28,7 +39,7 @@ impl Flights {
         &self,
         run: RunId,
         connection: &ConnectionKey,
-    ) -> (Flight, BoxFuture<'static, ()>) {
+    ) -> (Flight, BoxFuture<'static, Stop>) {
         let (stop, stopped) = oneshot::channel();
         let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         runs.insert(run, (connection.clone(), stop));
@@ -37,9 +48,10 @@ impl Flights {
             runs: Arc::clone(&self.0),
         };
         let stopped = async {
-            if stopped.await.is_err() {
+            match stopped.await {
+                Ok(why) => why,
                 // It has landed: nobody will stop it any more.
-                std::future::pending::<()>().await;
+                Err(_) => std::future::pending().await,
             }
         };
         (flight, stopped.boxed())
@@ -51,7 +63,22 @@ impl Flights {
         let own = runs.extract_if(.., |_, (key, _)| key == connection);
         for (_, (_, stop)) in own {
             // One that has just ended does not hear it.
-            let _ = stop.send(());
+            let _ = stop.send(Stop::Cancelled);
+        }
+    }
+
+    /// Stop one run; false if it is not here.
+    pub(crate) fn stop_run(&self, run: RunId, why: Stop) -> bool {
+        let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let stopped = runs.remove(&run).map(|(_, stop)| stop.send(why));
+        stopped.is_some_and(|sent| sent.is_ok())
+    }
+
+    /// Stop all runs.
+    pub(crate) fn stop_all(&self, why: Stop) {
+        let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, (_, stop)) in std::mem::take(&mut *runs) {
+            let _ = stop.send(why);
         }
     }
 }

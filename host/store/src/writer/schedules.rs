@@ -185,7 +185,10 @@ impl Writer {
     ) -> Result<Vec<Fired>, StoreError> {
         let disk = Arc::clone(&self.disk);
         let view = disk.writer_view();
-        let is_fired = |id, moment| Ok(view.get(&keys::fire(id, moment))?.is_some());
+        let is_fired = |id, moment| {
+            let fire: Option<Fire> = view.row(&keys::fire(id, moment), rows::decode)?;
+            Ok(fire.is_some_and(|fire| fire.outcome.is_own()))
+        };
         let (fired, changes) = self.board.fire_due(now, limit, &is_fired)?;
         self.apply_changes(&changes)?;
         Ok(fired)

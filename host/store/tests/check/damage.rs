@@ -9,7 +9,7 @@ use tidegate_store::{OpenError, Options, SledStore};
 
 use crate::common::*;
 use crate::raw::{Raw, number, of_feed, put};
-use crate::{check, fill, index_rows, key_rows, set_rows, small_rows};
+use crate::{check, fill, index_rows, key_rows, set_rows, small_rows, work_rows};
 
 /// Feeds of [`fill`].
 pub const CONTACT: u64 = 1;
@@ -97,6 +97,7 @@ fn each_damage_is_named() {
         key_rows::ROWS,
         index_rows::ROWS,
         set_rows::ROWS,
+        work_rows::ROWS,
     ]
     .concat();
     for (what, damage, place, says) in &rows {

@@ -17,6 +17,7 @@ mod key_rows;
 mod raw;
 mod set_rows;
 mod small_rows;
+mod work_rows;
 
 use std::path::Path;
 
@@ -55,7 +56,8 @@ fn line(index: u64) -> LogLine {
 }
 
 /// A store with something of everything: feed 1 (`Contact`) with updates, deletions, pruned and long
-/// bodies and an open snapshot; feed 2 (`Deal`), small; a run that ended and one that has not; logs.
+/// bodies and an open snapshot; feed 2 (`Deal`), small; a run that ended and one that has not; logs;
+/// a schedule with a fire and its job, and a job of its own.
 pub async fn fill(store: &SledStore) {
     set_up(store).await;
     let body = |n: u64, round: u64| {
@@ -129,6 +131,7 @@ pub async fn fill(store: &SledStore) {
         .await
         .unwrap();
     store.append_logs(run_id(500), vec![line(0)]).await.unwrap();
+    work_rows::fill(store).await;
 }
 
 pub fn check(root: &Path) -> CheckReport {

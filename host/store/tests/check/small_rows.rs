@@ -214,7 +214,7 @@ pub const ROWS: &[Row] = &[
     ),
     (
         "a kind that nothing knows",
-        |raw| raw.put(b"Qwhat", b""),
+        |raw| raw.put(b"Zwhat", b""),
         "key Qwhat",
         "kind that this version does not know",
     ),

@@ -1,0 +1,292 @@
+//! Time that does not pass as it should: hosts that were down, clocks that step, pauses and edits.
+
+use futures::executor::block_on;
+use tidegate_engine::Timestamp;
+use tidegate_engine::schedule::{Definition, FireOutcome, Misfire, Pause};
+use tidegate_engine::store::{Again, Backfill, Schedules};
+
+use crate::host::{DAY, HOUR, Host, MINUTE, at, cron, every, sync_of};
+
+const NOW: &str = "2028-05-01T00:00:30Z";
+
+#[test]
+fn a_host_that_was_down_for_a_week() {
+    // Each with how many fires are made up for, and how many moments are missed.
+    let rows = [
+        (
+            "by default the latest is",
+            Misfire::Latest,
+            None,
+            10,
+            1,
+            7 * 24 * 60 - 1,
+        ),
+        (
+            "a window too short",
+            Misfire::Latest,
+            Some(1),
+            10,
+            1,
+            7 * 24 * 60 - 1,
+        ),
+        ("none is", Misfire::Skip, None, 10, 1, 7 * 24 * 60 - 1),
+        (
+            "all of the window are",
+            Misfire::All,
+            Some(10 * MINUTE),
+            10,
+            10,
+            7 * 24 * 60 - 10,
+        ),
+        (
+            "as many as the cap allows",
+            Misfire::All,
+            Some(DAY),
+            3,
+            3,
+            7 * 24 * 60 - 3,
+        ),
+    ];
+    for (what, misfire, window, cap, fires, missed) in rows {
+        let mut host = Host::new(NOW, &["acme"]);
+        let mut definition = Definition::new(sync_of("acme", "contacts"), vec![every("1m")]);
+        definition.misfire = misfire;
+        definition.catchup_window_ms = window;
+        definition.max_catchup = cap;
+        let id = host.put(definition).id;
+        host.now = Timestamp(host.now.0 + 7 * DAY);
+        host.fire();
+        host.work();
+        let progress = host.schedule(id).progress;
+        assert_eq!((progress.fires, progress.missed), (fires, missed), "{what}");
+        // The range that was missed is told, and nothing is fired twice.
+        let first = at("2028-05-01T00:01:00Z");
+        let missed_range = host.fires(id).remove(&first).unwrap();
+        assert!(
+            matches!(missed_range, FireOutcome::Missed { moments, .. } if moments == missed),
+            "{what}: {missed_range:?}"
+        );
+        assert!(host.fire().is_empty(), "{what}");
+        host.live_until(Timestamp(host.now.0 + 10 * MINUTE));
+        assert_eq!(host.schedule(id).progress.fires, fires + 10, "{what}");
+    }
+}
+
+#[test]
+fn a_day_late_is_too_late_for_a_skipping_schedule() {
+    let rows = [
+        (Misfire::Skip, 30_000, 1),
+        (Misfire::Skip, 120_000, 0),
+        (Misfire::Latest, 120_000, 1),
+    ];
+    for (misfire, late, fires) in rows {
+        let mut host = Host::new(NOW, &["acme"]);
+        let mut definition =
+            Definition::new(sync_of("acme", "contacts"), vec![cron("0 6 * * *", "UTC")]);
+        definition.misfire = misfire;
+        let id = host.put(definition).id;
+        host.now = Timestamp(at("2028-05-01T06:00:00Z").0 + late);
+        host.fire();
+        assert_eq!(
+            host.schedule(id).progress.fires,
+            fires,
+            "{misfire:?} {late}"
+        );
+    }
+}
+
+#[test]
+fn a_clock_that_steps() {
+    let mut host = Host::new(NOW, &["acme"]);
+    let definition = Definition::new(sync_of("acme", "contacts"), vec![every("10m")]);
+    let id = host.put(definition).id;
+    host.live_until(Timestamp(host.now.0 + HOUR));
+    assert_eq!(host.started(id).len(), 6);
+    // A year ahead, where it fires once; and back.
+    let right = host.now;
+    host.now = Timestamp(right.0 + 366 * DAY);
+    host.fire();
+    host.work();
+    assert_eq!(host.started(id).len(), 7);
+    host.now = right;
+    assert!(host.fire().is_empty(), "nothing is due at once");
+    host.live_until(Timestamp(right.0 + HOUR));
+    assert_eq!(
+        host.started(id).len(),
+        13,
+        "it does not wait for the year to pass"
+    );
+    // A second back: nothing is fired again.
+    host.now = Timestamp(host.now.0 - 1000);
+    host.fire();
+    host.live_until(Timestamp(host.now.0 + 10 * MINUTE));
+    assert_eq!(host.started(id).len(), 14);
+    // Two hours back: what has its outcome keeps it.
+    let before = host.started(id);
+    host.now = Timestamp(host.now.0 - 2 * HOUR);
+    host.fire();
+    host.live_until(Timestamp(host.now.0 + 2 * HOUR));
+    assert_eq!(host.started(id), before);
+    assert_eq!(host.jobs().len(), before.len(), "one job for each");
+}
+
+#[test]
+fn pauses_and_edits_are_no_reason_to_catch_up() {
+    let mut host = Host::new(NOW, &["acme"]);
+    let mut definition = Definition::new(sync_of("acme", "contacts"), vec![every("10m")]);
+    definition.misfire = Misfire::All;
+    definition.catchup_window_ms = Some(DAY);
+    let id = host.put(definition.clone()).id;
+    let pause = |until| Pause {
+        at: host.now,
+        note: "the API moves".into(),
+        until,
+        failures: None,
+    };
+    block_on(host.store.pause_schedule(id, pause(None))).unwrap();
+    host.live_until(Timestamp(host.now.0 + DAY));
+    assert_eq!(host.schedule(id).progress.fires, 0, "paused");
+    block_on(host.store.resume_schedule(id, host.now)).unwrap();
+    host.fire();
+    assert_eq!(host.schedule(id).progress.fires, 0, "resumed");
+    host.live_until(Timestamp(host.now.0 + HOUR));
+    assert_eq!(host.schedule(id).progress.fires, 6);
+
+    // It resumes by itself.
+    let until = Timestamp(host.now.0 + DAY);
+    let pause = Pause {
+        at: host.now,
+        note: String::new(),
+        until: Some(until),
+        failures: None,
+    };
+    block_on(host.store.pause_schedule(id, pause)).unwrap();
+    host.live_until(Timestamp(host.now.0 + DAY + HOUR));
+    assert_eq!(host.schedule(id).progress.fires, 12);
+
+    // While it is due and the host is down, somebody changes it.
+    host.now = Timestamp(host.now.0 + DAY);
+    definition.when = vec![every("20m")];
+    host.put_as(id, definition.clone());
+    host.fire();
+    let progress = host.schedule(id).progress;
+    assert_eq!((progress.fires, progress.missed), (12, 0));
+    host.live_until(Timestamp(host.now.0 + HOUR));
+    assert_eq!(host.schedule(id).progress.fires, 15);
+
+    // A change of its labels is none of its times.
+    let next = host.schedule(id).progress.next;
+    definition.labels.insert("tier".into(), "gold".into());
+    let changed = host.put_as(id, definition);
+    assert_eq!(changed.progress.next, next);
+}
+
+#[test]
+fn bounds_and_exclusions() {
+    let mut host = Host::new(NOW, &["acme"]);
+    let mut definition = Definition::new(
+        sync_of("acme", "contacts"),
+        vec![every("1h"), cron("30 12 * * *", "UTC")],
+    );
+    definition.exclude = vec![cron("0 0-5 * * *", "UTC")];
+    definition.start_at = Some(at("2028-05-02T00:00:00Z"));
+    definition.end_at = Some(at("2028-05-02T23:30:00Z"));
+    let id = host.put(definition.clone()).id;
+    definition.max_fires = Some(3);
+    let few = host.put(definition).id;
+    host.live_until(Timestamp(host.now.0 + 7 * DAY));
+    assert_eq!(
+        host.started(id).len(),
+        18 + 1,
+        "each hour from 6 on, and once between"
+    );
+    assert!(host.schedule(id).progress.completed);
+    assert_eq!(host.started(few).len(), 3);
+    assert!(host.schedule(few).progress.completed);
+}
+
+#[test]
+fn what_is_due_together_starts_apart() {
+    let mut host = Host::new(NOW, &["acme"]);
+    let mut starts = Vec::new();
+    for number in 0..1000 {
+        let sync = format!("sync-{number}");
+        let mut definition = Definition::new(sync_of("acme", &sync), vec![every("1h")]);
+        definition.spread_ms = HOUR;
+        starts.push(host.put(definition).progress.next.unwrap());
+    }
+    let hour = at("2028-05-01T01:00:00Z");
+    assert!(starts.iter().all(|due| due.scheduled_for == hour));
+    for tenth in 0..10 {
+        let from = Timestamp(hour.0 + tenth * HOUR / 10);
+        let within = starts
+            .iter()
+            .filter(|due| due.at >= from && due.at.0 < from.0 + HOUR / 10);
+        let within = within.count();
+        assert!(
+            (60..140).contains(&within),
+            "{within} start in tenth {tenth}"
+        );
+    }
+    let again = host.schedule(host_schedule(&host)).progress.next;
+    assert_eq!(again, Some(starts[0]), "always the same");
+}
+
+fn host_schedule(host: &Host) -> tidegate_engine::schedule::ScheduleId {
+    let filter = tidegate_engine::store::ScheduleFilter {
+        limit: 1,
+        ..Default::default()
+    };
+    block_on(host.store.schedules(filter)).unwrap()[0].id
+}
+
+#[test]
+fn backfills_fill_what_is_empty() {
+    let mut host = Host::new(NOW, &["acme"]);
+    let definition = Definition::new(sync_of("acme", "contacts"), vec![every("1h")]);
+    let id = host.put(definition).id;
+    host.now = Timestamp(host.now.0 + 5 * HOUR);
+    host.fire();
+    host.work();
+    assert_eq!(host.started(id).len(), 1, "the latest");
+    let hours = |from: u64, to: u64| {
+        (from..to)
+            .map(|hour| Timestamp(at("2028-05-01T00:00:00Z").0 + hour * HOUR))
+            .collect()
+    };
+    let rows = [
+        (Again::Never, 4),
+        (Again::Never, 0),
+        (Again::Failed, 0),
+        (Again::Always, 5),
+    ];
+    for (again, count) in rows {
+        let backfill = Backfill {
+            schedule: id,
+            moments: hours(1, 6),
+            again,
+            now: host.now,
+        };
+        let fires = block_on(host.store.backfill(backfill)).unwrap();
+        assert_eq!(fires.len(), count, "{again:?}");
+        // One at a time.
+        if count > 0 {
+            assert_eq!(host.claim(10, Default::default()).len(), 1);
+            host.now = Timestamp(host.now.0 + 1);
+            block_on(host.store.recover_runs(
+                tidegate_engine::run::Failure::new(
+                    tidegate_engine::run::FailureClass::Internal,
+                    tidegate_engine::run::Blame::Host,
+                    "gone",
+                ),
+                host.now,
+            ))
+            .unwrap();
+        }
+        host.work();
+        host.now = Timestamp(host.now.0 + 1000);
+    }
+    assert_eq!(host.started(id).len(), 5);
+}
+
+use tidegate_engine::Store;

@@ -1,0 +1,112 @@
+//! What can be broken among schedules, fires and jobs.
+
+use tidegate_engine::Timestamp;
+use tidegate_engine::job::{JobId, JobTarget, NewJob, Priority, Retry};
+use tidegate_engine::run::Trigger;
+use tidegate_engine::schedule::{Definition, Origin, ScheduleId, When};
+use tidegate_engine::store::{PutSchedule, Schedules};
+use tidegate_store::SledStore;
+
+use crate::common::{connection, name};
+use crate::damage::{ACME, Row, move_key};
+
+fn schedule_id() -> ScheduleId {
+    ScheduleId::from_parts(Timestamp(7), 1)
+}
+
+fn job_id() -> JobId {
+    JobId::from_parts(Timestamp(8), 1)
+}
+
+fn target() -> JobTarget {
+    JobTarget::Action {
+        connection: connection("acme"),
+        action: name("push"),
+        input: "{}".to_owned().into(),
+    }
+}
+
+/// A schedule that has fired once, with its job, and a job of its own.
+pub async fn fill(store: &SledStore) {
+    let every = When::Every {
+        every: "10s".parse().unwrap(),
+    };
+    let put = PutSchedule {
+        id: schedule_id(),
+        definition: Definition::new(target(), vec![every]),
+        origin: Origin::User,
+        revision: None,
+        now: Timestamp(5000),
+    };
+    store.put_schedule(put).await.unwrap();
+    assert_eq!(
+        store.fire_due(Timestamp(10_000), 10).await.unwrap().len(),
+        1
+    );
+    let job = NewJob {
+        id: job_id(),
+        target: target(),
+        trigger: Trigger::Api,
+        fire: None,
+        priority: Priority::Normal,
+        concurrency: None,
+        retry: Retry::default(),
+        due_at: Timestamp(10_000),
+        expires_at: None,
+        idempotency_key: None,
+        now: Timestamp(10_000),
+    };
+    tidegate_engine::store::Jobs::enqueue(store, job)
+        .await
+        .unwrap();
+}
+
+fn other() -> [u8; 16] {
+    ScheduleId::from_parts(Timestamp(7), 99).to_bytes()
+}
+
+pub const ROWS: &[Row] = &[
+    (
+        "a schedule that its connection does not list",
+        |raw| raw.remove(&[b"B", ACME, &schedule_id().to_bytes()].concat()),
+        "schedules and jobs",
+        "lacks it",
+    ),
+    (
+        "a schedule that is listed and not there",
+        |raw| raw.put(&[b"B", ACME, &other()].concat(), b""),
+        "schedules and jobs",
+        "there is no such schedule",
+    ),
+    (
+        "a fire of no schedule",
+        |raw| {
+            let from = [&b"F"[..], &schedule_id().to_bytes(), &[2, 0x27, 0x10]].concat();
+            move_key(
+                raw,
+                &from,
+                &[&b"F"[..], &other(), &[2, 0x27, 0x10]].concat(),
+            );
+        },
+        "schedules and jobs",
+        "its row is of",
+    ),
+    (
+        "a job that its connection does not list",
+        |raw| raw.remove(&[b"O", ACME, &job_id().to_bytes()].concat()),
+        "schedules and jobs",
+        "lacks it",
+    ),
+    (
+        "a job that is listed and not there",
+        |raw| raw.put(&[b"O", ACME, &other()].concat(), b""),
+        "schedules and jobs",
+        "there is no such job",
+    ),
+    (
+        "a job that waits and is not marked so",
+        |raw| raw.remove(&[&b"Q"[..], &job_id().to_bytes()].concat()),
+        "schedules and jobs",
+        "not marked as queued",
+    ),
+];
