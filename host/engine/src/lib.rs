@@ -23,11 +23,14 @@
 //! | [`cassette`] | a recorded run: its lines, its answers to a replay, and how two runs differ |
 //! | [`schedule`] | when something is due: cron in a time zone, intervals, once |
 //! | [`run`] | runs, how they end, who is to blame, their figures and logs |
+//! | [`webhook`] | what happened, which endpoints want to hear of it, and how they are told |
+//! | [`bell`] | waiting for something to happen in a store |
 //! | [`store`] | the trait of atomic commands that every backend implements |
 //! | [`upkeep`] | what retention, dropping, checking and sizes take and say |
 //! | [`transfer`] | what an import brings |
 //! | [`memory`] | that trait in memory: the obviously correct backend |
 
+pub mod bell;
 pub mod canonical;
 pub mod cassette;
 pub mod connection;
@@ -47,6 +50,7 @@ pub mod time;
 pub mod token;
 pub mod transfer;
 pub mod upkeep;
+pub mod webhook;
 
 pub use name::{ConnectionKey, ConnectionName, ModelKey, Name, SyncKey};
 pub use store::{Store, StoreError};

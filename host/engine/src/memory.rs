@@ -11,6 +11,7 @@ pub mod rules;
 mod runs;
 mod transfer;
 mod upkeep;
+mod webhooks;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -18,6 +19,7 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
+use crate::bell::Bell;
 use crate::canonical::BodyHash;
 use crate::idempotency::{KeyUse, Keyed};
 use crate::integration::{Connection, Digest, Integration, NewDeployment};
@@ -34,6 +36,7 @@ use crate::{ConnectionKey, ConnectionName, ModelKey, Name, SyncKey, Timestamp};
 #[derive(Debug)]
 pub struct MemoryStore {
     state: Mutex<State>,
+    deliveries_changed: Bell,
 }
 
 #[derive(Debug, Default)]
@@ -52,6 +55,7 @@ struct State {
     feeds: BTreeMap<ModelKey, records::Feed>,
     last_feed: u64,
     imports: BTreeMap<ImportId, transfer::Import>,
+    webhooks: webhooks::Webhooks,
 }
 
 impl Default for MemoryStore {
@@ -69,6 +73,7 @@ impl MemoryStore {
                 id,
                 ..State::default()
             }),
+            deliveries_changed: Bell::default(),
         }
     }
 
@@ -81,7 +86,11 @@ impl MemoryStore {
         if state.closed {
             return Err(StoreError::Backend("the store is closed".into()));
         }
-        command(&mut state)
+        let done = command(&mut state);
+        if std::mem::take(&mut state.webhooks.changed) {
+            self.deliveries_changed.ring();
+        }
+        done
     }
 }
 
@@ -310,9 +319,9 @@ impl Store for MemoryStore {
     async fn remove_connection(
         &self,
         key: &ConnectionKey,
-        _now: Timestamp,
+        now: Timestamp,
     ) -> Result<Dropped, StoreError> {
-        self.with(|state| state.remove_connection(key))
+        self.with(|state| state.remove_connection(key, now))
     }
 
     async fn settle(&self) -> Result<(), StoreError> {

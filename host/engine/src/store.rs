@@ -5,9 +5,13 @@
 //! repeating a command whose answer was lost is harmless. Nothing here assumes that only one
 //! process uses the store.
 
+mod webhooks;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+pub use webhooks::{DeliveryFilter, Due, DueDeliveries, DueDelivery, Replay, Replayed, Webhooks};
 
 use crate::canonical::BodyHash;
 use crate::cursor::{Cursor, CursorError};
@@ -26,6 +30,15 @@ pub enum StoreError {
     NotFound { what: &'static str, name: String },
     #[error("{what} {name:?} exists already")]
     Exists { what: &'static str, name: String },
+    /// There are as many as the fixed limit `limit` allows.
+    #[error(
+        "there are {most} {what} already, the most there may be (limit {limit}): remove one first"
+    )]
+    Full {
+        what: &'static str,
+        limit: &'static str,
+        most: u64,
+    },
     /// Another run holds what this one needs.
     #[error("{what} is busy: {by} is running")]
     Busy { what: String, by: String },
@@ -231,9 +244,10 @@ pub struct RunFilter {
     pub limit: usize,
 }
 
-/// What a backend must do.
+/// What a backend must do. Commands that others want to hear of write their events in the same
+/// transaction ([`Webhooks`]).
 #[async_trait]
-pub trait Store: Send + Sync + std::fmt::Debug {
+pub trait Store: Webhooks + Send + Sync + std::fmt::Debug {
     /// Keep a component's bytes under their digest. Idempotent.
     async fn put_component(&self, bytes: Vec<u8>) -> Result<Digest, StoreError>;
     /// The bytes of a component, checked against their digest.

@@ -2,6 +2,7 @@
 
 use crate::run::{Failure, Fence, LogLine, NewRun, Run, RunEnd, RunId, Target};
 use crate::store::{RunFilter, Started, StoreError};
+use crate::webhook::{self, NewEvent};
 use crate::{SyncKey, Timestamp};
 
 use super::{State, not_found, rules};
@@ -39,7 +40,8 @@ impl State {
         self.last_fence += 1;
         let fence = Fence(self.last_fence);
         let checkpoint = self.checkpoint_of(&new.target);
-        self.runs.insert(new.id, rules::started(new, fence));
+        let run = rules::started(new, fence, checkpoint.as_deref());
+        self.runs.insert(run.id, run);
         Ok(Started { fence, checkpoint })
     }
 
@@ -78,21 +80,33 @@ impl State {
     ) -> Result<(), StoreError> {
         self.writing(id, fence)?;
         self.keys.settle(id, &end);
+        let event = self.runs.get(&id).and_then(|run| self.run_ended(run, &end));
         self.writing(id, fence)?.end = Some(end);
+        self.write_events(event.into_iter().collect());
         Ok(())
     }
 
     pub(super) fn recover_runs(&mut self, why: &Failure, now: Timestamp) -> Vec<RunId> {
         self.keys.forget_expired(now);
-        let running = self.runs.values_mut().filter(|run| run.end.is_none());
+        let running = self.runs.values().filter(|run| run.end.is_none());
+        let running: Vec<Run> = running.cloned().collect();
+        let mut events = Vec::new();
         let mut ended = Vec::new();
-        for run in running {
-            let end = rules::interrupted(run, why, now);
+        for mut run in running {
+            let end = rules::interrupted(&run, why, now);
             self.keys.settle(run.id, &end);
-            run.end = Some(end);
+            events.extend(self.run_ended(&run, &end));
             ended.push(run.id);
+            run.end = Some(end);
+            self.runs.insert(run.id, run);
         }
+        self.write_events(events);
         ended
+    }
+
+    /// The event of a run that ends so.
+    pub(super) fn run_ended(&self, run: &Run, end: &RunEnd) -> Option<NewEvent> {
+        webhook::run_ended(run, end, self.checkpoint_of(&run.target).as_deref())
     }
 
     pub(super) fn list_runs(&self, filter: &RunFilter) -> Vec<Run> {

@@ -24,7 +24,11 @@ const OF_FEEDS: [Tag; 10] = [
 ];
 
 /// All other kinds.
-const OTHERS: [Tag; 16] = [
+const OTHERS: [Tag; 20] = [
+    Tag::Endpoint,
+    Tag::Event,
+    Tag::Delivery,
+    Tag::Pending,
     Tag::Idempotency,
     Tag::Expiry,
     Tag::Output,

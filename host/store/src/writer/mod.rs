@@ -11,16 +11,19 @@ mod drop;
 mod feed;
 mod import;
 mod keyed;
+mod outbox;
 mod prune;
 mod purge;
 mod queue;
 mod runs;
 mod settle;
 mod snapshot;
+mod webhooks;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
+use tidegate_engine::bell::Bell;
 use tidegate_engine::integration::Connection;
 use tidegate_engine::run::{Fence, Run, RunId};
 use tidegate_engine::transfer::ImportId;
@@ -44,6 +47,8 @@ const FEEDS_MAX: usize = 2_000;
 pub(crate) struct Writer {
     disk: Arc<Disk>,
     published: Arc<Feeds>,
+    /// Goes into cursors.
+    store_id: u64,
     counters: Counters,
     /// Runs that have not ended.
     running: BTreeMap<RunId, Running>,
@@ -51,6 +56,9 @@ pub(crate) struct Writer {
     /// Imports that are staged, and those of this process that are done.
     imports: BTreeMap<ImportId, import::Import>,
     keys: keyed::Keys,
+    hooks: outbox::Hooks,
+    /// Rung once something is flushed that makes a delivery due.
+    deliveries_changed: Arc<Bell>,
     /// What was dropped and still has keys.
     purges: VecDeque<purge::Purge>,
     /// Applied, not flushed.
@@ -89,6 +97,8 @@ impl Writer {
     pub(crate) fn open(
         disk: Arc<Disk>,
         published: Arc<Feeds>,
+        store_id: u64,
+        deliveries_changed: Arc<Bell>,
         tuning: Tuning,
     ) -> Result<Self, StoreError> {
         let counters = disk
@@ -98,11 +108,14 @@ impl Writer {
         let mut writer = Self {
             disk,
             published,
+            store_id,
             counters,
             running: BTreeMap::new(),
             feeds: HashMap::new(),
             imports: BTreeMap::new(),
             keys: keyed::Keys::default(),
+            hooks: outbox::Hooks::default(),
+            deliveries_changed,
             purges: VecDeque::new(),
             pending: Vec::new(),
             unflushed: false,
@@ -111,6 +124,7 @@ impl Writer {
             clock: 0,
         };
         writer.load_purges()?;
+        writer.load_hooks()?;
         writer.load_running()?;
         writer.finish_endings()?;
         writer.flush()?;
@@ -137,6 +151,9 @@ impl Writer {
         if self.unflushed {
             self.disk.flush()?;
             self.unflushed = false;
+        }
+        if self.hooks.take_changed() {
+            self.deliveries_changed.ring();
         }
         for publication in self.pending.drain(..) {
             self.published.publish(&publication);
