@@ -20,11 +20,6 @@ pub use queue::Caps;
 use queue::Queue;
 pub use schedules::{Change, Fired};
 
-/// Most schedules of one store.
-pub const SCHEDULES_MAX: usize = 100_000;
-/// Most jobs that wait and run.
-pub const JOBS_MAX: usize = 100_000;
-
 /// All schedules, and the jobs that wait or run.
 #[derive(Debug, Default)]
 pub struct Board {

@@ -5,13 +5,15 @@ use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
 
 /// Points just after a change of one feed of one store.
 ///
 /// As text: `c2_` and base64url of store, feed, sequence, pruned (big-endian `u64` each) and a CRC-32
 /// of them, so that a damaged cursor is noticed and one of another feed is told apart. The `c1_` of
 /// earlier versions has no last number, and stands for 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Cursor {
     /// The store that gave it out.
     pub store: u64,
@@ -56,6 +58,19 @@ impl fmt::Display for Cursor {
         let crc = crc32fast::hash(&bytes);
         bytes.extend_from_slice(&crc.to_be_bytes());
         write!(f, "{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))
+    }
+}
+
+impl TryFrom<String> for Cursor {
+    type Error = CursorError;
+    fn try_from(text: String) -> Result<Self, CursorError> {
+        text.parse()
+    }
+}
+
+impl From<Cursor> for String {
+    fn from(cursor: Cursor) -> Self {
+        cursor.to_string()
     }
 }
 

@@ -25,11 +25,14 @@
 //! | [`job`] | what waits to be run, its attempts, and what becomes of it |
 //! | [`board`] | schedules and jobs as one state machine: what fires, what starts next |
 //! | [`run`] | runs, how they end, who is to blame, their figures and logs |
+//! | [`webhook`] | what happened, which endpoints want to hear of it, and how they are told |
+//! | [`bell`] | waiting for something to happen in a store |
 //! | [`store`] | the trait of atomic commands that every backend implements |
 //! | [`upkeep`] | what retention, dropping, checking and sizes take and say |
 //! | [`transfer`] | what an import brings |
 //! | [`memory`] | that trait in memory: the obviously correct backend |
 
+pub mod bell;
 pub mod board;
 pub mod canonical;
 pub mod cassette;
@@ -52,6 +55,7 @@ pub mod time;
 pub mod token;
 pub mod transfer;
 pub mod upkeep;
+pub mod webhook;
 
 pub use name::{ConnectionKey, ConnectionName, ModelKey, Name, SyncKey};
 pub use store::{Store, StoreError};

@@ -13,6 +13,7 @@ mod runs;
 mod schedules;
 mod transfer;
 mod upkeep;
+mod webhooks;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -20,6 +21,7 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
+use crate::bell::Bell;
 use crate::board::Board;
 use crate::canonical::BodyHash;
 use crate::idempotency::{KeyUse, Keyed};
@@ -39,6 +41,7 @@ use crate::{ConnectionKey, ConnectionName, ModelKey, Name, SyncKey, Timestamp};
 #[derive(Debug)]
 pub struct MemoryStore {
     state: Mutex<State>,
+    deliveries_changed: Bell,
 }
 
 #[derive(Debug, Default)]
@@ -61,6 +64,7 @@ struct State {
     /// Those that have ended included.
     jobs: BTreeMap<JobId, Job>,
     fires: BTreeMap<(ScheduleId, Timestamp), Fire>,
+    webhooks: webhooks::Webhooks,
 }
 
 impl Default for MemoryStore {
@@ -78,6 +82,7 @@ impl MemoryStore {
                 id,
                 ..State::default()
             }),
+            deliveries_changed: Bell::default(),
         }
     }
 
@@ -90,7 +95,11 @@ impl MemoryStore {
         if state.closed {
             return Err(StoreError::Backend("the store is closed".into()));
         }
-        command(&mut state)
+        let done = command(&mut state);
+        if std::mem::take(&mut state.webhooks.changed) {
+            self.deliveries_changed.ring();
+        }
+        done
     }
 }
 
@@ -319,9 +328,9 @@ impl Store for MemoryStore {
     async fn remove_connection(
         &self,
         key: &ConnectionKey,
-        _now: Timestamp,
+        now: Timestamp,
     ) -> Result<Dropped, StoreError> {
-        self.with(|state| state.remove_connection(key))
+        self.with(|state| state.remove_connection(key, now))
     }
 
     async fn settle(&self) -> Result<(), StoreError> {

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cursor::Cursor;
 use crate::integration::Digest;
 use crate::job::JobId;
 use crate::record::Counts;
@@ -329,6 +330,17 @@ impl Figures {
     }
 }
 
+impl Run {
+    /// Note where a model's feed ends, unless the run has written to it before.
+    pub fn note_start(&mut self, model: &Name, end: Cursor) {
+        if let Some(origin) = &mut self.origin
+            && !origin.cursors.contains_key(model)
+        {
+            origin.cursors.insert(model.clone(), end);
+        }
+    }
+}
+
 /// A run to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRun {
@@ -355,6 +367,36 @@ pub struct RunEnd {
     pub figures: Figures,
 }
 
+/// Longest checkpoint that a run keeps of its start, in bytes.
+pub const CHECKPOINT_KEPT_BYTES: usize = 2_000;
+
+/// What a run of a sync started from, for whoever wants to know what it did.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Origin {
+    /// Whether its sync had a checkpoint.
+    pub resumed: bool,
+    /// That checkpoint, JSON text, unless it is longer than [`CHECKPOINT_KEPT_BYTES`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<String>,
+    /// For each model that it has written to, the end of the change feed before its first change of
+    /// it: reading from there gives everything that the run changed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cursors: BTreeMap<Name, Cursor>,
+}
+
+impl Origin {
+    /// That of a run whose sync has this checkpoint.
+    #[must_use]
+    pub fn of(checkpoint: Option<&str>) -> Self {
+        let kept = checkpoint.filter(|text| text.len() <= CHECKPOINT_KEPT_BYTES);
+        Self {
+            resumed: checkpoint.is_some(),
+            checkpoint: kept.map(str::to_owned),
+            cursors: BTreeMap::new(),
+        }
+    }
+}
+
 /// A run as it is stored and listed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
@@ -369,6 +411,9 @@ pub struct Run {
     pub reset: bool,
     pub started_at: Timestamp,
     pub fence: Fence,
+    /// Of a sync's run; `None` in runs that an older version started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// What its commits have done so far; the final figures are in `end`.
     pub progress: Figures,
     /// `None` while it runs.

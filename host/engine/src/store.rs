@@ -7,10 +7,13 @@
 
 mod jobs;
 mod schedules;
+mod webhooks;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+pub use webhooks::{DeliveryFilter, Due, DueDeliveries, DueDelivery, Replay, Replayed, Webhooks};
 
 use crate::canonical::BodyHash;
 use crate::cursor::{Cursor, CursorError};
@@ -33,6 +36,15 @@ pub enum StoreError {
     NotFound { what: &'static str, name: String },
     #[error("{what} {name:?} exists already")]
     Exists { what: &'static str, name: String },
+    /// There are as many as the fixed limit `limit` allows.
+    #[error(
+        "there are {most} {what} already, the most there may be (limit {limit}): remove one first"
+    )]
+    Full {
+        what: &'static str,
+        limit: &'static str,
+        most: u64,
+    },
     /// Another run holds what this one needs.
     #[error("{what} is busy: {by} is running")]
     Busy { what: String, by: String },
@@ -79,8 +91,6 @@ pub enum StoreError {
         state: &'static str,
         wanted: &'static str,
     },
-    #[error("there are {max} {what}, the most there may be")]
-    Full { what: &'static str, max: u64 },
     /// Something stored does not have its checksum, or contradicts itself. It is never served.
     #[error("damaged data at {place}: {reason}")]
     Damaged { place: String, reason: String },
@@ -258,9 +268,10 @@ pub struct RunFilter {
     pub limit: usize,
 }
 
-/// What a backend must do.
+/// What a backend must do. Commands that others want to hear of write their events in the same
+/// transaction ([`Webhooks`]).
 #[async_trait]
-pub trait Store: Schedules + Jobs + Send + Sync + std::fmt::Debug {
+pub trait Store: Schedules + Jobs + Webhooks + Send + Sync + std::fmt::Debug {
     /// Keep a component's bytes under their digest. Idempotent.
     async fn put_component(&self, bytes: Vec<u8>) -> Result<Digest, StoreError>;
     /// The bytes of a component, checked against their digest.

@@ -114,6 +114,7 @@ impl From<StoreError> for Problem {
         let kind = match &error {
             StoreError::NotFound { .. } => Kind::NotFound,
             StoreError::Exists { .. }
+            | StoreError::Full { .. }
             | StoreError::Busy { .. }
             | StoreError::KeyConflict { .. }
             | StoreError::ManyKeys { .. }

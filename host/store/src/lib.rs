@@ -13,6 +13,7 @@
 //! | `read`, `lists` | reads, beside the writer |
 //! | [`rewrite()`] | writing the database anew, so that its files become smaller |
 //! | `retention` | pruning, dropping and settling, step by step |
+//! | `webhooks` | the commands of webhooks, step by step |
 //! | `feeds` | what readers may see of each feed: the state as of the last flush |
 //! | `segments` | finding feed entries by sequence |
 //! | `disk` | the sled tree with what it lacks |
@@ -34,6 +35,7 @@ mod rewrite;
 mod segments;
 mod stats;
 mod store;
+mod webhooks;
 mod writer;
 
 pub use open::{OpenError, Options, Tuning};

@@ -11,7 +11,7 @@ use crate::rewrite;
 
 /// The format that this version writes. Data directories of earlier ones become this one when they
 /// are opened: `docs/store-format.md` says what changed.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// Choices when opening a store.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +38,8 @@ pub struct Tuning {
     pub step_bytes: usize,
     /// Idempotency keys of one connection that are remembered.
     pub keys_max: u64,
+    /// Deliveries that may wait for one webhook endpoint.
+    pub pending_max: u64,
 }
 
 impl Default for Options {
@@ -58,6 +60,7 @@ impl Default for Tuning {
             step_keys: 1000,
             step_bytes: 1024 * 1024,
             keys_max: tidegate_engine::idempotency::KEYS_MAX,
+            pending_max: tidegate_engine::limits::WEBHOOK_PENDING,
         }
     }
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
+use tidegate_engine::bell::Bell;
 use tidegate_engine::canonical::BodyHash;
 use tidegate_engine::idempotency::{KeyUse, Keyed};
 use tidegate_engine::integration::{Connection, Digest, Integration, NewDeployment};
@@ -47,6 +48,7 @@ pub struct SledStore {
     reader: Arc<Reader>,
     components: Components,
     closed: AtomicBool,
+    pub(crate) deliveries_changed: Arc<Bell>,
     notes: Vec<String>,
     _lock: File,
 }
@@ -75,8 +77,15 @@ impl SledStore {
         let disk = Arc::new(disk);
         let store_id = store_id(&disk).map_err(failed)?;
         let feeds = Arc::new(Feeds::default());
-        let writer =
-            Writer::open(Arc::clone(&disk), Arc::clone(&feeds), options.tuning).map_err(failed)?;
+        let deliveries_changed = Arc::new(Bell::default());
+        let writer = Writer::open(
+            Arc::clone(&disk),
+            Arc::clone(&feeds),
+            store_id,
+            Arc::clone(&deliveries_changed),
+            options.tuning,
+        );
+        let writer = writer.map_err(failed)?;
         let queue = Queue::start(writer).map_err(|error| OpenError::Io {
             path: root.to_owned(),
             error,
@@ -90,6 +99,7 @@ impl SledStore {
             }),
             components: Components::new(components),
             closed: AtomicBool::new(false),
+            deliveries_changed,
             notes,
             _lock: lock,
         })
@@ -106,7 +116,7 @@ impl SledStore {
         self.reader.disk.size()
     }
 
-    fn check_open(&self) -> Result<(), StoreError> {
+    pub(crate) fn check_open(&self) -> Result<(), StoreError> {
         if self.closed.load(Ordering::Acquire) {
             return Err(StoreError::Backend("the store is closed".into()));
         }
@@ -153,7 +163,7 @@ impl SledStore {
         self.write(again).await?.all()
     }
 
-    async fn view<T: Send + 'static>(
+    pub(crate) async fn view<T: Send + 'static>(
         &self,
         read: impl FnOnce(&View<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {

@@ -1,11 +1,12 @@
 //! Jobs on the board: queued, claimed, settled, cancelled, redriven.
 
 use crate::job::{Job, JobId, JobState, JobTarget, NewJob, judged};
+use crate::limits::ACTIVE_JOBS;
 use crate::run::{RunEnd, RunId};
 use crate::schedule::{Pause, Schedule};
 use crate::{StoreError, SyncKey, Timestamp};
 
-use super::{Board, Caps, Change, JOBS_MAX, Lease};
+use super::{Board, Caps, Change, Lease};
 
 /// What the end of a run means for its job.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,10 +65,11 @@ impl Board {
                 return Ok((same.clone(), Vec::new()));
             }
         }
-        if self.queue.len() >= JOBS_MAX {
+        if self.queue.len() as u64 >= ACTIVE_JOBS {
             return Err(StoreError::Full {
-                what: "queued jobs",
-                max: JOBS_MAX as u64,
+                what: "jobs that wait or run",
+                limit: "active_jobs",
+                most: ACTIVE_JOBS,
             });
         }
         let place = self.queue.place(new.target.connection(), new.due_at);
@@ -244,10 +246,11 @@ impl Board {
         if job.state != JobState::Dead {
             return Err(not_dead(&job));
         }
-        if self.queue.len() >= JOBS_MAX {
+        if self.queue.len() as u64 >= ACTIVE_JOBS {
             return Err(StoreError::Full {
-                what: "queued jobs",
-                max: JOBS_MAX as u64,
+                what: "jobs that wait or run",
+                limit: "active_jobs",
+                most: ACTIVE_JOBS,
             });
         }
         job.redrive(now);

@@ -1,6 +1,7 @@
 //! Schedules on the board: made, changed, paused, and fired when they are due.
 
 use crate::job::{ConcurrencyKey, FireKey, Job, JobId, JobState, NewJob, Priority};
+use crate::limits::{ACTIVE_JOBS, SCHEDULES};
 use crate::run::{RunId, Trigger};
 use crate::schedule::{
     Calendar, Definition, DefinitionError, Due, Fire, FireOutcome, Origin, Overlap, Pause, Plan,
@@ -8,7 +9,7 @@ use crate::schedule::{
 };
 use crate::{StoreError, Timestamp};
 
-use super::{Board, JOBS_MAX, SCHEDULES_MAX, fire};
+use super::{Board, fire};
 
 /// How far back a clock has to go for the schedules to be planned anew.
 const STEP_BACK_MS: u64 = 60_000;
@@ -84,10 +85,11 @@ impl Board {
             if first.is_none() {
                 return Err(StoreError::Definition(DefinitionError::Never));
             }
-            if self.schedules.len() >= SCHEDULES_MAX {
+            if self.schedules.len() as u64 >= SCHEDULES {
                 return Err(StoreError::Full {
                     what: "schedules",
-                    max: SCHEDULES_MAX as u64,
+                    limit: "schedules",
+                    most: SCHEDULES,
                 });
             }
             let schedule = Schedule {
@@ -219,7 +221,7 @@ impl Board {
             .map(|(_, id)| *id)
             .collect();
         for id in due {
-            if self.queue.len() >= JOBS_MAX {
+            if self.queue.len() as u64 >= ACTIVE_JOBS {
                 // They stay due; once there is room, their misfire policy decides.
                 break;
             }
@@ -357,10 +359,11 @@ impl Board {
         now: Timestamp,
     ) -> Result<(Vec<Fire>, Vec<Change>), StoreError> {
         let schedule = self.schedule(id)?.clone();
-        if self.queue.len() + moments.len() > JOBS_MAX {
+        if (self.queue.len() + moments.len()) as u64 > ACTIVE_JOBS {
             return Err(StoreError::Full {
-                what: "queued jobs",
-                max: JOBS_MAX as u64,
+                what: "jobs that wait or run",
+                limit: "active_jobs",
+                most: ACTIVE_JOBS,
             });
         }
         let mut wanted = Vec::new();

@@ -40,6 +40,22 @@ fixed! {
     MANIFEST_MS manifest_ms = 2_000, "Making the manifest, at each build, inspect and deploy.";
     MANIFEST_MEMORY_BYTES manifest_memory_bytes = 64 * MIB, "Memory of the guest while it makes the manifest.";
     MANIFEST_ENTRIES manifest_entries = 256, "Syncs, actions, models and the like of one manifest, each.";
+    SCHEDULES schedules = 100_000, "Schedules of one store: each has its row and a few kB of memory.";
+    ACTIVE_JOBS active_jobs = 100_000, "Jobs that wait or run; what comes on top is refused, and schedules that are due wait.";
+    SCHEDULE_PAYLOAD_BYTES schedule_payload_bytes = 64 * KIB, "The input of a schedule's action: it is kept in memory and goes with each job.";
     TOKEN_RESPONSE_BYTES token_response_bytes = 64 * KIB, "A token endpoint's answer: a few tokens of a few KiB.";
     TOKEN_TIMEOUT_MS token_timeout_ms = 20_000, "A token request, from connect to the last byte; every run of the connection waits for it.";
+    WEBHOOK_ENDPOINTS webhook_endpoints = 100, "Webhook endpoints: each event is matched against all of them as it is written.";
+    WEBHOOK_PENDING webhook_pending = 100_000, "Deliveries that wait for one endpoint; one more disables it, with an event, rather than being lost.";
+    WEBHOOK_URL_BYTES webhook_url_bytes = 2_048, "An endpoint's URL.";
+    WEBHOOK_DESCRIPTION_BYTES webhook_description_bytes = 500, "What an operator notes about an endpoint.";
+    WEBHOOK_OLD_SECRETS webhook_old_secrets = 10, "Replaced signing secrets that still sign, for a day each: a signature goes out for every one.";
+    WEBHOOK_MODELS webhook_models = 40, "Models that an event lists, so that its body stays below the 20 kB of Standard Webhooks.";
+    WEBHOOK_TIMEOUT_MS webhook_timeout_ms = 20_000, "One attempt of a delivery, from connect to the last byte.";
+    WEBHOOK_RESPONSE_BYTES webhook_response_bytes = 64 * KIB, "What is read of an endpoint's answer, so that its connection can be used again.";
+    WEBHOOK_RESPONSE_KEPT_BYTES webhook_response_kept_bytes = KIB, "What the delivery log keeps of an endpoint's answer.";
+    WEBHOOK_ATTEMPTS_KEPT webhook_attempts_kept = 10, "Attempts that the delivery log keeps of one delivery, the last ones.";
+    WEBHOOK_IN_FLIGHT webhook_in_flight = 64, "Deliveries on their way at the same time.";
+    WEBHOOK_ENDPOINT_IN_FLIGHT webhook_endpoint_in_flight = 4, "The same for one endpoint, so that a slow one doesn't keep the others waiting.";
+    WEBHOOK_REPLAY webhook_replay = 10_000, "Deliveries that one replay sets to pending; repeat it from where it stopped.";
 }

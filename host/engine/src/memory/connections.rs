@@ -6,6 +6,7 @@ use crate::connection::updated;
 use crate::integration::Connection;
 use crate::store::StoreError;
 use crate::upkeep::Dropped;
+use crate::webhook;
 use crate::{ConnectionKey, ConnectionName, Name, Timestamp};
 
 use super::{State, not_found, rules};
@@ -52,16 +53,18 @@ impl State {
     }
 
     pub(super) fn update_connections(&mut self, updates: &[Connection]) -> Vec<bool> {
+        let mut events = Vec::new();
         let update = |update: &Connection| {
             let stored = self.connections.get_mut(&update.key)?;
-            *stored = updated(stored, update)?;
+            let new = updated(stored, update)?;
+            events.extend(webhook::auth_failed(stored, &new));
+            *stored = new;
             Some(())
         };
-        updates
-            .iter()
-            .map(update)
-            .map(|done| done.is_some())
-            .collect()
+        let done = updates.iter().map(update);
+        let done = done.map(|done| done.is_some()).collect();
+        self.write_events(events);
+        done
     }
 
     pub(super) fn connection(&self, key: &ConnectionKey) -> Result<&Connection, StoreError> {
@@ -104,9 +107,21 @@ impl State {
         Ok(())
     }
 
-    /// Its runs go with it, so that there is nothing left to fence.
-    pub(super) fn remove_connection(&mut self, key: &ConnectionKey) -> Result<Dropped, StoreError> {
+    /// Its runs end and go with it, so that there is nothing left to fence.
+    pub(super) fn remove_connection(
+        &mut self,
+        key: &ConnectionKey,
+        now: Timestamp,
+    ) -> Result<Dropped, StoreError> {
         self.connection(key)?;
+        let running = self.runs.values();
+        let running = running.filter(|run| run.end.is_none() && run.target.connection() == key);
+        let ended = running.filter_map(|run| {
+            let end = rules::removed(run.progress.clone(), now);
+            self.run_ended(run, &end)
+        });
+        let events = ended.collect();
+        self.write_events(events);
         let mut dropped = Dropped::default();
         self.drop_connection(key, &mut dropped)?;
         Ok(dropped)

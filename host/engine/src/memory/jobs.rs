@@ -9,6 +9,7 @@ use crate::job::{Job, JobId, JobTarget, NewJob, checkpoint_mark};
 use crate::run::{Failure, Fence, NewRun, RunEnd, RunId};
 use crate::schedule::FireOutcome;
 use crate::store::{Claim, Claimed, Forgotten, JobFilter, Jobs, QueueFigures, Started, StoreError};
+use crate::webhook::{NewEvent, schedule_paused};
 
 use super::{MemoryStore, State, not_found, rules};
 
@@ -70,7 +71,8 @@ impl State {
                 fence: Fence(self.last_fence),
                 checkpoint: self.checkpoint_of(&new.target),
             };
-            self.runs.insert(*run, rules::started(new, started.fence));
+            let row = rules::started(new, started.fence, started.checkpoint.as_deref());
+            self.runs.insert(*run, row);
             claimed.push(Claimed {
                 job,
                 run: *run,
@@ -82,24 +84,26 @@ impl State {
     }
 
     /// The end of a run as it is to be stored: its job, if it has one, takes it in.
-    pub(super) fn settle_job(&mut self, run: RunId, end: RunEnd) -> RunEnd {
+    /// Returns the event of its schedule's pause, too.
+    pub(super) fn settle_job(&mut self, run: RunId, end: RunEnd) -> (RunEnd, Option<NewEvent>) {
         let Some(stored) = self.runs.get(&run) else {
-            return end;
+            return (end, None);
         };
         let checkpoint = self.checkpoint_of(&stored.target);
         let Some(job) = stored.job else {
             if let crate::run::Target::Sync(sync) = &stored.target {
                 self.board.set_busy(sync, false);
             }
-            return end;
+            return (end, None);
         };
         let mark = checkpoint_mark(checkpoint.as_deref());
         match self.board.settle(job, run, end.clone(), mark) {
             Some(settled) => {
                 self.apply_changes(settled.changes);
-                settled.end
+                let paused = settled.paused.as_ref().and_then(schedule_paused);
+                (settled.end, paused)
             }
-            None => end,
+            None => (end, None),
         }
     }
 
@@ -107,12 +111,14 @@ impl State {
         let changes = self.board.expire(now);
         self.apply_changes(changes);
         let overdue = self.board.overdue(now);
+        let mut events = Vec::new();
         for id in &overdue {
             if let Some(run) = self.runs.get(id) {
                 let end = rules::interrupted(run, why, now);
-                self.end_run(*id, end);
+                events.extend(self.end_run(*id, end));
             }
         }
+        self.write_events(events);
         overdue
     }
 

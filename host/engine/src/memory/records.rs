@@ -35,6 +35,16 @@ pub(super) struct Feed {
 }
 
 impl Feed {
+    /// Of no store.
+    fn end(&self) -> FeedEnd {
+        FeedEnd {
+            feed: self.number,
+            last_seq: self.last_seq,
+            pruned_seq: self.pruned_seq,
+            ..FeedEnd::default()
+        }
+    }
+
     pub(super) fn next_seq(&mut self) -> u64 {
         self.last_seq += 1;
         self.last_seq
@@ -179,6 +189,18 @@ impl State {
         })
     }
 
+    /// A run is about to write to a model for the first time, or again.
+    fn note_start(&mut self, id: RunId, key: ModelKey) {
+        let (store, model) = (self.id, key.model.clone());
+        let end = FeedEnd {
+            store,
+            ..self.feed(key).end()
+        };
+        if let Some(run) = self.runs.get_mut(&id) {
+            run.note_start(&model, end.cursor());
+        }
+    }
+
     pub(super) fn commit_page(
         &mut self,
         id: RunId,
@@ -196,6 +218,11 @@ impl State {
             self.writing_sync(id, fence)?;
         }
 
+        let changed =
+            |page: &&crate::record::Page| !page.save.is_empty() || !page.delete.is_empty();
+        for page in commit.pages.iter().filter(changed) {
+            self.note_start(id, connection.model(page.model.clone()));
+        }
         let mut all = Vec::new();
         let models: Vec<Name> = commit.pages.iter().map(|page| page.model.clone()).collect();
         for (page, hashes) in commit.pages.into_iter().zip(hashes) {
@@ -261,7 +288,9 @@ impl State {
         let refusal = guard.check(model, feed.stats().live, gone.len() as u64);
         feed.snapshots.remove(&sync);
         refusal?;
+        self.note_start(id, key.clone());
         let mut counts = Counts::default();
+        let feed = self.feed(key);
         for id in gone.values() {
             feed.delete(id, now, &mut counts);
         }
@@ -280,12 +309,7 @@ impl State {
     pub(super) fn read_changes(&self, read: &ReadChanges) -> Result<Changes, StoreError> {
         self.connection(&read.model.connection)?;
         let feed = self.feeds.get(&read.model);
-        let end = feed.map_or(FeedEnd::default(), |feed| FeedEnd {
-            feed: feed.number,
-            last_seq: feed.last_seq,
-            pruned_seq: feed.pruned_seq,
-            ..FeedEnd::default()
-        });
+        let end = feed.map_or(FeedEnd::default(), Feed::end);
         let end = FeedEnd {
             store: self.id,
             ..end

@@ -10,7 +10,7 @@ use crate::cursor::{Cursor, CursorError};
 use crate::integration::{Connection, Deployment, Integration, NewDeployment, merge};
 use crate::record::{Counts, Page, PageError, Save};
 use crate::run::{
-    Blame, Failure, FailureClass, Fence, Figures, NewRun, Outcome, Run, RunEnd, Target,
+    Blame, Failure, FailureClass, Fence, Figures, NewRun, Origin, Outcome, Run, RunEnd, Target,
 };
 use crate::store::StoreError;
 use crate::{ConnectionKey, Name, Timestamp};
@@ -65,10 +65,12 @@ pub fn merged_metadata(
     Ok(metadata)
 }
 
-/// The row of a run that just started.
+/// The row of a run that just started, from this checkpoint if it is a sync's.
 #[must_use]
-pub fn started(new: NewRun, fence: Fence) -> Run {
+pub fn started(new: NewRun, fence: Fence, checkpoint: Option<&str>) -> Run {
+    let origin = matches!(new.target, Target::Sync(_)).then(|| Origin::of(checkpoint));
     Run {
+        origin,
         id: new.id,
         target: new.target,
         plugin: new.plugin,
@@ -154,6 +156,19 @@ pub struct FeedEnd {
     pub last_seq: u64,
     /// The highest sequence of an entry, not a deletion, whose body retention removed.
     pub pruned_seq: u64,
+}
+
+impl FeedEnd {
+    /// The cursor of whoever has read everything.
+    #[must_use]
+    pub fn cursor(self) -> Cursor {
+        Cursor {
+            store: self.store,
+            feed: self.feed,
+            seq: self.last_seq,
+            pruned: self.pruned_seq,
+        }
+    }
 }
 
 /// Where a read of a feed is.

@@ -2,6 +2,7 @@
 
 use crate::run::{Failure, Fence, LogLine, NewRun, Run, RunEnd, RunId, Target};
 use crate::store::{RunFilter, Started, StoreError};
+use crate::webhook::{self, NewEvent};
 use crate::{SyncKey, Timestamp};
 
 use super::{State, not_found, rules};
@@ -35,7 +36,8 @@ impl State {
         self.last_fence += 1;
         let fence = Fence(self.last_fence);
         let checkpoint = self.checkpoint_of(&new.target);
-        self.runs.insert(new.id, rules::started(new, fence));
+        let run = rules::started(new, fence, checkpoint.as_deref());
+        self.runs.insert(run.id, run);
         Ok(Started { fence, checkpoint })
     }
 
@@ -83,27 +85,37 @@ impl State {
         end: RunEnd,
     ) -> Result<(), StoreError> {
         self.writing(id, fence)?;
-        self.end_run(id, end);
+        let events = self.end_run(id, end);
+        self.write_events(events);
         Ok(())
     }
 
-    /// End a run: whoever holds on to it lets go.
-    pub(super) fn end_run(&mut self, id: RunId, end: RunEnd) {
-        let end = self.settle_job(id, end);
+    /// End a run: whoever holds on to it lets go. Returns the events that tell of it.
+    pub(super) fn end_run(&mut self, id: RunId, end: RunEnd) -> Vec<NewEvent> {
+        let (end, paused) = self.settle_job(id, end);
         self.keys.settle(id, &end);
+        let event = self.runs.get(&id).and_then(|run| self.run_ended(run, &end));
         if let Some(run) = self.runs.get_mut(&id) {
             run.end = Some(end);
         }
+        event.into_iter().chain(paused).collect()
     }
 
     pub(super) fn recover_runs(&mut self, why: &Failure, now: Timestamp) -> Vec<RunId> {
         self.keys.forget_expired(now);
         let running = self.runs.values().filter(|run| run.end.is_none());
         let running: Vec<Run> = running.cloned().collect();
+        let mut events = Vec::new();
         for run in &running {
-            self.end_run(run.id, rules::interrupted(run, why, now));
+            events.extend(self.end_run(run.id, rules::interrupted(run, why, now)));
         }
+        self.write_events(events);
         running.iter().map(|run| run.id).collect()
+    }
+
+    /// The event of a run that ends so.
+    pub(super) fn run_ended(&self, run: &Run, end: &RunEnd) -> Option<NewEvent> {
+        webhook::run_ended(run, end, self.checkpoint_of(&run.target).as_deref())
     }
 
     pub(super) fn list_runs(&self, filter: &RunFilter) -> Vec<Run> {

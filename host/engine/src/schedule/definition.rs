@@ -6,12 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{Cron, DstGap, Interval, ScheduleError, Timing};
 use crate::job::{JobTarget, Priority, Retry};
+use crate::limits::SCHEDULE_PAYLOAD_BYTES;
 use crate::{Name, Timestamp};
 
 /// Most rules of one schedule, and most exclusions, each.
 pub const RULES_MAX: usize = 10;
-/// Longest payload of an action's schedule, in bytes.
-pub const PAYLOAD_BYTES_MAX: usize = 64 * 1024;
 /// Longest dedup key and external id, in bytes.
 pub const KEY_BYTES_MAX: usize = 256;
 /// Most labels; longest name and value of one, in bytes.
@@ -288,7 +287,7 @@ impl Definition {
                 "the payload's length",
                 payload.len() as u64,
                 1,
-                PAYLOAD_BYTES_MAX as u64,
+                SCHEDULE_PAYLOAD_BYTES,
             )?;
             serde_json::from_str::<serde::de::IgnoredAny>(payload)
                 .map_err(|error| DefinitionError::Payload(error.to_string()))?;

@@ -273,6 +273,7 @@ fn dropped_connections(look: &Look<'_>, known: &mut Known) -> Result<(), StoreEr
 fn removals(look: &mut Look<'_>, known: &Known) -> Result<(), StoreError> {
     look.subject("removals");
     let (feeds, connections) = (keys::dropped_feeds(), keys::dropped_connections());
+    let endpoints = keys::dropped_endpoints();
     let mut unfinished = 0;
     look.rows(&Key::new(Tag::Dropped), |look, key, _| {
         let bad = |corrupt| damaged(key, corrupt);
@@ -283,6 +284,11 @@ fn removals(look: &mut Look<'_>, known: &Known) -> Result<(), StoreError> {
         if let Ok(number) = number(&feeds) {
             if let Some(model) = known.feeds.get(&number) {
                 look.wrong(format!("{model}"), "its feed is being removed");
+            }
+        } else if let Ok(id) = keys::rest(key, &endpoints) {
+            let (id, _) = keys::split_endpoint(id).map_err(bad)?;
+            if look.view.get(&keys::endpoint(id))?.is_some() {
+                look.wrong(format!("{id}"), "it is being removed");
             }
         } else {
             let number = number(&connections).map_err(bad)?;
@@ -295,7 +301,7 @@ fn removals(look: &mut Look<'_>, known: &Known) -> Result<(), StoreError> {
     })?;
     if unfinished > 0 {
         let note = format!(
-            "{unfinished} removals of models and connections, or imports, are unfinished; the store goes on with them by itself"
+            "{unfinished} removals of models, connections and webhook endpoints, or imports, are unfinished; the store goes on with them by itself"
         );
         look.report.notes.push(note);
     }

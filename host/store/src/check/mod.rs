@@ -12,6 +12,7 @@
 mod catalog;
 mod feed;
 mod files;
+mod hooks;
 mod index;
 mod keyed;
 mod look;
@@ -77,6 +78,14 @@ pub(crate) async fn all(
         while let Some(first) = from {
             from = check
                 .step(move |look| work::check(look, kind, &first))
+                .await?;
+        }
+    }
+    for kind in hooks::Kind::ALL {
+        let mut from = Some(kind.first());
+        while let Some(first) = from {
+            from = check
+                .step(move |look| hooks::check(look, kind, &first))
                 .await?;
         }
     }

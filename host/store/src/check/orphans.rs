@@ -24,7 +24,11 @@ const OF_FEEDS: [Tag; 10] = [
 ];
 
 /// All other kinds.
-const OTHERS: [Tag; 22] = [
+const OTHERS: [Tag; 26] = [
+    Tag::Endpoint,
+    Tag::Event,
+    Tag::Delivery,
+    Tag::Pending,
     Tag::Idempotency,
     Tag::Expiry,
     Tag::Output,

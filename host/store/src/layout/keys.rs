@@ -3,7 +3,8 @@
 use tidegate_engine::job::JobId;
 use tidegate_engine::run::RunId;
 use tidegate_engine::schedule::ScheduleId;
-use tidegate_engine::{ConnectionName, Name, Timestamp};
+use tidegate_engine::webhook::EndpointId;
+use tidegate_engine::{ConnectionKey, ConnectionName, Name, Timestamp};
 
 use super::Corrupt;
 
@@ -61,6 +62,12 @@ pub(crate) enum Tag {
     Sync = b'y',
     /// Later parts of long values, by their key.
     Part = b'z',
+    /// Deliveries of webhooks, by endpoint and event.
+    Delivery = b'D',
+    /// Webhook endpoints, by id.
+    Endpoint = b'E',
+    /// Events that webhooks tell of, by number.
+    Event = b'V',
     /// Seen sequences of a snapshot as of its last fold, by feed, sync and chunk.
     Seen = b'W',
     /// Ids of schedules, by connection.
@@ -75,6 +82,8 @@ pub(crate) enum Tag {
     Queued = b'Q',
     /// Schedules, by id.
     Schedule = b'S',
+    /// Deliveries that wait, by endpoint, connection and event.
+    Pending = b'Y',
 }
 
 /// A key under construction.
@@ -268,6 +277,69 @@ pub(crate) fn dropped_connections() -> Key {
     Key::new(Tag::Dropped).name("connection")
 }
 
+/// Dropped endpoints.
+pub(crate) fn dropped_endpoints() -> Key {
+    Key::new(Tag::Dropped).name("endpoint")
+}
+
+pub(crate) fn endpoint(id: EndpointId) -> Key {
+    Key::new(Tag::Endpoint).raw(&id.to_bytes())
+}
+
+pub(crate) fn event(seq: u64) -> Key {
+    Key::new(Tag::Event).number(seq)
+}
+
+pub(crate) fn deliveries(endpoint: EndpointId) -> Key {
+    Key::new(Tag::Delivery).raw(&endpoint.to_bytes())
+}
+
+pub(crate) fn delivery(endpoint: EndpointId, seq: u64) -> Key {
+    deliveries(endpoint).number(seq)
+}
+
+/// What waits for an endpoint.
+pub(crate) fn pending(endpoint: EndpointId) -> Key {
+    Key::new(Tag::Pending).raw(&endpoint.to_bytes())
+}
+
+/// What waits for an endpoint and is about one connection; two empty names stand for none.
+pub(crate) fn pending_stream(endpoint: EndpointId, stream: Option<&ConnectionKey>) -> Key {
+    let names = stream.map_or(("", ""), |key| {
+        (key.integration.as_str(), key.connection.as_str())
+    });
+    pending(endpoint).name(names.0).name(names.1)
+}
+
+/// The endpoint at the start of `bytes`, and what follows it.
+pub(crate) fn split_endpoint(bytes: &[u8]) -> Result<(EndpointId, &[u8]), Corrupt> {
+    let bad = Corrupt("a key without the endpoint it should have");
+    let (id, rest) = bytes.split_first_chunk().ok_or(bad)?;
+    Ok((EndpointId::from_bytes(*id), rest))
+}
+
+/// The connection at the start of `bytes`, as [`pending_stream`] writes it, and what follows it.
+pub(crate) fn split_stream(bytes: &[u8]) -> Result<(Option<ConnectionKey>, &[u8]), Corrupt> {
+    let bad = Corrupt("a key without the connection it should have");
+    let (integration, rest) = split_name(bytes).ok_or(bad)?;
+    let (connection, rest) = split_name(rest).ok_or(bad)?;
+    if integration.is_empty() && connection.is_empty() {
+        return Ok((None, rest));
+    }
+    let stream = ConnectionKey {
+        integration: integration.parse().map_err(|_| bad)?,
+        connection: connection.parse().map_err(|_| bad)?,
+    };
+    Ok((Some(stream), rest))
+}
+
+/// The name at the start of `bytes` without the 0 after it, and what follows that.
+fn split_name(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let end = bytes.iter().position(|byte| *byte == 0)?;
+    let (name, rest) = bytes.split_at_checked(end)?;
+    Some((std::str::from_utf8(name).ok()?, rest.get(1..)?))
+}
+
 /// Everything of one kind that belongs to one feed.
 pub(crate) fn of_feed(tag: Tag, feed: u64) -> Key {
     Key::new(tag).number(feed)
@@ -382,6 +454,32 @@ mod tests {
         assert!(keys.is_sorted());
         for (key, number) in keys.iter().zip(numbers) {
             assert_eq!(split_number(&key.as_ref()[1..]), Ok((number, &[][..])));
+        }
+    }
+
+    #[test]
+    fn streams_come_back() {
+        let id = EndpointId::from_bytes([9; 16]);
+        let acme = ConnectionKey {
+            integration: "crm".parse().unwrap(),
+            connection: "acme:1".parse().unwrap(),
+        };
+        for stream in [None, Some(acme)] {
+            let key = pending_stream(id, stream.as_ref()).number(300);
+            let (endpoint, rest) = split_endpoint(&key.as_ref()[1..]).unwrap();
+            let (found, rest) = split_stream(rest).unwrap();
+            assert_eq!((endpoint, found), (id, stream));
+            assert_eq!(split_number(rest), Ok((300, &[][..])));
+        }
+        for bad in [
+            &b""[..],
+            b"crm",
+            b"crm\0",
+            b"crm\0\0",
+            b"\0acme\0",
+            b"\xff\0a\0",
+        ] {
+            assert!(split_stream(bad).is_err(), "{bad:?}");
         }
     }
 

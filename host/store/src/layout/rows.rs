@@ -14,6 +14,8 @@ pub(crate) struct Counters {
     pub(crate) feed: u64,
     pub(crate) connection: u64,
     pub(crate) sync: u64,
+    #[serde(default)]
+    pub(crate) event: u64,
 }
 
 /// A connection with the number that keys call it by.

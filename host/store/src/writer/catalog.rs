@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use tidegate_engine::connection::updated;
 use tidegate_engine::integration::{Connection, Integration, NewDeployment};
 use tidegate_engine::memory::rules;
+use tidegate_engine::webhook::auth_failed;
 use tidegate_engine::{ConnectionKey, StoreError, Timestamp};
 
 use crate::disk::Writes;
@@ -71,6 +72,7 @@ impl Writer {
     ) -> Result<Vec<bool>, StoreError> {
         let mut new: BTreeMap<&ConnectionKey, ConnectionRow> = BTreeMap::new();
         let mut done = Vec::with_capacity(updates.len());
+        let mut events = Vec::new();
         for update in updates {
             let row = match new.get(&update.key) {
                 Some(row) => Ok(row.clone()),
@@ -83,6 +85,7 @@ impl Writer {
             let changed = row.and_then(|row| {
                 let number = row.number;
                 let connection = updated(&row.connection, update)?;
+                events.extend(auth_failed(&row.connection, &connection));
                 Some(ConnectionRow { number, connection })
             });
             done.push(changed.is_some());
@@ -92,7 +95,7 @@ impl Writer {
         for ConnectionRow { number, connection } in new.into_values() {
             self.put_connection(&mut writes, number, connection)?;
         }
-        self.apply(writes)?;
+        self.apply_telling(writes, events, None)?;
         Ok(done)
     }
 

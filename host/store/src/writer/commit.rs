@@ -1,7 +1,8 @@
 //! The command `commit_page`: pages, checkpoint and progress in one batch.
 
 use tidegate_engine::canonical::BodyHash;
-use tidegate_engine::memory::rules;
+use tidegate_engine::cursor::Cursor;
+use tidegate_engine::memory::rules::{self, FeedEnd};
 use tidegate_engine::record::Counts;
 use tidegate_engine::run::{Fence, RunId};
 use tidegate_engine::store::Commit;
@@ -60,23 +61,40 @@ impl Writer {
         let mut writes = Writes::default();
         let mut counts = vec![Counts::default(); commit.pages.len()];
         let mut plans = Vec::with_capacity(by_model.len());
+        let mut starts = Vec::with_capacity(by_model.len());
         for (model, ops) in by_model {
             let feed = self.feed_of_run(id, model, &mut writes)?;
-            self.load_feed(feed)?;
+            starts.push((model, self.end_of_feed(feed)?));
             plans.push((
                 feed,
                 plan(&self.view(), feed, ops, commit.now, &mut counts)?,
             ));
         }
         let models = commit.pages.iter().map(|page| &page.model);
-        self.put_progress(id, &mut writes, |progress| {
-            rules::add_progress(progress, &commit.progress, models.zip(&counts));
+        self.put_progress(id, &mut writes, |run| {
+            for (model, start) in starts {
+                run.note_start(model, start);
+            }
+            rules::add_progress(&mut run.progress, &commit.progress, models.zip(&counts));
         })?;
         if let (Some(checkpoint), Some(sync)) = (&commit.checkpoint, sync) {
             writes.put(&self.view(), keys::checkpoint(sync), checkpoint.as_bytes())?;
         }
         self.write_plans(&plans, writes)?;
         Ok(counts)
+    }
+
+    /// The cursor of whoever has read the whole feed, as the writer has it.
+    pub(super) fn end_of_feed(&mut self, number: u64) -> Result<Cursor, StoreError> {
+        let store = self.store_id;
+        let header = &self.load_feed(number)?.header;
+        let end = FeedEnd {
+            store,
+            feed: number,
+            last_seq: header.last_seq,
+            pruned_seq: header.pruned_seq,
+        };
+        Ok(end.cursor())
     }
 
     /// Carry out plans together with other writes, as one batch.

@@ -53,6 +53,7 @@ impl Writer {
         let row = self.connection_row(key)?;
         let mut writes = Writes::default();
         let mut purges = Vec::new();
+        let mut events = Vec::new();
         let running = self.running.iter();
         let own: Vec<RunId> = running
             .filter(|(_, running)| running.connection == row.number)
@@ -64,10 +65,10 @@ impl Writer {
                 .get(id)
                 .map(|running| running.run.progress.clone());
             let end = rules::removed(figures.unwrap_or_default(), now);
-            self.end_run(&mut writes, *id, end)?;
+            events.extend(self.end_run(&mut writes, *id, end)?);
         }
         let dropped = self.drop_connection(&mut writes, &mut purges, &row)?;
-        self.apply(writes)?;
+        self.apply_telling(writes, events, None)?;
         for id in own {
             self.running.remove(&id);
         }

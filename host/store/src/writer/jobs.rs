@@ -8,6 +8,7 @@ use tidegate_engine::memory::rules;
 use tidegate_engine::run::{Failure, Fence, Run, RunEnd, RunId, Target};
 use tidegate_engine::schedule::{Fire, FireOutcome};
 use tidegate_engine::store::{Claim, Claimed, Forgotten, JobFilter, QueueFigures};
+use tidegate_engine::webhook::{NewEvent, schedule_paused};
 use tidegate_engine::{StoreError, Timestamp};
 
 use crate::disk::{View, Writes, damaged};
@@ -78,14 +79,15 @@ impl Writer {
     }
 
     /// The end of a run as it is to be stored: its job, if it has one, takes it in.
+    /// Returns the event of its schedule's pause, too.
     pub(super) fn settle_job(
         &mut self,
         writes: &mut Writes,
         id: RunId,
         end: RunEnd,
-    ) -> Result<RunEnd, StoreError> {
+    ) -> Result<(RunEnd, Option<NewEvent>), StoreError> {
         let Some(running) = self.running.get(&id) else {
-            return Ok(end);
+            return Ok((end, None));
         };
         let sync = running.sync.as_ref().map(|(_, number)| *number);
         let checkpoint = sync.map(|number| self.stored_checkpoint(number));
@@ -94,14 +96,15 @@ impl Writer {
             if let Target::Sync(key) = &running.run.target {
                 self.board.set_busy(key, false);
             }
-            return Ok(end);
+            return Ok((end, None));
         };
         let mark = checkpoint_mark(checkpoint.as_deref());
         let Some(settled) = self.board.settle(job, id, end.clone(), mark) else {
-            return Ok(end);
+            return Ok((end, None));
         };
         self.put_changes(writes, &settled.changes)?;
-        Ok(settled.end)
+        let paused = settled.paused.as_ref().and_then(schedule_paused);
+        Ok((settled.end, paused))
     }
 
     pub(crate) fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
@@ -125,13 +128,14 @@ impl Writer {
         let expired = self.board.expire(now);
         self.put_changes(&mut writes, &expired)?;
         let overdue = self.board.overdue(now);
+        let mut events = Vec::new();
         for id in &overdue {
             if let Some(running) = self.running.get(id) {
                 let end = rules::interrupted(&running.run, why, now);
-                self.end_run(&mut writes, *id, end)?;
+                events.extend(self.end_run(&mut writes, *id, end)?);
             }
         }
-        self.apply(writes)?;
+        self.apply_telling(writes, events, None)?;
         for id in &overdue {
             self.running.remove(id);
         }

@@ -117,8 +117,8 @@ impl Writer {
         if holds {
             writes.put_new(keys::output(id), output.as_bytes());
         }
-        self.end_run(&mut writes, id, end)?;
-        self.apply(writes)?;
+        let events = self.end_run(&mut writes, id, end)?;
+        self.apply_telling(writes, events, None)?;
         self.running.remove(&id);
         Ok(())
     }

@@ -12,6 +12,7 @@ mod feed;
 mod import;
 pub(crate) mod jobs;
 mod keyed;
+mod outbox;
 mod prune;
 mod purge;
 mod queue;
@@ -19,10 +20,12 @@ mod runs;
 pub(crate) mod schedules;
 mod settle;
 mod snapshot;
+mod webhooks;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
+use tidegate_engine::bell::Bell;
 use tidegate_engine::board::Board;
 use tidegate_engine::integration::Connection;
 use tidegate_engine::run::{Fence, Run, RunId};
@@ -47,6 +50,8 @@ const FEEDS_MAX: usize = 2_000;
 pub(crate) struct Writer {
     disk: Arc<Disk>,
     published: Arc<Feeds>,
+    /// Goes into cursors.
+    store_id: u64,
     counters: Counters,
     /// Runs that have not ended.
     running: BTreeMap<RunId, Running>,
@@ -56,6 +61,9 @@ pub(crate) struct Writer {
     keys: keyed::Keys,
     /// Schedules, and jobs that wait or run.
     board: Board,
+    hooks: outbox::Hooks,
+    /// Rung once something is flushed that makes a delivery due.
+    deliveries_changed: Arc<Bell>,
     /// What was dropped and still has keys.
     purges: VecDeque<purge::Purge>,
     /// Applied, not flushed.
@@ -94,6 +102,8 @@ impl Writer {
     pub(crate) fn open(
         disk: Arc<Disk>,
         published: Arc<Feeds>,
+        store_id: u64,
+        deliveries_changed: Arc<Bell>,
         tuning: Tuning,
     ) -> Result<Self, StoreError> {
         let counters = disk
@@ -103,12 +113,15 @@ impl Writer {
         let mut writer = Self {
             disk,
             published,
+            store_id,
             counters,
             running: BTreeMap::new(),
             feeds: HashMap::new(),
             imports: BTreeMap::new(),
             keys: keyed::Keys::default(),
             board: Board::default(),
+            hooks: outbox::Hooks::default(),
+            deliveries_changed,
             purges: VecDeque::new(),
             pending: Vec::new(),
             unflushed: false,
@@ -118,6 +131,7 @@ impl Writer {
         };
         writer.load_purges()?;
         writer.load_board()?;
+        writer.load_hooks()?;
         writer.load_running()?;
         writer.finish_endings()?;
         writer.flush()?;
@@ -144,6 +158,9 @@ impl Writer {
         if self.unflushed {
             self.disk.flush()?;
             self.unflushed = false;
+        }
+        if self.hooks.take_changed() {
+            self.deliveries_changed.ring();
         }
         for publication in self.pending.drain(..) {
             self.published.publish(&publication);

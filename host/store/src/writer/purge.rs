@@ -6,6 +6,7 @@
 use tidegate_engine::job::JobId;
 use tidegate_engine::run::RunId;
 use tidegate_engine::schedule::ScheduleId;
+use tidegate_engine::webhook::EndpointId;
 use tidegate_engine::{Name, StoreError};
 
 use crate::disk::{Writes, damaged};
@@ -34,6 +35,8 @@ pub(super) enum Purge {
     Feed(u64),
     /// With its integration.
     Connection(u64, Name),
+    /// A webhook endpoint.
+    Endpoint(EndpointId),
 }
 
 /// What one step may still remove.
@@ -84,6 +87,13 @@ impl Writer {
             let name = keys::decode_name(&name).map_err(bad)?;
             purges.push(Purge::Connection(number, name));
         }
+        let prefix = keys::dropped_endpoints();
+        for item in self.view().prefix(&prefix) {
+            let (key, _) = item?;
+            let id = keys::rest(&key, &prefix).and_then(keys::split_endpoint);
+            let (id, _) = id.map_err(|corrupt| damaged(&key, corrupt))?;
+            purges.push(Purge::Endpoint(id));
+        }
         self.purges.extend(purges);
         Ok(())
     }
@@ -112,6 +122,7 @@ impl Writer {
         let done = match &purge {
             Purge::Feed(number) => self.purge_feed(*number),
             Purge::Connection(number, integration) => self.purge_connection(*number, integration),
+            Purge::Endpoint(id) => self.purge_endpoint(*id),
         };
         if matches!(done, Ok(true) | Err(StoreError::Damaged { .. })) {
             // What is damaged stays, with its `d` row, until the store is opened again.
@@ -134,6 +145,18 @@ impl Writer {
         writes.remove_short(keys::dropped_feeds().number(number));
         self.apply(writes)?;
         Ok(true)
+    }
+
+    fn purge_endpoint(&mut self, id: EndpointId) -> Result<bool, StoreError> {
+        let mut writes = Writes::default();
+        let mut budget = Budget::new(&self.tuning);
+        let done = self.remove_keys(&mut writes, &keys::pending(id), &mut budget)?
+            && self.remove_keys(&mut writes, &keys::deliveries(id), &mut budget)?;
+        if done {
+            writes.remove_short(keys::dropped_endpoints().raw(&id.to_bytes()));
+        }
+        self.apply(writes)?;
+        Ok(done)
     }
 
     /// Remove keys that begin with `prefix`, with the parts of their values, as long as the budget

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use tidegate_engine::memory::rules;
-use tidegate_engine::run::{Failure, Fence, Figures, LogLine, NewRun, Run, RunEnd, RunId, Target};
+use tidegate_engine::run::{Failure, Fence, LogLine, NewRun, Run, RunEnd, RunId, Target};
 use tidegate_engine::store::Started;
+use tidegate_engine::webhook::{self, NewEvent};
 use tidegate_engine::{StoreError, SyncKey, Timestamp};
 
 use crate::disk::{Writes, damaged};
@@ -171,7 +172,7 @@ impl Writer {
             number = Some((key.clone(), sync));
         }
         self.counters.fence += 1;
-        let run = rules::started(new, Fence(self.counters.fence));
+        let run = rules::started(new, Fence(self.counters.fence), checkpoint.as_deref());
         let (id, fence) = (run.id, run.fence);
         self.put_run(writes, &run)?;
         let value = held.as_ref().map_or(&[][..], Key::as_ref);
@@ -189,18 +190,18 @@ impl Writer {
         Ok((running, Started { fence, checkpoint }))
     }
 
-    /// Change a running run's progress and put its row.
+    /// Change a running run's progress, or note where it begins, and put its row.
     pub(super) fn put_progress(
         &mut self,
         id: RunId,
         writes: &mut Writes,
-        change: impl FnOnce(&mut Figures),
+        change: impl FnOnce(&mut Run),
     ) -> Result<(), StoreError> {
         let Some(running) = self.running.get(&id) else {
             return Ok(());
         };
         let mut run = running.run.clone();
-        change(&mut run.progress);
+        change(&mut run);
         self.put_run(writes, &run)?;
         if let Some(running) = self.running.get_mut(&id) {
             running.run = run;
@@ -216,39 +217,45 @@ impl Writer {
     ) -> Result<(), StoreError> {
         self.writing(id, fence)?;
         let mut writes = Writes::default();
-        self.end_run(&mut writes, id, end)?;
-        self.apply(writes)?;
+        let events = self.end_run(&mut writes, id, end)?;
+        self.apply_telling(writes, events, None)?;
         self.running.remove(&id);
         Ok(())
     }
 
+    /// Put the end of a run. Returns the events that tell of it.
     pub(super) fn end_run(
         &mut self,
         writes: &mut Writes,
         id: RunId,
         end: RunEnd,
-    ) -> Result<(), StoreError> {
-        let end = self.settle_job(writes, id, end)?;
+    ) -> Result<Vec<NewEvent>, StoreError> {
+        let (end, paused) = self.settle_job(writes, id, end)?;
         let Some(running) = self.running.get(&id) else {
-            return Ok(());
+            return Ok(Vec::new());
         };
         if let Some(key) = &running.key {
             self.settle_key(writes, key, &end)?;
         }
-        let run = Run {
-            end: Some(end),
-            ..running.run.clone()
-        };
-        self.put_run(writes, &run)?;
-        writes.remove_short(keys::running(id));
+        let mut checkpoint = None;
         if let Some((key, number)) = &running.sync {
             let row = SyncRow {
                 number: *number,
                 running: None,
             };
             self.put_sync(writes, running.connection, key, row)?;
+            if self.hooks.has_endpoints() {
+                checkpoint = self.stored_checkpoint(*number)?;
+            }
         }
-        Ok(())
+        let event = webhook::run_ended(&running.run, &end, checkpoint.as_deref());
+        let run = Run {
+            end: Some(end),
+            ..running.run.clone()
+        };
+        self.put_run(writes, &run)?;
+        writes.remove_short(keys::running(id));
+        Ok(event.into_iter().chain(paused).collect())
     }
 
     pub(crate) fn recover_runs(
@@ -258,13 +265,14 @@ impl Writer {
     ) -> Result<Vec<RunId>, StoreError> {
         let mut writes = Writes::default();
         let ids: Vec<RunId> = self.running.keys().copied().collect();
+        let mut events = Vec::new();
         for id in &ids {
             if let Some(running) = self.running.get(id) {
                 let end = rules::interrupted(&running.run, why, now);
-                self.end_run(&mut writes, *id, end)?;
+                events.extend(self.end_run(&mut writes, *id, end)?);
             }
         }
-        self.apply(writes)?;
+        self.apply_telling(writes, events, None)?;
         self.running.clear();
         self.expire_later(now);
         Ok(ids)

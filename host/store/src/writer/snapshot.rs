@@ -172,8 +172,10 @@ impl Writer {
                 }
             }
             let [counts] = counts;
-            self.put_progress(ending.run, &mut writes, |progress| {
-                progress
+            let start = self.end_of_feed(number)?;
+            self.put_progress(ending.run, &mut writes, |run| {
+                run.note_start(&ending.model, start);
+                run.progress
                     .counts
                     .entry(ending.model.clone())
                     .or_default()

@@ -215,7 +215,7 @@ pub const ROWS: &[Row] = &[
     (
         "a kind that nothing knows",
         |raw| raw.put(b"Zwhat", b""),
-        "key Qwhat",
+        "key Zwhat",
         "kind that this version does not know",
     ),
     (

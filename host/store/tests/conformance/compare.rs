@@ -50,6 +50,7 @@ impl Pair {
         for number in 1..=self.next_run {
             let _ = both!(self, store => store.run(run_id(number)));
         }
+        self.list_hooks().await;
         both!(self, store => store.integrations(None, 10)).unwrap();
         let _ = both!(self, store => store.integration(&name("crm")));
         let after = "acme".parse().unwrap();

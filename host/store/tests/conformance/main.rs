@@ -33,6 +33,7 @@ mod compare;
 mod keyed;
 mod regressions;
 mod steps;
+mod webhooks;
 mod work;
 
 use std::collections::BTreeMap;
@@ -47,7 +48,7 @@ use tidegate_engine::run::{
     Blame, Failure, FailureClass, Fence, Level, LogLine, LogSource, Target,
 };
 use tidegate_engine::store::{
-    ActionFilter, Commit, Durability, ReadChanges, RunFilter, SnapshotGuard,
+    ActionFilter, Commit, DueDelivery, Durability, ReadChanges, RunFilter, SnapshotGuard,
 };
 use tidegate_engine::upkeep::Scope;
 use tidegate_engine::{Store, StoreError, Timestamp};
@@ -56,6 +57,7 @@ use tidegate_store::{Options, SledStore, Tuning};
 use common::*;
 use keyed::{How, StartKeyed};
 use steps::*;
+use webhooks::HookStep;
 use work::{Work, work};
 
 const MODELS: [&str; 2] = ["Contact", "Deal"];
@@ -74,6 +76,8 @@ struct Pair {
     /// The last run that was started in each slot.
     runs: BTreeMap<u8, (u64, Fence)>,
     cursors: BTreeMap<(usize, usize), Cursor>,
+    /// What was due when it was last asked for.
+    due: Vec<DueDelivery>,
 }
 
 fn open_small(path: &std::path::Path) -> SledStore {
@@ -84,6 +88,7 @@ fn open_small(path: &std::path::Path) -> SledStore {
         step_keys: 15,
         step_bytes: 20_000,
         keys_max: tidegate_engine::idempotency::KEYS_MAX,
+        pending_max: tidegate_engine::limits::WEBHOOK_PENDING,
     };
     SledStore::open(
         path,
@@ -115,6 +120,7 @@ impl Pair {
             next_run: 0,
             runs: BTreeMap::new(),
             cursors: BTreeMap::new(),
+            due: Vec::new(),
         }
     }
 
@@ -202,6 +208,7 @@ impl Pair {
             }
             Step::StartKeyed(start) => self.start_keyed(start).await,
             Step::FinishKeyed { slot, how } => self.finish_keyed(*slot, *how).await,
+            Step::Hook(step) => self.hook(step).await,
             Step::DayLater => self.now += tidegate_engine::idempotency::KEPT_MS,
             Step::Recover => self.recover().await,
             Step::Logs { slot, from, count } => {
@@ -377,6 +384,12 @@ fn line(index: u64, run: u64) -> LogLine {
 fn run(steps: &[Step]) {
     block_on(async {
         let mut pair = Pair::new().await;
+        // Without an endpoint nothing is told.
+        let endpoint = HookStep::Add {
+            endpoint: 0,
+            filter: 0,
+        };
+        pair.step(&Step::Hook(endpoint)).await;
         // Almost every command needs a run.
         let start = Step::Start {
             slot: 0,

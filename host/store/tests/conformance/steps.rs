@@ -59,6 +59,7 @@ pub(crate) enum Step {
         slot: u8,
         how: How,
     },
+    Hook(HookStep),
     /// As long as a key is remembered.
     DayLater,
     Recover,
@@ -189,9 +190,10 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(slot, model, restart)| Step::Begin { slot, model, restart }),
         6 => (slot.clone(), 0usize..2, 0u8..101, any::<bool>(), any::<bool>())
             .prop_map(|(slot, model, share, all, checkpoint)| Step::End { slot, model, share, all, checkpoint }),
-        1 => slot.clone().prop_map(|slot| Step::Finish { slot }),
+        3 => slot.clone().prop_map(|slot| Step::Finish { slot }),
         4 => keyed::start().prop_map(Step::StartKeyed),
         3 => keyed::finish().prop_map(|(slot, how)| Step::FinishKeyed { slot, how }),
+        12 => webhooks::step().prop_map(Step::Hook),
         1 => Just(Step::DayLater),
         1 => Just(Step::Recover),
         1 => (slot.clone(), 0u64..300, 0u64..200)

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tidegate_engine::cursor::Cursor;
+use tidegate_engine::idempotency::{KeyUse, Keyed};
 use tidegate_engine::memory::MemoryStore;
 use tidegate_engine::run::{Level, LogLine, LogSource, Target};
 use tidegate_engine::store::{ReadChanges, RunFilter, SnapshotGuard};
@@ -119,6 +120,30 @@ async fn fill(store: &dyn Store) {
     store.finish_run(run.0, run.1, end(601)).await.unwrap();
 }
 
+/// What fixtures of format 2 and later have as well: pruned bodies, and a run under an idempotency key.
+async fn fill_more(store: &dyn Store) {
+    let contact = model("bolt", "Contact");
+    store.prune(&contact, Timestamp(700)).await.unwrap();
+    let action = Target::Action {
+        connection: connection("bolt"),
+        action: name("push"),
+    };
+    let used = KeyUse::new("k".parse().unwrap(), "1").unwrap();
+    let started = store.start_keyed_run(new_run(4, action), used);
+    let Ok(Keyed::Started(started)) = started.await else {
+        panic!("the key is new");
+    };
+    let finished = store.finish_keyed_run(run_id(4), started.fence, end(701), "7".into());
+    finished.await.unwrap();
+}
+
+async fn fill_format(store: &dyn Store, format: u32) {
+    fill(store).await;
+    if format >= 2 {
+        fill_more(store).await;
+    }
+}
+
 /// Work that goes on where [`fill`] stopped: the snapshot ends, records change.
 async fn go_on(store: &dyn Store) -> u64 {
     let run = start(store, 3).await;
@@ -178,7 +203,7 @@ async fn compare(sled: &dyn Store, memory: &dyn Store) {
         ..RunFilter::default()
     };
     same!(sled, memory, store => store.runs(all.clone()));
-    for number in 1..=3 {
+    for number in 1..=4 {
         same!(sled, memory, store => store.logs(run_id(number), 0, 100));
     }
     let ids: Vec<String> = (0..50).map(|number| format!("id-{number:03}")).collect();
@@ -236,7 +261,7 @@ fn make_a_fixture() {
         ..Options::default()
     };
     let store = SledStore::open(dir.path(), options).unwrap();
-    block_on(fill(&store));
+    block_on(fill_format(&store, format.parse().unwrap()));
     let cursor = block_on(early_cursor(&store));
     block_on(store.close()).unwrap();
     drop(store);
@@ -259,7 +284,7 @@ fn earlier_formats_are_migrated_and_written_on() {
         let cursor: Cursor = cursor.parse().unwrap();
         let memory = MemoryStore::new(cursor.store);
         block_on(async {
-            fill(&memory).await;
+            fill_format(&memory, format).await;
             let store = open(dir.path());
             let note = format!("the data directory was format {format} and is now format 2");
             assert_eq!(store.notes(), [note]);

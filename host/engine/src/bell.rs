@@ -1,0 +1,83 @@
+//! Waiting for something to happen in a store, whatever the async runtime.
+
+use std::future::poll_fn;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Poll, Waker};
+
+/// Counts how often it was rung. Whoever has heard it so often waits for more, so nothing is missed
+/// between looking and waiting.
+#[derive(Debug, Default)]
+pub struct Bell(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    rung: u64,
+    waiting: Vec<Waker>,
+}
+
+impl Bell {
+    /// Wake everybody who waits.
+    pub fn ring(&self) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.rung += 1;
+        let waiting = std::mem::take(&mut state.waiting);
+        drop(state);
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Wait until it has been rung more than `heard` times; returns how often. A waiter that was
+    /// dropped is forgotten at the next ring.
+    pub async fn after(&self, heard: u64) -> u64 {
+        poll_fn(|context| {
+            let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if state.rung > heard {
+                return Poll::Ready(state.rung);
+            }
+            if !state
+                .waiting
+                .iter()
+                .any(|waker| waker.will_wake(context.waker()))
+            {
+                state.waiting.push(context.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::task::{Context, Wake};
+
+    #[derive(Default)]
+    struct Count(AtomicU32);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn nobody_misses_a_ring() {
+        let bell = Bell::default();
+        let woken = Arc::new(Count::default());
+        let waker = Arc::clone(&woken).into();
+        let mut context = Context::from_waker(&waker);
+        let mut first = pin!(bell.after(0));
+        assert_eq!(first.as_mut().poll(&mut context), Poll::Pending);
+        assert_eq!(first.as_mut().poll(&mut context), Poll::Pending);
+        bell.ring();
+        assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+        assert_eq!(first.poll(&mut context), Poll::Ready(1));
+        // Rung while nobody waited.
+        bell.ring();
+        assert_eq!(pin!(bell.after(1)).poll(&mut context), Poll::Ready(2));
+        assert_eq!(pin!(bell.after(2)).poll(&mut context), Poll::Pending);
+    }
+}

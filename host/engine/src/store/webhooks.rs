@@ -1,0 +1,117 @@
+//! The commands of webhooks: endpoints, what is due, what came of it, and the log.
+
+use async_trait::async_trait;
+
+use crate::Timestamp;
+use crate::store::StoreError;
+use crate::webhook::{Attempt, Delivery, DeliveryState, Endpoint, EndpointId, Event};
+
+/// Which deliveries to take up.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DueDeliveries {
+    pub now: Timestamp,
+    /// Those that are on their way: they stay due until they are settled.
+    pub in_flight: Vec<(EndpointId, u64)>,
+    /// At most so many of one endpoint, those on their way included.
+    pub per_endpoint: usize,
+    /// At most so many in all, without those on their way.
+    pub limit: usize,
+}
+
+/// A delivery to make now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueDelivery {
+    pub endpoint: Endpoint,
+    pub event: Event,
+    /// See [`Delivery::made`].
+    pub made: u32,
+}
+
+/// What is due.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Due {
+    /// Those that have waited longest first.
+    pub deliveries: Vec<DueDelivery>,
+    /// When the next one is due that is not due yet.
+    pub next_at: Option<Timestamp>,
+}
+
+/// Which deliveries to list, newest event first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryFilter {
+    pub endpoint: EndpointId,
+    /// Only those in this state: `pending`, `delivered` or `exhausted`.
+    pub state: Option<&'static str>,
+    /// Only of events before this number.
+    pub before: Option<u64>,
+    pub limit: usize,
+}
+
+/// What to deliver again, oldest event first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replay {
+    pub endpoint: EndpointId,
+    /// Only events that happened from then on.
+    pub since: Timestamp,
+    /// Also what was delivered, and what the endpoint never had a delivery of, as it was disabled,
+    /// or not yet there. Otherwise only what is exhausted.
+    pub all: bool,
+    /// Only of events after this number.
+    pub after: Option<u64>,
+    /// At most so many deliveries.
+    pub limit: usize,
+    pub now: Timestamp,
+}
+
+/// What a replay did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Replayed {
+    pub deliveries: u64,
+    /// The number of the event to go on after, if the limit ended it.
+    pub more_after: Option<u64>,
+}
+
+/// What a backend must do for webhooks. Events and their deliveries come to be in the commands that
+/// they tell of: `finish_run`, `finish_keyed_run`, `recover_runs`, `remove_connection`,
+/// `update_connections` and [`Self::settle_delivery`].
+#[async_trait]
+pub trait Webhooks: Send + Sync {
+    /// Add an endpoint. One that is there just so is fine; `Exists` names another one. `Full` when
+    /// there are as many as there may be.
+    async fn add_endpoint(&self, endpoint: Endpoint) -> Result<(), StoreError>;
+    /// Change an endpoint to what is given if its `revision` is still the one given, which then counts
+    /// on. Says whether it is so now. What is pending stays pending, and is due while it is enabled.
+    async fn update_endpoint(&self, endpoint: Endpoint) -> Result<bool, StoreError>;
+    async fn endpoint(&self, id: EndpointId) -> Result<Endpoint, StoreError>;
+    /// All of them, by id.
+    async fn endpoints(&self) -> Result<Vec<Endpoint>, StoreError>;
+    /// Remove an endpoint with its deliveries. It is gone at once.
+    async fn remove_endpoint(&self, id: EndpointId) -> Result<(), StoreError>;
+
+    /// What is due: of each endpoint that is enabled, and of each of its streams, the oldest delivery
+    /// that is pending, once its time has come. Changes nothing.
+    async fn due_deliveries(&self, due: DueDeliveries) -> Result<Due, StoreError>;
+    /// Write what came of the attempt that was begun when there had been `made` attempts, decide what
+    /// comes next ([`crate::webhook::settled`]), and disable the endpoint if that is to be, with an
+    /// event for the others. Returns the delivery's state; `None` when there is no such delivery, or
+    /// it is not pending, or that attempt was settled before: then nothing happens.
+    async fn settle_delivery(
+        &self,
+        endpoint: EndpointId,
+        seq: u64,
+        made: u32,
+        attempt: Attempt,
+    ) -> Result<Option<DeliveryState>, StoreError>;
+
+    async fn deliveries(&self, filter: DeliveryFilter) -> Result<Vec<Delivery>, StoreError>;
+    /// Set deliveries to pending, and make those that are missing. What is pending stays as it is. A
+    /// crash on the way may leave some; repeating it does the rest.
+    async fn replay_deliveries(&self, replay: Replay) -> Result<Replayed, StoreError>;
+    /// Forget the first events with their deliveries, up to one that did not happen before `before`, and
+    /// at most `limit` of them; but for those that are pending for an endpoint which is enabled.
+    /// Returns how many events went.
+    async fn forget_events(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError>;
+    /// Wait until there may be something due that was not, for another reason than time, counting
+    /// from `heard`, which is 0 at first and then what this returned.
+    async fn deliveries_changed(&self, heard: u64) -> Result<u64, StoreError>;
+}

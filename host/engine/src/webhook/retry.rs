@@ -1,0 +1,133 @@
+//! What becomes of a delivery, and of its endpoint, after an attempt.
+
+use sha2::{Digest, Sha256};
+
+use super::{
+    Attempt, Delivery, DeliveryState, Disabled, Endpoint, EndpointId, EventId, NoAnswerKind,
+    WhyDisabled,
+};
+use crate::Timestamp;
+
+const SECOND_MS: u64 = 1000;
+const MINUTE_MS: u64 = 60 * SECOND_MS;
+const HOUR_MS: u64 = 60 * MINUTE_MS;
+
+/// The wait after the first failed attempt, after the second, and so on: 27 h 35 min 5 s in all.
+const DELAYS_MS: [u64; 7] = [
+    5 * SECOND_MS,
+    5 * MINUTE_MS,
+    30 * MINUTE_MS,
+    2 * HOUR_MS,
+    5 * HOUR_MS,
+    10 * HOUR_MS,
+    10 * HOUR_MS,
+];
+/// Attempts of a delivery before it is exhausted.
+pub const ATTEMPTS: u32 = 8;
+/// Waits are longer or shorter by up to this many thousandths.
+const JITTER: u64 = 200;
+/// The least wait for an endpoint that is slow or has too much to do.
+const THROTTLED_MS: u64 = MINUTE_MS;
+/// Failures only, for so long, disable an endpoint.
+const FAILING_MS: u64 = 120 * HOUR_MS;
+/// A failure so long ago says nothing of today: a series begins anew.
+const FORGOTTEN_MS: u64 = 2 * FAILING_MS;
+
+/// A delivery after an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    pub delivery: Delivery,
+    /// The endpoint, if it is another now.
+    pub endpoint: Option<Endpoint>,
+    /// Whether this attempt disabled it.
+    pub disabled: bool,
+}
+
+/// The wait after `failed` failed attempts, the last of which is `last`; `None` if there is no other.
+///
+/// The jitter is derived from what is delivered where and how often, so that a store needs no chance.
+#[must_use]
+pub fn delay_ms(event: EventId, endpoint: EndpointId, failed: u32, last: &Attempt) -> Option<u64> {
+    let index = usize::try_from(failed.checked_sub(1)?).ok()?;
+    let base = *DELAYS_MS.get(index)?;
+    let mut hash = Sha256::new();
+    hash.update(event.to_bytes());
+    hash.update(endpoint.to_bytes());
+    hash.update(failed.to_be_bytes());
+    let chance = hash
+        .finalize()
+        .iter()
+        .take(8)
+        .fold(0u64, |sum, byte| (sum << 8) | u64::from(*byte));
+    let mut delay = base * (1000 - JITTER + chance % (2 * JITTER + 1)) / 1000;
+    let timed_out = last
+        .no_answer
+        .as_ref()
+        .is_some_and(|none| none.kind == NoAnswerKind::Timeout);
+    if timed_out || matches!(last.status, Some(429 | 502 | 504)) {
+        delay = delay.max(THROTTLED_MS);
+    }
+    let asked = last
+        .retry_after_ms
+        .map(|asked| asked.clamp(delay, 2 * delay));
+    Some(asked.unwrap_or(delay))
+}
+
+/// What an attempt makes of its delivery and endpoint.
+#[must_use]
+pub fn settled(endpoint: &Endpoint, delivery: &Delivery, attempt: Attempt) -> Settled {
+    let mut delivery = delivery.clone();
+    let mut new = endpoint.clone();
+    // An attempt lasts seconds; what it says is of its end.
+    let now = Timestamp(attempt.at.0.saturating_add(attempt.latency_ms));
+    if attempt.succeeded() {
+        delivery.state = DeliveryState::Delivered { at: now };
+        new.first_failure_at = None;
+    } else {
+        delivery.failed = delivery.failed.saturating_add(1);
+        let delay = delay_ms(delivery.event, delivery.endpoint, delivery.failed, &attempt);
+        delivery.state = match delay {
+            Some(delay) => DeliveryState::Pending {
+                next_at: Timestamp(now.0.saturating_add(delay)),
+            },
+            None => DeliveryState::Exhausted { at: now },
+        };
+        new.first_failure_at = match endpoint.first_failure_at {
+            Some(first) if now.since(first) < FORGOTTEN_MS => Some(first),
+            _ => Some(now),
+        };
+        let failing_ms = new.first_failure_at.map_or(0, |first| now.since(first));
+        let why = match attempt.status {
+            Some(410) => Some(WhyDisabled::Gone),
+            _ => (failing_ms >= FAILING_MS).then_some(WhyDisabled::Failing),
+        };
+        if let (Some(why), None) = (why, endpoint.disabled) {
+            new.disabled = Some(Disabled { at: now, why });
+        }
+    }
+    delivery.push(attempt);
+    let disabled = new.disabled != endpoint.disabled;
+    let endpoint = (new != *endpoint).then(|| Endpoint {
+        revision: new.revision + 1,
+        ..new
+    });
+    Settled {
+        delivery,
+        endpoint,
+        disabled,
+    }
+}
+
+/// A delivery that is to be made again, with all attempts before it.
+#[must_use]
+pub fn replayed(delivery: &Delivery, now: Timestamp) -> Delivery {
+    Delivery {
+        state: DeliveryState::Pending { next_at: now },
+        failed: 0,
+        ..delivery.clone()
+    }
+}
+
+#[cfg(test)]
+#[path = "retry_tests.rs"]
+mod tests;
