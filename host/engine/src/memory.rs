@@ -4,6 +4,7 @@
 //! conformance suite compares every other backend with it, so it has no cleverness: where this
 //! module and another backend differ, this one is right or the trait's text is.
 
+mod api_keys;
 mod connections;
 mod keyed;
 mod records;
@@ -18,6 +19,7 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
+use crate::api_key::{ApiKey, ApiKeyId};
 use crate::canonical::BodyHash;
 use crate::idempotency::{KeyUse, Keyed};
 use crate::integration::{Connection, Digest, Integration, NewDeployment};
@@ -52,6 +54,7 @@ struct State {
     feeds: BTreeMap<ModelKey, records::Feed>,
     last_feed: u64,
     imports: BTreeMap<ImportId, transfer::Import>,
+    api_keys: BTreeMap<ApiKeyId, ApiKey>,
 }
 
 impl Default for MemoryStore {

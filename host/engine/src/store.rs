@@ -5,6 +5,8 @@
 //! repeating a command whose answer was lost is harmless. Nothing here assumes that only one
 //! process uses the store.
 
+mod api_keys;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -18,6 +20,8 @@ use crate::run::{Failure, Fence, Figures, LogLine, NewRun, Run, RunEnd, RunId};
 use crate::transfer::{ImportId, ImportPart, Imported};
 use crate::upkeep::{CheckReport, Dropped, Pruned, Scope, StoreStats};
 use crate::{ConnectionKey, ModelKey, Name, SyncKey, Timestamp};
+
+pub use api_keys::ApiKeys;
 
 /// Why a command did not happen. Nothing of it was stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +51,8 @@ pub enum StoreError {
         connection: ConnectionKey,
         keys: u64,
     },
+    #[error("there are {most} {what} already, the most that are kept")]
+    Full { what: &'static str, most: u64 },
     /// This run ended, was removed with its connection, or another took over: it may not write.
     #[error("run {run} may no longer write: it has ended, is gone, or another run took over")]
     Fenced { run: RunId },
@@ -233,7 +239,7 @@ pub struct RunFilter {
 
 /// What a backend must do.
 #[async_trait]
-pub trait Store: Send + Sync + std::fmt::Debug {
+pub trait Store: ApiKeys + Send + Sync + std::fmt::Debug {
     /// Keep a component's bytes under their digest. Idempotent.
     async fn put_component(&self, bytes: Vec<u8>) -> Result<Digest, StoreError>;
     /// The bytes of a component, checked against their digest.

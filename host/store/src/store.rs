@@ -150,7 +150,7 @@ impl SledStore {
         self.write(again).await?.all()
     }
 
-    async fn view<T: Send + 'static>(
+    pub(crate) async fn view<T: Send + 'static>(
         &self,
         read: impl FnOnce(&View<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {

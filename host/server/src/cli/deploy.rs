@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tidegate_engine::Name;
 use tidegate_engine::grant::{FeedGrant, HostPattern, RateLimit};
 use tidegate_engine::limits::LimitValues;
@@ -13,6 +13,7 @@ use super::{Global, confirmed};
 use crate::control::{Control, DeployPlan, DeployRequest, GrantChanges};
 use crate::output;
 use crate::problem::{Kind, Problem, Result};
+use crate::shown;
 use crate::signature::{Signed, TrustedKey, verify};
 
 /// Arguments of `deploy`. A kind of grant that is not given is kept from the earlier deploy.
@@ -106,16 +107,8 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     control.close().await?;
     let version = &integration.current.manifest.version;
     if args.json {
-        return output::json(&json!({
-            "integration": integration.name,
-            "deployment": integration.current.number,
-            "version": version,
-            "digest": integration.current.digest,
-            "previous_version": plan.previous.as_ref().map(|(version, _)| version),
-            "grants": integration.current.grants,
-            "missing": plan.missing,
-            "signed_by": signed.map(|signed| signed.key),
-        }));
+        let signed_by = signed.map(|signed| signed.key);
+        return output::json(&shown::Deployed::new(&integration, &plan, signed_by));
     }
     match &plan.previous {
         Some((old, _)) => output::line(format!(
@@ -302,7 +295,7 @@ fn parse_range(text: &str) -> std::result::Result<IpNet, String> {
         .map_err(|_| "write a range such as 10.1.0.0/16 or an address".to_owned())
 }
 
-fn parse_limit(text: &str) -> std::result::Result<(String, u64), String> {
+pub(super) fn parse_limit(text: &str) -> std::result::Result<(String, u64), String> {
     let (name, value) = text
         .split_once('=')
         .ok_or("write NAME=VALUE, such as memory_bytes=268435456")?;

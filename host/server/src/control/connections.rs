@@ -72,6 +72,8 @@ pub struct ConnectionUpdate {
     pub external_id: Option<Option<String>>,
     pub secrets: SecretMap,
     pub remove_secrets: BTreeSet<String>,
+    /// Whether what is to be taken away may be gone already.
+    pub missing_is_fine: bool,
 }
 
 /// Connections to add together. Every row is checked first, and if one is bad none is added; then
@@ -284,7 +286,7 @@ fn change(new: &mut Connection, update: &ConnectionUpdate) -> Result<()> {
     update.config.apply(&mut new.config);
     update.metadata.apply(&mut new.metadata);
     for tag in &update.untag {
-        if new.tags.remove(tag).is_none() {
+        if new.tags.remove(tag).is_none() && !update.missing_is_fine {
             let problem = Problem::not_found(format!("connection {} has no tag {tag:?}", new.key));
             return Err(problem.hint(listed("tags", new.tags.keys().map(String::as_str))));
         }
@@ -303,7 +305,7 @@ async fn change_secrets(
     update: &ConnectionUpdate,
 ) -> Result<()> {
     for name in &update.remove_secrets {
-        if !new.secret_names.contains(name) {
+        if !new.secret_names.contains(name) && !update.missing_is_fine {
             let problem =
                 Problem::not_found(format!("connection {} has no secret {name:?}", new.key));
             return Err(problem.hint(listed(

@@ -49,11 +49,31 @@ impl Flights {
     pub(super) fn stop(&self, connection: &ConnectionKey) {
         let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let own = runs.extract_if(.., |_, (key, _)| key == connection);
-        for (_, (_, stop)) in own {
-            // One that has just ended does not hear it.
-            let _ = stop.send(());
-        }
+        own.for_each(|(_, (_, stop))| tell(stop));
     }
+
+    /// Stop one; `false` if it is not one of this process.
+    pub(super) fn stop_run(&self, run: RunId) -> bool {
+        let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = runs.remove(&run);
+        let is_ours = found.is_some();
+        found.into_iter().for_each(|(_, stop)| tell(stop));
+        is_ours
+    }
+
+    /// Stop all of them; returns how many there were.
+    pub(super) fn stop_all(&self) -> usize {
+        let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = std::mem::take(&mut *runs);
+        let count = all.len();
+        all.into_values().for_each(|(_, stop)| tell(stop));
+        count
+    }
+}
+
+fn tell(stop: oneshot::Sender<()>) {
+    // One that has just ended does not hear it.
+    let _ = stop.send(());
 }
 
 impl Drop for Flight {

@@ -11,11 +11,12 @@ use tidegate_engine::cassette::Seed;
 use tidegate_engine::idempotency::{KeyUse, Keyed};
 use tidegate_engine::integration::{Connection, Integration};
 use tidegate_engine::manifest::{Auth, TokenRequest};
-use tidegate_engine::run::{LogLine, NewRun, Outcome, RunEnd, RunId, Target, Trigger};
+use tidegate_engine::run::{LogLine, NewRun, Outcome, RunEnd, RunId, Target};
 use tidegate_engine::store::Durability;
 use tidegate_engine::{ConnectionKey, Name, StoreError};
 use tidegate_runtime::{Meter, Observer, OutputCheck, Plugin, Recording, RunResult, RunSpec};
 
+use super::changes::Changes;
 use super::deploy::check_config;
 use super::local::Local;
 use super::upkeep::forget_cassettes;
@@ -29,12 +30,20 @@ use crate::secrets::SecretMap;
 /// How often progress is shown.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
-/// Hands a run's log lines to whoever watches.
-struct Watch(Arc<dyn Progress>);
+/// Hands a run's log lines to whoever watches, and tells of its commits.
+struct Watch {
+    progress: Arc<dyn Progress>,
+    changes: Arc<Changes>,
+    connection: ConnectionKey,
+}
 
 impl Observer for Watch {
     fn log(&self, line: &LogLine) {
-        self.0.log(line);
+        self.progress.log(line);
+    }
+
+    fn committed(&self) {
+        self.changes.tell(&self.connection);
     }
 }
 
@@ -112,7 +121,7 @@ pub(super) async fn run(
         target: launch.target.clone(),
         plugin: plugin.digest(),
         plugin_version: deployment.manifest.version.to_string(),
-        trigger: Trigger::Manual,
+        trigger: local.trigger(),
         attempt: 1,
         reset: launch.reset,
         now,
@@ -140,7 +149,7 @@ pub(super) async fn run(
         run: id,
         fence: started.fence,
         target: launch.target,
-        trigger: Trigger::Manual,
+        trigger: local.trigger(),
         attempt: 1,
         deployment,
         connection: site.connection,
@@ -156,7 +165,10 @@ pub(super) async fn run(
         seed,
         recording,
         meter: Arc::clone(&meter),
-        cancelled: Box::pin(interrupted_or(stopped)),
+        cancelled: match local.hears_signals() {
+            true => Box::pin(interrupted_or(stopped)),
+            false => stopped,
+        },
     };
     let result = watched(local, &plugin, spec, &meter, progress).await?;
     if let Some(take) = take {
@@ -201,7 +213,11 @@ async fn watched(
     meter: &Meter,
     progress: Arc<dyn Progress>,
 ) -> Result<RunResult> {
-    let watch: Arc<dyn Observer> = Arc::new(Watch(Arc::clone(&progress)));
+    let watch: Arc<dyn Observer> = Arc::new(Watch {
+        progress: Arc::clone(&progress),
+        changes: Arc::clone(&local.changes),
+        connection: spec.connection.key.clone(),
+    });
     let running = local
         .runtime()?
         .run(plugin, spec, Arc::clone(&local.store), watch);
@@ -312,9 +328,16 @@ fn tokens(
 }
 
 async fn load(local: &Local, integration: &Integration) -> Result<Plugin> {
-    let bytes = local.store.component(integration.current.digest).await?;
+    let digest = integration.current.digest;
+    if let Some(plugin) = local.plugins.get(digest) {
+        return Ok(plugin);
+    }
+    let bytes = local.store.component(digest).await?;
     // Compiling, when the cache doesn't have it, takes up to seconds of CPU.
-    tokio::task::block_in_place(|| local.runtime()?.load(&bytes).map_err(Problem::internal))
+    let load = || local.runtime()?.load(&bytes).map_err(Problem::internal);
+    let plugin = tokio::task::block_in_place(load)?;
+    local.plugins.put(plugin.clone());
+    Ok(plugin)
 }
 
 /// Resolves at Ctrl-C or SIGTERM, so that a run ends as cancelled rather than torn, or when the run

@@ -24,7 +24,8 @@ const OF_FEEDS: [Tag; 10] = [
 ];
 
 /// All other kinds.
-const OTHERS: [Tag; 16] = [
+const OTHERS: [Tag; 17] = [
+    Tag::ApiKey,
     Tag::Idempotency,
     Tag::Expiry,
     Tag::Output,

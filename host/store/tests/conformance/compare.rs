@@ -49,6 +49,7 @@ impl Pair {
         for number in 1..=self.next_run {
             let _ = both!(self, store => store.run(run_id(number)));
         }
+        both!(self, store => store.api_keys()).unwrap();
         both!(self, store => store.integrations(None, 10)).unwrap();
         let _ = both!(self, store => store.integration(&name("crm")));
         let after = "acme".parse().unwrap();

@@ -59,6 +59,7 @@ pub(crate) enum Step {
         slot: u8,
         how: How,
     },
+    OnKey(OnKey),
     /// As long as a key is remembered.
     DayLater,
     Recover,
@@ -191,6 +192,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         1 => slot.clone().prop_map(|slot| Step::Finish { slot }),
         4 => keyed::start().prop_map(Step::StartKeyed),
         3 => keyed::finish().prop_map(|(slot, how)| Step::FinishKeyed { slot, how }),
+        2 => api_keys::on_key().prop_map(Step::OnKey),
         1 => Just(Step::DayLater),
         1 => Just(Step::Recover),
         1 => (slot.clone(), 0u64..300, 0u64..200)
