@@ -29,6 +29,9 @@ pub struct Grants {
     pub feeds: Vec<FeedGrant>,
     /// It may merge its connections' metadata.
     pub metadata_write: bool,
+    /// The manifest's default schedules start for each connection.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub auto_start: bool,
     /// Limits other than the defaults.
     pub limits: LimitValues,
     /// How fast each connection may ask each origin, instead of what the manifest requests.

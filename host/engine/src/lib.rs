@@ -20,6 +20,7 @@
 //! | [`canonical`] | the hash by which a changed body is told from an unchanged one |
 //! | [`cursor`] | a consumer's place in a change feed, as opaque text |
 //! | [`idempotency`] | keys under which an action acts once |
+//! | [`api_key`] | whom the HTTP API answers, for what and until when |
 //! | [`cassette`] | a recorded run: its lines, its answers to a replay, and how two runs differ |
 //! | [`schedule`] | schedules: when something is due, and what becomes of moments that have passed |
 //! | [`job`] | what waits to be run, its attempts, and what becomes of it |
@@ -32,6 +33,7 @@
 //! | [`transfer`] | what an import brings |
 //! | [`memory`] | that trait in memory: the obviously correct backend |
 
+pub mod api_key;
 pub mod bell;
 pub mod board;
 pub mod canonical;

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::Name;
 use crate::grant::{FeedPattern, HostRequest, RateLimit};
 use crate::limits::{self, LimitValues};
-use crate::schedule::{Cron, ScheduleError, Timing};
+use crate::schedule::{Cron, DstGap, ScheduleError, Timing, When};
 
 use auth::pointer_get;
 pub use auth::{Auth, AuthName, TEMPLATES_MAX};
@@ -95,6 +95,22 @@ pub enum ScheduleSpec {
 }
 
 impl ScheduleSpec {
+    /// The same as a schedule has it; `None` for an interval that is none, which no manifest that was
+    /// checked has.
+    #[must_use]
+    pub fn when(&self) -> Option<When> {
+        Some(match self {
+            Self::Every { every } => When::Every {
+                every: every.parse().ok()?,
+            },
+            Self::Cron { cron, timezone } => When::Cron {
+                cron: cron.clone(),
+                timezone: timezone.clone(),
+                dst_gap: DstGap::Shift,
+            },
+        })
+    }
+
     /// When that is.
     pub fn timing(&self) -> Result<Timing, ScheduleError> {
         match self {
@@ -184,6 +200,7 @@ impl From<FeedRequest> for String {
 pub struct ResolvedSync {
     pub name: Name,
     pub models: Vec<Name>,
+    pub schedule: Option<ScheduleSpec>,
 }
 
 /// An action with its models, for one connection.
@@ -332,12 +349,14 @@ impl Manifest {
                 None => syncs.extend(sync.name.parse().ok().map(|name| ResolvedSync {
                     name,
                     models: sync.models.iter().filter_map(|m| m.parse().ok()).collect(),
+                    schedule: sync.schedule.clone(),
                 })),
                 Some(pointer) => syncs.extend(
                     each_keys(config, pointer)
                         .filter_map(|key| key.parse::<Name>().ok())
                         .map(|name| ResolvedSync {
                             models: vec![name.clone()],
+                            schedule: sync.schedule.clone(),
                             name,
                         }),
                 ),

@@ -4,6 +4,7 @@
 //! conformance suite compares every other backend with it, so it has no cleverness: where this
 //! module and another backend differ, this one is right or the trait's text is.
 
+mod api_keys;
 mod connections;
 pub mod jobs;
 mod keyed;
@@ -21,6 +22,7 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
+use crate::api_key::{ApiKey, ApiKeyId};
 use crate::bell::Bell;
 use crate::board::Board;
 use crate::canonical::BodyHash;
@@ -65,6 +67,7 @@ struct State {
     jobs: BTreeMap<JobId, Job>,
     fires: BTreeMap<(ScheduleId, Timestamp), Fire>,
     webhooks: webhooks::Webhooks,
+    api_keys: BTreeMap<ApiKeyId, ApiKey>,
 }
 
 impl Default for MemoryStore {

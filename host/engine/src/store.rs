@@ -5,6 +5,7 @@
 //! repeating a command whose answer was lost is harmless. Nothing here assumes that only one
 //! process uses the store.
 
+mod api_keys;
 mod jobs;
 mod schedules;
 mod webhooks;
@@ -26,6 +27,7 @@ use crate::transfer::{ImportId, ImportPart, Imported};
 use crate::upkeep::{CheckReport, Dropped, Pruned, Scope, StoreStats};
 use crate::{ConnectionKey, ModelKey, Name, SyncKey, Timestamp};
 
+pub use api_keys::ApiKeys;
 pub use jobs::{Claim, Claimed, Forgotten, JobFilter, Jobs, QueueFigures};
 pub use schedules::{Again, Backfill, PutSchedule, ScheduleFilter, Schedules};
 
@@ -271,7 +273,7 @@ pub struct RunFilter {
 /// What a backend must do. Commands that others want to hear of write their events in the same
 /// transaction ([`Webhooks`]).
 #[async_trait]
-pub trait Store: Schedules + Jobs + Webhooks + Send + Sync + std::fmt::Debug {
+pub trait Store: ApiKeys + Schedules + Jobs + Webhooks + Send + Sync + std::fmt::Debug {
     /// Keep a component's bytes under their digest. Idempotent.
     async fn put_component(&self, bytes: Vec<u8>) -> Result<Digest, StoreError>;
     /// The bytes of a component, checked against their digest.

@@ -60,6 +60,11 @@ impl RunLog {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Tell the observer that records were committed.
+    pub(crate) fn committed(&self) {
+        self.observer.committed();
+    }
+
     /// Add a line; a message or fields that are too long are cut, and say so.
     pub(crate) fn write(&self, level: Level, source: LogSource, message: &str, fields: &str) {
         let mut message = cut(message, self.line_bytes_max);

@@ -63,6 +63,8 @@ impl fmt::Debug for Plugin {
 pub trait Observer: Send + Sync {
     /// A log line was written.
     fn log(&self, line: &LogLine);
+    /// Records were committed.
+    fn committed(&self) {}
 }
 
 /// Everything that one run needs.
@@ -363,6 +365,10 @@ impl Observer for Taped {
     fn log(&self, line: &LogLine) {
         self.1.log(line);
         self.0.log(line);
+    }
+
+    fn committed(&self) {
+        self.0.committed();
     }
 }
 

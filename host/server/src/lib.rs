@@ -10,6 +10,8 @@
 //! |---|---|
 //! | `cli` | the command line: one file for each command |
 //! | [`control`] | what the commands do, as one interface; `control::local` does it in this process |
+//! | `api` | the HTTP API: a file for each group of routes |
+//! | `serve` | the server: listening, TLS, stopping |
 //! | `problem` | what went wrong, for people and as an exit code |
 //! | `secrets` | credentials: where they come from, and sealing them at rest |
 //! | `oauth` | tokens: bought through the gate, kept sealed, renewed once for all runs |
@@ -19,18 +21,23 @@
 //! | `replay` | cassettes played with a component, and what comes of it |
 //! | `demo` | the demo's source API and its story |
 //! | `transfer` | exports: writing and reading JSON lines |
+//! | `shown` | the JSON shapes of things, for `--json` and the API |
 //! | `output` | tables, JSON lines, progress, times and sizes for people |
 
+mod api;
 mod author;
 mod cassettes;
 mod cli;
 pub mod control;
 mod demo;
+mod dispatch;
 mod oauth;
 mod output;
 mod problem;
 mod replay;
 mod secrets;
+mod serve;
+mod shown;
 mod signature;
 mod transfer;
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use tidegate_engine::StoreError;
+use tidegate_engine::cursor::CursorError;
 use tidegate_store::OpenError;
 
 /// Kinds of problems; each has its exit code, documented in `docs/cli.md`.
@@ -14,6 +15,8 @@ pub enum Kind {
     Invalid,
     /// An integration, connection, run or file that is not there.
     NotFound,
+    /// A cursor that the store can't go on from: read from the start.
+    Expired,
     /// What is there contradicts what is asked: exists already, busy.
     Conflict,
     /// The data directory can't be used: in use, read-only, of a newer format, damaged.
@@ -34,7 +37,7 @@ impl Kind {
     pub fn exit_code(self) -> u8 {
         match self {
             Self::RunFailed => 1,
-            Self::Invalid => 2,
+            Self::Invalid | Self::Expired => 2,
             Self::NotFound => 3,
             Self::Conflict => 4,
             Self::DataDirectory => 5,
@@ -114,15 +117,17 @@ impl From<StoreError> for Problem {
         let kind = match &error {
             StoreError::NotFound { .. } => Kind::NotFound,
             StoreError::Exists { .. }
-            | StoreError::Full { .. }
             | StoreError::Busy { .. }
             | StoreError::KeyConflict { .. }
             | StoreError::ManyKeys { .. }
+            | StoreError::Full { .. }
             | StoreError::Fenced { .. } => Kind::Conflict,
-            StoreError::Page(_) | StoreError::Cursor(_) | StoreError::NoSnapshot { .. } => {
-                Kind::Invalid
-            }
+            StoreError::Cursor(CursorError::Malformed) => Kind::Invalid,
+            StoreError::Cursor(_) => Kind::Expired,
+            StoreError::Page(_) | StoreError::NoSnapshot { .. } => Kind::Invalid,
             StoreError::Guard(_) => Kind::RunFailed,
+            StoreError::Definition(_) => Kind::Invalid,
+            StoreError::Stale { .. } | StoreError::State { .. } => Kind::Conflict,
             StoreError::Damaged { .. } => Kind::DataDirectory,
             StoreError::Backend(_) => Kind::Internal,
         };

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`open`] | opening a data directory: whose it is, which format, what a crash left behind |
 //! | `store` | the trait, on top of everything below |
+//! | `api_keys` | the trait's commands on API keys |
 //! | `writer` | the one thread that changes anything: queue, commands, compaction |
 //! | `read`, `lists` | reads, beside the writer |
 //! | [`rewrite()`] | writing the database anew, so that its files become smaller |
@@ -22,6 +23,7 @@
 //! | `components` | component files |
 //! | `layout` | keys and values, without I/O |
 
+mod api_keys;
 mod check;
 mod components;
 mod disk;

@@ -1,5 +1,6 @@
 //! Reads of everything but records: integrations, connections, runs, logs, checkpoints.
 
+use tidegate_engine::api_key::ApiKey;
 use tidegate_engine::integration::{Connection, Integration};
 use tidegate_engine::run::{LogLine, Run, RunId};
 use tidegate_engine::store::RunFilter;
@@ -33,6 +34,16 @@ pub(crate) fn integrations(
         |after| keys::integration(after).after_prefix(),
     );
     let items = view.range(&first, &prefix.after_prefix()).take(limit);
+    items
+        .map(|item| {
+            let (key, value) = item?;
+            rows::decode(&value).map_err(|corrupt| damaged(&key, corrupt))
+        })
+        .collect()
+}
+
+pub(crate) fn api_keys(view: &View<'_>) -> Result<Vec<ApiKey>, StoreError> {
+    let items = view.prefix(&Key::new(Tag::ApiKey));
     items
         .map(|item| {
             let (key, value) = item?;

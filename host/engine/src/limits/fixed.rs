@@ -58,4 +58,18 @@ fixed! {
     WEBHOOK_IN_FLIGHT webhook_in_flight = 64, "Deliveries on their way at the same time.";
     WEBHOOK_ENDPOINT_IN_FLIGHT webhook_endpoint_in_flight = 4, "The same for one endpoint, so that a slow one doesn't keep the others waiting.";
     WEBHOOK_REPLAY webhook_replay = 10_000, "Deliveries that one replay sets to pending; repeat it from where it stopped.";
+    API_KEYS api_keys = 1_000, "API keys that there are at once; each is held in memory by the server.";
+    API_CONNECTIONS api_connections = 1_000, "Connections of clients to the API at once; further ones wait to be accepted.";
+    API_HEADER_MS api_header_ms = 10_000, "TLS handshake, or a request's line and headers; a connection without a request ends after it.";
+    API_HEADER_BYTES api_header_bytes = 32 * KIB, "A request's line and headers.";
+    API_REQUEST_BYTES api_request_bytes = MIB, "Body of a request, but for components, inputs of actions, proxied bodies and imports, which have their own limits.";
+    API_REQUEST_MS api_request_ms = 60_000, "A request, from its headers to the answer's; not actions, checks of connections, uploads and upkeep.";
+    API_STALL_MS api_stall_ms = 120_000, "How long a client may leave an answer unread, or a body unsent, before the connection ends.";
+    API_WAIT_MS api_wait_ms = 55_000, "Waiting for changes in one request: less than a request may take.";
+    API_PAGE_RECORDS api_page_records = 10_000, "Records of one page.";
+    API_PAGE_BYTES api_page_bytes = 32 * MIB, "Bodies of one page of records: it is held in memory whole.";
+    API_PAGE_ROWS api_page_rows = 1_000, "Connections, runs or log lines of one page.";
+    API_IDS api_ids = 1_000, "Record ids in one request.";
+    API_RATE_REQUESTS api_rate_requests = 50, "Requests a second of each key, unless the key has its own rate.";
+    API_RATE_BURST api_rate_burst = 200, "Requests of a key at once, after a time of silence.";
 }

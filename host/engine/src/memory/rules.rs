@@ -5,9 +5,11 @@
 
 use serde_json::{Map, Value};
 
+use crate::api_key::ApiKey;
 use crate::canonical::{self, BodyHash};
 use crate::cursor::{Cursor, CursorError};
 use crate::integration::{Connection, Deployment, Integration, NewDeployment, merge};
+use crate::limits::API_KEYS;
 use crate::record::{Counts, Page, PageError, Save};
 use crate::run::{
     Blame, Failure, FailureClass, Fence, Figures, NewRun, Origin, Outcome, Run, RunEnd, Target,
@@ -104,6 +106,28 @@ pub fn check_room(connection: &ConnectionKey, keys: u64, most: u64) -> Result<()
     }
     let connection = connection.clone();
     Err(StoreError::ManyKeys { connection, keys })
+}
+
+/// Whether `key` is to be kept, given what its id stands for and how many keys there are; `false` if it
+/// is there just so.
+pub fn is_new_api_key(
+    stored: Option<&ApiKey>,
+    key: &ApiKey,
+    count: usize,
+) -> Result<bool, StoreError> {
+    match stored {
+        Some(stored) if stored == key => Ok(false),
+        Some(_) => Err(StoreError::Exists {
+            what: "API key",
+            name: key.id.to_string(),
+        }),
+        None if count as u64 >= API_KEYS => Err(StoreError::Full {
+            what: "API keys",
+            limit: "api_keys",
+            most: API_KEYS,
+        }),
+        None => Ok(true),
+    }
 }
 
 /// The end of a run whose process is gone.

@@ -434,14 +434,15 @@ pub struct Fire {
     pub outcome: FireOutcome,
 }
 
-/// The id of the schedule that a manifest's default makes of a connection's sync.
+/// The id of the schedule that a manifest's default makes of a connection's sync. A connection that is
+/// removed and added again has another one.
 #[must_use]
-pub fn manifest_schedule(connection: &crate::ConnectionKey, sync: &Name) -> ScheduleId {
+pub fn manifest_schedule(
+    connection: &crate::ConnectionKey,
+    created_at: Timestamp,
+    sync: &Name,
+) -> ScheduleId {
     let text = connection.to_string();
-    let parts = [
-        b"manifest".as_slice(),
-        text.as_bytes(),
-        sync.as_str().as_bytes(),
-    ];
-    ScheduleId::derived(Timestamp(0), &parts)
+    let parts = [text.as_bytes(), sync.as_str().as_bytes()];
+    ScheduleId::derived(created_at, &parts)
 }

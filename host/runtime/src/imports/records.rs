@@ -122,6 +122,7 @@ async fn commit(
         .map_err(|refusal| error(live, refusal))?;
     live.note(|notes| notes.advanced |= advances);
     live.meter.commit_done();
+    live.log.committed();
     Ok(models
         .iter()
         .zip(counts)
@@ -164,6 +165,7 @@ async fn end_snapshot(live: &Live, model: &str, checkpoint: Option<String>) -> R
         .map_err(|refusal| error(live, refusal))?;
     live.note(|notes| notes.advanced |= advances);
     live.meter.commit_done();
+    live.log.committed();
     live.meter.committed(
         &model,
         Counts {

@@ -230,11 +230,15 @@ fn store_refusal(error: StoreError) -> Refusal {
         StoreError::NoSnapshot { .. } | StoreError::Busy { .. } | StoreError::Cursor(_) => {
             refusal(RefusalKind::Invalid, message)
         }
-        // The latter two are told to who starts a run; a guest's call never comes to them.
+        // All but the first are told to others than guests, whose calls never come to them.
         StoreError::NotFound { .. }
         | StoreError::Exists { .. }
         | StoreError::KeyConflict { .. }
-        | StoreError::ManyKeys { .. } => refusal(RefusalKind::Denied, message),
+        | StoreError::ManyKeys { .. }
+        | StoreError::Definition(_)
+        | StoreError::Stale { .. }
+        | StoreError::State { .. }
+        | StoreError::Full { .. } => refusal(RefusalKind::Denied, message),
         StoreError::Damaged { .. } | StoreError::Backend(_) => {
             fails(RefusalKind::Other, FailureClass::Internal, Blame::Host)
         }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tidegate_engine::Name;
 use tidegate_engine::grant::{FeedGrant, HostPattern, RateLimit};
 use tidegate_engine::limits::LimitValues;
@@ -13,6 +13,7 @@ use super::{Global, confirmed};
 use crate::control::{Control, DeployPlan, DeployRequest, GrantChanges};
 use crate::output;
 use crate::problem::{Kind, Problem, Result};
+use crate::shown;
 use crate::signature::{Signed, TrustedKey, verify};
 
 /// Arguments of `deploy`. A kind of grant that is not given is kept from the earlier deploy.
@@ -43,6 +44,12 @@ pub(super) struct Args {
     /// Let it change its connections' metadata
     #[arg(long)]
     allow_metadata_write: bool,
+    /// Start the manifest's default schedules for each connection, those added later included
+    #[arg(long)]
+    auto_start: bool,
+    /// Start them no more; those that are there stay as they are
+    #[arg(long, conflicts_with = "auto_start")]
+    no_auto_start: bool,
     /// Set a limit, such as memory_bytes=268435456 (docs/limits.md)
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_limit)]
     limit: Vec<(String, u64)>,
@@ -106,16 +113,8 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     control.close().await?;
     let version = &integration.current.manifest.version;
     if args.json {
-        return output::json(&json!({
-            "integration": integration.name,
-            "deployment": integration.current.number,
-            "version": version,
-            "digest": integration.current.digest,
-            "previous_version": plan.previous.as_ref().map(|(version, _)| version),
-            "grants": integration.current.grants,
-            "missing": plan.missing,
-            "signed_by": signed.map(|signed| signed.key),
-        }));
+        let signed_by = signed.map(|signed| signed.key);
+        return output::json(&shown::Deployed::new(&integration, &plan, signed_by));
     }
     match &plan.previous {
         Some((old, _)) => output::line(format!(
@@ -201,6 +200,7 @@ fn changes(args: &Args) -> Result<GrantChanges> {
         token_hosts: given(args.allow_token_host.clone(), fresh),
         feeds: given(args.allow_feed.clone(), fresh),
         metadata_write: (fresh || args.allow_metadata_write).then_some(args.allow_metadata_write),
+        auto_start: (fresh || args.auto_start || args.no_auto_start).then_some(args.auto_start),
         rate_limit: (fresh || args.rate_limit.is_some()).then_some(args.rate_limit),
         limits: (fresh || !limits.is_empty()).then_some(limits),
         config: config.or_else(|| fresh.then(Map::<String, Value>::new)),
@@ -261,6 +261,7 @@ fn describe(plan: &DeployPlan) -> String {
     );
     granted.extend(grants.feeds.iter().map(|feed| format!("feed {feed}")));
     granted.extend(grants.metadata_write.then(|| "writing metadata".to_owned()));
+    granted.extend(grants.auto_start.then(|| "starting its default schedules".to_owned()));
     granted.extend(
         grants
             .limits
@@ -302,7 +303,7 @@ fn parse_range(text: &str) -> std::result::Result<IpNet, String> {
         .map_err(|_| "write a range such as 10.1.0.0/16 or an address".to_owned())
 }
 
-fn parse_limit(text: &str) -> std::result::Result<(String, u64), String> {
+pub(super) fn parse_limit(text: &str) -> std::result::Result<(String, u64), String> {
     let (name, value) = text
         .split_once('=')
         .ok_or("write NAME=VALUE, such as memory_bytes=268435456")?;

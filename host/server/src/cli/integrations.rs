@@ -1,11 +1,10 @@
 //! `tidegate integrations`: what is deployed, and with which grants.
 
-use serde_json::json;
-
 use super::Global;
 use crate::control::Control;
 use crate::output;
 use crate::problem::Result;
+use crate::shown;
 
 /// Arguments of `integrations`.
 #[derive(Debug, clap::Args)]
@@ -20,19 +19,9 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     let integrations = control.integrations().await?;
     control.close().await?;
     if args.json {
-        return integrations.iter().try_for_each(|integration| {
-            let current = &integration.current;
-            output::json(&json!({
-                "integration": integration.name,
-                "plugin": current.manifest.name,
-                "version": current.manifest.version,
-                "digest": current.digest,
-                "deployment": current.number,
-                "deployed_at": output::time(current.deployed_at),
-                "grants": current.grants,
-                "config": current.config,
-            }))
-        });
+        return integrations
+            .iter()
+            .try_for_each(|integration| output::json(&shown::Integration::from(integration)));
     }
     let rows = integrations.iter().map(|integration| {
         let current = &integration.current;

@@ -4,12 +4,10 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde::Serialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
 use tidegate_engine::idempotency::IdempotencyKey;
 use tidegate_engine::limits::ACTION_INPUT_BYTES;
-use tidegate_engine::run::{Blame, Failure, FailureClass, Outcome, RunId};
+use tidegate_engine::run::{Blame, Failure, FailureClass, Outcome};
 use tidegate_engine::{ConnectionKey, ConnectionName};
 
 use super::Global;
@@ -18,6 +16,7 @@ use super::source::read_text;
 use crate::control::{Control, InvokeRequest, Invoked, Progress};
 use crate::output;
 use crate::problem::{Kind, Problem, Result};
+use crate::shown::{self, in_one_line};
 
 /// Arguments of `invoke`.
 #[derive(Debug, clap::Args)]
@@ -63,7 +62,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     control.close().await?;
     let invoked = invoked?;
     if args.json {
-        output::json(&shown(&invoked)?)?;
+        output::json(&shown::Invoked::new(&invoked)?)?;
     } else {
         print(&invoked)?;
     }
@@ -72,43 +71,6 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
 
 fn failure(invoked: &Invoked) -> Option<&Failure> {
     invoked.run.end.as_ref()?.failure.as_ref()
-}
-
-/// The run, its outcome and what came of it.
-#[derive(Debug, Serialize)]
-struct Shown<'a> {
-    run: RunId,
-    outcome: Option<Outcome>,
-    repeated: bool,
-    /// As the plugin wrote it: numbers keep their digits.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    output: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    failure: Option<&'a Failure>,
-}
-
-fn shown(invoked: &Invoked) -> Result<Shown<'_>> {
-    let output = invoked.output.as_deref().map(in_one_line);
-    let output = output.map(RawValue::from_string).transpose();
-    Ok(Shown {
-        run: invoked.run.id,
-        outcome: invoked.run.end.as_ref().map(|end| end.outcome),
-        repeated: invoked.repeated,
-        output: output.map_err(Problem::internal)?,
-        failure: failure(invoked),
-    })
-}
-
-/// JSON text without spaces and line breaks between its tokens.
-fn in_one_line(json: &str) -> String {
-    let (mut in_text, mut escaped) = (false, false);
-    let keep = |c: &char| {
-        let keep = in_text || !c.is_ascii_whitespace();
-        in_text ^= *c == '"' && !escaped;
-        escaped = in_text && *c == '\\' && !escaped;
-        keep
-    };
-    json.chars().filter(keep).collect()
 }
 
 /// The output in one line, or well laid out on a terminal; what a rejection has to say.
@@ -167,22 +129,5 @@ fn kind(failure: &Failure) -> Kind {
         (FailureClass::Rejected, _) => Kind::Rejected,
         (_, Blame::Upstream) => Kind::Upstream,
         _ => Kind::RunFailed,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::in_one_line;
-
-    #[test]
-    fn only_what_is_between_tokens_goes() {
-        for (json, line) in [
-            ("{ \"a\" : [ 1 ,\n 2 ] }", r#"{"a":[1,2]}"#),
-            (r#" "a b" "#, r#""a b""#),
-            (r#"["a \" b", "c \\", " d"]"#, r#"["a \" b","c \\"," d"]"#),
-            ("12345678901234567890.10", "12345678901234567890.10"),
-        ] {
-            assert_eq!(in_one_line(json), line);
-        }
     }
 }

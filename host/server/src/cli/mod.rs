@@ -1,5 +1,6 @@
 //! The command line: arguments in, one command run, an exit code out.
 
+mod api_keys;
 mod build;
 mod cassettes;
 mod connections;
@@ -15,10 +16,13 @@ mod new;
 mod records;
 mod replay;
 mod request;
+mod rollback;
 mod run;
 mod runs;
 mod schedules;
+mod serve;
 mod source;
+mod span;
 mod test;
 
 use std::io::{BufRead, IsTerminal, Write};
@@ -62,6 +66,10 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Serve the HTTP API until told to stop
+    Serve(serve::Args),
+    /// Make, list and revoke the keys that open the HTTP API
+    ApiKeys(api_keys::Args),
     /// Show everything once: build a plugin, sync a source API, change it, sync again
     Demo(demo::Args),
     /// Write a new plugin crate
@@ -74,6 +82,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Store a component and what it is granted, under an integration's name
     Deploy(deploy::Args),
+    /// Make an earlier deployment of an integration the current one again
+    Rollback(rollback::Args),
     /// List the integrations
     Integrations(integrations::Args),
     /// Add, list, change, check and remove connections: customers' accounts at an integration
@@ -125,12 +135,15 @@ pub fn main() -> ExitCode {
 async fn dispatch(cli: Cli) -> Result<()> {
     let global = cli.global;
     match cli.command {
+        Command::Serve(args) => serve::run(&global, args).await,
+        Command::ApiKeys(args) => api_keys::run(&global, args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::New(args) => new::run(args),
         Command::Build(args) => build::run(args).await,
         Command::Test(args) => test::run(args).await,
         Command::Inspect(args) => inspect::run(args).await,
         Command::Deploy(args) => deploy::run(&global, args).await,
+        Command::Rollback(args) => rollback::run(&global, args).await,
         Command::Integrations(args) => integrations::run(&global, args).await,
         Command::Connections(args) => connections::run(&global, args).await,
         Command::Keys(args) => keys::run(&global, args).await,

@@ -1,12 +1,8 @@
 //! `tidegate records`: a model's change feed by cursor.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
-use serde::Serialize;
-use serde_json::value::RawValue;
 use tidegate_engine::cursor::Cursor;
-use tidegate_engine::record::{Action, Record};
 use tidegate_engine::store::{ActionFilter, Changes, ReadChanges};
 use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name};
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,7 +11,7 @@ use super::Global;
 use crate::control::Control;
 use crate::output;
 use crate::problem::{Kind, Problem, Result};
-use crate::transfer::one_line;
+use crate::shown;
 
 /// Most records read from the store at once, and most bytes of bodies.
 const PAGE: usize = 1000;
@@ -128,7 +124,7 @@ fn print(args: &Args, changes: &Changes) -> Result<()> {
     for record in &changes.records {
         let cursor = changes.cursor_after(record);
         if args.json {
-            output::json(&shown(record, cursor)?)?;
+            output::json(&shown::Record::new(record, cursor)?)?;
         } else {
             output::line(format!(
                 "{} {:7} {}  {}",
@@ -140,40 +136,6 @@ fn print(args: &Args, changes: &Changes) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// A record with its metadata as JSON; the body is passed through as it was saved, line breaks aside,
-/// so that no number loses digits on the way.
-#[derive(Debug, Serialize)]
-pub(crate) struct Shown<'a> {
-    id: &'a str,
-    action: Action,
-    body: Option<Cow<'a, RawValue>>,
-    /// Whether retention removed the body.
-    pruned: bool,
-    first_seen_at: String,
-    last_modified_at: String,
-    deleted_at: Option<String>,
-    cursor: String,
-}
-
-/// The JSON form of `record`, with the cursor just after it.
-pub(crate) fn shown(record: &Record, cursor: Cursor) -> Result<Shown<'_>> {
-    let raw = |body| match one_line(body) {
-        Cow::Borrowed(body) => serde_json::from_str(body).map(Cow::Borrowed),
-        Cow::Owned(body) => RawValue::from_string(body).map(Cow::Owned),
-    };
-    let body = record.body.as_deref().map(raw).transpose();
-    Ok(Shown {
-        id: &record.id,
-        action: record.action,
-        body: body.map_err(|error| Problem::internal(format!("record {}: {error}", record.id)))?,
-        pruned: record.body.is_none(),
-        first_seen_at: output::time(record.first_seen_at),
-        last_modified_at: output::time(record.last_modified_at),
-        deleted_at: record.deleted_at.map(output::time),
-        cursor: cursor.to_string(),
-    })
 }
 
 fn parse_filter(words: &[String]) -> Result<ActionFilter> {

@@ -11,10 +11,11 @@ use tidegate_engine::store::Durability;
 use tidegate_engine::{ConnectionKey, ConnectionName, Name};
 
 use super::Global;
-use super::runs::{explain, shown};
+use super::runs::explain;
 use crate::control::{Control, Progress, SyncRequest};
 use crate::output;
 use crate::problem::{Kind, Problem, Result};
+use crate::shown;
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
@@ -89,7 +90,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     progress.clear();
     control.close().await?;
     if args.json {
-        output::json(&shown(&run))?;
+        output::json(&shown::Run::from(&run))?;
     } else {
         output::line(explain(&run));
     }

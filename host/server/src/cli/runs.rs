@@ -1,6 +1,5 @@
 //! `tidegate runs`: what ran, how it ended, who is to blame.
 
-use serde_json::{Value, json};
 use tidegate_engine::run::{Figures, Run, RunId};
 use tidegate_engine::store::RunFilter;
 use tidegate_engine::{ConnectionKey, ConnectionName, Name};
@@ -9,6 +8,7 @@ use super::Global;
 use crate::control::Control;
 use crate::output;
 use crate::problem::{Problem, Result};
+use crate::shown;
 
 /// Arguments of `runs`.
 #[derive(Debug, clap::Args)]
@@ -39,7 +39,9 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     };
     control.close().await?;
     if args.json {
-        return runs.iter().try_for_each(|run| output::json(&shown(run)));
+        return runs
+            .iter()
+            .try_for_each(|run| output::json(&shown::Run::from(run)));
     }
     if let (Some(_), Some(run)) = (args.run, runs.first()) {
         output::line(explain(run));
@@ -172,26 +174,4 @@ pub(super) fn explain(run: &Run) -> String {
         output::duration(figures.wall_ms),
     ));
     text
-}
-
-/// A run as JSON.
-pub(super) fn shown(run: &Run) -> Value {
-    let figures = figures(run);
-    json!({
-        "run": run.id,
-        "kind": run.target.kind(),
-        "integration": run.target.connection().integration,
-        "connection": run.target.connection().connection,
-        "name": run.target.name(),
-        "plugin": run.plugin,
-        "plugin_version": run.plugin_version,
-        "trigger": run.trigger,
-        "attempt": run.attempt,
-        "reset": run.reset,
-        "started_at": output::time(run.started_at),
-        "ended_at": run.end.as_ref().map(|end| output::time(end.at)),
-        "outcome": outcome(run),
-        "failure": run.end.as_ref().and_then(|end| end.failure.as_ref()),
-        "figures": figures,
-    })
 }

@@ -25,12 +25,10 @@ pub(super) async fn invoke(
     progress: Arc<dyn Progress>,
 ) -> Result<Invoked> {
     let site = Site::of(local, &request.connection).await?;
-    let action = find(&site.integration, &site.config, &request.action)?;
-    let name = &request.action;
-    let input_schema = schema::compile(&format!("actions.{name}.input"), &action.spec.input)?;
-    check_input(name, &request.input, &input_schema)?;
+    let checked = checked(&site, &request.action, &request.input)?;
     let key = match request.idempotency_key {
         Some(key) => Some(KeyUse::new(key, &request.input).map_err(|error| {
+            let name = &request.action;
             Problem::invalid(format!("the input of {name} can't be compared: {error}"))
         })?),
         None => None,
@@ -38,10 +36,10 @@ pub(super) async fn invoke(
     let launch = Launch {
         target: Target::Action {
             connection: request.connection,
-            action: request.action.clone(),
+            action: request.action,
         },
-        output_check: Some(output_check(name, &action.spec.output)?),
-        models: action.models,
+        output_check: Some(checked.output_check),
+        models: checked.models,
         reset: false,
         allow_deletes: false,
         durability: Durability::Durable,
@@ -50,6 +48,23 @@ pub(super) async fn invoke(
         record: request.record,
     };
     launch::run(local, site, launch, progress).await
+}
+
+/// An action whose input fits.
+pub(super) struct Checked {
+    pub(super) models: Vec<Name>,
+    pub(super) output_check: OutputCheck,
+}
+
+/// Find an action, and check an input by its schema.
+pub(super) fn checked(site: &Site, action: &Name, input: &str) -> Result<Checked> {
+    let found = find(&site.integration, &site.config, action)?;
+    let schema = schema::compile(&format!("actions.{action}.input"), &found.spec.input)?;
+    check_input(action, input, &schema)?;
+    Ok(Checked {
+        output_check: output_check(action, &found.spec.output)?,
+        models: found.models,
+    })
 }
 
 /// What checks an action's output by its schema.

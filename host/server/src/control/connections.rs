@@ -14,6 +14,7 @@ use super::deploy::ConfigSchema;
 use super::keys::ring_to_seal;
 use super::local::{Local, listed};
 use super::pages::{PAGE, Pages};
+use super::schedules;
 use super::upkeep::forget_cassettes;
 use crate::oauth::forget_tokens;
 use crate::problem::{Kind, Problem, Result};
@@ -72,6 +73,8 @@ pub struct ConnectionUpdate {
     pub external_id: Option<Option<String>>,
     pub secrets: SecretMap,
     pub remove_secrets: BTreeSet<String>,
+    /// Whether what is to be taken away may be gone already.
+    pub missing_is_fine: bool,
 }
 
 /// Connections to add together. Every row is checked first, and if one is bad none is added; then
@@ -140,7 +143,7 @@ pub(super) async fn add(local: &Local, new: NewConnection) -> Result<()> {
     let _in_use = local.key_use.read().await;
     let ring = ring_for(local, !new.secrets.is_empty()).await?;
     let connection = stored(local, new, ring.as_ref())?;
-    Ok(local.store.add_connection(connection).await?)
+    add_page(local, &integration, vec![connection]).await
 }
 
 /// The keys, if there is something to seal.
@@ -219,14 +222,19 @@ pub(super) async fn add_many(local: &Local, new: NewConnections) -> Result<Added
     for row in rows {
         page.push(stored(local, row, ring.as_ref())?);
         if page.len() >= ADDED_AT_ONCE {
-            local
-                .store
-                .add_connections(std::mem::take(&mut page))
-                .await?;
+            add_page(local, &integration, std::mem::take(&mut page)).await?;
         }
     }
-    local.store.add_connections(page).await?;
+    add_page(local, &integration, page).await?;
     Ok(done)
+}
+
+/// Add connections together, and then their schedules: those that a crash leaves out are made when a
+/// server starts.
+async fn add_page(local: &Local, integration: &Integration, page: Vec<Connection>) -> Result<()> {
+    local.store.add_connections(page.clone()).await?;
+    schedules::ensure(local, integration, &page).await?;
+    Ok(())
 }
 
 /// The names of an integration's connections.
@@ -268,6 +276,8 @@ pub(super) async fn update(
                 local.tokens.forget(key);
             }
             new.revision += 1;
+            // Its config may have given it syncs.
+            schedules::ensure(local, &integration, std::slice::from_ref(&new)).await?;
             return Ok(new);
         }
         // Somebody else changed it meanwhile: what they did stays, and ours comes on top.
@@ -284,7 +294,7 @@ fn change(new: &mut Connection, update: &ConnectionUpdate) -> Result<()> {
     update.config.apply(&mut new.config);
     update.metadata.apply(&mut new.metadata);
     for tag in &update.untag {
-        if new.tags.remove(tag).is_none() {
+        if new.tags.remove(tag).is_none() && !update.missing_is_fine {
             let problem = Problem::not_found(format!("connection {} has no tag {tag:?}", new.key));
             return Err(problem.hint(listed("tags", new.tags.keys().map(String::as_str))));
         }
@@ -303,7 +313,7 @@ async fn change_secrets(
     update: &ConnectionUpdate,
 ) -> Result<()> {
     for name in &update.remove_secrets {
-        if !new.secret_names.contains(name) {
+        if !new.secret_names.contains(name) && !update.missing_is_fine {
             let problem =
                 Problem::not_found(format!("connection {} has no secret {name:?}", new.key));
             return Err(problem.hint(listed(

@@ -8,9 +8,10 @@ use tidegate_engine::integration::{Integration, NewDeployment};
 use tidegate_engine::limits;
 use tidegate_engine::manifest::{FeedRequest, Manifest};
 use tidegate_engine::{Name, StoreError};
-use tidegate_runtime::{InspectError, RuntimeError};
+use tidegate_runtime::{InspectError, Inspection, RuntimeError};
 
 use super::local::{Local, listed};
+use super::schedules::ensure_all;
 use super::schema;
 use super::{DeployPlan, DeployRequest, GrantChanges};
 use crate::problem::{Kind, Problem, Result};
@@ -70,7 +71,66 @@ pub(super) async fn deploy(local: &Local, request: DeployRequest) -> Result<Inte
         config: plan.config,
         now: local.clock.now(),
     };
-    Ok(local.store.deploy(deployment).await?)
+    deployed(local, deployment).await
+}
+
+/// Make a deployment the current one, and the schedules that it wants.
+async fn deployed(local: &Local, deployment: NewDeployment) -> Result<Integration> {
+    let integration = local.store.deploy(deployment).await?;
+    ensure_all(local, Some(&integration.name)).await?;
+    Ok(integration)
+}
+
+/// Deploy once more what an earlier deployment was.
+pub(super) async fn rollback(local: &Local, name: &Name, to: Option<u32>) -> Result<Integration> {
+    let integration = local.find_integration(name).await?;
+    let mut earlier = integration.earlier.iter();
+    let found = match to {
+        None => earlier.next(),
+        Some(number) => earlier.find(|deployment| deployment.number == number),
+    };
+    let Some(old) = found else {
+        let numbers: Vec<String> = integration
+            .earlier
+            .iter()
+            .map(|deployment| deployment.number.to_string())
+            .collect();
+        let current = integration.current.number;
+        let message = match to {
+            Some(number) if number == current => {
+                format!("deployment {number} of integration {name} is the current one")
+            }
+            Some(number) => format!("integration {name} has no deployment {number} any more"),
+            None => format!("integration {name} has no earlier deployment"),
+        };
+        let problem = Problem::new(Kind::Conflict, message);
+        return Err(match numbers.is_empty() {
+            true => problem,
+            false => problem.hint(listed(
+                "earlier deployments",
+                numbers.iter().map(String::as_str),
+            )),
+        });
+    };
+    let deployment = NewDeployment {
+        integration: name.clone(),
+        digest: old.digest,
+        manifest: old.manifest.clone(),
+        grants: old.grants.clone(),
+        config: old.config.clone(),
+        now: local.clock.now(),
+    };
+    deployed(local, deployment).await
+}
+
+/// Inspect a component and keep it.
+pub(super) async fn put_component(local: &Local, bytes: Vec<u8>) -> Result<Inspection> {
+    let inspected = local.runtime()?.inspect(&bytes).await;
+    let (inspection, plugin) = inspected.map_err(|error| inspect_problem(&error))?;
+    check_schemas(&inspection.manifest)?;
+    local.store.put_component(bytes).await?;
+    local.plugins.put(plugin);
+    Ok(inspection)
 }
 
 fn granted(old: Grants, changes: &GrantChanges) -> Result<Grants> {
@@ -92,6 +152,9 @@ fn granted(old: Grants, changes: &GrantChanges) -> Result<Grants> {
     }
     if let Some(metadata_write) = changes.metadata_write {
         grants.metadata_write = metadata_write;
+    }
+    if let Some(auto_start) = changes.auto_start {
+        grants.auto_start = auto_start;
     }
     if let Some(rate_limit) = changes.rate_limit {
         grants.rate_limit = rate_limit;

@@ -28,7 +28,7 @@ pub(super) struct Flights(Arc<Runs>);
 
 /// One of them, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Flight {
+pub(crate) struct Flight {
     run: RunId,
     runs: Arc<Runs>,
 }
@@ -61,26 +61,31 @@ impl Flights {
     pub(super) fn stop(&self, connection: &ConnectionKey) {
         let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let own = runs.extract_if(.., |_, (key, _)| key == connection);
-        for (_, (_, stop)) in own {
-            // One that has just ended does not hear it.
-            let _ = stop.send(Stop::Cancelled);
-        }
+        own.for_each(|(_, (_, stop))| tell(stop, Stop::Cancelled));
     }
 
-    /// Stop one run; false if it is not here.
+    /// Stop one; `false` if it is not one of this process.
     pub(crate) fn stop_run(&self, run: RunId, why: Stop) -> bool {
         let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let stopped = runs.remove(&run).map(|(_, stop)| stop.send(why));
-        stopped.is_some_and(|sent| sent.is_ok())
+        let found = runs.remove(&run);
+        let is_ours = found.is_some();
+        found.into_iter().for_each(|(_, stop)| tell(stop, why));
+        is_ours
     }
 
-    /// Stop all runs.
-    pub(crate) fn stop_all(&self, why: Stop) {
+    /// Stop all of them; returns how many there were.
+    pub(crate) fn stop_all(&self, why: Stop) -> usize {
         let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (_, (_, stop)) in std::mem::take(&mut *runs) {
-            let _ = stop.send(why);
-        }
+        let all = std::mem::take(&mut *runs);
+        let count = all.len();
+        all.into_values().for_each(|(_, stop)| tell(stop, why));
+        count
     }
+}
+
+fn tell(stop: oneshot::Sender<Stop>, why: Stop) {
+    // One that has just ended does not hear it.
+    let _ = stop.send(why);
 }
 
 impl Drop for Flight {

@@ -1,22 +1,26 @@
 //! What every foreground run has in common: find what it needs, start it, run it, record its end.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 use tidegate_egress::{Credentials, Secret, SecretTexts, TokenEndpoint};
 use tidegate_engine::cassette::Seed;
-use tidegate_engine::idempotency::{KeyUse, Keyed};
+use tidegate_engine::idempotency::{IdempotencyKey, KeyUse, Keyed};
 use tidegate_engine::integration::{Connection, Integration};
 use tidegate_engine::manifest::{Auth, TokenRequest};
-use tidegate_engine::run::{LogLine, NewRun, Outcome, RunEnd, RunId, Target, Trigger};
-use tidegate_engine::store::Durability;
-use tidegate_engine::{ConnectionKey, Name, StoreError};
+use tidegate_engine::run::{
+    Blame, Failure, FailureClass, Figures, LogLine, NewRun, Outcome, RunEnd, RunId, Target, Trigger,
+};
+use tidegate_engine::store::{Claimed, Durability, Started};
+use tidegate_engine::{ConnectionKey, Name, StoreError, Timestamp};
 use tidegate_runtime::{Meter, Observer, OutputCheck, Plugin, Recording, RunResult, RunSpec};
 
+use super::changes::Changes;
 use super::deploy::check_config;
+use super::flights::{Flight, Stop};
 use super::local::Local;
 use super::upkeep::forget_cassettes;
 use super::{Invoked, Progress};
@@ -29,12 +33,20 @@ use crate::secrets::SecretMap;
 /// How often progress is shown.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
-/// Hands a run's log lines to whoever watches.
-struct Watch(Arc<dyn Progress>);
+/// Hands a run's log lines to whoever watches, and tells of its commits.
+struct Watch {
+    progress: Arc<dyn Progress>,
+    changes: Arc<Changes>,
+    connection: ConnectionKey,
+}
 
 impl Observer for Watch {
     fn log(&self, line: &LogLine) {
-        self.0.log(line);
+        self.progress.log(line);
+    }
+
+    fn committed(&self) {
+        self.changes.tell(&self.connection);
     }
 }
 
@@ -49,6 +61,15 @@ pub(super) struct Site {
 impl Site {
     pub(super) async fn of(local: &Local, key: &ConnectionKey) -> Result<Self> {
         let integration = local.find_integration(&key.integration).await?;
+        Self::at(local, integration, key).await
+    }
+
+    /// The same with the integration as it was at some moment.
+    pub(super) async fn at(
+        local: &Local,
+        integration: Integration,
+        key: &ConnectionKey,
+    ) -> Result<Self> {
         let connection = local.find_connection(key).await?;
         let config = Local::config(&integration, &connection);
         check_config(&integration.current.manifest, &config)?;
@@ -76,51 +97,91 @@ pub(super) struct Launch {
     pub(super) record: Option<PathBuf>,
 }
 
+/// What a run needs besides what the store says of it.
+struct Prepared {
+    plugin: Plugin,
+    credentials: Option<Credentials>,
+    take: Option<Take>,
+    recording: Option<Recording>,
+    seed: Seed,
+}
+
+impl Prepared {
+    async fn of(local: &Local, site: &Site, launch: &Launch) -> Result<Self> {
+        let again = matches!(launch.target, Target::Event { .. });
+        let secrets = secrets(local, site, again).await?;
+        let plugin = load(local, &site.integration).await?;
+        let take = match launch.target {
+            // A check of the connection is nothing to replay.
+            Target::Event { .. } => None,
+            _ => Take::begin(&local.data, &site.connection.key, launch.record.clone())?,
+        };
+        let recording = match &take {
+            Some(take) => Some(Recording {
+                sink: take.sink()?,
+                secrets: secrets.texts,
+            }),
+            None => None,
+        };
+        let mut seed = Seed([0; 32]);
+        crate::secrets::random(&mut seed.0)?;
+        Ok(Self {
+            plugin,
+            credentials: secrets.credentials,
+            take,
+            recording,
+            seed,
+        })
+    }
+}
+
+/// A run as it was started.
+struct Begun {
+    id: RunId,
+    started: Started,
+    trigger: Trigger,
+    attempt: u32,
+    idempotency_key: Option<IdempotencyKey>,
+    /// Whether what it returns is kept for those who repeat its key.
+    holds_key: bool,
+    flight: Flight,
+    stopped: BoxFuture<'static, Stop>,
+}
+
+/// A new id for a run that starts now.
+pub(crate) fn new_run_id(now: Timestamp) -> Result<RunId> {
+    let mut random = [0; 16];
+    crate::secrets::random(&mut random)?;
+    Ok(RunId::from_parts(now, u128::from_be_bytes(random)))
+}
+
 /// Run something to its end, unless an earlier run under its key has the result. An error means that
 /// no run started, or that its end could not be stored: it was fenced off, or the store failed.
 pub(super) async fn run(
     local: &Local,
     site: Site,
-    launch: Launch,
+    mut launch: Launch,
     progress: Arc<dyn Progress>,
 ) -> Result<Invoked> {
-    let again = matches!(launch.target, Target::Event { .. });
-    let secrets = secrets(local, &site, again).await?;
-    let plugin = load(local, &site.integration).await?;
-    let take = match launch.target {
-        // A check of the connection is nothing to replay.
-        Target::Event { .. } => None,
-        _ => Take::begin(&local.data, &site.connection.key, launch.record)?,
-    };
-    let recording = match &take {
-        Some(take) => Some(Recording {
-            sink: take.sink()?,
-            secrets: secrets.texts,
-        }),
-        None => None,
-    };
-    let mut seed = Seed([0; 32]);
-    crate::secrets::random(&mut seed.0)?;
-
+    let prepared = Prepared::of(local, &site, &launch).await?;
     let now = local.clock.now();
-    let mut random = [0; 16];
-    crate::secrets::random(&mut random)?;
-    let id = RunId::from_parts(now, u128::from_be_bytes(random));
-    let deployment = site.integration.current;
+    let id = new_run_id(now)?;
     let new_run = NewRun {
         id,
         target: launch.target.clone(),
-        plugin: plugin.digest(),
-        plugin_version: deployment.manifest.version.to_string(),
-        trigger: Trigger::Manual,
+        plugin: prepared.plugin.digest(),
+        plugin_version: site.integration.current.manifest.version.to_string(),
+        trigger: local.trigger(),
         attempt: 1,
+        job: None,
         reset: launch.reset,
         now,
     };
     // Before it starts, so that a removal of its connection finds it here or not at all.
     let (flight, stopped) = local.flights.enter(id, launch.target.connection());
-    let idempotency_key = launch.key.as_ref().map(|used| used.key.clone());
-    let started = match launch.key {
+    let key = launch.key.take();
+    let idempotency_key = key.as_ref().map(|used| used.key.clone());
+    let started = match key {
         None => local.store.start_run(new_run).await?,
         Some(key) => match local.store.start_keyed_run(new_run, key).await? {
             Keyed::Started(started) => started,
@@ -133,49 +194,104 @@ pub(super) async fn run(
             }
         },
     };
+    let begun = Begun {
+        id,
+        started,
+        trigger: local.trigger(),
+        attempt: 1,
+        holds_key: idempotency_key.is_some(),
+        idempotency_key,
+        flight,
+        stopped,
+    };
+    drive(local, site, launch, prepared, begun, progress).await
+}
+
+/// Run what a job was claimed for to its end. An error means that it could not begin.
+pub(super) async fn run_claimed(
+    local: &Local,
+    site: Site,
+    launch: Launch,
+    claimed: Claimed,
+    flight: Flight,
+    stopped: BoxFuture<'static, Stop>,
+    progress: Arc<dyn Progress>,
+) -> Result<Invoked> {
+    let prepared = Prepared::of(local, &site, &launch).await?;
+    let begun = Begun {
+        id: claimed.run,
+        started: claimed.started,
+        trigger: claimed.job.trigger,
+        attempt: claimed.job.attempts + 1,
+        idempotency_key: claimed.job.idempotency_key,
+        holds_key: false,
+        flight,
+        stopped,
+    };
+    drive(local, site, launch, prepared, begun, progress).await
+}
+
+async fn drive(
+    local: &Local,
+    site: Site,
+    launch: Launch,
+    prepared: Prepared,
+    begun: Begun,
+    progress: Arc<dyn Progress>,
+) -> Result<Invoked> {
+    let (id, fence) = (begun.id, begun.started.fence);
     progress.started(id);
     let meter = Arc::new(Meter::default());
-    let holds_key = idempotency_key.is_some();
+    let why = Arc::new(OnceLock::new());
+    let (told, stopped) = (Arc::clone(&why), begun.stopped);
+    let stopped = async move {
+        // Nobody else sets it.
+        let _ = told.set(stopped.await);
+    };
     let spec = RunSpec {
         run: id,
-        fence: started.fence,
+        fence,
         target: launch.target,
-        trigger: Trigger::Manual,
-        attempt: 1,
-        deployment,
+        trigger: begun.trigger,
+        attempt: begun.attempt,
+        deployment: site.integration.current,
         connection: site.connection,
         config: site.config,
         models: launch.models,
-        credentials: secrets.credentials,
-        checkpoint: started.checkpoint,
+        credentials: prepared.credentials,
+        checkpoint: begun.started.checkpoint,
         input: launch.input,
-        idempotency_key,
+        idempotency_key: begun.idempotency_key,
         output_check: launch.output_check,
         durability: launch.durability,
         allow_deletes: launch.allow_deletes,
-        seed,
-        recording,
+        seed: prepared.seed,
+        recording: prepared.recording,
         meter: Arc::clone(&meter),
-        cancelled: Box::pin(interrupted_or(stopped)),
+        cancelled: match local.hears_signals() {
+            true => Box::pin(interrupted_or(stopped)),
+            false => Box::pin(stopped),
+        },
     };
-    let result = watched(local, &plugin, spec, &meter, progress).await?;
-    if let Some(take) = take {
+    let result = watched(local, &prepared.plugin, spec, &meter, progress).await?;
+    if let Some(take) = prepared.take {
         take.finish(id, result.recorded);
     }
-    let end = RunEnd {
-        at: local.clock.now(),
-        outcome: result.outcome,
-        failure: result.failure,
-        figures: result.figures,
-    };
-    drop(flight);
+    let end = ended(
+        local,
+        result.outcome,
+        result.failure,
+        result.figures,
+        why.get(),
+    );
+    drop(begun.flight);
     let output = result.output;
     let finished = match &output {
-        Some(output) if holds_key && end.outcome == Outcome::Success => {
+        Some(output) if begun.holds_key && end.outcome == Outcome::Success => {
             let (store, output) = (&local.store, output.clone());
-            store.finish_keyed_run(id, started.fence, end, output).await
+            store.finish_keyed_run(id, fence, end, output).await
         }
-        _ => local.store.finish_run(id, started.fence, end).await,
+        _ => local.store.finish_run(id, fence, end).await,
     };
     if let Err(StoreError::Fenced { .. }) = finished {
         // What it recorded came after the removal.
@@ -193,6 +309,38 @@ pub(super) async fn run(
     })
 }
 
+/// How a run ended. One that was cut because the host stops is no fault of its own.
+fn ended(
+    local: &Local,
+    outcome: Outcome,
+    failure: Option<Failure>,
+    figures: Figures,
+    why: Option<&Stop>,
+) -> RunEnd {
+    let message = match why {
+        Some(Stop::HostStops) if outcome == Outcome::Cancelled => {
+            "the server stopped; what it had committed stays, and it goes on from there"
+        }
+        Some(Stop::LeaseEnded) if outcome == Outcome::Cancelled => {
+            "its lease ended; another run goes on from what it had committed"
+        }
+        _ => {
+            return RunEnd {
+                at: local.clock.now(),
+                outcome,
+                failure,
+                figures,
+            };
+        }
+    };
+    RunEnd {
+        at: local.clock.now(),
+        outcome: Outcome::Interrupted,
+        failure: Some(Failure::new(FailureClass::Internal, Blame::Host, message)),
+        figures,
+    }
+}
+
 /// Run it, and tell `progress` how it goes on.
 async fn watched(
     local: &Local,
@@ -201,7 +349,11 @@ async fn watched(
     meter: &Meter,
     progress: Arc<dyn Progress>,
 ) -> Result<RunResult> {
-    let watch: Arc<dyn Observer> = Arc::new(Watch(Arc::clone(&progress)));
+    let watch: Arc<dyn Observer> = Arc::new(Watch {
+        progress: Arc::clone(&progress),
+        changes: Arc::clone(&local.changes),
+        connection: spec.connection.key.clone(),
+    });
     let running = local
         .runtime()?
         .run(plugin, spec, Arc::clone(&local.store), watch);
@@ -312,14 +464,21 @@ fn tokens(
 }
 
 async fn load(local: &Local, integration: &Integration) -> Result<Plugin> {
-    let bytes = local.store.component(integration.current.digest).await?;
+    let digest = integration.current.digest;
+    if let Some(plugin) = local.plugins.get(digest) {
+        return Ok(plugin);
+    }
+    let bytes = local.store.component(digest).await?;
     // Compiling, when the cache doesn't have it, takes up to seconds of CPU.
-    tokio::task::block_in_place(|| local.runtime()?.load(&bytes).map_err(Problem::internal))
+    let load = || local.runtime()?.load(&bytes).map_err(Problem::internal);
+    let plugin = tokio::task::block_in_place(load)?;
+    local.plugins.put(plugin.clone());
+    Ok(plugin)
 }
 
 /// Resolves at Ctrl-C or SIGTERM, so that a run ends as cancelled rather than torn, or when the run
 /// is told to stop.
-async fn interrupted_or(stopped: BoxFuture<'static, ()>) {
+async fn interrupted_or(stopped: impl Future<Output = ()>) {
     tokio::select! {
         () = interrupted() => {}
         () = stopped => {}

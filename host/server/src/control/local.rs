@@ -7,26 +7,31 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tidegate_egress::{Gate, GateOptions, Proxy};
+use tidegate_engine::api_key::{ApiKey, ApiKeyId};
+use tidegate_engine::bell::Bell;
 use tidegate_engine::connection::ConnectionFilter;
 use tidegate_engine::integration::{Connection, Digest, Integration};
 use tidegate_engine::record::Record;
-use tidegate_engine::run::{Blame, Failure, FailureClass, LogLine, Run, RunId};
+use tidegate_engine::run::{Blame, Failure, FailureClass, LogLine, Run, RunId, Trigger};
 use tidegate_engine::store::{Changes, ModelStats, ReadChanges, RunFilter};
 use tidegate_engine::upkeep::{CheckReport, Dropped, Pruned, Scope, StoreStats};
-use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name, Store, StoreError};
-use tidegate_runtime::{Clock, Runtime, RuntimeOptions};
+use tidegate_engine::{
+    ConnectionKey, ConnectionName, ModelKey, Name, Store, StoreError, Timestamp,
+};
+use tidegate_runtime::{Clock, Inspection, Runtime, RuntimeOptions};
 use tidegate_store::{Options, SledStore};
-use tokio::sync::RwLock;
+use tokio::sync::{RwLock, watch};
 
-use super::flights::Flights;
+use super::flights::{Flights, Stop};
+use super::plugins::Plugins;
 use super::{
     AddedConnections, ConnectionUpdate, Control, DeployPlan, DeployRequest, InvokeRequest, Invoked,
-    KeysStatus, NewConnection, NewConnections, Progress, ProxyRequest, ProxyResponse, RotateKeys,
-    Rotated, SyncRequest,
+    KeysStatus, MadeApiKey, NewApiKey, NewConnection, NewConnections, Progress, ProxyRequest,
+    ProxyResponse, RotateKeys, Rotated, SyncRequest, SyncStatus,
 };
 use crate::oauth::Keeper;
 use crate::output;
-use crate::problem::{Problem, Result};
+use crate::problem::{Kind, Problem, Result};
 use crate::secrets::KeyRing;
 use crate::transfer::{ExportScope, Totals};
 
@@ -44,6 +49,15 @@ pub struct Local {
     runtime: std::sync::OnceLock<Runtime>,
     pub(super) clock: Clock,
     pub(super) flights: Flights,
+    pub(super) plugins: Plugins,
+    /// Rung when schedules change, so that the scheduler looks again.
+    pub(crate) schedules_changed: Bell,
+    /// Rung when jobs may have become claimable.
+    pub(crate) jobs_changed: Bell,
+    /// Who is told of commits.
+    pub(super) changes: Arc<super::changes::Changes>,
+    /// Whether a server has it: then applications start its runs, and the server hears signals.
+    served: bool,
     pub(super) tokens: Arc<Keeper>,
     /// Read from when the master keys are loaded until what they seal is stored, or what they open
     /// is open; written where a rotation changes them. So nothing is left under a key that is gone.
@@ -53,6 +67,16 @@ pub struct Local {
 impl Local {
     /// Open the data directory, make it if there is none, and end runs that a dead process left.
     pub async fn open(data: &Path) -> Result<Self> {
+        Self::open_as(data, false).await
+    }
+
+    /// The same for a server: Ctrl-C and SIGTERM are the server's to hear, who stops the runs by
+    /// [`Self::stop_runs`].
+    pub async fn open_served(data: &Path) -> Result<Self> {
+        Self::open_as(data, true).await
+    }
+
+    async fn open_as(data: &Path, served: bool) -> Result<Self> {
         let path = data.to_owned();
         let opened =
             tokio::task::spawn_blocking(move || SledStore::open(&path, Options::default()))
@@ -85,6 +109,11 @@ impl Local {
             runtime: std::sync::OnceLock::new(),
             clock,
             flights: Flights::default(),
+            plugins: Plugins::default(),
+            changes: Arc::default(),
+            schedules_changed: Bell::default(),
+            jobs_changed: Bell::default(),
+            served,
         };
         // Whatever they are, other commands go on.
         if let Err(problem) = super::upkeep::forget_cassettes(&local).await {
@@ -93,6 +122,32 @@ impl Local {
             ));
         }
         Ok(local)
+    }
+
+    /// Stop all runs of this process, which end shortly; returns how many there were.
+    pub(crate) fn stop_runs(&self, why: Stop) -> usize {
+        self.flights.stop_all(why)
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Who asks for the runs.
+    pub(super) fn trigger(&self) -> Trigger {
+        match self.served {
+            true => Trigger::Api,
+            false => Trigger::Manual,
+        }
+    }
+
+    /// Whether each run stops at Ctrl-C and SIGTERM.
+    pub(super) fn hears_signals(&self) -> bool {
+        !self.served
     }
 
     /// wasmtime, set up once.
@@ -234,6 +289,14 @@ impl Control for Local {
         super::deploy::deploy(self, request).await
     }
 
+    async fn rollback(&self, integration: &Name, to: Option<u32>) -> Result<Integration> {
+        super::deploy::rollback(self, integration, to).await
+    }
+
+    async fn put_component(&self, bytes: Vec<u8>) -> Result<Inspection> {
+        super::deploy::put_component(self, bytes).await
+    }
+
     async fn integrations(&self) -> Result<Vec<Integration>> {
         const PAGE: usize = 100;
         let mut all: Vec<Integration> = Vec::new();
@@ -306,6 +369,26 @@ impl Control for Local {
         Ok(self.store.models(key).await?)
     }
 
+    async fn syncs(&self, key: &ConnectionKey) -> Result<Vec<SyncStatus>> {
+        super::syncs::list(self, key).await
+    }
+
+    async fn create_api_key(&self, new: NewApiKey) -> Result<MadeApiKey> {
+        super::api_keys::create(self, new).await
+    }
+
+    async fn api_keys(&self) -> Result<Vec<ApiKey>> {
+        Ok(self.store.api_keys().await?)
+    }
+
+    async fn touch_api_key(&self, id: ApiKeyId, at: Timestamp) -> Result<()> {
+        Ok(self.store.touch_api_key(id, at).await?)
+    }
+
+    async fn revoke_api_key(&self, id: ApiKeyId) -> Result<()> {
+        super::api_keys::revoke(self, id).await
+    }
+
     async fn run_sync(&self, request: SyncRequest, progress: Arc<dyn Progress>) -> Result<Run> {
         super::sync::run(self, request, progress).await
     }
@@ -321,6 +404,10 @@ impl Control for Local {
     async fn read_changes(&self, read: ReadChanges) -> Result<Changes> {
         self.check_model(&read.model).await?;
         Ok(self.store.read_changes(read).await?)
+    }
+
+    fn watch(&self, key: &ConnectionKey) -> watch::Receiver<()> {
+        self.changes.watch(key)
     }
 
     async fn records(&self, model: &ModelKey, ids: &[String]) -> Result<Vec<Option<Record>>> {
@@ -340,6 +427,19 @@ impl Control for Local {
     async fn run(&self, id: RunId) -> Result<Run> {
         let run = self.store.run(id).await.map_err(Problem::from);
         run.map_err(|problem| problem.hint("list them with: tidegate runs"))
+    }
+
+    async fn cancel_run(&self, id: RunId) -> Result<()> {
+        let run = Control::run(self, id).await?;
+        match (&run.end, self.flights.stop_run(id, Stop::Cancelled)) {
+            (_, true) => Ok(()),
+            (Some(end), false) => {
+                let message = format!("run {id} has ended already: {}", end.outcome.as_str());
+                Err(Problem::new(Kind::Conflict, message))
+            }
+            // It is on its way to its end.
+            (None, false) => Ok(()),
+        }
     }
 
     async fn logs(&self, run: RunId, from: u64, limit: usize) -> Result<Vec<LogLine>> {
@@ -381,6 +481,11 @@ impl Control for Local {
         progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<Totals> {
         super::upkeep::import(self, input, progress).await
+    }
+
+    async fn ready(&self) -> Result<()> {
+        self.store.integrations(None, 1).await?;
+        Ok(())
     }
 
     async fn close(&self) -> Result<()> {

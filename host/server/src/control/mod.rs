@@ -4,18 +4,25 @@
 //! process ([`Local`], which holds the data directory) or in a running server.
 
 mod action;
+mod api_keys;
+mod changes;
 mod connections;
 mod deploy;
-mod flights;
+pub(crate) mod flights;
+mod jobs;
 mod keys;
 mod launch;
 mod local;
 mod pages;
+mod plugins;
 mod probe;
 mod request;
+mod schedules;
 mod schema;
 mod sync;
+mod syncs;
 mod upkeep;
+mod work;
 
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
@@ -25,6 +32,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ipnet::IpNet;
 use serde_json::{Map, Value};
+use tidegate_engine::api_key::{ApiKey, ApiKeyId};
 use tidegate_engine::connection::ConnectionFilter;
 use tidegate_engine::grant::{FeedGrant, Grants, HostPattern, RateLimit};
 use tidegate_engine::idempotency::IdempotencyKey;
@@ -34,16 +42,24 @@ use tidegate_engine::record::Record;
 use tidegate_engine::run::{Figures, LogLine, Run, RunId};
 use tidegate_engine::store::{Changes, Durability, ModelStats, ReadChanges, RunFilter};
 use tidegate_engine::upkeep::{CheckReport, Dropped, Pruned, Scope, StoreStats};
-use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name};
+use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name, Timestamp};
 use tidegate_runtime::Inspection;
+use tokio::sync::watch;
 
 pub(crate) use action::output_check;
+pub use api_keys::{MadeApiKey, NewApiKey};
 pub use connections::{
     AddedConnections, ConnectionUpdate, NewConnection, NewConnections, ObjectChange,
 };
 pub(crate) use deploy::inspect_problem;
+pub use jobs::TriggerRequest;
 pub use keys::{KeyStatus, KeysStatus, RotateKeys, Rotated};
+pub(crate) use launch::new_run_id;
 pub use local::Local;
+pub(crate) use schedules::ensure_all as ensure_schedules;
+pub use schedules::{BackfillRequest, Backfilled, NewSchedule};
+pub use syncs::SyncStatus;
+pub use work::Work;
 
 use crate::problem::Result;
 use crate::transfer::{ExportScope, Totals};
@@ -56,6 +72,8 @@ pub struct GrantChanges {
     pub feeds: Option<Vec<FeedGrant>>,
     pub token_hosts: Option<Vec<HostPattern>>,
     pub metadata_write: Option<bool>,
+    /// Start the manifest's default schedules for each connection.
+    pub auto_start: Option<bool>,
     pub limits: Option<LimitValues>,
     /// `Some(None)` takes an earlier one away.
     pub rate_limit: Option<Option<RateLimit>>,
@@ -159,11 +177,16 @@ pub trait Progress: Send + Sync {
 
 /// Everything that commands ask of the engine.
 #[async_trait]
-pub trait Control: Send + Sync {
+pub trait Control: Work {
     /// Work out what a deploy would do. Changes nothing but the cache of compiled components.
     async fn plan_deploy(&self, request: DeployRequest) -> Result<DeployPlan>;
     /// Do what the plan of the same request says.
     async fn deploy(&self, request: DeployRequest) -> Result<Integration>;
+    /// Make an earlier deployment's component, grants and config current again, as a new deployment:
+    /// that of number `to`, or the one before the current.
+    async fn rollback(&self, integration: &Name, to: Option<u32>) -> Result<Integration>;
+    /// Inspect a component and keep it, so that it can be deployed by its digest.
+    async fn put_component(&self, bytes: Vec<u8>) -> Result<Inspection>;
     async fn integrations(&self) -> Result<Vec<Integration>>;
     async fn integration(&self, name: &Name) -> Result<Integration>;
 
@@ -193,6 +216,17 @@ pub trait Control: Send + Sync {
     /// Models of a connection with their counts.
     async fn models(&self, key: &ConnectionKey) -> Result<Vec<(Name, ModelStats)>>;
 
+    /// The syncs that the connection has by its config.
+    async fn syncs(&self, key: &ConnectionKey) -> Result<Vec<SyncStatus>>;
+
+    async fn create_api_key(&self, new: NewApiKey) -> Result<MadeApiKey>;
+    /// All of them, by id: oldest first.
+    async fn api_keys(&self) -> Result<Vec<ApiKey>>;
+    /// Write down that a key was used.
+    async fn touch_api_key(&self, id: ApiKeyId, at: Timestamp) -> Result<()>;
+    /// From then on it is refused.
+    async fn revoke_api_key(&self, id: ApiKeyId) -> Result<()>;
+
     /// Which connections' credentials are sealed under which master key.
     async fn keys_status(&self) -> Result<KeysStatus>;
     /// Put a new master key in the place of the one in use.
@@ -208,9 +242,13 @@ pub trait Control: Send + Sync {
     async fn request(&self, request: ProxyRequest) -> Result<ProxyResponse>;
 
     async fn read_changes(&self, read: ReadChanges) -> Result<Changes>;
+    /// Sees the commits for a connection that this process makes from now on.
+    fn watch(&self, key: &ConnectionKey) -> watch::Receiver<()>;
     async fn records(&self, model: &ModelKey, ids: &[String]) -> Result<Vec<Option<Record>>>;
     async fn runs(&self, filter: RunFilter) -> Result<Vec<Run>>;
     async fn run(&self, id: RunId) -> Result<Run>;
+    /// Stop a run of this process; it ends shortly, as cancelled. `Conflict` if it has ended.
+    async fn cancel_run(&self, id: RunId) -> Result<()>;
     async fn logs(&self, run: RunId, from: u64, limit: usize) -> Result<Vec<LogLine>>;
     /// The bytes of a component that was deployed.
     async fn component(&self, digest: Digest) -> Result<Vec<u8>>;
@@ -234,6 +272,8 @@ pub trait Control: Send + Sync {
         progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<Totals>;
 
+    /// Fails when nothing can be read any more.
+    async fn ready(&self) -> Result<()>;
     /// Let go of the data directory, once everything acknowledged is on disk.
     async fn close(&self) -> Result<()>;
 }

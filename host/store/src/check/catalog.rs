@@ -1,8 +1,9 @@
 //! The small rows: the store's own, integrations, connections, models, syncs and their checkpoints,
-//! and removals that are not finished.
+//! removals that are not finished, and API keys.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use tidegate_engine::api_key::ApiKey;
 use tidegate_engine::integration::{Digest, Integration};
 use tidegate_engine::run::{Run, Target};
 use tidegate_engine::{ConnectionKey, ModelKey, Name, StoreError, SyncKey};
@@ -52,6 +53,7 @@ pub(super) fn check(look: &mut Look<'_>) -> Result<Catalog, StoreError> {
     syncs(look, &mut known)?;
     checkpoints(look, &known)?;
     removals(look, &known)?;
+    api_keys(look)?;
     Ok(known.catalog)
 }
 
@@ -66,6 +68,21 @@ fn store_rows(look: &mut Look<'_>, known: &mut Known) -> Result<(), StoreError> 
             known.counters = rows::decode(value).map_err(bad)?;
         } else {
             look.wrong_key(key, "a row that nothing knows");
+        }
+        Ok(())
+    })?;
+    Ok(())
+}
+
+fn api_keys(look: &mut Look<'_>) -> Result<(), StoreError> {
+    look.subject("API keys");
+    look.rows(&Key::new(Tag::ApiKey), |look, key, value| {
+        let row: ApiKey = rows::decode(value).map_err(|corrupt| damaged(key, corrupt))?;
+        if **key != *keys::api_key(row.id).as_ref() {
+            look.wrong_key(key, format!("its row is of {}", row.id));
+        }
+        if let Err(error) = row.check() {
+            look.wrong_key(key, error.to_string());
         }
         Ok(())
     })?;

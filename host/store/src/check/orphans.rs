@@ -24,7 +24,8 @@ const OF_FEEDS: [Tag; 10] = [
 ];
 
 /// All other kinds.
-const OTHERS: [Tag; 26] = [
+const OTHERS: [Tag; 27] = [
+    Tag::ApiKey,
     Tag::Endpoint,
     Tag::Event,
     Tag::Delivery,

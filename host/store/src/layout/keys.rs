@@ -1,5 +1,6 @@
 //! Keys of the one sled tree: a tag, then parts whose bytes sort as what they stand for.
 
+use tidegate_engine::api_key::ApiKeyId;
 use tidegate_engine::job::JobId;
 use tidegate_engine::run::RunId;
 use tidegate_engine::schedule::ScheduleId;
@@ -84,6 +85,8 @@ pub(crate) enum Tag {
     Schedule = b'S',
     /// Deliveries that wait, by endpoint, connection and event.
     Pending = b'Y',
+    /// API keys, by id.
+    ApiKey = b'A',
 }
 
 /// A key under construction.
@@ -416,6 +419,10 @@ pub(crate) fn expiry(at: u64) -> Key {
 
 pub(crate) fn output(run: RunId) -> Key {
     Key::new(Tag::Output).run(run)
+}
+
+pub(crate) fn api_key(id: ApiKeyId) -> Key {
+    Key::new(Tag::ApiKey).name(&id.to_string())
 }
 
 pub(crate) fn snapshot(feed: u64, sync: u64) -> Key {

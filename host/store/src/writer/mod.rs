@@ -3,6 +3,7 @@
 //! Commands wait in a queue. The thread takes all that are there, plans and applies each as one
 //! batch, flushes once for all of them, publishes what readers may now see, and only then answers.
 
+mod api_keys;
 mod catalog;
 mod changes;
 mod commit;

@@ -1,4 +1,4 @@
-//! What can be broken among idempotency keys, when they expire, and results.
+//! What can be broken among idempotency keys, when they expire, and results; and among API keys.
 
 use serde_json::json;
 use tidegate_engine::run::RunId;
@@ -11,6 +11,14 @@ fn key_row(run: RunId, expires_at: Option<u64>) -> (Vec<u8>, Vec<u8>) {
     let row = json!({"run": run, "input": "00", "expires_at": expires_at, "kept": false});
     let key = [b"e", ACME, b"create\0k"].concat();
     (key, row.to_string().into_bytes())
+}
+
+fn api_key(name: &str) -> String {
+    json!({
+        "id": "key_00000000000000000000000001", "name": name, "digest": "00".repeat(32),
+        "scopes": ["read"], "created_at": 1,
+    })
+    .to_string()
 }
 
 pub const ROWS: &[Row] = &[
@@ -63,5 +71,28 @@ pub const ROWS: &[Row] = &[
         |raw| raw.put(&[&b"q"[..], &run_id(77).to_bytes()].concat(), b"7"),
         "idempotency keys",
         "a result of a run that is not there",
+    ),
+    (
+        "an API key under another one's id",
+        |raw| {
+            raw.put(
+                b"Akey_00000000000000000000000009\0",
+                api_key("reader").as_bytes(),
+            )
+        },
+        "API keys",
+        "its row is of key_",
+    ),
+    (
+        "an API key without a name",
+        |raw| raw.put(b"Akey_00000000000000000000000001\0", api_key("").as_bytes()),
+        "API keys",
+        "1 to 100 bytes",
+    ),
+    (
+        "an API key that is no JSON",
+        |raw| raw.put(b"Akey_00000000000000000000000001\0", b"{"),
+        "key_",
+        "not the JSON",
     ),
 ];

@@ -51,6 +51,7 @@ impl Pair {
             let _ = both!(self, store => store.run(run_id(number)));
         }
         self.list_hooks().await;
+        both!(self, store => store.api_keys()).unwrap();
         both!(self, store => store.integrations(None, 10)).unwrap();
         let _ = both!(self, store => store.integration(&name("crm")));
         let after = "acme".parse().unwrap();

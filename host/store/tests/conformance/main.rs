@@ -27,6 +27,7 @@ macro_rules! both {
     }};
 }
 
+mod api_keys;
 #[path = "../common/mod.rs"]
 mod common;
 mod compare;
@@ -54,6 +55,7 @@ use tidegate_engine::upkeep::Scope;
 use tidegate_engine::{Store, StoreError, Timestamp};
 use tidegate_store::{Options, SledStore, Tuning};
 
+use api_keys::OnKey;
 use common::*;
 use keyed::{How, StartKeyed};
 use steps::*;
@@ -209,6 +211,7 @@ impl Pair {
             Step::StartKeyed(start) => self.start_keyed(start).await,
             Step::FinishKeyed { slot, how } => self.finish_keyed(*slot, *how).await,
             Step::Hook(step) => self.hook(step).await,
+            Step::OnKey(step) => self.on_key(step).await,
             Step::DayLater => self.now += tidegate_engine::idempotency::KEPT_MS,
             Step::Recover => self.recover().await,
             Step::Logs { slot, from, count } => {

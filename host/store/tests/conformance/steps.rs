@@ -60,6 +60,7 @@ pub(crate) enum Step {
         how: How,
     },
     Hook(HookStep),
+    OnKey(OnKey),
     /// As long as a key is remembered.
     DayLater,
     Recover,
@@ -194,6 +195,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         4 => keyed::start().prop_map(Step::StartKeyed),
         3 => keyed::finish().prop_map(|(slot, how)| Step::FinishKeyed { slot, how }),
         12 => webhooks::step().prop_map(Step::Hook),
+        2 => api_keys::on_key().prop_map(Step::OnKey),
         1 => Just(Step::DayLater),
         1 => Just(Step::Recover),
         1 => (slot.clone(), 0u64..300, 0u64..200)

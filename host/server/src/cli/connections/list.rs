@@ -3,11 +3,12 @@
 use tidegate_engine::connection::ConnectionFilter;
 use tidegate_engine::{ConnectionName, Name};
 
-use super::{parse_tags, shown, shown_secrets, shown_tags};
+use super::{parse_tags, shown_secrets, shown_tags};
 use crate::cli::Global;
 use crate::control::Control;
 use crate::output;
 use crate::problem::Result;
+use crate::shown;
 
 /// Arguments of `connections list`.
 #[derive(Debug, clap::Args)]
@@ -55,7 +56,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     if args.json {
         return connections
             .iter()
-            .try_for_each(|connection| output::json(&shown(connection)));
+            .try_for_each(|connection| output::json(&shown::Connection::from(connection)));
     }
     let last = connections.last().map(|last| last.key.connection.clone());
     let rows = connections.iter().map(|connection| {

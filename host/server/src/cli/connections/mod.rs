@@ -12,14 +12,13 @@ mod update;
 use std::collections::BTreeMap;
 
 use clap::Subcommand;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tidegate_engine::ConnectionKey;
 use tidegate_engine::ConnectionName;
 use tidegate_engine::Name;
 use tidegate_engine::integration::Connection;
 
 use super::Global;
-use crate::output;
 use crate::problem::{Problem, Result};
 use crate::secrets::{self, SecretMap};
 
@@ -74,27 +73,6 @@ impl Which {
             connection: self.connection,
         }
     }
-}
-
-/// A connection as JSON, without its secrets.
-fn shown(connection: &Connection) -> Value {
-    json!({
-        "integration": connection.key.integration,
-        "connection": connection.key.connection,
-        "base_url": connection.base_url,
-        "config": connection.config,
-        "metadata": connection.metadata,
-        "tags": connection.tags,
-        "external_id": connection.external_id,
-        "secrets": connection.secret_names,
-        "created_at": output::time(connection.created_at),
-        "updated_at": output::time(connection.updated_at),
-        "revision": connection.revision,
-        "auth_failed": connection.auth_failed.as_ref().map(|failed| json!({
-            "at": output::time(failed.at),
-            "message": failed.message,
-        })),
-    })
 }
 
 /// `plan=pro, region=eu`

@@ -1,12 +1,13 @@
 //! `tidegate connections show`: one connection and its models.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{Which, shown, shown_secrets, shown_tags};
+use super::{Which, shown_secrets, shown_tags};
 use crate::cli::Global;
 use crate::control::Control;
 use crate::output;
 use crate::problem::Result;
+use crate::shown;
 
 /// Arguments of `connections show`.
 #[derive(Debug, clap::Args)]
@@ -25,14 +26,10 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     let models = control.models(&key).await?;
     control.close().await?;
     if args.json {
-        let models = models.iter().map(|(name, stats)| {
-            json!({"model": name, "live": stats.live, "deleted": stats.deleted, "live_bytes": stats.live_bytes})
+        return output::json(&shown::ConnectionWithModels {
+            connection: (&connection).into(),
+            models: models.into_iter().map(Into::into).collect(),
         });
-        let mut object = shown(&connection);
-        if let Some(object) = object.as_object_mut() {
-            object.insert("models".to_owned(), models.collect());
-        }
-        return output::json(&object);
     }
     let or_none = |text: String| match text.is_empty() {
         true => "none".to_owned(),

@@ -2,11 +2,12 @@
 
 use url::Url;
 
-use super::{Which, parse_config, parse_secrets, parse_tags, shown};
+use super::{Which, parse_config, parse_secrets, parse_tags};
 use crate::cli::Global;
 use crate::control::{ConnectionUpdate, Control, ObjectChange};
 use crate::output;
 use crate::problem::{Problem, Result};
+use crate::shown;
 
 /// Arguments of `connections update`.
 #[derive(Debug, clap::Args)]
@@ -78,6 +79,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
         },
         secrets: parse_secrets(&parts.secret)?,
         remove_secrets: parts.remove_secret.into_iter().collect(),
+        missing_is_fine: false,
     };
     if let Some(tag) = update
         .untag
@@ -96,7 +98,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     let connection = control.update_connection(&key, update).await?;
     control.close().await?;
     if args.json {
-        return output::json(&shown(&connection));
+        return output::json(&shown::Connection::from(&connection));
     }
     output::line(format!("changed connection {key}"));
     Ok(())

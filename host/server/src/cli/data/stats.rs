@@ -1,12 +1,12 @@
 //! `tidegate data stats`: how large the data is, and how much of it is dead.
 
-use serde_json::json;
-use tidegate_engine::upkeep::{ModelSize, StoreStats};
+use tidegate_engine::upkeep::ModelSize;
 
 use crate::cli::Global;
 use crate::control::Control;
 use crate::output;
 use crate::problem::Result;
+use crate::shown;
 
 /// Arguments of `data stats`.
 #[derive(Debug, clap::Args)]
@@ -21,7 +21,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     let stats = control.stats().await?;
     control.close().await?;
     if args.json {
-        return output::json(&shown(&stats));
+        return output::json(&shown::stats(&stats));
     }
     let total = &stats.total;
     output::line(format!(
@@ -87,40 +87,4 @@ fn live_share(size: &ModelSize) -> String {
 
 fn records(size: &ModelSize) -> u64 {
     size.stats.live + size.stats.deleted
-}
-
-fn shown(stats: &StoreStats) -> serde_json::Value {
-    let size = |size: &ModelSize| {
-        json!({
-            "live": size.stats.live,
-            "deleted": size.stats.deleted,
-            "pruned": size.stats.pruned,
-            "live_bytes": size.stats.live_bytes,
-            "entries": size.entries,
-            "dead_entries": size.entries.saturating_sub(records(size)),
-            "segments": size.segments,
-            "segment_bytes": size.segment_bytes,
-        })
-    };
-    let largest = stats.largest.iter().map(|(model, own)| {
-        let mut shown = size(own);
-        if let Some(object) = shown.as_object_mut() {
-            let key = &model.connection;
-            object.insert("integration".to_owned(), json!(key.integration));
-            object.insert("connection".to_owned(), json!(key.connection));
-            object.insert("model".to_owned(), json!(model.model));
-        }
-        shown
-    });
-    json!({
-        "disk_bytes": stats.disk_bytes,
-        "components": stats.components,
-        "component_bytes": stats.component_bytes,
-        "integrations": stats.integrations,
-        "connections": stats.connections,
-        "runs": stats.runs,
-        "models": stats.models,
-        "total": size(&stats.total),
-        "largest": largest.collect::<Vec<_>>(),
-    })
 }

@@ -1,0 +1,218 @@
+//! Exports and imports as streams. Both block while they read and write, so they run on threads of
+//! their own, with a channel between them and the connection.
+
+use std::io::{self, BufReader, BufWriter, Read, Write};
+
+use axum::body::Bytes;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use futures::StreamExt;
+use serde::{Deserialize, Serialize};
+use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use utoipa::{IntoParams, ToSchema};
+
+use super::super::app::App;
+use super::super::extract::{Json, Query};
+use super::super::problem::{Answer, Failed};
+use super::super::stream::{self, Form, Source};
+use crate::problem::{Problem, Result};
+use crate::transfer::ExportScope;
+
+/// Parts on their way between the thread and the connection, and bytes of one.
+const PARTS: usize = 4;
+const PART_BYTES: usize = 256 * 1024;
+
+/// What to export: everything, an integration, a connection or a model.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ExportQuery {
+    #[param(value_type = Option<String>)]
+    integration: Option<Name>,
+    /// Of `integration`.
+    #[param(value_type = Option<String>)]
+    connection: Option<ConnectionName>,
+    /// Of `connection`.
+    #[param(value_type = Option<String>)]
+    model: Option<Name>,
+}
+
+impl ExportQuery {
+    fn scope(self) -> Answer<ExportScope> {
+        match (self.integration, self.connection, self.model) {
+            (None, None, None) => Ok(ExportScope::All {}),
+            (Some(integration), None, None) => Ok(ExportScope::Integration { integration }),
+            (Some(integration), Some(connection), model) => {
+                let connection = ConnectionKey {
+                    integration,
+                    connection,
+                };
+                Ok(match model {
+                    None => ExportScope::Connection(connection),
+                    Some(model) => ExportScope::model(ModelKey { connection, model }),
+                })
+            }
+            _ => Err(Failed::invalid(
+                "connection needs integration, and model needs connection",
+            )),
+        }
+    }
+}
+
+/// Export as JSON lines
+///
+/// The format is that of `tidegate data export` (docs/data.md); secrets stay sealed. An export that
+/// does not end with its last line is not complete.
+#[utoipa::path(get, path = "/v1/data/export", tag = "data", params(ExportQuery), responses(
+    (status = 200, description = "The export", body = String, content_type = "application/x-ndjson"),
+    (status = 404, description = "What is to be exported is not there"),
+))]
+pub(super) async fn export(
+    State(app): State<App>,
+    Query(query): Query<ExportQuery>,
+) -> Answer<Response> {
+    let scope = query.scope()?;
+    let (sender, parts) = mpsc::channel(PARTS);
+    let handle = Handle::current();
+    let thread = tokio::task::spawn_blocking(move || {
+        let mut out = BufWriter::with_capacity(PART_BYTES, Sending(sender));
+        handle.block_on(app.control.export(&scope, &mut out))?;
+        out.flush().map_err(Problem::internal)
+    });
+    let mut source = Exported {
+        parts,
+        thread: Some(thread),
+        first: None,
+    };
+    // What is wrong with the scope is the answer, not its first line.
+    source.first = source.next().await?;
+    Ok(stream::answer(Form::Lines, source))
+}
+
+/// Writes parts into a channel; fails when nobody reads them any more.
+struct Sending(mpsc::Sender<Bytes>);
+
+impl Write for Sending {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let part = Bytes::copy_from_slice(bytes);
+        let sent = self.0.blocking_send(part);
+        sent.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Exported {
+    parts: mpsc::Receiver<Bytes>,
+    thread: Option<JoinHandle<Result<()>>>,
+    first: Option<Bytes>,
+}
+
+impl Source for Exported {
+    async fn next(&mut self) -> Answer<Option<Bytes>> {
+        if let Some(first) = self.first.take() {
+            return Ok(Some(first));
+        }
+        if let Some(part) = self.parts.recv().await {
+            return Ok(Some(part));
+        }
+        match self.thread.take() {
+            Some(thread) => thread.await.map_err(Problem::internal)??,
+            None => {}
+        }
+        Ok(None)
+    }
+}
+
+/// What an import brought.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Imported {
+    components: u64,
+    integrations: u64,
+    connections: u64,
+    models: u64,
+    /// Deleted ones included.
+    records: u64,
+    checkpoints: u64,
+}
+
+/// Bring in everything of an export, or nothing
+///
+/// Whatever is there already is not touched: then the answer is 409.
+#[utoipa::path(post, path = "/v1/data/import", tag = "data",
+    request_body(content = String, content_type = "application/x-ndjson"),
+    responses(
+        (status = 200, description = "What it brought", body = Imported),
+        (status = 409, description = "Something of it is there already"),
+        (status = 422, description = "A component of it can't be deployed"),
+    ),
+)]
+pub(super) async fn import(State(app): State<App>, request: Request) -> Answer<Json<Imported>> {
+    let stall = app.bounds.stall;
+    let (sender, parts) = mpsc::channel(PARTS);
+    let handle = Handle::current();
+    let thread = tokio::task::spawn_blocking(move || {
+        let mut input = BufReader::with_capacity(PART_BYTES, Receiving::new(parts));
+        let mut unwatched = |_| {};
+        handle.block_on(app.control.import(&mut input, &mut unwatched))
+    });
+    let mut body = request.into_body().into_data_stream();
+    loop {
+        let part = match tokio::time::timeout(stall, body.next()).await {
+            Ok(Some(Ok(part))) => Ok(part),
+            Ok(None) => break,
+            Ok(Some(Err(_))) => Err("the body ended before it was complete"),
+            Err(_) => Err("nothing of the body came within the limit api_stall_ms"),
+        };
+        // It ends early when a line is wrong: its problem is the answer.
+        if sender.send(part).await.is_err() {
+            break;
+        }
+    }
+    drop(sender);
+    let totals = thread.await.map_err(Problem::internal)??;
+    Ok(Json(Imported {
+        components: totals.components,
+        integrations: totals.integrations,
+        connections: totals.connections,
+        models: totals.models,
+        records: totals.records,
+        checkpoints: totals.checkpoints,
+    }))
+}
+
+/// Reads parts from a channel.
+struct Receiving {
+    parts: mpsc::Receiver<std::result::Result<Bytes, &'static str>>,
+    part: Bytes,
+}
+
+impl Receiving {
+    fn new(parts: mpsc::Receiver<std::result::Result<Bytes, &'static str>>) -> Self {
+        Self {
+            parts,
+            part: Bytes::new(),
+        }
+    }
+}
+
+impl Read for Receiving {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.part.is_empty() {
+            match self.parts.blocking_recv() {
+                Some(Ok(part)) => self.part = part,
+                Some(Err(why)) => return Err(io::Error::other(why)),
+                None => return Ok(0),
+            }
+        }
+        self.part.as_ref().read(buffer).inspect(|read| {
+            self.part = self.part.slice(*read..);
+        })
+    }
+}

@@ -1,0 +1,152 @@
+//! What a request holds: its body, query and path, or the problem with them.
+
+use axum::body::{Bytes, to_bytes};
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::app::App;
+use super::guard::{BodyBounds, body_too_large};
+use super::problem::{Answer, Failed, Type};
+
+/// A JSON body, of a request or an answer.
+#[derive(Debug)]
+pub(super) struct Json<T>(pub(super) T);
+
+/// A body whole, of any type.
+#[derive(Debug)]
+pub(super) struct Whole(pub(super) Bytes);
+
+/// Parameters after the `?`.
+#[derive(Debug)]
+pub(super) struct Query<T>(pub(super) T);
+
+/// Parameters in the path.
+#[derive(Debug)]
+pub(super) struct Path<T>(pub(super) T);
+
+impl FromRequest<App> for Whole {
+    type Rejection = Failed;
+
+    async fn from_request(request: Request, _: &App) -> Answer<Self> {
+        let bounds = request.extensions().get::<BodyBounds>().copied();
+        let bounds = bounds.unwrap_or(BodyBounds {
+            bytes: 0,
+            until: None,
+        });
+        let most = usize::try_from(bounds.bytes).unwrap_or(usize::MAX);
+        let read = to_bytes(request.into_body(), most);
+        let read = match bounds.until {
+            None => read.await,
+            Some(until) => tokio::time::timeout_at(until, read).await.map_err(|_| {
+                Failed::new(
+                    Type::SlowRequest,
+                    "the body did not come within the limit api_request_ms",
+                )
+            })?,
+        };
+        read.map(Self).map_err(|error| {
+            let is_limit = std::error::Error::source(&error)
+                .is_some_and(|source| source.to_string().contains("length limit"));
+            match is_limit {
+                true => body_too_large(bounds.bytes),
+                false => Failed::invalid("the body ended before it was complete"),
+            }
+        })
+    }
+}
+
+impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
+    type Rejection = Failed;
+
+    async fn from_request(request: Request, app: &App) -> Answer<Self> {
+        let is_json = is_json(request.headers());
+        let Whole(body) = Whole::from_request(request, app).await?;
+        if !is_json {
+            let failed = Failed::new(Type::WrongMediaType, "the body is not said to be JSON");
+            return Err(failed.hint("send the header Content-Type: application/json"));
+        }
+        let mut reader = serde_json::Deserializer::from_slice(&body);
+        let value = serde_path_to_error::deserialize(&mut reader)
+            .map_err(|error| Failed::invalid(format!("the body: {error}")))?;
+        reader
+            .end()
+            .map_err(|error| Failed::invalid(format!("the body: {error}")))?;
+        Ok(Self(value))
+    }
+}
+
+/// Whether the body is said to be JSON: `application/json`, or some `…+json`.
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let kind = value
+        .and_then(|value| value.split(';').next())
+        .map(str::trim);
+    kind.is_some_and(|kind| {
+        let kind = kind.to_ascii_lowercase();
+        kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
+    })
+}
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        match serde_json::to_vec(&self.0) {
+            Ok(body) => ([(CONTENT_TYPE, "application/json")], body).into_response(),
+            Err(error) => {
+                tracing::error!(%error, "an answer can't be written as JSON");
+                Failed::new(Type::Internal, "the answer can't be written").into_response()
+            }
+        }
+    }
+}
+
+impl<T: DeserializeOwned + Send> FromRequestParts<App> for Query<T> {
+    type Rejection = Failed;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Answer<Self> {
+        let read = axum::extract::Query::<T>::from_request_parts(parts, app).await;
+        read.map(|query| Self(query.0)).map_err(|rejection| {
+            let text = match &rejection {
+                QueryRejection::FailedToDeserializeQueryString(error) => deepest(error),
+                other => other.to_string(),
+            };
+            Failed::invalid(format!("the query: {text}"))
+        })
+    }
+}
+
+impl<T: DeserializeOwned + Send> FromRequestParts<App> for Path<T> {
+    type Rejection = Failed;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Answer<Self> {
+        let read = axum::extract::Path::<T>::from_request_parts(parts, app).await;
+        read.map(|path| Self(path.0))
+            .map_err(|rejection| match rejection {
+                PathRejection::FailedToDeserializePathParams(error)
+                    if error.status() == StatusCode::BAD_REQUEST =>
+                {
+                    Failed::invalid(format!("the path: {}", error.body_text()))
+                }
+                other => {
+                    tracing::error!(error = %other, "a route whose path can't be read");
+                    Failed::new(Type::Internal, "the path can't be read")
+                }
+            })
+    }
+}
+
+/// What an error says at its root: those around it say only that there is one.
+fn deepest(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}

@@ -1,0 +1,180 @@
+//! The guard before each route: who asks, whether they may, how much and how long.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tidegate_engine::api_key::{ApiKeyId, KeyScope};
+use tidegate_engine::integration::Digest;
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use super::app::{App, Via};
+use super::keyring::{Entry, Unknown, is_same};
+use super::problem::{Answer, Failed, Type};
+use super::routes::Rule;
+
+/// How long after the body's time is over the whole request's is: whoever is slow is told so.
+const AFTER_BODY: Duration = Duration::from_millis(500);
+
+/// How much body a route takes, and until when.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BodyBounds {
+    pub(super) bytes: u64,
+    /// `None`: the connection ends when nothing comes any more.
+    pub(super) until: Option<Instant>,
+}
+
+/// Who asked, for the log; `None` for this machine's own commands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Caller(pub(super) Option<ApiKeyId>);
+
+/// Let a request through if the rule of its route does.
+pub(super) async fn guard(
+    State((app, rule)): State<(App, Rule)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let entry = match authorize(&app, &rule, &request) {
+        Ok(entry) => entry,
+        Err(failed) => return failed.into_response(),
+    };
+    if let Some(failed) = too_large(&rule, request.headers()) {
+        return failed.into_response();
+    }
+    let time = rule.is_timed.then_some(app.bounds.request);
+    request.extensions_mut().insert(BodyBounds {
+        bytes: rule.body,
+        until: time.map(|time| Instant::now() + time),
+    });
+    let answer = async {
+        match rule.changes() {
+            true => detached(&app, next.run(request)).await,
+            false => next.run(request).await,
+        }
+    };
+    let mut response = match time {
+        None => answer.await,
+        Some(time) => tokio::time::timeout(time + AFTER_BODY, answer)
+            .await
+            .unwrap_or_else(|_| slow(time).into_response()),
+    };
+    if let Some(entry) = entry {
+        response.extensions_mut().insert(Caller(Some(entry.key.id)));
+    }
+    response
+}
+
+/// Let what changes something come to its end even when nobody waits for it any more: the client is
+/// gone, or the time is over.
+async fn detached(app: &App, answer: impl Future<Output = Response> + Send + 'static) -> Response {
+    let working = app.working();
+    let task = async move {
+        let response = answer.await;
+        drop(working);
+        response
+    };
+    match tokio::spawn(task.in_current_span()).await {
+        Ok(response) => response,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Failed::new(Type::Stopping, "the server has stopped").into_response(),
+        },
+    }
+}
+
+/// The key that lets the request through; `None` where none is needed.
+fn authorize(app: &App, rule: &Rule, request: &Request) -> Answer<Option<Arc<Entry>>> {
+    let Some(scope) = rule.scope else {
+        return Ok(None);
+    };
+    let text = bearer(request.headers())?;
+    if request.extensions().get::<Via>() == Some(&Via::Own) {
+        return match is_same(Digest::of(text.as_bytes()), app.own_token) {
+            true => Ok(None),
+            false => Err(unauthenticated("this is not the server's own token")),
+        };
+    }
+    let now = app.clock.now();
+    let entry = app.keyring.find(text, now).map_err(|unknown| {
+        unauthenticated(match unknown {
+            Unknown::Key => "there is no such API key, or it has been revoked",
+            Unknown::Expired => "the API key has expired",
+        })
+    })?;
+    check_scope(&entry, scope)?;
+    entry.admit().map_err(|wait| {
+        Failed::new(Type::RateLimited, "the API key asks faster than it may")
+            .hint("wait as long as the header Retry-After says, in seconds")
+            .retry_after(wait)
+    })?;
+    if entry.is_to_touch(now) {
+        let (app, id) = (Arc::clone(app), entry.key.id);
+        tokio::spawn(async move {
+            // That it is not written down matters to nobody's request.
+            if let Err(problem) = app.control.touch_api_key(id, now).await {
+                tracing::warn!(key = %id, %problem, "its last use was not written down");
+            }
+        });
+    }
+    Ok(Some(entry))
+}
+
+fn check_scope(entry: &Entry, scope: KeyScope) -> Answer<()> {
+    if entry.key.allows(scope) {
+        return Ok(());
+    }
+    let detail = format!("the route needs the scope {scope}, which the API key does not have");
+    let hint = format!("make one with: tidegate api-keys create --name NAME --scope {scope}");
+    Err(Failed::new(Type::NarrowScope, detail).hint(hint))
+}
+
+/// The text after `Bearer`.
+fn bearer(headers: &HeaderMap) -> Answer<&str> {
+    let missing = || unauthenticated("the request carries no API key");
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().ok_or_else(missing)?;
+    if values.next().is_some() {
+        return Err(unauthenticated(
+            "there is more than one header Authorization",
+        ));
+    }
+    let value = value.to_str().map_err(|_| missing())?;
+    let (scheme, text) = value.split_once(' ').ok_or_else(missing)?;
+    match scheme.eq_ignore_ascii_case("bearer") {
+        true => Ok(text.trim()),
+        false => Err(missing()),
+    }
+}
+
+fn unauthenticated(detail: &str) -> Failed {
+    let scheme = HeaderValue::from_static("Bearer realm=\"tidegate\"");
+    Failed::new(Type::Unauthenticated, detail)
+        .hint("send the header Authorization: Bearer tgk_…")
+        .header(WWW_AUTHENTICATE, scheme)
+}
+
+/// A body that says itself that it is too large. Others are found out while they are read.
+fn too_large(rule: &Rule, headers: &HeaderMap) -> Option<Failed> {
+    let length = headers.get(CONTENT_LENGTH)?.to_str().ok()?;
+    let length: u64 = length.parse().ok()?;
+    (length > rule.body).then(|| body_too_large(rule.body))
+}
+
+pub(super) fn body_too_large(most: u64) -> Failed {
+    let detail = format!("the body is larger than this route takes, {most} bytes");
+    Failed::new(Type::TooLarge, detail)
+}
+
+fn slow(time: Duration) -> Failed {
+    let detail = format!(
+        "the request took longer than the limit api_request_ms, {} ms",
+        time.as_millis()
+    );
+    Failed::new(Type::Slow, detail)
+        .hint("what was being changed may have happened: look before you repeat it")
+}

@@ -1,0 +1,38 @@
+//! `/livez` and `/readyz`: whether the process lives, and whether it can work.
+
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use utoipa_axum::routes;
+
+use super::app::App;
+use super::problem::{Answer, Failed, Type};
+use super::routes::{Routes, Rule};
+
+const TEXT: [(axum::http::HeaderName, &str); 1] = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
+
+pub(super) fn routes(routes: Routes) -> Routes {
+    routes
+        .add(Rule::OPEN, routes!(livez))
+        .add(Rule::OPEN, routes!(readyz))
+}
+
+/// Whether the process lives
+#[utoipa::path(get, path = "/livez", tag = "health", responses(
+    (status = 200, description = "It does", body = String, content_type = "text/plain"),
+))]
+async fn livez() -> impl IntoResponse {
+    (TEXT, "ok\n")
+}
+
+/// Whether requests can be served: the store answers, and the server is not about to stop
+#[utoipa::path(get, path = "/readyz", tag = "health", responses(
+    (status = 200, description = "They can", body = String, content_type = "text/plain"),
+))]
+async fn readyz(State(app): State<App>) -> Answer<impl IntoResponse> {
+    if *app.stopping.borrow() {
+        return Err(Failed::new(Type::Stopping, "the server is about to stop"));
+    }
+    app.control.ready().await?;
+    Ok((TEXT, "ok\n"))
+}

@@ -1,0 +1,81 @@
+//! The HTTP API `/v1`: routes over [`Control`](crate::control::Control), described by what they are.
+//!
+//! A group of routes is a file with a function `routes`, and a line in [`GROUPS`]. Each route is added
+//! with a [`Rule`](routes::Rule): who may ask, how much, how long. What the rule says stands in the
+//! OpenAPI document too, against which `tests/e2e/api` tries every route.
+//!
+//! | module | its one job |
+//! |---|---|
+//! | `app` | what all requests share |
+//! | `routes` | rules, and the document that comes of them |
+//! | `guard` | who asks, whether they may, how much and how long |
+//! | `keyring` | the API keys in memory, and how fast each asks |
+//! | `extract` | bodies, queries and paths, or the problem with them |
+//! | `problem` | problem details (RFC 9457), their types and their status |
+//! | `trace` | ids, logs and metrics of requests; problems become answers here |
+//! | `stream` | answers that go on: lines, events |
+//! | the others | one group of routes each |
+
+mod actions;
+mod api_keys;
+mod app;
+mod connections;
+mod data;
+mod docs;
+mod extract;
+mod guard;
+mod health;
+mod integrations;
+mod keyring;
+mod master_keys;
+mod metrics;
+mod problem;
+mod proxy;
+mod records;
+mod routes;
+mod runs;
+mod stream;
+mod syncs;
+mod trace;
+
+use axum::{Extension, Router};
+use utoipa::openapi::OpenApi;
+
+pub(crate) use app::{App, Bounds, Parts, Shared, Via};
+pub(crate) use metrics::recorder;
+use routes::Routes;
+
+/// The groups of routes, in the order of the document.
+const GROUPS: &[fn(Routes) -> Routes] = &[
+    health::routes,
+    metrics::routes,
+    docs::routes,
+    api_keys::routes,
+    integrations::routes,
+    connections::routes,
+    records::routes,
+    syncs::routes,
+    actions::routes,
+    proxy::routes,
+    runs::routes,
+    data::routes,
+    master_keys::routes,
+];
+
+/// Everything that is served to those who come this way, and its document.
+pub(crate) fn router(app: &App, via: Via) -> (Router, OpenApi) {
+    let none = Routes::new(app);
+    let (routes, mut document) = GROUPS.iter().fold(none, |all, group| group(all)).finish();
+    docs::describe(&mut document);
+    app.documented(&document);
+    let router = routes
+        .fallback(problem::no_route)
+        .method_not_allowed_fallback(problem::wrong_method)
+        .layer(axum::middleware::from_fn_with_state(
+            app.clone(),
+            trace::trace,
+        ))
+        .layer(Extension(via))
+        .with_state(app.clone());
+    (router, document)
+}

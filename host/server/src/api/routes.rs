@@ -1,0 +1,206 @@
+//! Rules of routes, and the document that comes of them.
+//!
+//! A route is added with its rule or not at all, so that none can be open by mistake.
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use tidegate_engine::api_key::KeyScope;
+use tidegate_engine::limits::API_REQUEST_BYTES;
+use utoipa::ToSchema;
+use utoipa::openapi::content::{Content, ContentBuilder};
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::security::SecurityRequirement;
+use utoipa::openapi::{OpenApi, Ref, RefOr};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+
+use super::app::App;
+use super::guard::guard;
+use super::problem::{Details, Type};
+
+/// The name of the document's security scheme.
+pub(super) const SCHEME: &str = "api_key";
+
+/// Who may ask a route, how much and how long.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rule {
+    /// `None`: everybody.
+    pub(super) scope: Option<KeyScope>,
+    /// Most bytes of a body.
+    pub(super) body: u64,
+    /// Whether `api_request_ms` holds.
+    pub(super) is_timed: bool,
+}
+
+impl Rule {
+    /// Everybody.
+    pub(super) const OPEN: Self = Self {
+        scope: None,
+        body: API_REQUEST_BYTES,
+        is_timed: true,
+    };
+    pub(super) const READ: Self = Self::of(KeyScope::Read);
+    pub(super) const TRIGGER: Self = Self::of(KeyScope::Trigger);
+    pub(super) const MANAGE: Self = Self::of(KeyScope::Manage);
+
+    const fn of(scope: KeyScope) -> Self {
+        Self {
+            scope: Some(scope),
+            ..Self::OPEN
+        }
+    }
+
+    /// Whether its requests change something.
+    pub(super) fn changes(self) -> bool {
+        matches!(self.scope, Some(KeyScope::Trigger | KeyScope::Manage))
+    }
+
+    /// With bodies up to so many bytes.
+    pub(super) const fn body(self, bytes: u64) -> Self {
+        Self {
+            body: bytes,
+            ..self
+        }
+    }
+
+    /// As long as it takes: runs, uploads, streams and upkeep.
+    pub(super) const fn untimed(self) -> Self {
+        Self {
+            is_timed: false,
+            ..self
+        }
+    }
+}
+
+/// Routes with their rules, and their document.
+pub(super) struct Routes {
+    app: App,
+    router: OpenApiRouter<App>,
+}
+
+impl Routes {
+    pub(super) fn new(app: &App) -> Self {
+        Self {
+            app: app.clone(),
+            router: OpenApiRouter::new(),
+        }
+    }
+
+    /// Add routes, of one path, under a rule: `routes!(list, create)`.
+    #[must_use]
+    pub(super) fn add(self, rule: Rule, routes: UtoipaMethodRouter<App>) -> Self {
+        let (schemas, mut paths, method_router) = routes;
+        for (path, item) in &mut paths.paths {
+            let many = operations(item).count() > 1;
+            for (method, operation) in operations(item) {
+                document(operation, path, &rule);
+                if let (true, Some(id)) = (many, &mut operation.operation_id) {
+                    // One handler of several methods has one name, and ids must differ.
+                    *id = format!("{id}_{method}");
+                }
+                if let Some(id) = &mut operation.operation_id {
+                    let tag = operation.tags.iter().flatten().next();
+                    let tag =
+                        tag.map_or_else(String::new, |tag| tag.replace(' ', "_").to_lowercase());
+                    *id = format!("{tag}_{id}");
+                }
+            }
+        }
+        let layer = from_fn_with_state((self.app.clone(), rule), guard);
+        let guarded = (schemas, paths, method_router.layer(layer));
+        Self {
+            router: self.router.routes(guarded),
+            app: self.app,
+        }
+    }
+
+    pub(super) fn finish(self) -> (Router<App>, OpenApi) {
+        let (router, mut document) = self.router.split_for_parts();
+        // What the router calls a rest of the path, `{*path}`, OpenAPI has no word for.
+        let paths = std::mem::take(&mut document.paths.paths);
+        let renamed = paths
+            .into_iter()
+            .map(|(path, item)| (path.replace("{*", "{"), item));
+        document.paths.paths = renamed.collect();
+        (router, document)
+    }
+}
+
+/// The operations of a path, with their methods.
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
+    [
+        ("get", &mut item.get),
+        ("put", &mut item.put),
+        ("post", &mut item.post),
+        ("delete", &mut item.delete),
+        ("patch", &mut item.patch),
+        ("head", &mut item.head),
+        ("options", &mut item.options),
+    ]
+    .into_iter()
+    .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+}
+
+/// Write down what the rule says of an operation, and the problems that any route may have.
+fn document(operation: &mut Operation, path: &str, rule: &Rule) {
+    let mut kinds = vec![Type::Internal, Type::Stopping];
+    match rule.scope {
+        Some(scope) => {
+            let needed = SecurityRequirement::new(SCHEME, [scope.as_str()]);
+            operation.security = Some(vec![needed]);
+            kinds.extend([Type::Unauthenticated, Type::NarrowScope, Type::RateLimited]);
+        }
+        None => operation.security = Some(Vec::new()),
+    }
+    if rule.is_timed {
+        kinds.push(Type::Slow);
+    }
+    let has_parameters = operation
+        .parameters
+        .as_ref()
+        .is_some_and(|all| !all.is_empty());
+    if has_parameters || operation.request_body.is_some() {
+        kinds.push(Type::InvalidRequest);
+    }
+    if path.contains('{') {
+        kinds.push(Type::NotFound);
+    }
+    if operation.request_body.is_some() {
+        kinds.extend([Type::TooLarge, Type::WrongMediaType, Type::SlowRequest]);
+    }
+    // Any request may carry a body that is too large for it.
+    kinds.push(Type::TooLarge);
+    let responses = &mut operation.responses.responses;
+    for (status, response) in responses.iter_mut() {
+        // What a route says of its own problems is their description.
+        if let (true, RefOr::T(response)) = (is_problem(status), response) {
+            let (media_type, content) = problem_content();
+            response.content.insert(media_type, content.into());
+        }
+    }
+    for kind in kinds {
+        let status = kind.status().as_u16().to_string();
+        responses.entry(status).or_insert_with(|| problem(kind));
+    }
+}
+
+fn is_problem(status: &str) -> bool {
+    status.starts_with(['4', '5'])
+}
+
+/// The body of every problem.
+pub(super) fn problem_content() -> (String, Content) {
+    let schema = RefOr::Ref(Ref::from_schema_name(Details::name()));
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    ("application/problem+json".to_owned(), content)
+}
+
+/// The document's response for the status of a problem.
+fn problem(kind: Type) -> RefOr<utoipa::openapi::Response> {
+    let name = response_name(kind);
+    RefOr::Ref(Ref::new(format!("#/components/responses/{name}")))
+}
+
+/// What the document calls the response of a status.
+pub(super) fn response_name(kind: Type) -> String {
+    format!("Problem{}", kind.status().as_u16())
+}

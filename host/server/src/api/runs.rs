@@ -1,0 +1,223 @@
+//! `/v1/runs`: what ran, how it ended and what it logged; cancelling.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use tidegate_engine::run::{LogLine, RunId};
+use tidegate_engine::store::RunFilter;
+use tidegate_engine::{ConnectionKey, ConnectionName, Name};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::routes;
+
+use super::app::App;
+use super::connections::page_limit;
+use super::extract::{Json, Path, Query};
+use super::problem::{Answer, Failed};
+use super::routes::{Routes, Rule};
+use super::stream::{self, Form, Source};
+use crate::shown;
+
+/// Log lines of one part of a stream.
+const PART: usize = 1000;
+/// How often a running run's log is looked at; it is written once a second.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+pub(super) fn routes(routes: Routes) -> Routes {
+    routes
+        .add(Rule::READ, routes!(list))
+        .add(Rule::READ, routes!(show))
+        .add(Rule::READ.untimed(), routes!(logs))
+        .add(Rule::TRIGGER, routes!(cancel))
+}
+
+/// A run.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+struct RunPath {
+    /// `run_…`
+    #[param(value_type = String)]
+    run: RunId,
+}
+
+/// Which runs.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct RunsQuery {
+    /// Only this integration's.
+    #[param(value_type = Option<String>)]
+    integration: Option<Name>,
+    /// Only this connection's, of `integration`.
+    #[param(value_type = Option<String>)]
+    connection: Option<ConnectionName>,
+    /// Where the page before ended.
+    #[param(value_type = Option<String>)]
+    cursor: Option<RunId>,
+    /// Most of the page.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u64>,
+}
+
+/// Which lines of a log.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct LogsQuery {
+    /// Where the page before ended: an index.
+    cursor: Option<u64>,
+    /// Most of the page.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u64>,
+}
+
+/// Runs, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+struct RunsPage {
+    runs: Vec<shown::Run>,
+    /// Where the next page begins; nothing after the last.
+    next_cursor: Option<String>,
+    more: bool,
+}
+
+/// Lines of a run's log.
+#[derive(Debug, Serialize, ToSchema)]
+struct LogsPage {
+    /// Each with `index`, `at` (Unix milliseconds), `level`, `source`, `message` and perhaps `fields`.
+    #[schema(value_type = Vec<Object>)]
+    lines: Vec<LogLine>,
+    /// Where the next page begins: there may be more lines later while the run goes on.
+    next_cursor: u64,
+    more: bool,
+}
+
+/// List runs
+#[utoipa::path(get, path = "/v1/runs", tag = "runs", params(RunsQuery), responses(
+    (status = 200, description = "Newest first", body = RunsPage),
+    (status = 404, description = "There is no such integration or connection"),
+))]
+async fn list(State(app): State<App>, Query(query): Query<RunsQuery>) -> Answer<Json<RunsPage>> {
+    let limit = page_limit(query.limit)?;
+    let connection = match (&query.integration, query.connection) {
+        (Some(integration), Some(connection)) => Some(ConnectionKey {
+            integration: integration.clone(),
+            connection,
+        }),
+        (None, Some(_)) => return Err(Failed::invalid("connection: it needs integration")),
+        (_, None) => None,
+    };
+    let filter = RunFilter {
+        integration: query.integration,
+        connection,
+        before: query.cursor,
+        limit: limit + 1,
+    };
+    let found = app.control.runs(filter).await?;
+    let more = found.len() > limit;
+    let page = found.get(..limit).unwrap_or(&found);
+    let last = page.last().map(|last| last.id.to_string());
+    Ok(Json(RunsPage {
+        runs: page.iter().map(Into::into).collect(),
+        next_cursor: last.filter(|_| more),
+        more,
+    }))
+}
+
+/// Show a run
+#[utoipa::path(get, path = "/v1/runs/{run}", tag = "runs", params(RunPath), responses(
+    (status = 200, description = "With its figures so far", body = shown::Run),
+))]
+async fn show(State(app): State<App>, Path(path): Path<RunPath>) -> Answer<Json<shown::Run>> {
+    let run = app.control.run(path.run).await?;
+    Ok(Json((&run).into()))
+}
+
+/// Cancel a run
+///
+/// The plugin is stopped at once; what it had committed stays. Repeating it answers 409 once the run
+/// has ended.
+#[utoipa::path(post, path = "/v1/runs/{run}/cancel", tag = "runs", params(RunPath), responses(
+    (status = 202, description = "It is being stopped", body = shown::Run),
+    (status = 409, description = "It has ended already"),
+))]
+async fn cancel(State(app): State<App>, Path(path): Path<RunPath>) -> Answer<impl IntoResponse> {
+    app.control.cancel_run(path.run).await?;
+    let run = app.control.run(path.run).await?;
+    Ok((StatusCode::ACCEPTED, Json(shown::Run::from(&run))))
+}
+
+/// Read a run's log
+///
+/// With `Accept: application/x-ndjson` a line each, until the run has ended.
+#[utoipa::path(get, path = "/v1/runs/{run}/logs", tag = "runs", params(RunPath, LogsQuery), responses(
+    (status = 200, description = "A page, or lines", content(
+        (LogsPage = "application/json"),
+        (String = "application/x-ndjson"),
+    )),
+))]
+async fn logs(
+    State(app): State<App>,
+    Path(path): Path<RunPath>,
+    Query(query): Query<LogsQuery>,
+    headers: HeaderMap,
+) -> Answer<Response> {
+    let limit = page_limit(query.limit)?;
+    let from = query.cursor.unwrap_or(0);
+    if Form::of(&headers) == Form::Lines {
+        // A run that is not there is the answer, not its first line.
+        app.control.run(path.run).await?;
+        let source = Log {
+            app,
+            run: path.run,
+            from,
+        };
+        return Ok(stream::answer(Form::Lines, source));
+    }
+    let mut lines = app.control.logs(path.run, from, limit + 1).await?;
+    let more = lines.len() > limit;
+    lines.truncate(limit);
+    let next_cursor = lines.last().map_or(from, |last| last.index + 1);
+    Ok(Json(LogsPage {
+        lines,
+        next_cursor,
+        more,
+    })
+    .into_response())
+}
+
+/// A log from `from` on, followed while its run goes on.
+struct Log {
+    app: App,
+    run: RunId,
+    from: u64,
+}
+
+impl Source for Log {
+    async fn next(&mut self) -> Answer<Option<Bytes>> {
+        loop {
+            // Looked at before the lines: what ends it writes the last of them before.
+            let has_ended = self.app.control.run(self.run).await?.end.is_some();
+            let lines = self.app.control.logs(self.run, self.from, PART).await?;
+            if let Some(last) = lines.last() {
+                self.from = last.index + 1;
+                let mut out = Vec::new();
+                for line in &lines {
+                    let written = serde_json::to_writer(&mut out, line);
+                    written.map_err(crate::problem::Problem::internal)?;
+                    out.push(b'\n');
+                }
+                return Ok(Some(out.into()));
+            }
+            if has_ended || *self.app.stopping.borrow() {
+                return Ok(None);
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = self.app.stopped() => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Answers that go on: JSON lines, and events of `text/event-stream`.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::HeaderMap;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use futures::stream::{Stream, unfold};
+
+use super::problem::{Answer, Details, Failed};
+
+/// How often a stream without news says that it lives, so that proxies don't end it.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// What a client wants to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// One JSON document.
+    Page,
+    /// A JSON object a line.
+    Lines,
+    /// `text/event-stream`.
+    Events,
+}
+
+impl Form {
+    /// The first one that the header `Accept` names; a page if it names none of them.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let values = headers.get_all(ACCEPT).iter();
+        let named = values.filter_map(|value| value.to_str().ok());
+        let mut named = named.flat_map(|value| value.split(','));
+        let form = named.find_map(|part| {
+            let kind = part.split(';').next().unwrap_or_default().trim();
+            match kind.to_ascii_lowercase().as_str() {
+                "application/x-ndjson" | "application/jsonl" => Some(Self::Lines),
+                "text/event-stream" => Some(Self::Events),
+                "application/json" => Some(Self::Page),
+                _ => None,
+            }
+        });
+        form.unwrap_or(Self::Page)
+    }
+
+    fn media_type(self) -> &'static str {
+        match self {
+            Self::Page => "application/json",
+            Self::Lines => "application/x-ndjson",
+            Self::Events => "text/event-stream",
+        }
+    }
+}
+
+/// What gives a stream its parts.
+pub(super) trait Source: Send + Sized + 'static {
+    /// The next part, of any number of lines or events; `None` at the end.
+    fn next(&mut self) -> impl Future<Output = Answer<Option<Bytes>>> + Send;
+}
+
+/// An answer whose parts come from `source`. A problem on the way is its last line or event.
+pub(super) fn answer(form: Form, source: impl Source) -> Response {
+    let body = Body::from_stream(parts(form, source));
+    ([(CONTENT_TYPE, form.media_type())], body).into_response()
+}
+
+fn parts(
+    form: Form,
+    source: impl Source,
+) -> impl Stream<Item = Result<Bytes, std::convert::Infallible>> {
+    unfold(Some(source), move |source| async move {
+        let mut source = source?;
+        match source.next().await {
+            Ok(Some(bytes)) => Some((Ok(bytes), Some(source))),
+            Ok(None) => None,
+            Err(failed) => Some((Ok(problem_part(form, failed)), None)),
+        }
+    })
+}
+
+/// A problem within a stream: its status was sent long ago.
+fn problem_part(form: Form, failed: Failed) -> Bytes {
+    #[derive(serde::Serialize)]
+    struct Line {
+        problem: Details,
+    }
+    let line = Line {
+        problem: failed.into_details(),
+    };
+    let json = serde_json::to_string(&line).unwrap_or_default();
+    match form {
+        Form::Events => format!("event: problem\ndata: {json}\n\n"),
+        Form::Page | Form::Lines => format!("{json}\n"),
+    }
+    .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_known_type_counts() {
+        let rows = [
+            ("", Form::Page),
+            ("*/*", Form::Page),
+            ("application/x-ndjson", Form::Lines),
+            ("text/html, Application/X-NDJSON;q=0.9", Form::Lines),
+            ("application/json, text/event-stream", Form::Page),
+            ("text/event-stream", Form::Events),
+        ];
+        for (accept, form) in rows {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, accept.parse().unwrap());
+            assert_eq!(Form::of(&headers), form, "{accept}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! `tidegate serve`: the HTTP API, until told to stop.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tidegate_engine::board::Caps;
+
+use super::Global;
+use super::deploy::parse_limit;
+use super::span::parse_span;
+use crate::api::Bounds;
+use crate::dispatch;
+use crate::problem::Result;
+use crate::serve::{self, Format, Options, start_log};
+
+/// The least that ended runs are kept: two days.
+const KEEP_MIN: Duration = Duration::from_secs(2 * 24 * 60 * 60);
+
+/// Arguments of `serve`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Where to listen; anything but loopback needs an API key
+    #[arg(
+        long,
+        env = "TIDEGATE_LISTEN",
+        default_value = "127.0.0.1:7411",
+        value_name = "ADDRESS:PORT"
+    )]
+    listen: SocketAddr,
+    /// Speak TLS with this certificate chain (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// and its private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// How long requests and runs may go on after the first signal
+    #[arg(long, default_value = "30s", value_name = "TIME", value_parser = parse_span)]
+    grace: Duration,
+    /// Set a limit: api_header_ms, api_request_ms, api_stall_ms, api_connections (docs/limits.md)
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_limit)]
+    limit: Vec<(String, u64)>,
+    /// Jobs that run at the same time, in all
+    #[arg(long, default_value_t = Caps::default().total, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    jobs: u32,
+    /// The same for each integration
+    #[arg(long, default_value_t = Caps::default().per_integration, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    jobs_per_integration: u32,
+    /// The same for each connection
+    #[arg(long, default_value_t = Caps::default().per_connection, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    jobs_per_connection: u32,
+    /// How long ended runs with their logs, jobs and fires are kept; two days at least
+    #[arg(long, default_value = "14d", value_name = "TIME", value_parser = parse_span)]
+    keep_runs: Duration,
+    /// What the log's lines look like
+    #[arg(long, value_enum, default_value_t = Format::Human, env = "TIDEGATE_LOG")]
+    log: Format,
+    /// What is logged: error, warn, info, debug or trace
+    #[arg(
+        long,
+        default_value = "info",
+        value_name = "LEVEL",
+        env = "TIDEGATE_LOG_LEVEL"
+    )]
+    log_level: String,
+    /// Take no components through the API: whose signatures count, only `tidegate deploy` knows
+    #[arg(long, env = "TIDEGATE_REQUIRE_SIGNATURE")]
+    require_signature: bool,
+}
+
+pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
+    let mut bounds = Bounds::default();
+    for (name, value) in &args.limit {
+        bounds.set(name, *value)?;
+    }
+    start_log(args.log, &args.log_level)?;
+    let options = Options {
+        listen: args.listen,
+        tls: args.tls_cert.zip(args.tls_key),
+        grace: args.grace,
+        bounds,
+        signatures_only: args.require_signature,
+        dispatch: dispatch::Options {
+            caps: Caps {
+                total: args.jobs,
+                per_integration: args.jobs_per_integration,
+                per_connection: args.jobs_per_connection,
+            },
+            // A run must not go before the idempotency key that names it.
+            keep_runs: args.keep_runs.max(KEEP_MIN),
+        },
+    };
+    serve::run(&global.data, options).await
+}

@@ -1,0 +1,259 @@
+//! Jobs: triggers and calls that wait their turn, and running what was claimed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tidegate_engine::idempotency::IdempotencyKey;
+use tidegate_engine::job::{Job, JobId, JobState, JobTarget, NewJob, Priority, Retry};
+use tidegate_engine::run::{
+    Blame, Failure, FailureClass, Figures, LogLine, Outcome, RunEnd, RunId,
+};
+use tidegate_engine::store::{Claimed, Durability, JobFilter};
+use tidegate_engine::{ConnectionKey, Name, StoreError, Timestamp};
+
+use super::deploy::find_sync;
+use super::flights::{Flight, Stop};
+use super::launch::{self, Launch, Site};
+use super::local::Local;
+use super::{InvokeRequest, Progress, action};
+use crate::problem::{Kind, Problem, Result};
+
+/// How often, and how fast, a run that has only just been claimed is looked for.
+const LOOKS: u32 = 200;
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// A sync to run when its turn comes.
+#[derive(Debug, Clone)]
+pub struct TriggerRequest {
+    pub connection: ConnectionKey,
+    pub sync: Name,
+    pub reset: bool,
+    /// The snapshot guard's exception.
+    pub allow_deletes: bool,
+}
+
+/// Nobody watches: its log is in the store.
+struct Quiet;
+
+impl Progress for Quiet {
+    fn started(&self, _: RunId) {}
+    fn log(&self, _: &LogLine) {}
+    fn figures(&self, _: &Figures) {}
+}
+
+/// Check that `target` names a sync, or an action and an input for it, of a connection that is there.
+pub(super) async fn check_target(local: &Local, target: &JobTarget) -> Result<()> {
+    let site = Site::of(local, target.connection()).await?;
+    launch_of(&site, target).map(drop)
+}
+
+/// What a job of `target` launches.
+fn launch_of(site: &Site, target: &JobTarget) -> Result<Launch> {
+    let (models, reset, allow_deletes, output_check) = match target {
+        JobTarget::Sync {
+            sync,
+            reset,
+            allow_deletes,
+            ..
+        } => {
+            let models = find_sync(&site.integration, &site.config, sync)?;
+            (models, *reset, *allow_deletes, None)
+        }
+        JobTarget::Action { action, input, .. } => {
+            let found = action::checked(site, action, input.as_str())?;
+            (found.models, false, false, Some(found.output_check))
+        }
+    };
+    Ok(Launch {
+        target: target.run_target(),
+        models,
+        reset,
+        allow_deletes,
+        durability: Durability::Durable,
+        input: target.input().map(str::to_owned),
+        key: None,
+        output_check,
+        record: None,
+    })
+}
+
+async fn enqueue(
+    local: &Local,
+    id: JobId,
+    target: JobTarget,
+    key: Option<IdempotencyKey>,
+) -> Result<Job> {
+    check_target(local, &target).await?;
+    let now = local.clock.now();
+    let job = NewJob {
+        id,
+        target,
+        trigger: local.trigger(),
+        fire: None,
+        priority: Priority::High,
+        concurrency: None,
+        retry: Retry::default(),
+        due_at: now,
+        expires_at: None,
+        idempotency_key: key,
+        now,
+    };
+    let job = local.store.enqueue(job).await?;
+    local.jobs_changed.ring();
+    Ok(job)
+}
+
+fn new_job_id(now: Timestamp) -> Result<JobId> {
+    let mut random = [0; 16];
+    crate::secrets::random(&mut random)?;
+    Ok(JobId::from_parts(now, u128::from_be_bytes(random)))
+}
+
+pub(super) async fn trigger(local: &Local, request: TriggerRequest) -> Result<Job> {
+    let target = JobTarget::Sync {
+        connection: request.connection,
+        sync: request.sync,
+        variant: Name::base_variant(),
+        reset: request.reset,
+        allow_deletes: request.allow_deletes,
+    };
+    let id = new_job_id(local.clock.now())?;
+    enqueue(local, id, target, None).await
+}
+
+/// Queue an action. With a key the job's id comes from it, so that repeating it finds the same job for as
+/// long as that is kept.
+pub(super) async fn enqueue_action(local: &Local, request: InvokeRequest) -> Result<Job> {
+    let id = match &request.idempotency_key {
+        None => new_job_id(local.clock.now())?,
+        Some(key) => {
+            let (connection, action) = (request.connection.to_string(), &request.action);
+            let parts = [
+                connection.as_bytes(),
+                action.as_str().as_bytes(),
+                key.as_str().as_bytes(),
+            ];
+            JobId::derived(Timestamp(0), &parts)
+        }
+    };
+    let target = JobTarget::Action {
+        connection: request.connection,
+        action: request.action,
+        input: request.input.into(),
+    };
+    match enqueue(local, id, target, request.idempotency_key).await {
+        Err(problem) if problem.kind == Kind::Conflict => {
+            let message = "the idempotency key was used with another input";
+            Err(Problem::new(Kind::Conflict, message).hint("take a new key for a new input"))
+        }
+        job => job,
+    }
+}
+
+pub(super) async fn list(local: &Local, filter: JobFilter) -> Result<Vec<Job>> {
+    if let Some(key) = &filter.connection {
+        local.find_connection(key).await?;
+    } else if let Some(integration) = &filter.integration {
+        local.find_integration(integration).await?;
+    }
+    Ok(local.store.jobs(filter).await?)
+}
+
+pub(super) async fn show(local: &Local, id: JobId) -> Result<Job> {
+    let job = local.store.job(id).await.map_err(Problem::from);
+    job.map_err(|problem| problem.hint("list them with: tidegate jobs"))
+}
+
+/// Cancel a job. One that runs here is stopped.
+pub(super) async fn cancel(local: &Local, id: JobId) -> Result<Job> {
+    show(local, id).await?;
+    let mut job = local.store.cancel_job(id, local.clock.now()).await?;
+    for _ in 0..LOOKS {
+        let (JobState::Running { .. }, Some(run)) = (&job.state, job.run) else {
+            break;
+        };
+        if local.flights.stop_run(run, Stop::Cancelled) {
+            break;
+        }
+        // It was claimed a moment ago, or is about to end.
+        tokio::time::sleep(LOOK_EVERY).await;
+        job = local.store.job(id).await?;
+    }
+    local.jobs_changed.ring();
+    Ok(job)
+}
+
+pub(super) async fn redrive(local: &Local, id: JobId) -> Result<Job> {
+    show(local, id).await?;
+    let job = local.store.redrive_job(id, local.clock.now()).await?;
+    local.jobs_changed.ring();
+    Ok(job)
+}
+
+pub(super) async fn discard(local: &Local, id: JobId) -> Result<Job> {
+    show(local, id).await?;
+    Ok(local.store.discard_job(id, local.clock.now()).await?)
+}
+
+/// A run of this process that may be told to stop.
+pub(crate) type Stoppable = (Flight, BoxFuture<'static, Stop>);
+
+impl Local {
+    /// Take a claimed run in, so that it can be told to stop.
+    pub(crate) fn take_in(&self, claimed: &Claimed) -> Stoppable {
+        self.flights
+            .enter(claimed.run, claimed.job.target.connection())
+    }
+
+    /// Tell one run to stop; false if it is not here.
+    pub(crate) fn stop_run(&self, run: RunId, why: Stop) -> bool {
+        self.flights.stop_run(run, why)
+    }
+
+    /// Run what was claimed to its end, which is stored whatever it is.
+    pub(crate) async fn work(&self, claimed: Claimed, stoppable: Stoppable) -> Result<()> {
+        let (run, fence) = (claimed.run, claimed.started.fence);
+        let Err(problem) = self.attempt(claimed, stoppable).await else {
+            return Ok(());
+        };
+        let end = RunEnd {
+            at: self.clock.now(),
+            outcome: Outcome::Failed,
+            failure: Some(failure_of(&problem)),
+            figures: Figures::default(),
+        };
+        match self.store.finish_run(run, fence, end).await {
+            // Its end is stored already, or somebody else goes on.
+            Err(StoreError::Fenced { .. }) => Ok(()),
+            finished => Ok(finished?),
+        }
+    }
+
+    async fn attempt(&self, claimed: Claimed, (flight, stopped): Stoppable) -> Result<()> {
+        let key = claimed.job.target.connection().clone();
+        let site = Site::at(self, claimed.integration.clone(), &key).await?;
+        let launch = launch_of(&site, &claimed.job.target)?;
+        launch::run_claimed(
+            self,
+            site,
+            launch,
+            claimed,
+            flight,
+            stopped,
+            Arc::new(Quiet),
+        )
+        .await?;
+        Ok(())
+    }
+}
+
+/// What a problem before a run means for its job.
+fn failure_of(problem: &Problem) -> Failure {
+    let (class, blame) = match problem.kind {
+        Kind::Internal | Kind::Upstream => (FailureClass::Internal, Blame::Host),
+        Kind::RunFailed => (FailureClass::Auth, Blame::Operator),
+        _ => (FailureClass::Config, Blame::Operator),
+    };
+    Failure::new(class, blame, problem.to_string())
+}

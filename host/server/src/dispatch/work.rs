@@ -1,0 +1,148 @@
+//! Claiming jobs and running them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tidegate_engine::Timestamp;
+use tidegate_engine::board::Caps;
+use tidegate_engine::run::{Fence, RunId};
+use tidegate_engine::store::{Claim, Claimed};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::control::{Local, new_run_id};
+use crate::problem::Result;
+
+/// Jobs claimed in one command of the store.
+const BATCH: usize = 32;
+/// How long a run is taken to be alive without saying so.
+pub(super) const LEASE_MS: u64 = 30_000;
+/// Longest wait: a clock that is set is noticed after it.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The wait after a command that failed.
+const AFTER_FAILURE: Duration = Duration::from_secs(5);
+
+/// The runs of this server's jobs, with their fences.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Running(Arc<Mutex<BTreeMap<RunId, Fence>>>);
+
+impl Running {
+    fn insert(&self, claimed: &Claimed) {
+        let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        runs.insert(claimed.run, claimed.started.fence);
+    }
+
+    fn remove(&self, run: RunId) {
+        let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        runs.remove(&run);
+    }
+
+    /// All of them.
+    pub(super) fn held(&self) -> Vec<(RunId, Fence)> {
+        let runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        runs.iter().map(|(run, fence)| (*run, *fence)).collect()
+    }
+}
+
+/// Claim and run until the server stops, and then until what runs has ended.
+pub(super) async fn run(
+    local: Arc<Local>,
+    caps: Caps,
+    running: Running,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let mut runs: JoinSet<()> = JoinSet::new();
+    let mut heard = 0;
+    loop {
+        let wait = match claim(&local, caps, &running, &mut runs).await {
+            Ok(wait) => wait,
+            Err(problem) => {
+                tracing::error!(%problem, "claiming jobs");
+                AFTER_FAILURE
+            }
+        };
+        tokio::select! {
+            rung = local.jobs_changed.after(heard) => heard = rung,
+            // One has made room.
+            Some(_) = runs.join_next() => {}
+            () = tokio::time::sleep(wait) => {}
+            _ = stopping.wait_for(|stop| *stop) => break,
+        }
+        while runs.try_join_next().is_some() {}
+    }
+    while runs.join_next().await.is_some() {}
+}
+
+/// Claim as many jobs as there is room for, and start them; returns how long none is due.
+async fn claim(
+    local: &Arc<Local>,
+    caps: Caps,
+    running: &Running,
+    runs: &mut JoinSet<()>,
+) -> Result<Duration> {
+    loop {
+        let total = usize::try_from(caps.total).unwrap_or(usize::MAX);
+        let wanted = total.saturating_sub(runs.len()).min(BATCH);
+        if wanted == 0 {
+            return Ok(LOOK_EVERY);
+        }
+        let now = local.clock().now();
+        let ids = (0..wanted).map(|_| new_run_id(now));
+        let claim = Claim {
+            runs: ids.collect::<Result<_>>()?,
+            caps,
+            now,
+            lease_until: Timestamp(now.0.saturating_add(LEASE_MS)),
+        };
+        let claimed = local.store().claim(claim).await?;
+        let count = claimed.len();
+        for claimed in claimed {
+            running.insert(&claimed);
+            // Before anything else, so that it can be cancelled from the first moment on.
+            let stoppable = local.take_in(&claimed);
+            let (local, running) = (Arc::clone(local), running.clone());
+            runs.spawn(async move {
+                let (run, job) = (claimed.run, claimed.job.id);
+                let connection = claimed.job.target.connection().clone();
+                let (kind, name) = (claimed.job.target.kind(), claimed.job.target.name().clone());
+                tracing::info!(%run, %job, %connection, kind, %name, "started");
+                if let Err(problem) = local.work(claimed, stoppable).await {
+                    tracing::error!(%run, %job, %connection, %problem, "its end could not be stored");
+                }
+                running.remove(run);
+                report(&local, run).await;
+            });
+        }
+        if count < wanted {
+            break;
+        }
+    }
+    let now = local.clock().now();
+    let next = local.store().next_due(now).await?;
+    let wait = next.map_or(LOOK_EVERY, |next| Duration::from_millis(next.since(now)));
+    Ok(wait.min(LOOK_EVERY))
+}
+
+/// Log and count how a run ended.
+async fn report(local: &Local, run: RunId) {
+    let Ok(stored) = local.store().run(run).await else {
+        // Its connection is gone.
+        return;
+    };
+    let Some(end) = stored.end else {
+        return;
+    };
+    let blame = end
+        .failure
+        .as_ref()
+        .map_or("", |failure| failure.blame.as_str());
+    let outcome = end.outcome.as_str();
+    let message = end
+        .failure
+        .as_ref()
+        .map_or("", |failure| failure.message.as_str());
+    let connection = stored.target.connection();
+    metrics::counter!("tidegate_runs_total", "outcome" => outcome, "blame" => blame).increment(1);
+    tracing::info!(%run, %connection, outcome, blame, message, wall_ms = end.figures.wall_ms, "ended");
+}

@@ -1,0 +1,177 @@
+//! The server: the data directory held open, the API on two ports, and an orderly end.
+//!
+//! | module | its one job |
+//! |---|---|
+//! | `port` | accepting connections and serving each, with bounds |
+//! | `stall` | ending connections whose client reads nothing |
+//! | `tls` | certificate and key from files |
+//! | `found` | the file by which this machine's commands find the server |
+//! | `log` | the server's log |
+//! | `signals` | being told to stop |
+
+mod found;
+mod log;
+mod port;
+mod signals;
+mod stall;
+mod tls;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_runtime::Clock;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::api::{self, App, Bounds, Parts, Shared, Via};
+use crate::control::flights::Stop;
+use crate::control::{Control, Local};
+use crate::dispatch::{self, Dispatcher};
+use crate::output;
+use crate::problem::{Problem, Result};
+
+use found::Found;
+use port::Port;
+use signals::Signals;
+
+pub(crate) use log::{Format, start as start_log};
+
+/// How long runs that were told to stop, and answers about them, may take after the grace period.
+const AFTER_GRACE: Duration = Duration::from_secs(3);
+
+/// How to serve.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) listen: SocketAddr,
+    /// Certificate chain and key, PEM.
+    pub(crate) tls: Option<(PathBuf, PathBuf)>,
+    /// How long requests and runs may go on once the server is to stop.
+    pub(crate) grace: Duration,
+    pub(crate) bounds: Bounds,
+    /// Whether only signed components may be deployed, which only the command can check.
+    pub(crate) signatures_only: bool,
+    pub(crate) dispatch: dispatch::Options,
+}
+
+/// Serve until told to stop.
+pub(crate) async fn run(data: &Path, options: Options) -> Result<()> {
+    let signals = Signals::hear()?;
+    let local = Arc::new(Local::open_served(data).await?);
+    let served = serve(data, &local, options, signals).await;
+    let closed = local.close().await;
+    served.and(closed)
+}
+
+async fn serve(
+    data: &Path,
+    local: &Arc<Local>,
+    options: Options,
+    mut signals: Signals,
+) -> Result<()> {
+    check_address(&**local, options.listen).await?;
+    let tls = options.tls.as_ref();
+    let tls = tls
+        .map(|(chain, key)| tls::acceptor(chain, key))
+        .transpose()?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let (public, address) = bind(options.listen).await?;
+    let (own, own_address) = bind((Ipv4Addr::LOCALHOST, 0).into()).await?;
+
+    let found = Found::new(own_address)?;
+    let (stop, stopping) = watch::channel(false);
+    let control: Arc<dyn Control> = Arc::clone(local) as _;
+    let app = Shared::load(Parts {
+        control,
+        own_token: found.digest(),
+        clock: Clock::system(),
+        bounds: options.bounds,
+        signatures_only: options.signatures_only,
+        metrics: api::recorder()?,
+        stopping: stopping.clone(),
+    })
+    .await?;
+    let port = |listener, tls, via| Port {
+        listener,
+        tls,
+        router: router(&app, via),
+        bounds: options.bounds,
+        stopping: stopping.clone(),
+    };
+    let mut ports = JoinSet::new();
+    ports.spawn(port(public, tls, Via::Public).serve());
+    ports.spawn(port(own, None, Via::Own).serve());
+
+    let dispatcher = Dispatcher::start(Arc::clone(local), options.dispatch).await?;
+    let _found = found.write(data)?;
+    output::line(format!("listening on {scheme}://{address}"));
+    tracing::info!(%address, data = %data.display(), "listening");
+
+    signals.heard().await;
+    let grace_ms = u64::try_from(options.grace.as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(
+        grace_ms,
+        "stopping: no new connections, requests may finish"
+    );
+    signals.exit_at_next();
+    // Nobody listens any more if it fails.
+    let _ = stop.send(true);
+    // Together: neither takes from the other's time.
+    tokio::join!(
+        dispatcher.stop(options.grace),
+        finish(local, &app, ports, options.grace),
+    );
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn router(app: &App, via: Via) -> axum::Router {
+    api::router(app, via).0
+}
+
+/// Let requests finish within the grace period, then end their runs, then the requests.
+async fn finish(local: &Local, app: &App, mut ports: JoinSet<()>, grace: Duration) {
+    if tokio::time::timeout(grace, all_done(app, &mut ports))
+        .await
+        .is_err()
+    {
+        let runs = local.stop_runs(Stop::HostStops);
+        tracing::warn!(runs, "the grace period is over: runs are being cancelled");
+        let done = tokio::time::timeout(AFTER_GRACE, all_done(app, &mut ports));
+        if done.await.is_err() {
+            tracing::warn!("requests were cut off");
+        }
+    }
+    ports.shutdown().await;
+}
+
+/// Every connection has ended, and everything that is being changed.
+async fn all_done(app: &App, ports: &mut JoinSet<()>) {
+    while ports.join_next().await.is_some() {}
+    app.idle().await;
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
+    let failed = |error: std::io::Error| {
+        Problem::invalid(format!("can't listen on {address}: {error}"))
+            .hint("choose another address with --listen")
+    };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// Without a key nobody could use the API, and whoever set it up meant something else.
+async fn check_address(control: &dyn Control, listen: SocketAddr) -> Result<()> {
+    if listen.ip().is_loopback() || !control.api_keys().await?.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "{listen} is reachable from other machines, and there is no API key yet that would open it"
+    );
+    Err(Problem::invalid(message).hint(
+        "make one with: tidegate api-keys create --name NAME --scope manage, or listen on 127.0.0.1",
+    ))
+}

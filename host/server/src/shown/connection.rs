@@ -1,0 +1,97 @@
+//! Connections and their models. Never a credential.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use tidegate_engine::integration;
+use tidegate_engine::store::ModelStats;
+use tidegate_engine::{ConnectionName, Name};
+use url::Url;
+use utoipa::ToSchema;
+
+use crate::output;
+
+/// One customer's account at an integration.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Connection {
+    #[schema(value_type = String)]
+    integration: Name,
+    #[schema(value_type = String)]
+    connection: ConnectionName,
+    #[schema(value_type = String)]
+    base_url: Url,
+    #[schema(value_type = Object)]
+    config: Map<String, Value>,
+    #[schema(value_type = Object)]
+    metadata: Map<String, Value>,
+    tags: BTreeMap<String, String>,
+    external_id: Option<String>,
+    /// The names of its secrets; these themselves are never shown.
+    secrets: Vec<String>,
+    created_at: String,
+    updated_at: String,
+    /// Counts its changes.
+    revision: u64,
+    auth_failed: Option<AuthFailed>,
+}
+
+/// Its credentials were rejected: nothing is run for it until it has others.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AuthFailed {
+    at: String,
+    message: String,
+}
+
+impl From<&integration::Connection> for Connection {
+    fn from(connection: &integration::Connection) -> Self {
+        let failed = connection.auth_failed.as_ref();
+        Self {
+            integration: connection.key.integration.clone(),
+            connection: connection.key.connection.clone(),
+            base_url: connection.base_url.clone(),
+            config: connection.config.clone(),
+            metadata: connection.metadata.clone(),
+            tags: connection.tags.clone(),
+            external_id: connection.external_id.clone(),
+            secrets: connection.secret_names.clone(),
+            created_at: output::time(connection.created_at),
+            updated_at: output::time(connection.updated_at),
+            revision: connection.revision,
+            auth_failed: failed.map(|failed| AuthFailed {
+                at: output::time(failed.at),
+                message: failed.message.clone(),
+            }),
+        }
+    }
+}
+
+/// A model of a connection, with how many records it has.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Model {
+    #[schema(value_type = String)]
+    model: Name,
+    live: u64,
+    deleted: u64,
+    /// Bytes of the bodies of live records.
+    live_bytes: u64,
+}
+
+impl From<(Name, ModelStats)> for Model {
+    fn from((model, stats): (Name, ModelStats)) -> Self {
+        Self {
+            model,
+            live: stats.live,
+            deleted: stats.deleted,
+            live_bytes: stats.live_bytes,
+        }
+    }
+}
+
+/// A connection with its models.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ConnectionWithModels {
+    #[serde(flatten)]
+    pub(crate) connection: Connection,
+    pub(crate) models: Vec<Model>,
+}

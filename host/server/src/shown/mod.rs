@@ -1,0 +1,19 @@
+//! The JSON shapes of things: what commands print with `--json` and what the API answers.
+//!
+//! One thing has one shape, whoever asks. Times are RFC 3339 in UTC with milliseconds.
+
+mod api_key;
+mod check;
+mod connection;
+mod integration;
+mod record;
+mod run;
+mod stats;
+
+pub(crate) use api_key::ApiKey;
+pub(crate) use check::Check;
+pub(crate) use connection::{Connection, ConnectionWithModels, Model};
+pub(crate) use integration::{Deployed, Integration};
+pub(crate) use record::{Record, write_record};
+pub(crate) use run::{Invoked, Run, in_one_line};
+pub(crate) use stats::stats;

@@ -1,0 +1,75 @@
+//! API keys: few ids and names, so that they meet.
+
+use tidegate_engine::api_key::{ApiKey, ApiKeyId, KeyScope};
+use tidegate_engine::integration::Digest;
+
+use super::*;
+
+#[derive(Debug, Clone)]
+pub(crate) enum OnKey {
+    Add { id: u8, scopes: u8 },
+    Touch { id: u8, back: u64 },
+    Remove { id: u8 },
+}
+
+pub(crate) fn on_key() -> impl Strategy<Value = OnKey> {
+    let id = 0u8..4;
+    prop_oneof![
+        3 => (id.clone(), 0u8..3).prop_map(|(id, scopes)| OnKey::Add { id, scopes }),
+        2 => (id.clone(), 0u64..100).prop_map(|(id, back)| OnKey::Touch { id, back }),
+        1 => id.prop_map(|id| OnKey::Remove { id }),
+    ]
+}
+
+fn key_id(id: u8) -> ApiKeyId {
+    ApiKeyId::from_parts(Timestamp(u64::from(id)), u128::from(id))
+}
+
+fn key(id: u8, scopes: u8) -> ApiKey {
+    let scopes = KeyScope::ALL.into_iter().take(usize::from(scopes) + 1);
+    ApiKey {
+        id: key_id(id),
+        name: format!("key {id}"),
+        digest: Digest::of(&[id]),
+        scopes: scopes.collect(),
+        created_at: Timestamp(5),
+        expires_at: (id == 0).then_some(Timestamp(1_000_000)),
+        last_used_at: None,
+        rate_limit: (id == 1).then(|| "5/1s".parse().unwrap()),
+    }
+}
+
+impl Pair {
+    pub(crate) async fn on_key(&self, step: &OnKey) {
+        match step {
+            OnKey::Add { id, scopes } => {
+                let key = key(*id, *scopes);
+                let _ = both!(self, store => store.add_api_key(key.clone()));
+            }
+            OnKey::Touch { id, back } => {
+                let at = Timestamp(self.now - back);
+                let _ = both!(self, store => store.touch_api_key(key_id(*id), at));
+            }
+            OnKey::Remove { id } => {
+                let _ = both!(self, store => store.remove_api_key(key_id(*id)));
+            }
+        }
+        both!(self, store => store.api_keys()).unwrap();
+    }
+
+    /// As many keys as there may be, and one more.
+    pub(crate) async fn fill_with_keys(&self) {
+        let most = tidegate_engine::limits::API_KEYS;
+        for number in 100..=100 + most {
+            let mut key = key(2, 0);
+            key.id = ApiKeyId::from_parts(Timestamp(number), 0);
+            let added = both!(self, store => store.add_api_key(key.clone()));
+            assert_eq!(added.is_ok(), number < 100 + most, "{number}: {added:?}");
+        }
+    }
+}
+
+#[test]
+fn there_is_a_most_of_keys() {
+    block_on(async { Pair::new().await.fill_with_keys().await });
+}
