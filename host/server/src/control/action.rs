@@ -27,7 +27,12 @@ pub(super) async fn invoke(
     let site = Site::of(local, &request.connection).await?;
     let action = find(&site.integration, &site.config, &request.action)?;
     let name = &request.action;
-    let input_schema = schema::compile(&format!("actions.{name}.input"), &action.spec.input)?;
+    let digest = site.integration.current.digest;
+    let of = |part| format!("actions.{}.{part}", action.spec.name);
+    let input_schema = local.schemas.get(digest, of("input"), &action.spec.input)?;
+    let output_schema = local
+        .schemas
+        .get(digest, of("output"), &action.spec.output)?;
     check_input(name, &request.input, &input_schema)?;
     let key = match request.idempotency_key {
         Some(key) => Some(KeyUse::new(key, &request.input).map_err(|error| {
@@ -40,7 +45,7 @@ pub(super) async fn invoke(
             connection: request.connection,
             action: request.action.clone(),
         },
-        output_check: Some(output_check(name, &action.spec.output)?),
+        output_check: Some(checked_by(output_schema)),
         models: action.models,
         reset: false,
         allow_deletes: false,
@@ -55,12 +60,16 @@ pub(super) async fn invoke(
 /// What checks an action's output by its schema.
 pub(crate) fn output_check(action: &Name, output: &Value) -> Result<OutputCheck> {
     let validator = schema::compile(&format!("actions.{action}.output"), output)?;
-    Ok(OutputCheck::new(move |value| {
-        match schema::violations(&validator, value).as_slice() {
+    Ok(checked_by(Arc::new(validator)))
+}
+
+fn checked_by(validator: Arc<Validator>) -> OutputCheck {
+    OutputCheck::new(
+        move |value| match schema::violations(&validator, value).as_slice() {
             [] => Ok(()),
             violations => Err(violations.join("\n  ")),
-        }
-    }))
+        },
+    )
 }
 
 fn check_input(action: &Name, input: &str, schema: &Validator) -> Result<()> {

@@ -17,7 +17,7 @@ use tidegate_engine::{ConnectionKey, Name, StoreError};
 use tidegate_runtime::{Meter, Observer, OutputCheck, Plugin, Recording, RunResult, RunSpec};
 
 use super::changes::Changes;
-use super::deploy::check_config;
+use super::deploy::ConfigSchema;
 use super::local::Local;
 use super::upkeep::forget_cassettes;
 use super::{Invoked, Progress};
@@ -60,7 +60,7 @@ impl Site {
         let integration = local.find_integration(&key.integration).await?;
         let connection = local.find_connection(key).await?;
         let config = Local::config(&integration, &connection);
-        check_config(&integration.current.manifest, &config)?;
+        ConfigSchema::of(local, &integration)?.check(&config)?;
         Ok(Self {
             integration,
             connection,
@@ -148,7 +148,7 @@ pub(super) async fn run(
     let spec = RunSpec {
         run: id,
         fence: started.fence,
-        target: launch.target,
+        target: launch.target.clone(),
         trigger: local.trigger(),
         attempt: 1,
         deployment,
@@ -181,6 +181,7 @@ pub(super) async fn run(
         figures: result.figures,
     };
     drop(flight);
+    count(&launch.target, &end);
     let output = result.output;
     let finished = match &output {
         Some(output) if holds_key && end.outcome == Outcome::Success => {
@@ -203,6 +204,20 @@ pub(super) async fn run(
         output,
         repeated: false,
     })
+}
+
+/// Count a run that has ended.
+fn count(target: &Target, end: &RunEnd) {
+    let blame = end
+        .failure
+        .as_ref()
+        .map_or("nobody", |failure| failure.blame.as_str());
+    let labels = [
+        ("kind", target.kind()),
+        ("outcome", end.outcome.as_str()),
+        ("blame", blame),
+    ];
+    metrics::counter!("tidegate_runs_total", &labels).increment(1);
 }
 
 /// Run it, and tell `progress` how it goes on.

@@ -23,6 +23,7 @@ use tokio::sync::{RwLock, watch};
 
 use super::flights::Flights;
 use super::plugins::Plugins;
+use super::schemas::Schemas;
 use super::{
     AddedConnections, ConnectionUpdate, Control, DeployPlan, DeployRequest, InvokeRequest, Invoked,
     KeysStatus, MadeApiKey, NewApiKey, NewConnection, NewConnections, Progress, ProxyRequest,
@@ -49,6 +50,7 @@ pub struct Local {
     pub(super) clock: Clock,
     pub(super) flights: Flights,
     pub(super) plugins: Plugins,
+    pub(super) schemas: Schemas,
     /// Who is told of commits.
     pub(super) changes: Arc<super::changes::Changes>,
     /// Whether a server has it: then applications start its runs, and the server hears signals.
@@ -105,6 +107,7 @@ impl Local {
             clock,
             flights: Flights::default(),
             plugins: Plugins::default(),
+            schemas: Schemas::default(),
             changes: Arc::default(),
             served,
         };

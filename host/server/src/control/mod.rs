@@ -17,6 +17,7 @@ mod plugins;
 mod probe;
 mod request;
 mod schema;
+mod schemas;
 mod sync;
 mod syncs;
 mod upkeep;
