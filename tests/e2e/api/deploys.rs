@@ -6,14 +6,14 @@ use super::{Served, expect_problem};
 use crate::support::cli::{CONFLICT, Tidegate};
 use crate::support::plugins;
 
-fn upload(served: &Served, component: &std::path::Path) -> String {
+fn upload(served: &Served, component: &std::path::Path, name: &str) -> String {
     let bytes = std::fs::read(component).unwrap();
     let uploaded = served
         .call("POST", "/v1/components")
         .body("application/wasm", &bytes)
         .ok(200);
     assert_eq!(uploaded["bytes"], bytes.len());
-    assert_eq!(uploaded["manifest"]["name"], "demo-crm", "{uploaded}");
+    assert_eq!(uploaded["manifest"]["name"], name, "{uploaded}");
     uploaded["digest"].as_str().unwrap().to_owned()
 }
 
@@ -22,9 +22,9 @@ const CRM: &str = "/v1/integrations/crm";
 #[test]
 fn uploaded_planned_deployed_and_rolled_back() {
     let served = Served::start(Tidegate::new());
-    let old = upload(&served, &plugins::demo_crm());
-    assert_eq!(upload(&served, &plugins::demo_crm()), old);
-    let next = upload(&served, &plugins::demo_crm_next());
+    let old = upload(&served, &plugins::demo_crm(), "demo-crm");
+    assert_eq!(upload(&served, &plugins::demo_crm(), "demo-crm"), old);
+    let next = upload(&served, &plugins::demo_crm_next(), "demo-crm-next");
     let body = json!({
         "component": old, "config": {"x": 1},
         "grants": {"hosts": ["http://127.0.0.1:1"], "private": ["127.0.0.0/8"], "limits": {"memory_bytes": 100_000_000}},

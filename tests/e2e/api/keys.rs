@@ -25,8 +25,8 @@ fn target(path: &str) -> String {
         ("{connection}", "acme"),
         ("{model}", "Contact"),
         ("{action}", "echo"),
-        ("{run}", "run_01JD3A8000000000000000000"),
-        ("{id}", "key_01JD3A8000000000000000000"),
+        ("{run}", "run_01JD3A80000000000000000000"),
+        ("{id}", "key_01JD3A80000000000000000000"),
         ("{path}", "x"),
         ("{file}", "x"),
     ] {

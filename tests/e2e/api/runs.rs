@@ -53,9 +53,9 @@ fn listed_shown_and_logged() {
     );
 
     for (target, status, slug) in [
-        ("/v1/runs/run_01JD3A8000000000000000000", 404, "not-found"),
+        ("/v1/runs/run_01JD3A80000000000000000000", 404, "not-found"),
         (
-            "/v1/runs/run_01JD3A8000000000000000000/logs",
+            "/v1/runs/run_01JD3A80000000000000000000/logs",
             404,
             "not-found",
         ),

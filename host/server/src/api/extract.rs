@@ -142,7 +142,9 @@ impl<T: DeserializeOwned + Send> FromRequestParts<App> for Path<T> {
                 PathRejection::FailedToDeserializePathParams(error)
                     if error.status() == StatusCode::BAD_REQUEST =>
                 {
-                    Failed::invalid(format!("the path: {}", error.body_text()))
+                    let text = error.body_text();
+                    let text = text.strip_prefix("Invalid URL: ").unwrap_or(&text);
+                    Failed::invalid(format!("the path: {text}"))
                 }
                 other => {
                     tracing::error!(error = %other, "a route whose path can't be read");
