@@ -78,7 +78,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
         let is_json = is_json(request.headers());
         let Whole(body) = Whole::from_request(request, app).await?;
         if !is_json {
-            let failed = Failed::new(Type::WrongMediaType, "the body is not said to be JSON");
+            let failed = Failed::new(Type::WrongMedia, "the body is not said to be JSON");
             return Err(failed.hint("send the header Content-Type: application/json"));
         }
         let mut reader = serde_json::Deserializer::from_slice(&body);

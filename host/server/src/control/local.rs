@@ -382,7 +382,8 @@ impl Control for Local {
     }
 
     async fn invoke(&self, request: InvokeRequest, progress: Arc<dyn Progress>) -> Result<Invoked> {
-        super::action::invoke(self, request, progress).await
+        // It is large: a run's whole state.
+        Box::pin(super::action::invoke(self, request, progress)).await
     }
 
     async fn request(&self, request: ProxyRequest) -> Result<ProxyResponse> {

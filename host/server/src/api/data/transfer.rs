@@ -129,9 +129,8 @@ impl Source for Exported {
         if let Some(part) = self.parts.recv().await {
             return Ok(Some(part));
         }
-        match self.thread.take() {
-            Some(thread) => thread.await.map_err(Problem::internal)??,
-            None => {}
+        if let Some(thread) = self.thread.take() {
+            thread.await.map_err(Problem::internal)??;
         }
         Ok(None)
     }
