@@ -61,6 +61,9 @@ fn every_command_and_option_that_is_documented_exists() {
         "test",
         "cassettes",
         "schedules",
+        "serve",
+        "api-keys",
+        "rollback",
     ] {
         assert!(
             commands.contains_key(name),
@@ -89,6 +92,7 @@ fn every_command_and_option_that_is_documented_exists() {
             ],
             "cassettes" => &["on", "off", "list", "export"],
             "schedules" => &["preview"],
+            "api-keys" => &["create", "list", "revoke"],
             _ => &[],
         };
         for subcommand in subcommands {

@@ -20,18 +20,18 @@ use crate::support::server::{Reply, Server};
 const REJECTED: i32 = 10;
 const UPSTREAM: i32 = 11;
 
-fn acts() -> PathBuf {
+pub fn acts() -> PathBuf {
     plugins::component("tests/plugins/acts")
 }
 
 /// The plugin `acts`, deployed and connected as `acme` to a server of the test's own.
-struct Acts {
+pub struct Acts {
     tidegate: Tidegate,
     server: Server,
 }
 
 impl Acts {
-    fn new(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+    pub fn new(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
         let server = Server::start(answer);
         let tidegate = Tidegate::new();
         tidegate.deploy(&acts(), "acts", &server.origin());
@@ -40,7 +40,7 @@ impl Acts {
     }
 
     /// With a server that makes an item of whatever is posted, numbered.
-    fn making_items() -> Self {
+    pub fn making_items() -> Self {
         let made = std::sync::atomic::AtomicU64::new(0);
         Self::new(move |request| {
             let number = made.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1;
@@ -48,6 +48,11 @@ impl Acts {
             item["id"] = json!(format!("i{number}"));
             Reply::json(&item).with_status(201)
         })
+    }
+
+    /// For who uses them in another way.
+    pub fn into_parts(self) -> (Tidegate, Server) {
+        (self.tidegate, self.server)
     }
 
     /// An invocation of the action, with `--json`.

@@ -289,6 +289,16 @@ impl Running {
         });
     }
 
+    /// What it has written to stdout so far.
+    pub fn stdout(&self) -> String {
+        String::from_utf8_lossy(&self.stdout.bytes.lock().unwrap()).into_owned()
+    }
+
+    /// The same of stderr.
+    pub fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.stderr.bytes.lock().unwrap()).into_owned()
+    }
+
     /// SIGKILL, now.
     pub fn kill(mut self) -> Finished {
         self.child.kill().unwrap();

@@ -1,14 +1,17 @@
 //! What a request holds: its body, query and path, or the problem with them.
 
-use axum::body::{Bytes, to_bytes};
+use axum::body::Bytes;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use bytes::BytesMut;
+use futures::StreamExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use super::app::App;
 use super::guard::{BodyBounds, body_too_large};
@@ -33,31 +36,38 @@ pub(super) struct Path<T>(pub(super) T);
 impl FromRequest<App> for Whole {
     type Rejection = Failed;
 
-    async fn from_request(request: Request, _: &App) -> Answer<Self> {
+    async fn from_request(request: Request, app: &App) -> Answer<Self> {
         let bounds = request.extensions().get::<BodyBounds>().copied();
         let bounds = bounds.unwrap_or(BodyBounds {
             bytes: 0,
             until: None,
         });
         let most = usize::try_from(bounds.bytes).unwrap_or(usize::MAX);
-        let read = to_bytes(request.into_body(), most);
-        let read = match bounds.until {
-            None => read.await,
-            Some(until) => tokio::time::timeout_at(until, read).await.map_err(|_| {
-                Failed::new(
-                    Type::SlowRequest,
-                    "the body did not come within the limit api_request_ms",
-                )
-            })?,
-        };
-        read.map(Self).map_err(|error| {
-            let is_limit = std::error::Error::source(&error)
-                .is_some_and(|source| source.to_string().contains("length limit"));
-            match is_limit {
-                true => body_too_large(bounds.bytes),
-                false => Failed::invalid("the body ended before it was complete"),
+        let mut parts = request.into_body().into_data_stream();
+        let mut body = BytesMut::new();
+        loop {
+            // Without a time for the whole of it there is one for each part.
+            let stalled = Instant::now() + app.bounds.stall;
+            let until = bounds.until.unwrap_or(stalled);
+            let part = tokio::time::timeout_at(until, parts.next()).await;
+            let part = part.map_err(|_| {
+                let limit = match bounds.until {
+                    Some(_) => "api_request_ms",
+                    None => "api_stall_ms",
+                };
+                let detail = format!("the body did not come within the limit {limit}");
+                Failed::new(Type::SlowRequest, detail)
+            })?;
+            let Some(part) = part else {
+                return Ok(Self(body.freeze()));
+            };
+            let part =
+                part.map_err(|_| Failed::invalid("the body ended before it was complete"))?;
+            if body.len() + part.len() > most {
+                return Err(body_too_large(bounds.bytes));
             }
-        })
+            body.extend_from_slice(&part);
+        }
     }
 }
 
@@ -68,7 +78,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
         let is_json = is_json(request.headers());
         let Whole(body) = Whole::from_request(request, app).await?;
         if !is_json {
-            let failed = Failed::new(Type::WrongMediaType, "the body is not said to be JSON");
+            let failed = Failed::new(Type::WrongMedia, "the body is not said to be JSON");
             return Err(failed.hint("send the header Content-Type: application/json"));
         }
         let mut reader = serde_json::Deserializer::from_slice(&body);
@@ -132,7 +142,9 @@ impl<T: DeserializeOwned + Send> FromRequestParts<App> for Path<T> {
                 PathRejection::FailedToDeserializePathParams(error)
                     if error.status() == StatusCode::BAD_REQUEST =>
                 {
-                    Failed::invalid(format!("the path: {}", error.body_text()))
+                    let text = error.body_text();
+                    let text = text.strip_prefix("Invalid URL: ").unwrap_or(&text);
+                    Failed::invalid(format!("the path: {text}"))
                 }
                 other => {
                     tracing::error!(error = %other, "a route whose path can't be read");

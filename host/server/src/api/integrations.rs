@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tidegate_engine::Name;
 use tidegate_engine::grant::{FeedGrant, Grants, HostPattern, RateLimit};
-use tidegate_engine::integration::Digest;
+use tidegate_engine::integration::{self, Digest};
 use tidegate_engine::limits::{COMPONENT_BYTES, LimitValues};
 use tidegate_engine::manifest::Manifest;
 use utoipa::{IntoParams, ToSchema};
@@ -246,8 +246,24 @@ async fn deploy(
 ) -> Answer<Json<shown::Deployed>> {
     let request = request(&app, path.integration, body).await?;
     let plan = app.control.plan_deploy(request.clone()).await?;
-    let integration = app.control.deploy(request).await?;
+    let integration = match deployed(&app, &plan).await? {
+        Some(integration) => integration,
+        None => app.control.deploy(request).await?,
+    };
     Ok(Json(shown::Deployed::new(&integration, &plan, None)))
+}
+
+/// The integration, if it is just what the plan would make of it.
+async fn deployed(app: &App, plan: &DeployPlan) -> Answer<Option<integration::Integration>> {
+    if plan.previous.is_none() {
+        return Ok(None);
+    }
+    let integration = app.control.integration(&plan.integration).await?;
+    let current = &integration.current;
+    let is_same = current.digest == plan.inspection.digest
+        && current.grants == plan.grants
+        && current.config == plan.config;
+    Ok(is_same.then_some(integration))
 }
 
 /// Say what a deploy would do

@@ -54,7 +54,7 @@ types! {
     Cancelled "cancelled" 409 "The run was cancelled";
     CursorExpired "cursor-expired" 410 "The cursor can't be used any more";
     TooLarge "too-large" 413 "The request is too large";
-    WrongMediaType "wrong-media-type" 415 "The body is of another type than the route takes";
+    WrongMedia "wrong-media-type" 415 "The body is of another type than the route takes";
     BadPlugin "bad-plugin" 422 "The component can't be deployed";
     Rejected "rejected" 422 "The action, or the outside API, said no";
     RateLimited "rate-limited" 429 "The API key asks too fast";
@@ -210,6 +210,13 @@ impl From<Problem> for Failed {
             Some(hint) => failed.hint(hint),
             None => failed,
         }
+    }
+}
+
+impl From<std::io::Error> for Failed {
+    /// An answer that can't be written into its buffer.
+    fn from(error: std::io::Error) -> Self {
+        Problem::internal(error).into()
     }
 }
 

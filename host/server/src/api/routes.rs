@@ -165,7 +165,7 @@ fn document(operation: &mut Operation, path: &str, rule: &Rule) {
         kinds.push(Type::NotFound);
     }
     if operation.request_body.is_some() {
-        kinds.extend([Type::TooLarge, Type::WrongMediaType, Type::SlowRequest]);
+        kinds.extend([Type::TooLarge, Type::WrongMedia, Type::SlowRequest]);
     }
     // Any request may carry a body that is too large for it.
     kinds.push(Type::TooLarge);

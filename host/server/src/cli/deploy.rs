@@ -261,7 +261,11 @@ fn describe(plan: &DeployPlan) -> String {
     );
     granted.extend(grants.feeds.iter().map(|feed| format!("feed {feed}")));
     granted.extend(grants.metadata_write.then(|| "writing metadata".to_owned()));
-    granted.extend(grants.auto_start.then(|| "starting its default schedules".to_owned()));
+    granted.extend(
+        grants
+            .auto_start
+            .then(|| "starting its default schedules".to_owned()),
+    );
     granted.extend(
         grants
             .limits

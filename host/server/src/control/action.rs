@@ -25,7 +25,7 @@ pub(super) async fn invoke(
     progress: Arc<dyn Progress>,
 ) -> Result<Invoked> {
     let site = Site::of(local, &request.connection).await?;
-    let checked = checked(&site, &request.action, &request.input)?;
+    let checked = checked(local, &site, &request.action, &request.input)?;
     let key = match request.idempotency_key {
         Some(key) => Some(KeyUse::new(key, &request.input).map_err(|error| {
             let name = &request.action;
@@ -57,12 +57,17 @@ pub(super) struct Checked {
 }
 
 /// Find an action, and check an input by its schema.
-pub(super) fn checked(site: &Site, action: &Name, input: &str) -> Result<Checked> {
+pub(super) fn checked(local: &Local, site: &Site, action: &Name, input: &str) -> Result<Checked> {
     let found = find(&site.integration, &site.config, action)?;
-    let schema = schema::compile(&format!("actions.{action}.input"), &found.spec.input)?;
-    check_input(action, input, &schema)?;
+    let digest = site.integration.current.digest;
+    let of = |part| format!("actions.{}.{part}", found.spec.name);
+    let input_schema = local.schemas.get(digest, of("input"), &found.spec.input)?;
+    let output_schema = local
+        .schemas
+        .get(digest, of("output"), &found.spec.output)?;
+    check_input(action, input, &input_schema)?;
     Ok(Checked {
-        output_check: output_check(action, &found.spec.output)?,
+        output_check: checked_by(output_schema),
         models: found.models,
     })
 }
@@ -70,12 +75,16 @@ pub(super) fn checked(site: &Site, action: &Name, input: &str) -> Result<Checked
 /// What checks an action's output by its schema.
 pub(crate) fn output_check(action: &Name, output: &Value) -> Result<OutputCheck> {
     let validator = schema::compile(&format!("actions.{action}.output"), output)?;
-    Ok(OutputCheck::new(move |value| {
-        match schema::violations(&validator, value).as_slice() {
+    Ok(checked_by(Arc::new(validator)))
+}
+
+fn checked_by(validator: Arc<Validator>) -> OutputCheck {
+    OutputCheck::new(
+        move |value| match schema::violations(&validator, value).as_slice() {
             [] => Ok(()),
             violations => Err(violations.join("\n  ")),
-        }
-    }))
+        },
+    )
 }
 
 fn check_input(action: &Name, input: &str, schema: &Validator) -> Result<()> {

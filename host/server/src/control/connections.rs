@@ -107,10 +107,10 @@ struct Rules<'a> {
 }
 
 impl<'a> Rules<'a> {
-    fn of(integration: &'a Integration) -> Result<Self> {
+    fn of(local: &Local, integration: &'a Integration) -> Result<Self> {
         Ok(Self {
             integration,
-            config: ConfigSchema::of(&integration.current.manifest)?,
+            config: ConfigSchema::of(local, integration)?,
         })
     }
 
@@ -139,7 +139,7 @@ impl<'a> Rules<'a> {
 
 pub(super) async fn add(local: &Local, new: NewConnection) -> Result<()> {
     let integration = local.find_integration(&new.key.integration).await?;
-    Rules::of(&integration)?.check(&new)?;
+    Rules::of(local, &integration)?.check(&new)?;
     let _in_use = local.key_use.read().await;
     let ring = ring_for(local, !new.secrets.is_empty()).await?;
     let connection = stored(local, new, ring.as_ref())?;
@@ -183,7 +183,7 @@ fn stored(local: &Local, new: NewConnection, ring: Option<&KeyRing>) -> Result<C
 
 pub(super) async fn add_many(local: &Local, new: NewConnections) -> Result<AddedConnections> {
     let integration = local.find_integration(&new.integration).await?;
-    let rules = Rules::of(&integration)?;
+    let rules = Rules::of(local, &integration)?;
     let existing = names(local, &integration.name).await?;
     let mut done = AddedConnections::default();
     let mut lines: BTreeMap<ConnectionName, u64> = BTreeMap::new();
@@ -253,7 +253,7 @@ pub(super) async fn update(
     update: ConnectionUpdate,
 ) -> Result<Connection> {
     let integration = local.find_integration(&key.integration).await?;
-    let rules = Rules::of(&integration)?;
+    let rules = Rules::of(local, &integration)?;
     if let Some(base_url) = &update.base_url {
         check_base_url(base_url)?;
     }

@@ -1,10 +1,12 @@
 //! Deploying components: checks first, then one command of the store.
 
+use std::sync::Arc;
+
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 use tidegate_engine::connection::{CONFIG_BYTES_MAX, check_size};
 use tidegate_engine::grant::{FeedGrant, Grants, HostPattern, HostRequest};
-use tidegate_engine::integration::{Integration, NewDeployment};
+use tidegate_engine::integration::{Deployment, Integration, NewDeployment};
 use tidegate_engine::limits;
 use tidegate_engine::manifest::{FeedRequest, Manifest};
 use tidegate_engine::{Name, StoreError};
@@ -303,14 +305,20 @@ fn check_schemas(manifest: &Manifest) -> Result<()> {
 /// The manifest's schema of configs, compiled once for many of them.
 pub(super) struct ConfigSchema<'a> {
     manifest: &'a Manifest,
-    validator: jsonschema::Validator,
+    validator: Arc<jsonschema::Validator>,
 }
 
 impl<'a> ConfigSchema<'a> {
-    pub(super) fn of(manifest: &'a Manifest) -> Result<Self> {
+    pub(super) fn of(local: &Local, integration: &'a Integration) -> Result<Self> {
+        let Deployment {
+            digest, manifest, ..
+        } = &integration.current;
+        let validator = local
+            .schemas
+            .get(*digest, "config".to_owned(), &manifest.config)?;
         Ok(Self {
             manifest,
-            validator: schema::compile("config", &manifest.config)?,
+            validator,
         })
     }
 
@@ -331,11 +339,6 @@ impl<'a> ConfigSchema<'a> {
             errors.join("\n  ")
         )))
     }
-}
-
-/// Check a config once.
-pub(super) fn check_config(manifest: &Manifest, config: &Map<String, Value>) -> Result<()> {
-    ConfigSchema::of(manifest)?.check(config)
 }
 
 /// The models that a sync of this name writes, or a problem that lists the syncs there are.

@@ -45,11 +45,11 @@ impl Progress for Quiet {
 /// Check that `target` names a sync, or an action and an input for it, of a connection that is there.
 pub(super) async fn check_target(local: &Local, target: &JobTarget) -> Result<()> {
     let site = Site::of(local, target.connection()).await?;
-    launch_of(&site, target).map(drop)
+    launch_of(local, &site, target).map(drop)
 }
 
 /// What a job of `target` launches.
-fn launch_of(site: &Site, target: &JobTarget) -> Result<Launch> {
+fn launch_of(local: &Local, site: &Site, target: &JobTarget) -> Result<Launch> {
     let (models, reset, allow_deletes, output_check) = match target {
         JobTarget::Sync {
             sync,
@@ -61,7 +61,7 @@ fn launch_of(site: &Site, target: &JobTarget) -> Result<Launch> {
             (models, *reset, *allow_deletes, None)
         }
         JobTarget::Action { action, input, .. } => {
-            let found = action::checked(site, action, input.as_str())?;
+            let found = action::checked(local, site, action, input.as_str())?;
             (found.models, false, false, Some(found.output_check))
         }
     };
@@ -233,7 +233,7 @@ impl Local {
     async fn attempt(&self, claimed: Claimed, (flight, stopped): Stoppable) -> Result<()> {
         let key = claimed.job.target.connection().clone();
         let site = Site::at(self, claimed.integration.clone(), &key).await?;
-        let launch = launch_of(&site, &claimed.job.target)?;
+        let launch = launch_of(self, &site, &claimed.job.target)?;
         launch::run_claimed(
             self,
             site,

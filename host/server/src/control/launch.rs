@@ -19,7 +19,7 @@ use tidegate_engine::{ConnectionKey, Name, StoreError, Timestamp};
 use tidegate_runtime::{Meter, Observer, OutputCheck, Plugin, Recording, RunResult, RunSpec};
 
 use super::changes::Changes;
-use super::deploy::check_config;
+use super::deploy::ConfigSchema;
 use super::flights::{Flight, Stop};
 use super::local::Local;
 use super::upkeep::forget_cassettes;
@@ -72,7 +72,7 @@ impl Site {
     ) -> Result<Self> {
         let connection = local.find_connection(key).await?;
         let config = Local::config(&integration, &connection);
-        check_config(&integration.current.manifest, &config)?;
+        ConfigSchema::of(local, &integration)?.check(&config)?;
         Ok(Self {
             integration,
             connection,
@@ -248,6 +248,7 @@ async fn drive(
         // Nobody else sets it.
         let _ = told.set(stopped.await);
     };
+    let target = launch.target.clone();
     let spec = RunSpec {
         run: id,
         fence,
@@ -285,6 +286,7 @@ async fn drive(
         why.get(),
     );
     drop(begun.flight);
+    count(&target, &end);
     let output = result.output;
     let finished = match &output {
         Some(output) if begun.holds_key && end.outcome == Outcome::Success => {
@@ -339,6 +341,20 @@ fn ended(
         failure: Some(Failure::new(FailureClass::Internal, Blame::Host, message)),
         figures,
     }
+}
+
+/// Count a run that has ended.
+fn count(target: &Target, end: &RunEnd) {
+    let blame = end
+        .failure
+        .as_ref()
+        .map_or("nobody", |failure| failure.blame.as_str());
+    let labels = [
+        ("kind", target.kind()),
+        ("outcome", end.outcome.as_str()),
+        ("blame", blame),
+    ];
+    metrics::counter!("tidegate_runs_total", &labels).increment(1);
 }
 
 /// Run it, and tell `progress` how it goes on.

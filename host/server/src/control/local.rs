@@ -24,6 +24,7 @@ use tokio::sync::{RwLock, watch};
 
 use super::flights::{Flights, Stop};
 use super::plugins::Plugins;
+use super::schemas::Schemas;
 use super::{
     AddedConnections, ConnectionUpdate, Control, DeployPlan, DeployRequest, InvokeRequest, Invoked,
     KeysStatus, MadeApiKey, NewApiKey, NewConnection, NewConnections, Progress, ProxyRequest,
@@ -54,6 +55,7 @@ pub struct Local {
     pub(crate) schedules_changed: Bell,
     /// Rung when jobs may have become claimable.
     pub(crate) jobs_changed: Bell,
+    pub(super) schemas: Schemas,
     /// Who is told of commits.
     pub(super) changes: Arc<super::changes::Changes>,
     /// Whether a server has it: then applications start its runs, and the server hears signals.
@@ -110,6 +112,7 @@ impl Local {
             clock,
             flights: Flights::default(),
             plugins: Plugins::default(),
+            schemas: Schemas::default(),
             changes: Arc::default(),
             schedules_changed: Bell::default(),
             jobs_changed: Bell::default(),
@@ -394,7 +397,8 @@ impl Control for Local {
     }
 
     async fn invoke(&self, request: InvokeRequest, progress: Arc<dyn Progress>) -> Result<Invoked> {
-        super::action::invoke(self, request, progress).await
+        // It is large: a run's whole state.
+        Box::pin(super::action::invoke(self, request, progress)).await
     }
 
     async fn request(&self, request: ProxyRequest) -> Result<ProxyResponse> {

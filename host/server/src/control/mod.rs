@@ -19,6 +19,7 @@ mod probe;
 mod request;
 mod schedules;
 mod schema;
+mod schemas;
 mod sync;
 mod syncs;
 mod upkeep;

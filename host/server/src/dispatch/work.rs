@@ -124,7 +124,7 @@ async fn claim(
     Ok(wait.min(LOOK_EVERY))
 }
 
-/// Log and count how a run ended.
+/// Log how a run ended.
 async fn report(local: &Local, run: RunId) {
     let Ok(stored) = local.store().run(run).await else {
         // Its connection is gone.
@@ -143,6 +143,5 @@ async fn report(local: &Local, run: RunId) {
         .as_ref()
         .map_or("", |failure| failure.message.as_str());
     let connection = stored.target.connection();
-    metrics::counter!("tidegate_runs_total", "outcome" => outcome, "blame" => blame).increment(1);
     tracing::info!(%run, %connection, outcome, blame, message, wall_ms = end.figures.wall_ms, "ended");
 }

@@ -79,7 +79,7 @@ pub(super) async fn export(
     let handle = Handle::current();
     let thread = tokio::task::spawn_blocking(move || {
         let mut out = BufWriter::with_capacity(PART_BYTES, Sending(sender));
-        handle.block_on(app.control.export(&scope, &mut out))?;
+        here(&handle, app.control.export(&scope, &mut out))?;
         out.flush().map_err(Problem::internal)
     });
     let mut source = Exported {
@@ -90,6 +90,13 @@ pub(super) async fn export(
     // What is wrong with the scope is the answer, not its first line.
     source.first = source.next().await?;
     Ok(stream::answer(Form::Lines, source))
+}
+
+/// Do work that blocks in its middle on this thread, which is no thread of the runtime's.
+fn here<T>(handle: &Handle, work: impl Future<Output = T>) -> T {
+    // The runtime's own way of waiting forbids what is waited for to block.
+    let _entered = handle.enter();
+    futures::executor::block_on(work)
 }
 
 /// Writes parts into a channel; fails when nobody reads them any more.
@@ -122,9 +129,8 @@ impl Source for Exported {
         if let Some(part) = self.parts.recv().await {
             return Ok(Some(part));
         }
-        match self.thread.take() {
-            Some(thread) => thread.await.map_err(Problem::internal)??,
-            None => {}
+        if let Some(thread) = self.thread.take() {
+            thread.await.map_err(Problem::internal)??;
         }
         Ok(None)
     }
@@ -160,7 +166,7 @@ pub(super) async fn import(State(app): State<App>, request: Request) -> Answer<J
     let thread = tokio::task::spawn_blocking(move || {
         let mut input = BufReader::with_capacity(PART_BYTES, Receiving::new(parts));
         let mut unwatched = |_| {};
-        handle.block_on(app.control.import(&mut input, &mut unwatched))
+        here(&handle, app.control.import(&mut input, &mut unwatched))
     });
     let mut body = request.into_body().into_data_stream();
     loop {

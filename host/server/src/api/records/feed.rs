@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::super::app::App;
-use super::super::problem::{Answer, Failed, Type};
+use super::super::problem::Answer;
 use super::super::stream::{HEARTBEAT, Source};
 use crate::shown::write_record;
 
@@ -93,10 +93,10 @@ impl Feed {
             if number > 0 {
                 out.push(b',');
             }
-            write_record(&mut out, record, changes.cursor_after(record)).map_err(unwritten)?;
+            write_record(&mut out, record, changes.cursor_after(record))?;
         }
         let (next, more) = (changes.next, changes.more);
-        write!(out, "],\"next_cursor\":\"{next}\",\"more\":{more}}}").map_err(unwritten)?;
+        write!(out, "],\"next_cursor\":\"{next}\",\"more\":{more}}}")?;
         Ok(json(out))
     }
 }
@@ -117,7 +117,7 @@ pub(super) async fn by_ids(app: &App, model: &ModelKey, ids: &[String]) -> Answe
         if number > 0 {
             out.push(b',');
         }
-        write_record(&mut out, record, place.cursor_after(record)).map_err(unwritten)?;
+        write_record(&mut out, record, place.cursor_after(record))?;
     }
     out.extend_from_slice(b"],\"next_cursor\":null,\"more\":false}");
     Ok(json(out))
@@ -157,7 +157,7 @@ impl Source for Rest {
             .iter()
             .filter(|record| self.feed.shows(record))
         {
-            write_record(&mut out, record, changes.cursor_after(record)).map_err(unwritten)?;
+            write_record(&mut out, record, changes.cursor_after(record))?;
             out.push(b'\n');
         }
         // A server that stops ends the stream early: the last line says so.
@@ -165,7 +165,7 @@ impl Source for Rest {
         if !changes.more || stopping {
             self.ended = true;
             let (next, more) = (changes.next, changes.more);
-            writeln!(out, "{{\"next_cursor\":\"{next}\",\"more\":{more}}}").map_err(unwritten)?;
+            writeln!(out, "{{\"next_cursor\":\"{next}\",\"more\":{more}}}")?;
         }
         Ok(Some(out.into()))
     }
@@ -205,8 +205,8 @@ impl Source for Following {
                 .filter(|record| self.feed.shows(record))
             {
                 let cursor = changes.cursor_after(record);
-                write!(out, "id: {cursor}\nevent: record\ndata: ").map_err(unwritten)?;
-                write_record(&mut out, record, cursor).map_err(unwritten)?;
+                write!(out, "id: {cursor}\nevent: record\ndata: ")?;
+                write_record(&mut out, record, cursor)?;
                 out.extend_from_slice(b"\n\n");
             }
             if !out.is_empty() {
@@ -239,9 +239,4 @@ fn room(changes: &Changes) -> usize {
 
 fn json(body: Vec<u8>) -> Response {
     ([(CONTENT_TYPE, "application/json")], body).into_response()
-}
-
-fn unwritten(error: std::io::Error) -> Failed {
-    tracing::error!(%error, "a record can't be written as JSON");
-    Failed::new(Type::Internal, "a record can't be written")
 }

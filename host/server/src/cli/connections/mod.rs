@@ -146,6 +146,8 @@ pub(super) fn parse_config(flags: &[String]) -> Result<Map<String, Value>> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -1,0 +1,252 @@
+//! Records: by page, filter, id and time; as lines, waited for and followed.
+
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use super::{Served, expect_problem};
+use crate::support::cli::Tidegate;
+use crate::support::crm::{MODEL, Source, changing, contact, contacts, reply, synced_twice};
+use crate::support::server::{Gate, Server};
+use crate::support::{PATIENCE, plugins};
+
+const RECORDS: &str = "/v1/integrations/crm/connections/acme/models/Contact/records";
+
+fn ids(page: &Value) -> Vec<&str> {
+    let records = page["records"].as_array().unwrap();
+    records
+        .iter()
+        .map(|record| record["id"].as_str().unwrap())
+        .collect()
+}
+
+#[test]
+fn the_feed_is_the_one_of_the_command() {
+    let server = changing();
+    let tidegate = synced_twice(&server);
+    let all = tidegate.feed(MODEL, "acme", None);
+    let served = Served::start(tidegate);
+    let page = served.get(RECORDS);
+    assert_eq!(page["records"], json!(all));
+    assert_eq!(page["more"], false);
+    assert_eq!(page["next_cursor"], all[3]["cursor"]);
+
+    let models = served.get("/v1/integrations/crm/connections/acme/models");
+    assert_eq!(models["models"][0]["model"], "Contact", "{models}");
+    assert_eq!(models["models"][0]["live"], 3, "{models}");
+
+    // Page by page.
+    let mut paged: Vec<Value> = Vec::new();
+    let mut target = format!("{RECORDS}?limit=3");
+    loop {
+        let page = served.get(&target);
+        paged.extend(page["records"].as_array().unwrap().iter().cloned());
+        target = format!(
+            "{RECORDS}?limit=3&cursor={}",
+            page["next_cursor"].as_str().unwrap()
+        );
+        if page["more"] == false {
+            break;
+        }
+    }
+    assert_eq!(paged, all);
+
+    for (filter, want) in [
+        ("added", 2),
+        ("updated", 1),
+        ("deleted", 1),
+        ("added,deleted", 3),
+    ] {
+        let page = served.get(&format!("{RECORDS}?filter={filter}"));
+        assert_eq!(ids(&page).len(), want, "{filter}");
+    }
+    let by_ids = served.get(&format!("{RECORDS}?ids=c4,nobody,c1"));
+    assert_eq!(ids(&by_ids), ["c4", "c1"]);
+    assert_eq!(by_ids["records"][1]["body"], contact(1, 2));
+    let by_list = served.get(&format!("{RECORDS}?ids=%5B%22c2%22%5D"));
+    assert_eq!(ids(&by_list), ["c2"]);
+    let changed = all[1]["last_modified_at"].as_str().unwrap();
+    let later = served.get(&format!("{RECORDS}?modified_after={changed}"));
+    assert_eq!(ids(&later).len(), 3, "{later}");
+
+    let refusals = [
+        ("cursor=x", 400, "invalid-request"),
+        ("limit=0", 400, "invalid-request"),
+        ("limit=10001", 400, "invalid-request"),
+        ("limit=x", 400, "invalid-request"),
+        ("wait=56", 400, "invalid-request"),
+        ("filter=gone", 400, "invalid-request"),
+        ("modified_after=soon", 400, "invalid-request"),
+        ("ids=a&cursor=x", 400, "invalid-request"),
+        ("unknown=1", 400, "invalid-request"),
+    ];
+    for (query, status, slug) in refusals {
+        let answer = served.call("GET", &format!("{RECORDS}?{query}")).send();
+        expect_problem(&answer, slug, status);
+    }
+    let many = vec!["x"; 1001].join(",");
+    let answer = served.call("GET", &format!("{RECORDS}?ids={many}")).send();
+    expect_problem(&answer, "invalid-request", 400);
+    let missing = RECORDS.replace("Contact", "Nobody");
+    expect_problem(&served.call("GET", &missing).send(), "not-found", 404);
+
+    // A cursor of what was dropped.
+    let cursor = page["next_cursor"].as_str().unwrap();
+    let drop = json!({"integration": "crm", "connection": "acme", "model": "Contact"});
+    assert_eq!(served.post("/v1/data/drop", &drop, 200)["records"], 4);
+    let gone = served
+        .call("GET", &format!("{RECORDS}?cursor={cursor}"))
+        .send();
+    expect_problem(&gone, "cursor-expired", 410);
+}
+
+#[test]
+fn the_rest_of_the_feed_as_lines() {
+    let server = Server::start(|_| reply(&contacts(0..2_500, 1), None));
+    let tidegate = Tidegate::new();
+    Source::DemoCrm.set_up(&tidegate, &server.origin());
+    tidegate.sync_ok("crm/contacts", "acme");
+    let all = tidegate.feed(MODEL, "acme", None);
+    let served = Served::start(tidegate);
+    let lines = |target: &str| -> Vec<Value> {
+        let answer = served
+            .call("GET", target)
+            .header("Accept", "application/x-ndjson")
+            .send();
+        assert_eq!(answer.header("content-type"), Some("application/x-ndjson"));
+        let text = String::from_utf8(answer.body).unwrap();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    };
+    let mut found = lines(RECORDS);
+    let last = found.pop().unwrap();
+    assert_eq!(found, all);
+    assert_eq!(last["more"], false);
+    // From a record in the middle, and from the end.
+    let middle = all[1_200]["cursor"].as_str().unwrap();
+    assert_eq!(
+        lines(&format!("{RECORDS}?cursor={middle}")).len(),
+        2_500 - 1_201 + 1
+    );
+    let end = last["next_cursor"].as_str().unwrap();
+    assert_eq!(
+        lines(&format!("{RECORDS}?cursor={end}")),
+        std::slice::from_ref(&last)
+    );
+    // What is wrong is the answer, not a line.
+    let bad = served
+        .call("GET", &format!("{RECORDS}?cursor=x"))
+        .header("Accept", "application/x-ndjson")
+        .send();
+    expect_problem(&bad, "invalid-request", 400);
+    let page = served.get(&format!("{RECORDS}?limit=10000"));
+    assert_eq!(page["records"].as_array().unwrap().len(), 2_500);
+}
+
+/// The plugin `acts` before a server that makes items; its action `create` commits one.
+fn making() -> (Served, Server) {
+    let acts = crate::actions::Acts::making_items();
+    let (tidegate, server) = acts.into_parts();
+    (Served::start(tidegate), server)
+}
+
+const ITEMS: &str = "/v1/integrations/acts/connections/acme/models/Item/records";
+const CREATE: &str = "/v1/integrations/acts/connections/acme/actions/create";
+
+#[test]
+fn a_request_waits_for_changes() {
+    let (served, _server) = making();
+    served.post(CREATE, &json!({"name": "a"}), 200);
+    let page = served.get(ITEMS);
+    let cursor = page["next_cursor"].as_str().unwrap().to_owned();
+    // Nothing comes: it waits its time.
+    let began = Instant::now();
+    let nothing = served.get(&format!("{ITEMS}?cursor={cursor}&wait=1"));
+    assert_eq!(ids(&nothing), Vec::<&str>::new());
+    assert!((900..5_000).contains(&began.elapsed().as_millis()));
+    // Something comes: it answers at once.
+    let call = served.call("GET", &format!("{ITEMS}?cursor={cursor}&wait=50"));
+    let waiting = std::thread::spawn(move || call.ok(200));
+    // The wait may or may not have begun by then: either way it sees the change.
+    let began = Instant::now();
+    served.post(CREATE, &json!({"name": "b"}), 200);
+    let page = waiting.join().unwrap();
+    assert_eq!(ids(&page), ["i2"]);
+    // Well before the look that nobody's commit asks for.
+    assert!(began.elapsed().as_secs() < 8, "{:?}", began.elapsed());
+}
+
+#[test]
+fn changes_are_followed_as_events() {
+    let (served, _server) = making();
+    served.post(CREATE, &json!({"name": "a"}), 200);
+    let follow = |last: Option<&str>| {
+        let call = served
+            .call("GET", ITEMS)
+            .header("Accept", "text/event-stream");
+        match last {
+            Some(last) => call.header("Last-Event-ID", last).begin(),
+            None => call.begin(),
+        }
+    };
+    let mut events = follow(None);
+    let first = events.until("\n\n");
+    assert!(
+        first.contains("event: record") && first.contains("\"id\":\"i1\""),
+        "{first}"
+    );
+    let id = first
+        .lines()
+        .find_map(|line| line.strip_prefix("id: "))
+        .unwrap()
+        .to_owned();
+    let began = Instant::now();
+    served.post(CREATE, &json!({"name": "b"}), 200);
+    let second = events.until("\n\n");
+    assert!(second.contains("\"id\":\"i2\""), "{second}");
+    assert!(began.elapsed().as_secs() < 8, "{:?}", began.elapsed());
+    // Cut off, and on from there.
+    drop(events);
+    let again = follow(Some(&id)).until("\n\n");
+    assert!(
+        again.contains("\"id\":\"i2\"") && !again.contains("\"id\":\"i1\""),
+        "{again}"
+    );
+    // A server that stops ends the stream in order.
+    let mut last = follow(None);
+    last.until("\"id\":\"i2\"");
+    served.running.signal(rustix::process::Signal::TERM);
+    let rest = last.whole();
+    assert_eq!(rest.status, 200);
+    served.running.finish().expect_code(0);
+}
+
+#[test]
+fn readers_see_a_sync_while_it_goes_on() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let server = Server::start(move |request| match request.query("cursor") {
+        None => reply(&contacts(0..10, 1), Some("next")),
+        Some(_) => reply(&contacts(10..20, 1), None).behind(&held),
+    });
+    let tidegate = Tidegate::new();
+    tidegate.deploy(&plugins::demo_crm(), "crm", &server.origin());
+    tidegate.connect("crm", "acme", &server.origin());
+    let run = tidegate.cmd("run crm/contacts --connection acme").start();
+    gate.arrived();
+    run.kill();
+    gate.open();
+    let served = Served::start(tidegate);
+    // What a killed process had committed is there, and its run is over.
+    assert_eq!(ids(&served.get(RECORDS)).len(), 10);
+    let runs = served.get("/v1/runs");
+    assert_eq!(runs["runs"][0]["outcome"], "interrupted", "{runs}");
+    let syncs = served.get("/v1/integrations/crm/connections/acme/syncs");
+    let sync = &syncs["syncs"][0];
+    assert_eq!(sync["sync"], "contacts", "{syncs}");
+    assert_eq!(sync["models"], json!(["Contact"]), "{syncs}");
+    assert!(sync["checkpoints"]["base"].is_object(), "{syncs}");
+    assert_eq!(sync["last_run"]["run"], runs["runs"][0]["run"], "{syncs}");
+    assert!(PATIENCE.as_secs() > 0);
+}
