@@ -152,6 +152,12 @@ pub fn spread_ms(id: &str, window_ms: u64) -> u64 {
     number.checked_rem(window_ms).unwrap_or_default()
 }
 
+/// The time zone of this name.
+pub fn zone(name: &str) -> Result<jiff::tz::TimeZone, ScheduleError> {
+    let found = zones().get(name).ok();
+    found.ok_or_else(|| ScheduleError::TimeZone(name.chars().take(100).collect()))
+}
+
 /// The time zones that came with this build, so that a schedule means the same on every machine.
 fn zones() -> &'static TimeZoneDatabase {
     static ZONES: std::sync::OnceLock<TimeZoneDatabase> = std::sync::OnceLock::new();

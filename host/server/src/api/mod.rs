@@ -26,6 +26,7 @@ mod extract;
 mod guard;
 mod health;
 mod integrations;
+mod jobs;
 mod keyring;
 mod master_keys;
 mod metrics;
@@ -34,6 +35,7 @@ mod proxy;
 mod records;
 mod routes;
 mod runs;
+mod schedules;
 mod stream;
 mod syncs;
 mod trace;
@@ -58,6 +60,8 @@ const GROUPS: &[fn(Routes) -> Routes] = &[
     actions::routes,
     proxy::routes,
     runs::routes,
+    jobs::routes,
+    schedules::routes,
     data::routes,
     master_keys::routes,
 ];

@@ -10,6 +10,7 @@ mod deploy;
 mod inspect;
 mod integrations;
 mod invoke;
+mod jobs;
 mod keys;
 mod logs;
 mod new;
@@ -104,7 +105,11 @@ enum Command {
     Records(records::Args),
     /// List runs
     Runs(runs::Args),
-    /// Show when a schedule is due
+    /// Queue a run of a sync; it starts while `tidegate serve` runs
+    Trigger(jobs::TriggerArgs),
+    /// List, cancel, redrive and discard jobs: what waits, runs, or has ended
+    Jobs(jobs::Args),
+    /// Make, list, pause and preview schedules
     Schedules(schedules::Args),
     /// Show what a run logged and printed
     Logs(logs::Args),
@@ -154,7 +159,9 @@ async fn dispatch(cli: Cli) -> Result<()> {
         Command::Cassettes(args) => cassettes::run(&global, args).await,
         Command::Records(args) => records::run(&global, args).await,
         Command::Runs(args) => runs::run(&global, args).await,
-        Command::Schedules(args) => schedules::run(args),
+        Command::Trigger(args) => jobs::trigger(&global, args).await,
+        Command::Jobs(args) => jobs::run(&global, args).await,
+        Command::Schedules(args) => schedules::run(&global, args).await,
         Command::Logs(args) => logs::run(&global, args).await,
         Command::Data(args) => data::run(&global, args).await,
     }

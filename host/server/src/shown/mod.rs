@@ -6,14 +6,18 @@ mod api_key;
 mod check;
 mod connection;
 mod integration;
+mod job;
 mod record;
 mod run;
+mod schedule;
 mod stats;
 
 pub(crate) use api_key::ApiKey;
 pub(crate) use check::Check;
 pub(crate) use connection::{Connection, ConnectionWithModels, Model};
 pub(crate) use integration::{Deployed, Integration};
+pub(crate) use job::Job;
 pub(crate) use record::{Record, write_record};
 pub(crate) use run::{Invoked, Run, in_one_line};
+pub(crate) use schedule::{Due, Fire, NewSchedule, Schedule, When, moment};
 pub(crate) use stats::stats;

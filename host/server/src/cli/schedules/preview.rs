@@ -1,6 +1,5 @@
-//! `tidegate schedules`: when something would be due.
+//! `tidegate schedules preview`: when something would be due.
 
-use clap::Subcommand;
 use jiff::tz::TimeZone;
 use serde_json::json;
 use tidegate_engine::Timestamp;
@@ -9,21 +8,9 @@ use tidegate_engine::schedule::{Cron, Interval, Timing};
 use crate::output;
 use crate::problem::{Problem, Result};
 
-/// Arguments of `schedules`.
+/// Arguments of `schedules preview`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Show the next moments at which a cron expression or an interval is due
-    Preview(Preview),
-}
-
-#[derive(Debug, clap::Args)]
-struct Preview {
     /// Five fields, such as '0 6 * * 1-5', or @daily
     #[arg(
         long,
@@ -49,8 +36,7 @@ struct Preview {
     json: bool,
 }
 
-pub(super) fn run(args: Args) -> Result<()> {
-    let Command::Preview(args) = args.command;
+pub(super) fn run(args: &Args) -> Result<()> {
     let timing = match (&args.cron, &args.every) {
         (Some(cron), _) => {
             let cron = Cron::new(cron, &args.timezone).map_err(Problem::invalid)?;

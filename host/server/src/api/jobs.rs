@@ -1,0 +1,221 @@
+//! `/v1/jobs`: what waits, runs and has ended; cancelling, redriving, discarding. And triggering syncs.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use serde::{Deserialize, Serialize};
+use tidegate_engine::job::JobId;
+use tidegate_engine::schedule::ScheduleId;
+use tidegate_engine::store::JobFilter;
+use tidegate_engine::{ConnectionKey, ConnectionName, Name};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::routes;
+
+use super::app::App;
+use super::connections::page_limit;
+use super::extract::{Json, Path, Query};
+use super::problem::{Answer, Failed};
+use super::routes::{Routes, Rule};
+use crate::control::TriggerRequest;
+use crate::shown;
+
+/// The words of a job's states.
+const STATES: [&str; 7] = [
+    "queued",
+    "running",
+    "succeeded",
+    "dead",
+    "cancelled",
+    "expired",
+    "discarded",
+];
+
+pub(super) fn routes(routes: Routes) -> Routes {
+    routes
+        .add(Rule::READ, routes!(list))
+        .add(Rule::READ, routes!(show))
+        .add(Rule::TRIGGER, routes!(cancel))
+        .add(Rule::TRIGGER, routes!(redrive))
+        .add(Rule::TRIGGER, routes!(discard))
+        .add(Rule::TRIGGER, routes!(trigger))
+}
+
+/// A job.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+struct JobPath {
+    /// `job_…`
+    #[param(value_type = String)]
+    job: JobId,
+}
+
+/// Which jobs: those that fit all of it.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct JobsQuery {
+    /// Only this integration's.
+    #[param(value_type = Option<String>)]
+    integration: Option<Name>,
+    /// Only this connection's, of `integration`.
+    #[param(value_type = Option<String>)]
+    connection: Option<ConnectionName>,
+    /// Only this schedule's.
+    #[param(value_type = Option<String>)]
+    schedule: Option<ScheduleId>,
+    /// Only those in this state.
+    state: Option<String>,
+    /// Where the page before ended.
+    #[param(value_type = Option<String>)]
+    cursor: Option<JobId>,
+    /// Most of the page.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u64>,
+}
+
+/// Jobs, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+struct JobsPage {
+    jobs: Vec<shown::Job>,
+    /// Where the next page begins; nothing after the last.
+    next_cursor: Option<String>,
+    more: bool,
+}
+
+/// List jobs
+#[utoipa::path(get, path = "/v1/jobs", tag = "jobs", params(JobsQuery), responses(
+    (status = 200, description = "Newest first", body = JobsPage),
+    (status = 404, description = "There is no such integration or connection"),
+))]
+async fn list(State(app): State<App>, Query(query): Query<JobsQuery>) -> Answer<Json<JobsPage>> {
+    let limit = page_limit(query.limit)?;
+    let connection = match (&query.integration, query.connection) {
+        (Some(integration), Some(connection)) => Some(ConnectionKey {
+            integration: integration.clone(),
+            connection,
+        }),
+        (None, Some(_)) => return Err(Failed::invalid("connection: it needs integration")),
+        (_, None) => None,
+    };
+    if let Some(state) = &query.state
+        && !STATES.contains(&state.as_str())
+    {
+        let states = STATES.join(", ");
+        return Err(Failed::invalid(format!("state: it is one of {states}")));
+    }
+    let filter = JobFilter {
+        integration: query.integration,
+        connection,
+        schedule: query.schedule,
+        state: query.state,
+        before: query.cursor,
+        limit: limit + 1,
+    };
+    let found = app.control.jobs(filter).await?;
+    let more = found.len() > limit;
+    let page = found.get(..limit).unwrap_or(&found);
+    let last = page.last().map(|last| last.id.to_string());
+    Ok(Json(JobsPage {
+        jobs: page.iter().map(Into::into).collect(),
+        next_cursor: last.filter(|_| more),
+        more,
+    }))
+}
+
+/// Show a job
+#[utoipa::path(get, path = "/v1/jobs/{job}", tag = "jobs", params(JobPath), responses(
+    (status = 200, description = "As it is now", body = shown::Job),
+    (status = 404, description = "There is no such job"),
+))]
+async fn show(State(app): State<App>, Path(path): Path<JobPath>) -> Answer<Json<shown::Job>> {
+    let job = app.control.job(path.job).await?;
+    Ok(Json((&job).into()))
+}
+
+/// Cancel a job
+///
+/// One that waits ends; one that runs stops within moments. One that has ended stays as it is.
+#[utoipa::path(post, path = "/v1/jobs/{job}/cancel", tag = "jobs", params(JobPath), responses(
+    (status = 200, description = "As it is now", body = shown::Job),
+    (status = 404, description = "There is no such job"),
+))]
+async fn cancel(State(app): State<App>, Path(path): Path<JobPath>) -> Answer<Json<shown::Job>> {
+    let job = app.control.cancel_job(path.job).await?;
+    Ok(Json((&job).into()))
+}
+
+/// Queue a dead job again
+#[utoipa::path(post, path = "/v1/jobs/{job}/redrive", tag = "jobs", params(JobPath), responses(
+    (status = 200, description = "It waits", body = shown::Job),
+    (status = 404, description = "There is no such job"),
+    (status = 409, description = "It is not dead"),
+))]
+async fn redrive(State(app): State<App>, Path(path): Path<JobPath>) -> Answer<Json<shown::Job>> {
+    let job = app.control.redrive_job(path.job).await?;
+    Ok(Json((&job).into()))
+}
+
+/// Give a dead job up
+#[utoipa::path(post, path = "/v1/jobs/{job}/discard", tag = "jobs", params(JobPath), responses(
+    (status = 200, description = "It is discarded", body = shown::Job),
+    (status = 404, description = "There is no such job"),
+    (status = 409, description = "It is not dead"),
+))]
+async fn discard(State(app): State<App>, Path(path): Path<JobPath>) -> Answer<Json<shown::Job>> {
+    let job = app.control.discard_job(path.job).await?;
+    Ok(Json((&job).into()))
+}
+
+/// A sync of a connection.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+struct SyncPath {
+    #[param(value_type = String)]
+    integration: Name,
+    #[param(value_type = String)]
+    connection: ConnectionName,
+    #[param(value_type = String)]
+    sync: Name,
+}
+
+/// How to run a sync.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+struct Trigger {
+    /// Start without a checkpoint; records are kept.
+    reset: bool,
+    /// Let a full pull delete whatever is gone at the source, however much that is.
+    allow_deletes: bool,
+}
+
+/// Trigger a sync
+///
+/// It runs as soon as there is room. While a job waits to do the same, that one is the answer.
+#[utoipa::path(post,
+    path = "/v1/integrations/{integration}/connections/{connection}/syncs/{sync}/trigger",
+    tag = "syncs", params(SyncPath), request_body = Trigger,
+    responses(
+        (status = 202, description = "The job that runs it", body = shown::Job),
+        (status = 404, description = "There is no such integration, connection or sync"),
+        (status = 409, description = "Too many jobs wait already"),
+    ),
+)]
+async fn trigger(
+    State(app): State<App>,
+    Path(path): Path<SyncPath>,
+    Json(body): Json<Trigger>,
+) -> Answer<impl IntoResponse> {
+    let request = TriggerRequest {
+        connection: ConnectionKey {
+            integration: path.integration,
+            connection: path.connection,
+        },
+        sync: path.sync,
+        reset: body.reset,
+        allow_deletes: body.allow_deletes,
+    };
+    let job = app.control.trigger(request).await?;
+    let place = format!("/v1/jobs/{}", job.id);
+    let job = shown::Job::from(&job);
+    Ok((StatusCode::ACCEPTED, [("location", place)], Json(job)))
+}
