@@ -24,6 +24,7 @@ mod serve;
 mod source;
 mod span;
 mod test;
+mod webhooks;
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
@@ -108,6 +109,8 @@ enum Command {
     Schedules(schedules::Args),
     /// Show what a run logged and printed
     Logs(logs::Args),
+    /// Tell URLs of what happens: endpoints, their secrets, and what was delivered to them
+    Webhooks(webhooks::Args),
     /// Look after the data: check it, measure it, move it, prune and drop what nobody needs
     Data(data::Args),
 }
@@ -156,6 +159,7 @@ async fn dispatch(cli: Cli) -> Result<()> {
         Command::Runs(args) => runs::run(&global, args).await,
         Command::Schedules(args) => schedules::run(args),
         Command::Logs(args) => logs::run(&global, args).await,
+        Command::Webhooks(args) => webhooks::run(&global, args).await,
         Command::Data(args) => data::run(&global, args).await,
     }
 }
