@@ -218,6 +218,7 @@ async fn run_once(store: &dyn Store, name: &str, number: u128, at: u64) -> RunId
         plugin_version: "1".into(),
         trigger: Trigger::Manual,
         attempt: 1,
+        job: None,
         reset: false,
         now: Timestamp(at),
     };
