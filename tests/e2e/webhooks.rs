@@ -4,16 +4,17 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::support::cli::{CONFLICT, INVALID, NOT_FOUND, Tidegate};
+use crate::support::cli::{CONFLICT, INVALID, NOT_FOUND, Running, Tidegate};
 use crate::support::crm::{contacts, reply};
 use crate::support::http::Request;
 use crate::support::plugins;
 use crate::support::real::{node, or_loudly, python};
-use crate::support::root;
-use crate::support::server::{Reply, Server};
+use crate::support::server::{Gate, Reply, Server};
+use crate::support::{PATIENCE, root, wait_until};
 
 /// Exit code: an upstream said no.
 const UPSTREAM: i32 = 11;
@@ -157,7 +158,7 @@ fn endpoints_are_added_changed_and_removed() {
     let since = "--since 2026-01-01T00:00:00Z";
     tidegate
         .cmd(&format!("webhooks replay {id} {since}"))
-        .fails(CONFLICT);
+        .refused(CONFLICT, &[]);
     assert_eq!(update("--enable").ok().json()["disabled"], Value::Null);
     let replayed = tidegate
         .cmd(&format!("webhooks replay {id} {since} --json"))
@@ -168,34 +169,36 @@ fn endpoints_are_added_changed_and_removed() {
     );
 
     // Bad input is told what it is.
-    tidegate.cmd("webhooks add ftp://a.example/").fails(INVALID);
+    tidegate
+        .cmd("webhooks add ftp://a.example/")
+        .refused(INVALID, &[]);
     tidegate
         .cmd("webhooks add https://u:p@a.example/")
-        .fails(INVALID);
+        .refused(INVALID, &[]);
     tidegate
         .cmd("webhooks add https://a.example/ --integration crm")
-        .fails(NOT_FOUND);
+        .refused(NOT_FOUND, &[]);
     tidegate
         .cmd("webhooks add https://a.example/ --event run.ended")
-        .fails(INVALID);
-    tidegate.cmd("webhooks show ep_01JD3").fails(INVALID);
+        .refused(INVALID, &[]);
+    tidegate.cmd("webhooks show ep_01JD3").refused(INVALID, &[]);
     tidegate
         .cmd("webhooks show ep_01ARZ3NDEKTSV4RRFFQ69G5FAV")
-        .fails(NOT_FOUND);
+        .refused(NOT_FOUND, &[]);
     tidegate
         .cmd(&format!("webhooks replay {id} --since yesterday"))
-        .fails(INVALID);
-    update("--url https://a.example/#part").fails(INVALID);
+        .refused(INVALID, &[]);
+    update("--url https://a.example/#part").refused(INVALID, &[]);
 
     // A test says what the endpoint said; private addresses are the operator's to open.
     let denied = tidegate
         .cmd(&format!("webhooks test {id} --json"))
-        .fails(UPSTREAM);
+        .refused(UPSTREAM, &[]);
     assert_eq!(denied.json()["error"]["kind"], "denied");
     let bad = update(&format!("--url {}/bad", receiver.origin())).ok();
     assert_eq!(bad.json()["id"], id.as_str());
     let words = format!("webhooks test {id} --json --webhook-allow-private 127.0.0.0/8");
-    let failed = tidegate.cmd(&words).fails(UPSTREAM).json();
+    let failed = tidegate.cmd(&words).refused(UPSTREAM, &[]).json();
     assert_eq!(
         (&failed["status"], &failed["response"]),
         (&json!(500), &json!("no"))
@@ -205,7 +208,7 @@ fn endpoints_are_added_changed_and_removed() {
     assert_eq!(tidegate.cmd("webhooks list --json").ok().stdout, "");
     tidegate
         .cmd(&format!("webhooks remove {id} --yes"))
-        .fails(NOT_FOUND);
+        .refused(NOT_FOUND, &[]);
 }
 
 #[test]
@@ -268,11 +271,86 @@ fn what_happens_waits_for_a_server_and_keys_rotate_under_it() {
     // Under another key nothing is sent, and the way out works.
     std::fs::remove_file(tidegate.data().join("master.key")).unwrap();
     let test = format!("webhooks test {id} --webhook-allow-private 127.0.0.0/8");
-    let lost = tidegate.cmd(&test).fails(5);
+    let lost = tidegate.cmd(&test).refused(5, &[]);
     assert!(
         lost.stderr.contains("signing secrets of endpoint"),
         "{}",
         lost.stderr
     );
     assert!(!lost.stderr.contains(&secret));
+}
+
+/// `tidegate serve` on a free port, once it listens.
+fn served(tidegate: &Tidegate) -> Running {
+    let running = tidegate
+        .cmd("serve --listen 127.0.0.1:0 --webhook-allow-private 127.0.0.0/8 --grace 5s")
+        .start();
+    running.wait_for_lines(1);
+    running
+}
+
+#[test]
+fn a_server_delivers_what_waits_and_a_kill_loses_nothing() {
+    let api = Server::start(|_| reply(&contacts(0..3, 1), None));
+    // The first attempt never gets its answer.
+    let held = Gate::default();
+    let (gate, count) = (held.clone(), AtomicUsize::new(0));
+    let receiver = Server::start(move |_| match count.fetch_add(1, Ordering::SeqCst) {
+        0 => Reply::text("late").behind(&gate),
+        _ => Reply::text("thanks"),
+    });
+    let tidegate = Tidegate::new();
+    tidegate.deploy(&plugins::demo_crm(), "crm", &api.origin());
+    tidegate
+        .cmd(&format!(
+            "connections add crm acme --base-url {}",
+            api.origin()
+        ))
+        .words("--secret token=env:TIDE_TOKEN")
+        .env("TIDE_TOKEN", "t")
+        .ok();
+    let (id, secret) = add(&tidegate, &receiver.origin(), "");
+    let run = tidegate.sync_ok("crm/contacts", "acme");
+
+    let first = served(&tidegate);
+    wait_until("the first attempt", PATIENCE, || {
+        receiver.requests().first().cloned()
+    });
+    first.kill();
+    held.open();
+    let second = served(&tidegate);
+    wait_until("the next attempt", PATIENCE, || {
+        receiver.requests().get(1).cloned()
+    });
+    second.signal(rustix::process::Signal::TERM);
+    second.finish().expect_code(0);
+
+    let requests = receiver.requests();
+    assert_eq!(requests.len(), 2);
+    assert_eq!(
+        requests[0].header("webhook-id"),
+        requests[1].header("webhook-id")
+    );
+    assert_eq!(requests[0].body, requests[1].body);
+    let body: Value = serde_json::from_slice(&requests[1].body).unwrap();
+    let data = &body["data"];
+    assert_eq!(
+        (&body["type"], &data["run"], &data["sync_type"]),
+        (&json!("run.finished"), &run["run"], &json!("initial"))
+    );
+    assert_eq!(data["models"][0]["added"], 3);
+    // The cursor is where this run's changes begin.
+    let cursor = data["models"][0]["cursor"].as_str().unwrap();
+    assert_eq!(tidegate.feed("crm/Contact", "acme", Some(cursor)).len(), 3);
+    let log = tidegate
+        .cmd(&format!("webhooks deliveries {id} --json"))
+        .ok()
+        .json();
+    assert_eq!(
+        (&log["state"], &log["attempts_made"]),
+        (&json!("delivered"), &json!(1))
+    );
+    assert_eq!(log["attempts"][0]["response"], "thanks");
+    assert!(!log.to_string().contains(&secret));
+    tidegate.cmd("data check").ok();
 }

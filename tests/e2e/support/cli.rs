@@ -217,14 +217,6 @@ impl Cmd {
         finished
     }
 
-    /// Run it to its end, which is this exit code.
-    #[track_caller]
-    pub fn fails(self, code: i32) -> Finished {
-        let finished = self.finish();
-        finished.expect_code(code);
-        finished
-    }
-
     /// Run it; it must exit with `code` and say each of `parts` on stderr.
     #[track_caller]
     pub fn refused(self, code: i32, parts: &[&str]) -> Finished {

@@ -14,11 +14,8 @@ use tidegate_engine::connection::ConnectionFilter;
 use tidegate_engine::integration::{Connection, Digest, Integration};
 use tidegate_engine::record::Record;
 use tidegate_engine::run::{Blame, Failure, FailureClass, LogLine, Run, RunId, Trigger};
-use tidegate_engine::store::{
-    Changes, DeliveryFilter, ModelStats, ReadChanges, Replayed, RunFilter,
-};
+use tidegate_engine::store::{Changes, ModelStats, ReadChanges, RunFilter};
 use tidegate_engine::upkeep::{CheckReport, Dropped, Pruned, Scope, StoreStats};
-use tidegate_engine::webhook::{Attempt, Delivery, Endpoint, EndpointId};
 use tidegate_engine::{
     ConnectionKey, ConnectionName, ModelKey, Name, Store, StoreError, Timestamp,
 };
@@ -30,10 +27,9 @@ use super::flights::{Flights, Stop};
 use super::plugins::Plugins;
 use super::schemas::Schemas;
 use super::{
-    AddedConnections, ConnectionUpdate, Control, DeployPlan, DeployRequest, EndpointSecret,
-    EndpointUpdate, InvokeRequest, Invoked, KeysStatus, MadeApiKey, NewApiKey, NewConnection,
-    NewConnections, NewEndpoint, Progress, ProxyRequest, ProxyResponse, ReplayRequest, RotateKeys,
-    Rotated, SyncRequest, SyncStatus,
+    AddedConnections, ConnectionUpdate, Control, DeployPlan, DeployRequest, InvokeRequest, Invoked,
+    KeysStatus, MadeApiKey, NewApiKey, NewConnection, NewConnections, Progress, ProxyRequest,
+    ProxyResponse, RotateKeys, Rotated, SyncRequest, SyncStatus,
 };
 use crate::oauth::Keeper;
 use crate::output;
@@ -358,46 +354,6 @@ impl Control for Local {
 
     async fn rotate_keys(&self, request: RotateKeys) -> Result<Rotated> {
         super::keys::rotate(self, request).await
-    }
-
-    async fn add_endpoint(&self, endpoint: NewEndpoint) -> Result<EndpointSecret> {
-        super::webhooks::add(self, endpoint).await
-    }
-
-    async fn endpoints(&self) -> Result<Vec<Endpoint>> {
-        Ok(self.store.endpoints().await?)
-    }
-
-    async fn endpoint(&self, id: EndpointId) -> Result<Endpoint> {
-        super::webhooks::find(self, id).await
-    }
-
-    async fn update_endpoint(&self, id: EndpointId, update: EndpointUpdate) -> Result<Endpoint> {
-        super::webhooks::update(self, id, update).await
-    }
-
-    async fn remove_endpoint(&self, id: EndpointId) -> Result<()> {
-        super::webhooks::remove(self, id).await
-    }
-
-    async fn rotate_endpoint_secret(
-        &self,
-        id: EndpointId,
-        at_once: bool,
-    ) -> Result<EndpointSecret> {
-        super::webhooks::rotate_secret(self, id, at_once).await
-    }
-
-    async fn deliveries(&self, filter: DeliveryFilter) -> Result<Vec<Delivery>> {
-        super::webhooks::deliveries(self, filter).await
-    }
-
-    async fn replay_deliveries(&self, request: ReplayRequest) -> Result<Replayed> {
-        super::webhooks::replay(self, request).await
-    }
-
-    async fn test_endpoint(&self, id: EndpointId) -> Result<Attempt> {
-        super::webhooks::test(self, id).await
     }
 
     async fn connection(&self, key: &ConnectionKey) -> Result<Connection> {

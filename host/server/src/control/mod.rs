@@ -43,11 +43,8 @@ use tidegate_engine::integration::{Connection, Digest, Integration};
 use tidegate_engine::limits::LimitValues;
 use tidegate_engine::record::Record;
 use tidegate_engine::run::{Figures, LogLine, Run, RunId};
-use tidegate_engine::store::{
-    Changes, DeliveryFilter, Durability, ModelStats, ReadChanges, Replayed, RunFilter,
-};
+use tidegate_engine::store::{Changes, Durability, ModelStats, ReadChanges, RunFilter};
 use tidegate_engine::upkeep::{CheckReport, Dropped, Pruned, Scope, StoreStats};
-use tidegate_engine::webhook::{Attempt, Delivery, Endpoint, EndpointId};
 use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name, Timestamp};
 use tidegate_runtime::Inspection;
 use tokio::sync::watch;
@@ -65,7 +62,9 @@ pub use local::Local;
 pub(crate) use schedules::ensure_all as ensure_schedules;
 pub use schedules::{BackfillRequest, Backfilled, NewSchedule};
 pub use syncs::SyncStatus;
-pub use webhooks::{EndpointFilter, EndpointSecret, EndpointUpdate, NewEndpoint, ReplayRequest};
+pub use webhooks::{
+    EndpointFilter, EndpointSecret, EndpointUpdate, NewEndpoint, ReplayRequest, Webhooks,
+};
 pub use work::Work;
 
 use crate::problem::Result;
@@ -184,7 +183,7 @@ pub trait Progress: Send + Sync {
 
 /// Everything that commands ask of the engine.
 #[async_trait]
-pub trait Control: Work {
+pub trait Control: Work + Webhooks {
     /// Work out what a deploy would do. Changes nothing but the cache of compiled components.
     async fn plan_deploy(&self, request: DeployRequest) -> Result<DeployPlan>;
     /// Do what the plan of the same request says.
@@ -238,24 +237,6 @@ pub trait Control: Work {
     async fn keys_status(&self) -> Result<KeysStatus>;
     /// Put a new master key in the place of the one in use.
     async fn rotate_keys(&self, request: RotateKeys) -> Result<Rotated>;
-
-    /// Add a webhook endpoint, with a secret that is shown this once.
-    async fn add_endpoint(&self, endpoint: NewEndpoint) -> Result<EndpointSecret>;
-    /// All of them, oldest first; at most 100.
-    async fn endpoints(&self) -> Result<Vec<Endpoint>>;
-    async fn endpoint(&self, id: EndpointId) -> Result<Endpoint>;
-    async fn update_endpoint(&self, id: EndpointId, update: EndpointUpdate) -> Result<Endpoint>;
-    /// Remove an endpoint with its deliveries.
-    async fn remove_endpoint(&self, id: EndpointId) -> Result<()>;
-    /// Make a new secret. The old ones sign beside it for a day, or with `at_once` no more.
-    async fn rotate_endpoint_secret(&self, id: EndpointId, at_once: bool)
-    -> Result<EndpointSecret>;
-    /// Newest event first.
-    async fn deliveries(&self, filter: DeliveryFilter) -> Result<Vec<Delivery>>;
-    /// Deliver again; at most 10,000 in one call. A running server does the delivering.
-    async fn replay_deliveries(&self, request: ReplayRequest) -> Result<Replayed>;
-    /// Deliver a test event at once. `Ok` whatever comes of it.
-    async fn test_endpoint(&self, id: EndpointId) -> Result<Attempt>;
 
     /// Run a sync to its end. `Ok` whatever its outcome is; an error means that no run started.
     async fn run_sync(&self, request: SyncRequest, progress: Arc<dyn Progress>) -> Result<Run>;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use async_trait::async_trait;
 use tidegate_engine::store::{DeliveryFilter, Replay, Replayed};
 use tidegate_engine::webhook::{
     self, Attempt, Delivery, Disabled, Endpoint, EndpointId, Event, EventId, EventType,
@@ -69,7 +70,72 @@ pub struct ReplayRequest {
     pub after: Option<u64>,
 }
 
-pub(super) async fn add(local: &Local, new: NewEndpoint) -> Result<EndpointSecret> {
+/// The part of [`Control`](super::Control) about webhooks.
+#[async_trait]
+pub trait Webhooks: Send + Sync {
+    /// Add a webhook endpoint, with a secret that is shown this once.
+    async fn add_endpoint(&self, endpoint: NewEndpoint) -> Result<EndpointSecret>;
+    /// All of them, oldest first; at most 100.
+    async fn endpoints(&self) -> Result<Vec<Endpoint>>;
+    async fn endpoint(&self, id: EndpointId) -> Result<Endpoint>;
+    async fn update_endpoint(&self, id: EndpointId, update: EndpointUpdate) -> Result<Endpoint>;
+    /// Remove an endpoint with its deliveries.
+    async fn remove_endpoint(&self, id: EndpointId) -> Result<()>;
+    /// Make a new secret. The old ones sign beside it for a day, or with `at_once` no more.
+    async fn rotate_endpoint_secret(&self, id: EndpointId, at_once: bool)
+    -> Result<EndpointSecret>;
+    /// Newest event first.
+    async fn deliveries(&self, filter: DeliveryFilter) -> Result<Vec<Delivery>>;
+    /// Deliver again; at most 10,000 in one call. A running server does the delivering.
+    async fn replay_deliveries(&self, request: ReplayRequest) -> Result<Replayed>;
+    /// Deliver a test event at once. `Ok` whatever comes of it.
+    async fn test_endpoint(&self, id: EndpointId) -> Result<Attempt>;
+}
+
+#[async_trait]
+impl Webhooks for Local {
+    async fn add_endpoint(&self, endpoint: NewEndpoint) -> Result<EndpointSecret> {
+        add(self, endpoint).await
+    }
+
+    async fn endpoints(&self) -> Result<Vec<Endpoint>> {
+        Ok(self.store.endpoints().await?)
+    }
+
+    async fn endpoint(&self, id: EndpointId) -> Result<Endpoint> {
+        find(self, id).await
+    }
+
+    async fn update_endpoint(&self, id: EndpointId, update: EndpointUpdate) -> Result<Endpoint> {
+        update_with(self, id, update).await
+    }
+
+    async fn remove_endpoint(&self, id: EndpointId) -> Result<()> {
+        remove(self, id).await
+    }
+
+    async fn rotate_endpoint_secret(
+        &self,
+        id: EndpointId,
+        at_once: bool,
+    ) -> Result<EndpointSecret> {
+        rotate_secret(self, id, at_once).await
+    }
+
+    async fn deliveries(&self, filter: DeliveryFilter) -> Result<Vec<Delivery>> {
+        deliveries(self, filter).await
+    }
+
+    async fn replay_deliveries(&self, request: ReplayRequest) -> Result<Replayed> {
+        replay(self, request).await
+    }
+
+    async fn test_endpoint(&self, id: EndpointId) -> Result<Attempt> {
+        test(self, id).await
+    }
+}
+
+async fn add(local: &Local, new: NewEndpoint) -> Result<EndpointSecret> {
     let now = local.clock.now();
     let mut chance = [0; 16];
     random(&mut chance)?;
@@ -114,7 +180,7 @@ async fn check(local: &Local, endpoint: &Endpoint) -> Result<()> {
     Ok(())
 }
 
-pub(super) async fn find(local: &Local, id: EndpointId) -> Result<Endpoint> {
+async fn find(local: &Local, id: EndpointId) -> Result<Endpoint> {
     let found = local.store.endpoint(id).await.map_err(Problem::from);
     found.map_err(|problem| problem.hint("list them with: tidegate webhooks list"))
 }
@@ -138,11 +204,7 @@ async fn change(
     Err(Problem::new(Kind::Conflict, message).hint("try again"))
 }
 
-pub(super) async fn update(
-    local: &Local,
-    id: EndpointId,
-    update: EndpointUpdate,
-) -> Result<Endpoint> {
+async fn update_with(local: &Local, id: EndpointId, update: EndpointUpdate) -> Result<Endpoint> {
     let now = local.clock.now();
     change(local, id, |endpoint| {
         if let Some(url) = &update.url {
@@ -173,11 +235,7 @@ pub(super) async fn update(
 }
 
 /// A new secret; the old ones sign beside it for a day, or with `at_once` no more.
-pub(super) async fn rotate_secret(
-    local: &Local,
-    id: EndpointId,
-    at_once: bool,
-) -> Result<EndpointSecret> {
+async fn rotate_secret(local: &Local, id: EndpointId, at_once: bool) -> Result<EndpointSecret> {
     let now = local.clock.now();
     let _in_use = local.key_use.read().await;
     find(local, id).await?;
@@ -198,12 +256,12 @@ pub(super) async fn rotate_secret(
     Ok(EndpointSecret { endpoint, secret })
 }
 
-pub(super) async fn deliveries(local: &Local, filter: DeliveryFilter) -> Result<Vec<Delivery>> {
+async fn deliveries(local: &Local, filter: DeliveryFilter) -> Result<Vec<Delivery>> {
     find(local, filter.endpoint).await?;
     Ok(local.store.deliveries(filter).await?)
 }
 
-pub(super) async fn replay(local: &Local, request: ReplayRequest) -> Result<Replayed> {
+async fn replay(local: &Local, request: ReplayRequest) -> Result<Replayed> {
     let endpoint = find(local, request.endpoint).await?;
     if endpoint.disabled.is_some() {
         let message = format!(
@@ -229,7 +287,7 @@ pub(super) async fn replay(local: &Local, request: ReplayRequest) -> Result<Repl
 
 /// Send an event of the type that the endpoint wants first, about nothing that happened, at once and
 /// past the queue. It is in no log.
-pub(super) async fn test(local: &Local, id: EndpointId) -> Result<Attempt> {
+async fn test(local: &Local, id: EndpointId) -> Result<Attempt> {
     let endpoint = find(local, id).await?;
     let now = local.clock.now();
     let wanted = endpoint.events.first().copied();
@@ -285,7 +343,7 @@ impl Local {
 }
 
 /// An endpoint that is there no more is what was wanted.
-pub(super) async fn remove(local: &Local, id: EndpointId) -> Result<()> {
+async fn remove(local: &Local, id: EndpointId) -> Result<()> {
     match local.store.remove_endpoint(id).await {
         Err(error @ StoreError::NotFound { .. }) => {
             Err(Problem::from(error).hint("list them with: tidegate webhooks list"))

@@ -9,7 +9,7 @@ use tidegate_engine::webhook::{Delivery, EndpointId};
 
 use super::{outcome, shown_attempt, shown_delivery};
 use crate::cli::Global;
-use crate::control::{Control, ReplayRequest};
+use crate::control::{Control, ReplayRequest, Webhooks};
 use crate::output;
 use crate::problem::{Kind, Problem, Result};
 

@@ -7,7 +7,9 @@ use url::Url;
 
 use super::{about, events, shown, state};
 use crate::cli::{Global, confirmed};
-use crate::control::{Control, EndpointFilter, EndpointSecret, EndpointUpdate, NewEndpoint};
+use crate::control::{
+    Control, EndpointFilter, EndpointSecret, EndpointUpdate, NewEndpoint, Webhooks,
+};
 use crate::output;
 use crate::problem::{Problem, Result};
 
