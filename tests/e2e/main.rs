@@ -37,3 +37,4 @@ mod secrets;
 mod stripe;
 mod support;
 mod upgrade;
+mod webhooks;

@@ -64,6 +64,7 @@ fn every_command_and_option_that_is_documented_exists() {
         "serve",
         "api-keys",
         "rollback",
+        "webhooks",
     ] {
         assert!(
             commands.contains_key(name),
@@ -93,6 +94,9 @@ fn every_command_and_option_that_is_documented_exists() {
             "cassettes" => &["on", "off", "list", "export"],
             "schedules" => &["preview"],
             "api-keys" => &["create", "list", "revoke"],
+            "webhooks" => &[
+                "add", "list", "show", "update", "remove", "rotate-secret", "deliveries", "replay", "test",
+            ],
             _ => &[],
         };
         for subcommand in subcommands {

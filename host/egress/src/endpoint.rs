@@ -41,7 +41,7 @@ impl TokenEndpoint {
             retry: Retry::Never,
             ..Request::default()
         };
-        let session = Session::token(gate.clone(), self.policy()?);
+        let session = Session::of_host(gate.clone(), self.policy()?);
         session.send(request).await.map_err(in_our_words)
     }
 

@@ -1,5 +1,7 @@
 //! One run's requests: budgets, attempts and redirects around the gate.
 
+pub(crate) mod deliver;
+
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -91,8 +93,9 @@ impl Session {
         Self::with(gate, policy, guard, REDIRECTS_MAX)
     }
 
-    /// For a token request: in clear only to private addresses, and never anywhere else.
-    pub(crate) fn token(gate: Gate, policy: Policy) -> Self {
+    /// For requests of the host's own, to a token endpoint or a receiver of webhooks: in clear only to
+    /// private addresses, and never anywhere else.
+    pub(crate) fn of_host(gate: Gate, policy: Policy) -> Self {
         let mut guard = gate.guard(&policy);
         if policy.base_url.scheme() != "https" {
             guard.addresses = Arc::new((*guard.addresses).clone().only_private());
@@ -278,13 +281,26 @@ impl Inner {
     }
 
     /// Send one request that the gate has let through and whose turn it is, and wait for the
-    /// answer's head. This is the only place that sends: a recording belongs here.
+    /// answer's head.
     async fn exchange(
         &self,
         hop: &Hop,
         pass: Pass,
         token: Option<&Secret>,
     ) -> Result<(reqwest::Response, Said), EgressError> {
+        let answer = self.transmit(hop, token).await?;
+        let timers = self.gate.timers();
+        let said = Said::read(answer.headers(), timers.now());
+        pass.heard(answer.status(), &said, timers.instant());
+        Ok((answer, said))
+    }
+
+    /// Send a request that the gate has let through. This is the only place that sends.
+    async fn transmit(
+        &self,
+        hop: &Hop,
+        token: Option<&Secret>,
+    ) -> Result<reqwest::Response, EgressError> {
         let mut url = hop.url.clone();
         let mut headers = hop.headers.clone();
         if let Some(credentials) = &self.policy.credentials
@@ -306,9 +322,6 @@ impl Inner {
             .execute(request)
             .await
             .map_err(|error| body::failure(&error, &hop.url, &self.policy.limits))?;
-        let timers = self.gate.timers();
-        let said = Said::read(answer.headers(), timers.now());
-        pass.heard(answer.status(), &said, timers.instant());
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
             let shown = shown(&hop.url);
             return Err(EgressError::Other {
@@ -316,7 +329,7 @@ impl Inner {
                 message: format!("{shown} switches to another protocol, which nobody asked for"),
             });
         }
-        Ok((answer, said))
+        Ok(answer)
     }
 
     async fn finish(&self, answer: reqwest::Response, url: Url) -> Result<Response, EgressError> {

@@ -20,6 +20,7 @@
 //! | `cassettes` | recording runs: to a file, and to a connection's ring |
 //! | `replay` | cassettes played with a component, and what comes of it |
 //! | `demo` | the demo's source API and its story |
+//! | `webhooks` | delivering what is due: signed, through the gate, side by side |
 //! | `transfer` | exports: writing and reading JSON lines |
 //! | `shown` | the JSON shapes of things, for `--json` and the API |
 //! | `output` | tables, JSON lines, progress, times and sizes for people |
@@ -40,5 +41,6 @@ mod serve;
 mod shown;
 mod signature;
 mod transfer;
+mod webhooks;
 
 pub use cli::main;

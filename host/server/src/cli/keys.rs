@@ -67,10 +67,12 @@ async fn status(global: &Global, args: &Status) -> Result<()> {
                 key.role.to_owned(),
                 key.place.clone().unwrap_or_default(),
                 output::count(key.connections),
+                output::count(key.endpoints),
             ]
         });
-        let heading = ["key", "role", "place", "connections"];
-        output::line(output::table(&heading, &["connections"], rows));
+        let heading = ["key", "role", "place", "connections", "endpoints"];
+        let right = ["connections", "endpoints"];
+        output::line(output::table(&heading, &right, rows));
         output::line(format!(
             "{} without credentials",
             output::counted(status.without_credentials, "connection")
@@ -79,12 +81,22 @@ async fn status(global: &Global, args: &Status) -> Result<()> {
     if status.keys.iter().any(|key| key.role == "next") {
         output::notice("a rotation is not finished; finish it with: tidegate keys rotate");
     }
-    if status.unreadable_count == 0 {
+    let endpoints = status.unreadable_endpoints.len() as u64;
+    if status.unreadable_count + endpoints == 0 {
         return Ok(());
     }
-    let named = status.unreadable.iter().map(|(_, why)| why.as_str());
+    let connections = status.unreadable.iter().map(|(_, why)| why.as_str());
+    let of_endpoints = status
+        .unreadable_endpoints
+        .iter()
+        .map(|(_, why)| why.as_str());
+    let named = connections.chain(of_endpoints);
+    let with_endpoints = match endpoints {
+        0 => String::new(),
+        some => format!(" and {}", output::counted(some, "endpoint")),
+    };
     let message = format!(
-        "{} can't be opened:\n  {}",
+        "{}{with_endpoints} can't be opened:\n  {}",
         output::counted(status.unreadable_count, "connection"),
         named.collect::<Vec<_>>().join("\n  ")
     );
@@ -108,11 +120,21 @@ async fn rotate(global: &Global, args: Rotate) -> Result<()> {
             "rotated the master key {} to {}: re-wrapped {}",
             rotated.from,
             rotated.to,
-            output::counted(rotated.connections, "connection")
+            match rotated.endpoints {
+                0 => output::counted(rotated.connections, "connection"),
+                endpoints => format!(
+                    "{} and {}",
+                    output::counted(rotated.connections, "connection"),
+                    output::counted(endpoints, "endpoint")
+                ),
+            }
         ));
     }
     for key in &rotated.skipped {
         output::notice(format!("warning: connection {key} was left as it was"));
+    }
+    for id in &rotated.skipped_endpoints {
+        output::notice(format!("warning: endpoint {id} was left as it was"));
     }
     if rotated.environment {
         output::notice(format!(

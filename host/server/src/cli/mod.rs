@@ -25,6 +25,7 @@ mod serve;
 mod source;
 mod span;
 mod test;
+mod webhooks;
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
@@ -113,6 +114,8 @@ enum Command {
     Schedules(schedules::Args),
     /// Show what a run logged and printed
     Logs(logs::Args),
+    /// Tell URLs of what happens: endpoints, their secrets, and what was delivered to them
+    Webhooks(webhooks::Args),
     /// Look after the data: check it, measure it, move it, prune and drop what nobody needs
     Data(data::Args),
 }
@@ -163,6 +166,7 @@ async fn dispatch(cli: Cli) -> Result<()> {
         Command::Jobs(args) => jobs::run(&global, args).await,
         Command::Schedules(args) => schedules::run(&global, args).await,
         Command::Logs(args) => logs::run(&global, args).await,
+        Command::Webhooks(args) => webhooks::run(&global, args).await,
         Command::Data(args) => data::run(&global, args).await,
     }
 }

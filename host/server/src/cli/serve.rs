@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tidegate_engine::board::Caps;
 
 use super::Global;
@@ -52,6 +53,14 @@ pub(super) struct Args {
     /// How long ended runs with their logs, jobs and fires are kept; two days at least
     #[arg(long, default_value = "14d", value_name = "TIME", value_parser = parse_span)]
     keep_runs: Duration,
+    /// A private range that webhooks may go to, in clear too; can be given several times
+    #[arg(
+        long,
+        value_name = "CIDR",
+        env = "TIDEGATE_WEBHOOK_ALLOW_PRIVATE",
+        value_delimiter = ','
+    )]
+    webhook_allow_private: Vec<IpNet>,
     /// What the log's lines look like
     #[arg(long, value_enum, default_value_t = Format::Human, env = "TIDEGATE_LOG")]
     log: Format,
@@ -89,6 +98,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
             // A run must not go before the idempotency key that names it.
             keep_runs: args.keep_runs.max(KEEP_MIN),
         },
+        webhook_private: args.webhook_allow_private,
     };
     serve::run(&global.data, options).await
 }

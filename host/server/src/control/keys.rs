@@ -1,11 +1,13 @@
 //! Master keys: which one seals, which connections are under which, and rotating them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_egress::Secret;
 use tidegate_engine::ConnectionKey;
 use tidegate_engine::integration::Connection;
+use tidegate_engine::webhook::EndpointId;
 
+use super::endpoint_keys::{self, EndpointSurvey};
 use super::local::Local;
 use super::pages::{PAGE, Pages};
 use crate::problem::{Kind, Problem, Result};
@@ -36,8 +38,11 @@ pub struct Rotated {
     pub to: String,
     /// Connections re-wrapped by this command; an interrupted one did others.
     pub connections: u64,
+    /// Webhook endpoints whose secrets were re-wrapped.
+    pub endpoints: u64,
     /// Left as they were, because they can't be opened.
     pub skipped: Vec<ConnectionKey>,
+    pub skipped_endpoints: Vec<EndpointId>,
     /// Whether whoever sets the environment has to put the new key in the old one's place.
     pub environment: bool,
 }
@@ -52,6 +57,8 @@ pub struct KeyStatus {
     /// Where it comes from, if it is at hand.
     pub place: Option<String>,
     pub connections: u64,
+    /// Webhook endpoints with a signing secret under it.
+    pub endpoints: u64,
 }
 
 /// Which connections are sealed under which key.
@@ -63,6 +70,8 @@ pub struct KeysStatus {
     pub unreadable: Vec<(ConnectionKey, String)>,
     /// More than are listed.
     pub unreadable_count: u64,
+    /// Webhook endpoints with secrets that the keys at hand don't open, with the reason.
+    pub unreadable_endpoints: Vec<(EndpointId, String)>,
 }
 
 /// The ring, with a key in it that may seal: made if nothing is sealed yet. Where something is, one
@@ -85,6 +94,9 @@ pub(super) async fn ring_to_seal(local: &Local) -> Result<KeyRing> {
             }
         }
     }
+    if let Some(opened) = endpoint_keys::opens_one(local, &ring).await? {
+        return opened.map(|()| ring);
+    }
     if let Some(problem) = refused {
         return Err(problem);
     }
@@ -106,6 +118,7 @@ pub(super) async fn status(local: &Local) -> Result<KeysStatus> {
     let ring = &survey.ring;
     let mut keys: Vec<KeyStatus> = Vec::new();
     let mut counts = survey.counts.clone();
+    let mut endpoints = survey.endpoints.counts.clone();
     let known = [
         (ring.current(), "current", ring.place().to_string()),
         (ring.next(), "next", ring.place().next()),
@@ -117,14 +130,17 @@ pub(super) async fn status(local: &Local) -> Result<KeysStatus> {
                 role,
                 place: Some(place),
                 connections: counts.remove(&Some(id)).unwrap_or_default(),
+                endpoints: endpoints.remove(&Some(id)).unwrap_or_default(),
             });
         }
     }
-    keys.extend(counts.into_iter().map(|(id, connections)| KeyStatus {
+    let unknown: BTreeSet<Option<KeyId>> = counts.keys().chain(endpoints.keys()).copied().collect();
+    keys.extend(unknown.into_iter().map(|id| KeyStatus {
         role: if id.is_some() { "unknown" } else { "version-1" },
         key: id.map(|id| id.to_string()),
         place: None,
-        connections,
+        connections: counts.get(&id).copied().unwrap_or_default(),
+        endpoints: endpoints.get(&id).copied().unwrap_or_default(),
     }));
     let unreadable = survey.unreadable.iter().take(NAMED_MAX);
     Ok(KeysStatus {
@@ -134,6 +150,9 @@ pub(super) async fn status(local: &Local) -> Result<KeysStatus> {
             .map(|(key, unopened)| (key.clone(), ring.problem(key, *unopened).message))
             .collect(),
         unreadable_count: survey.unreadable.len() as u64,
+        unreadable_endpoints: (survey.endpoints.unreadable.iter())
+            .map(|(id, unopened)| (*id, ring.problem(*id, *unopened).message))
+            .collect(),
     })
 }
 
@@ -144,6 +163,7 @@ struct Survey {
     counts: BTreeMap<Option<KeyId>, u64>,
     without: u64,
     unreadable: Vec<(ConnectionKey, Unopened)>,
+    endpoints: EndpointSurvey,
 }
 
 impl Survey {
@@ -154,9 +174,11 @@ impl Survey {
             counts: BTreeMap::new(),
             without: 0,
             unreadable: Vec::new(),
+            endpoints: EndpointSurvey::default(),
         };
         let mut keys = ring.keys();
         keys.extend(more);
+        survey.endpoints = EndpointSurvey::of(local, &keys).await?;
         let mut pages = Pages::new(PAGE);
         while let Some(page) = pages.next(local).await? {
             for connection in page {
@@ -175,13 +197,20 @@ impl Survey {
     }
 
     fn refusal(&self) -> Problem {
-        let named = self.unreadable.iter().take(NAMED_MAX);
-        let named: Vec<String> = named
-            .map(|(key, unopened)| self.ring.problem(key, *unopened).message)
-            .collect();
+        let endpoints = &self.endpoints.unreadable;
+        let connections = self.unreadable.iter();
+        let connections = connections.map(|(key, unopened)| self.ring.problem(key, *unopened));
+        let of_endpoints = endpoints.iter();
+        let of_endpoints = of_endpoints.map(|(id, unopened)| self.ring.problem(*id, *unopened));
+        let named = connections.chain(of_endpoints).take(NAMED_MAX);
+        let named: Vec<String> = named.map(|problem| problem.message).collect();
+        let what = match endpoints.len() {
+            0 => "the connections' credentials",
+            _ => "the connections' credentials and webhook endpoints' secrets",
+        };
         let message = format!(
-            "{} of the connections' credentials can't be opened, and nothing was changed:\n  {}",
-            self.unreadable.len(),
+            "{} of {what} can't be opened, and nothing was changed:\n  {}",
+            self.unreadable.len() + endpoints.len(),
             named.join("\n  ")
         );
         Problem::new(Kind::DataDirectory, message).hint(
@@ -199,7 +228,8 @@ pub(super) async fn rotate(local: &Local, request: RotateKeys) -> Result<Rotated
     let new = destination(&ring, to)?;
     // The new key may have sealed some already, if it is the operator's.
     let survey = Survey::of(local, &ring, Some(&new)).await?;
-    if !survey.unreadable.is_empty() && !request.skip_unreadable {
+    let is_whole = survey.unreadable.is_empty() && survey.endpoints.unreadable.is_empty();
+    if !is_whole && !request.skip_unreadable {
         return Err(survey.refusal());
     }
     let Some(old) = ring.current().map(MasterKey::id) else {
@@ -220,13 +250,18 @@ pub(super) async fn rotate(local: &Local, request: RotateKeys) -> Result<Rotated
         to: new.id().to_string(),
         environment: *ring.place() == Place::Environment,
         skipped: survey.unreadable.into_iter().map(|(key, _)| key).collect(),
+        skipped_endpoints: (survey.endpoints.unreadable.into_iter())
+            .map(|(id, _)| id)
+            .collect(),
         ..Rotated::default()
     };
-    // Until a pass finds nothing: connections may come and change meanwhile.
+    // Until a pass finds nothing: connections and endpoints may come and change meanwhile.
     loop {
         let (tried, done) = rewrap_all(local, &ring, &new, request.step).await?;
         rotated.connections += done;
-        if tried == 0 {
+        let endpoints = endpoint_keys::rewrap_all(local, &ring, &new).await?;
+        rotated.endpoints += endpoints.1;
+        if tried + endpoints.0 == 0 {
             break;
         }
     }

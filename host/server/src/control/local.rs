@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use ipnet::IpNet;
 use tidegate_egress::{Gate, GateOptions, Proxy};
 use tidegate_engine::api_key::{ApiKey, ApiKeyId};
 use tidegate_engine::bell::Bell;
@@ -64,6 +65,8 @@ pub struct Local {
     /// Read from when the master keys are loaded until what they seal is stored, or what they open
     /// is open; written where a rotation changes them. So nothing is left under a key that is gone.
     pub(super) key_use: Arc<RwLock<()>>,
+    /// Private ranges that webhooks may go to.
+    pub(super) webhook_private: Vec<IpNet>,
 }
 
 impl Local {
@@ -117,6 +120,7 @@ impl Local {
             schedules_changed: Bell::default(),
             jobs_changed: Bell::default(),
             served,
+            webhook_private: Vec::new(),
         };
         // Whatever they are, other commands go on.
         if let Err(problem) = super::upkeep::forget_cassettes(&local).await {

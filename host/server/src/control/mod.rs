@@ -8,6 +8,7 @@ mod api_keys;
 mod changes;
 mod connections;
 mod deploy;
+mod endpoint_keys;
 pub(crate) mod flights;
 mod jobs;
 mod keys;
@@ -23,6 +24,7 @@ mod schemas;
 mod sync;
 mod syncs;
 mod upkeep;
+mod webhooks;
 mod work;
 
 use std::io::{BufRead, Write};
@@ -60,6 +62,9 @@ pub use local::Local;
 pub(crate) use schedules::ensure_all as ensure_schedules;
 pub use schedules::{BackfillRequest, Backfilled, NewSchedule};
 pub use syncs::SyncStatus;
+pub use webhooks::{
+    EndpointFilter, EndpointSecret, EndpointUpdate, NewEndpoint, ReplayRequest, Webhooks,
+};
 pub use work::Work;
 
 use crate::problem::Result;
@@ -178,7 +183,7 @@ pub trait Progress: Send + Sync {
 
 /// Everything that commands ask of the engine.
 #[async_trait]
-pub trait Control: Work {
+pub trait Control: Work + Webhooks {
     /// Work out what a deploy would do. Changes nothing but the cache of compiled components.
     async fn plan_deploy(&self, request: DeployRequest) -> Result<DeployPlan>;
     /// Do what the plan of the same request says.

@@ -11,11 +11,10 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use tidegate_engine::ConnectionKey;
 use zeroize::Zeroizing;
 
 use super::SecretMap;
-use super::seal::{self, KeyId, MasterKey, Unopened};
+use super::seal::{self, KeyId, MasterKey, Owner, Unopened};
 use crate::output;
 use crate::problem::{Kind, Problem, Result};
 
@@ -154,19 +153,29 @@ impl KeyRing {
         Ok(())
     }
 
-    /// Open a connection's credentials.
-    pub(crate) fn open(&self, key: &ConnectionKey, sealed: &[u8]) -> Result<SecretMap> {
-        let opened = seal::open(&self.keys(), key, sealed);
-        opened.map_err(|unopened| self.problem(key, unopened))
+    /// Open somebody's secrets.
+    pub(crate) fn open<'a>(&self, owner: impl Into<Owner<'a>>, sealed: &[u8]) -> Result<SecretMap> {
+        let owner = owner.into();
+        let opened = seal::open(&self.keys(), owner, sealed);
+        opened.map_err(|unopened| self.problem(owner, unopened))
     }
 
-    /// Why a connection's credentials can't be opened, and what to do.
-    pub(crate) fn problem(&self, key: &ConnectionKey, unopened: Unopened) -> Problem {
+    /// Why somebody's secrets can't be opened, and what to do.
+    pub(crate) fn problem<'a>(&self, owner: impl Into<Owner<'a>>, unopened: Unopened) -> Problem {
         let here = self.shown();
-        let again = format!(
-            "tidegate connections update {} {} --secret KEY=…",
-            key.integration, key.connection
-        );
+        let (whose, again) = match owner.into() {
+            Owner::Connection(key) => (
+                format!("credentials of connection {key}"),
+                format!(
+                    "tidegate connections update {} {} --secret KEY=…",
+                    key.integration, key.connection
+                ),
+            ),
+            Owner::Endpoint(id) => (
+                format!("signing secrets of endpoint {id}"),
+                format!("tidegate webhooks rotate-secret {id} --now"),
+            ),
+        };
         let (why, hint) = match (unopened, self.current.is_some()) {
             (Unopened::OtherKey(id), true) => (
                 format!("wrong master key: they are sealed under {id}, and {here}"),
@@ -181,11 +190,11 @@ impl KeyRing {
                 format!("use the key that they were sealed with, or give them anew: {again}"),
             ),
             (Unopened::Damaged, _) => (
-                "they are damaged; other connections are not concerned".to_owned(),
+                "they are damaged; others' are not concerned".to_owned(),
                 format!("give them anew: {again}"),
             ),
         };
-        let message = format!("the credentials of connection {key} can't be opened: {why}");
+        let message = format!("the {whose} can't be opened: {why}");
         Problem::new(Kind::DataDirectory, message).hint(hint)
     }
 

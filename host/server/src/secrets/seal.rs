@@ -1,9 +1,11 @@
-//! Sealing a connection's credentials: under a data key of its own, which the master key wraps.
+//! Sealing secrets, a connection's credentials above all: under a data key of their own, which the master
+//! key wraps.
 //!
 //! Sealed form, version 2: one byte `2`; 8 bytes id of the master key; 24 bytes nonce and 48 bytes
 //! wrapped data key with tag; 24 bytes nonce and the credentials (a JSON object) with tag. Both are
 //! XChaCha20-Poly1305. Integration, connection and kind (`data-key` or `credentials`) are their
-//! associated data, so that neither can be moved to another connection or used as the other.
+//! associated data, so that neither can be moved to another connection or used as the other; a webhook
+//! endpoint's secret has the endpoint's id in the place of the connection, and no integration.
 //!
 //! Version 1, which is still opened: one byte `1`, 24 bytes nonce, the credentials under the master
 //! key itself.
@@ -17,6 +19,7 @@ use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use tidegate_egress::Secret;
 use tidegate_engine::ConnectionKey;
+use tidegate_engine::webhook::EndpointId;
 use zeroize::Zeroizing;
 
 use super::SecretMap;
@@ -39,6 +42,26 @@ pub(crate) struct KeyId([u8; ID_BYTES]);
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(self.0))
+    }
+}
+
+/// Whose secrets are sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner<'a> {
+    Connection(&'a ConnectionKey),
+    /// A webhook endpoint.
+    Endpoint(EndpointId),
+}
+
+impl<'a> From<&'a ConnectionKey> for Owner<'a> {
+    fn from(key: &'a ConnectionKey) -> Self {
+        Self::Connection(key)
+    }
+}
+
+impl From<EndpointId> for Owner<'_> {
+    fn from(id: EndpointId) -> Self {
+        Self::Endpoint(id)
     }
 }
 
@@ -114,8 +137,13 @@ impl MasterKey {
         self.id
     }
 
-    /// Seal a connection's credentials. None at all seal to nothing.
-    pub(crate) fn seal(&self, key: &ConnectionKey, secrets: &SecretMap) -> Result<Vec<u8>> {
+    /// Seal somebody's secrets. None at all seal to nothing.
+    pub(crate) fn seal<'a>(
+        &self,
+        owner: impl Into<Owner<'a>>,
+        secrets: &SecretMap,
+    ) -> Result<Vec<u8>> {
+        let owner = owner.into();
         if secrets.is_empty() {
             return Ok(Vec::new());
         }
@@ -126,15 +154,15 @@ impl MasterKey {
         let plain = Zeroizing::new(serde_json::to_vec(&plain).map_err(Problem::internal)?);
         let mut data_key = Zeroizing::new([0; KEY_BYTES]);
         random(data_key.as_mut_slice())?;
-        let wrapped = self.wrap(key, &data_key)?;
-        let credentials = encrypt(&data_key, &associated(key, "credentials"), &plain)?;
+        let wrapped = self.wrap(owner, &data_key)?;
+        let credentials = encrypt(&data_key, &associated(owner, "credentials"), &plain)?;
         Ok([&[VERSION_2], self.id.0.as_slice(), &wrapped, &credentials].concat())
     }
 
-    fn wrap(&self, key: &ConnectionKey, data_key: &KeyBytes) -> Result<Vec<u8>> {
+    fn wrap(&self, owner: Owner<'_>, data_key: &KeyBytes) -> Result<Vec<u8>> {
         encrypt(
             &self.bytes,
-            &associated(key, "data-key"),
+            &associated(owner, "data-key"),
             data_key.as_slice(),
         )
     }
@@ -148,18 +176,22 @@ pub(crate) fn key_of(sealed: &[u8]) -> Option<KeyId> {
     }
 }
 
-/// Open what [`MasterKey::seal`] made for the same connection, with the one of `masters` that it
+/// Open what [`MasterKey::seal`] made for the same owner, with the one of `masters` that it
 /// needs.
-pub(crate) fn open(
+pub(crate) fn open<'a>(
     masters: &[&MasterKey],
-    key: &ConnectionKey,
+    owner: impl Into<Owner<'a>>,
     sealed: &[u8],
 ) -> std::result::Result<SecretMap, Unopened> {
+    let owner = owner.into();
     if sealed.is_empty() {
         return Ok(SecretMap::new());
     }
     let plain = match parse(sealed).ok_or(Unopened::Damaged)? {
         Sealed::V1(credentials) => {
+            let Owner::Connection(key) = owner else {
+                return Err(Unopened::Damaged);
+            };
             let associated =
                 format!("tidegate/secrets/1/{}/{}", key.integration, key.connection).into_bytes();
             masters
@@ -172,8 +204,8 @@ pub(crate) fn open(
             wrapped,
             credentials,
         } => {
-            let data_key = unwrap(masters, key, id, wrapped)?;
-            decrypt(&data_key, &associated(key, "credentials"), credentials)
+            let data_key = unwrap(masters, owner, id, wrapped)?;
+            decrypt(&data_key, &associated(owner, "credentials"), credentials)
                 .ok_or(Unopened::Damaged)?
         }
     };
@@ -186,41 +218,43 @@ pub(crate) fn open(
 }
 
 /// Whether the master key of a sealed form is at hand and opens as much of it as a rotation needs.
-pub(crate) fn probe(
+pub(crate) fn probe<'a>(
     masters: &[&MasterKey],
-    key: &ConnectionKey,
+    owner: impl Into<Owner<'a>>,
     sealed: &[u8],
 ) -> std::result::Result<(), Unopened> {
+    let owner = owner.into();
     match parse(sealed) {
-        Some(Sealed::V2 { id, wrapped, .. }) => unwrap(masters, key, id, wrapped).map(drop),
-        _ => open(masters, key, sealed).map(drop),
+        Some(Sealed::V2 { id, wrapped, .. }) => unwrap(masters, owner, id, wrapped).map(drop),
+        _ => open(masters, owner, sealed).map(drop),
     }
 }
 
 /// The same credentials sealed under `new`: of version 2 with the same data key, so that they
 /// themselves are not touched.
-pub(crate) fn rewrap(
+pub(crate) fn rewrap<'a>(
     masters: &[&MasterKey],
     new: &MasterKey,
-    key: &ConnectionKey,
+    owner: impl Into<Owner<'a>>,
     sealed: &[u8],
 ) -> Result<std::result::Result<Vec<u8>, Unopened>> {
+    let owner = owner.into();
     let Some(Sealed::V2 {
         id,
         wrapped,
         credentials,
     }) = parse(sealed)
     else {
-        return match open(masters, key, sealed) {
-            Ok(secrets) => new.seal(key, &secrets).map(Ok),
+        return match open(masters, owner, sealed) {
+            Ok(secrets) => new.seal(owner, &secrets).map(Ok),
             Err(unopened) => Ok(Err(unopened)),
         };
     };
-    let data_key = match unwrap(masters, key, id, wrapped) {
+    let data_key = match unwrap(masters, owner, id, wrapped) {
         Ok(data_key) => data_key,
         Err(unopened) => return Ok(Err(unopened)),
     };
-    let wrapped = new.wrap(key, &data_key)?;
+    let wrapped = new.wrap(owner, &data_key)?;
     let sealed = [&[VERSION_2], new.id.0.as_slice(), &wrapped, credentials].concat();
     Ok(Ok(sealed))
 }
@@ -243,13 +277,13 @@ fn parse(sealed: &[u8]) -> Option<Sealed<'_>> {
 
 fn unwrap(
     masters: &[&MasterKey],
-    key: &ConnectionKey,
+    owner: Owner<'_>,
     id: KeyId,
     wrapped: &[u8],
 ) -> std::result::Result<KeyBytes, Unopened> {
     let master = masters.iter().find(|master| master.id == id);
     let master = master.ok_or(Unopened::OtherKey(id))?;
-    let bytes = decrypt(&master.bytes, &associated(key, "data-key"), wrapped);
+    let bytes = decrypt(&master.bytes, &associated(owner, "data-key"), wrapped);
     let bytes = bytes.ok_or(Unopened::Damaged)?;
     let bytes = <[u8; KEY_BYTES]>::try_from(bytes.as_slice()).map_err(|_| Unopened::Damaged)?;
     Ok(Zeroizing::new(bytes))
@@ -265,7 +299,7 @@ fn encrypt(key: &KeyBytes, associated: &[u8], plain: &[u8]) -> Result<Vec<u8>> {
     };
     let sealed = XChaCha20Poly1305::new(&(**key).into())
         .encrypt(&XNonce::from(nonce), payload)
-        .map_err(|_| Problem::internal("the credentials could not be sealed"))?;
+        .map_err(|_| Problem::internal("the secrets could not be sealed"))?;
     Ok([nonce.as_slice(), &sealed].concat())
 }
 
@@ -279,13 +313,15 @@ fn decrypt(key: &KeyBytes, associated: &[u8], sealed: &[u8]) -> Option<Zeroizing
     plain.ok().map(Zeroizing::new)
 }
 
-fn associated(key: &ConnectionKey, kind: &str) -> Vec<u8> {
-    // Names hold no '/', so that two of them never look alike.
-    let ConnectionKey {
-        integration,
-        connection,
-    } = key;
-    format!("tidegate/secrets/2/{kind}/{integration}/{connection}").into_bytes()
+fn associated(owner: Owner<'_>, kind: &str) -> Vec<u8> {
+    // Names hold no '/' and are not empty, so that no two of them look alike.
+    match owner {
+        Owner::Connection(ConnectionKey {
+            integration,
+            connection,
+        }) => format!("tidegate/secrets/2/{kind}/{integration}/{connection}").into_bytes(),
+        Owner::Endpoint(id) => format!("tidegate/secrets/2/{kind}//{id}").into_bytes(),
+    }
 }
 
 /// Fill `bytes` from the operating system.
@@ -391,7 +427,13 @@ mod tests {
             assert_eq!(unopened, Unopened::Damaged);
         }
         // The same bytes under the other label don't decrypt.
-        let label = |kind| decrypt(&ours.bytes, &associated(&key("acme"), kind), &wrapped);
+        let label = |kind| {
+            decrypt(
+                &ours.bytes,
+                &associated((&key("acme")).into(), kind),
+                &wrapped,
+            )
+        };
         assert!(label("data-key").is_some() && label("credentials").is_none());
     }
 
@@ -432,5 +474,16 @@ mod tests {
         assert!(!hex::encode(key.bytes.as_slice()).contains(&key.id().to_string()));
         assert!(!format!("{key:?}").contains(key.text().as_str()));
         assert!(MasterKey::decode("c2hvcnQ=").is_err());
+    }
+
+    #[test]
+    fn an_endpoints_secrets_are_nobody_elses() {
+        let master = master(1);
+        let [one, other] = [1, 2].map(|byte| EndpointId::from_bytes([byte; 16]));
+        let sealed = master.seal(one, &secrets()).unwrap();
+        assert!(open(&[&master], one, &sealed).is_ok());
+        assert!(open(&[&master], other, &sealed).is_err());
+        assert!(open(&[&master], &key("acme"), &sealed).is_err());
+        assert!(open(&[&master], one, &seal_1(&master)).is_err());
     }
 }

@@ -21,10 +21,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tidegate_runtime::Clock;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::api::{self, App, Bounds, Parts, Shared, Via};
 use crate::control::flights::Stop;
@@ -54,12 +55,16 @@ pub(crate) struct Options {
     /// Whether only signed components may be deployed, which only the command can check.
     pub(crate) signatures_only: bool,
     pub(crate) dispatch: dispatch::Options,
+    /// Private ranges that webhooks may go to.
+    pub(crate) webhook_private: Vec<IpNet>,
 }
 
 /// Serve until told to stop.
 pub(crate) async fn run(data: &Path, options: Options) -> Result<()> {
     let signals = Signals::hear()?;
-    let local = Arc::new(Local::open_served(data).await?);
+    let mut local = Local::open_served(data).await?;
+    local.allow_webhooks_to(options.webhook_private.clone());
+    let local = Arc::new(local);
     let served = serve(data, &local, options, signals).await;
     let closed = local.close().await;
     served.and(closed)
@@ -105,6 +110,7 @@ async fn serve(
     ports.spawn(port(own, None, Via::Own).serve());
 
     let dispatcher = Dispatcher::start(Arc::clone(local), options.dispatch).await?;
+    let deliveries = tokio::spawn(deliver(Arc::clone(local), stopping.clone()));
     let _found = found.write(data)?;
     output::line(format!("listening on {scheme}://{address}"));
     tracing::info!(%address, data = %data.display(), "listening");
@@ -122,9 +128,31 @@ async fn serve(
     tokio::join!(
         dispatcher.stop(options.grace),
         finish(local, &app, ports, options.grace),
+        delivered(deliveries, options.grace),
     );
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Deliver webhooks until the server is to stop.
+async fn deliver(local: Arc<Local>, mut stopping: watch::Receiver<bool>) {
+    let stopped = async move {
+        // The server is gone, which is a stop too.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+    };
+    if let Err(problem) = local.deliver_webhooks(stopped).await {
+        tracing::error!("webhooks are not delivered any more: {problem}");
+    }
+}
+
+/// Let the deliveries on their way end within the grace period. What is cut off is made again by the
+/// next server, with the same id.
+async fn delivered(mut deliveries: JoinHandle<()>, grace: Duration) {
+    if tokio::time::timeout(grace, &mut deliveries).await.is_err() {
+        deliveries.abort();
+        let _ = deliveries.await;
+        tracing::warn!("webhooks on their way were cut off");
+    }
 }
 
 fn router(app: &App, via: Via) -> axum::Router {

@@ -237,7 +237,7 @@ impl Writer {
         if let Some(key) = &running.key {
             self.settle_key(writes, key, &end)?;
         }
-        let mut checkpoint = None;
+        let mut event = None;
         if let Some((key, number)) = &running.sync {
             let row = SyncRow {
                 number: *number,
@@ -245,10 +245,10 @@ impl Writer {
             };
             self.put_sync(writes, running.connection, key, row)?;
             if self.hooks.has_endpoints() {
-                checkpoint = self.stored_checkpoint(*number)?;
+                let checkpoint = self.stored_checkpoint(*number)?;
+                event = webhook::run_ended(&running.run, &end, checkpoint.as_deref());
             }
         }
-        let event = webhook::run_ended(&running.run, &end, checkpoint.as_deref());
         let run = Run {
             end: Some(end),
             ..running.run.clone()

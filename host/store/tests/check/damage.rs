@@ -9,7 +9,7 @@ use tidegate_store::{OpenError, Options, SledStore};
 
 use crate::common::*;
 use crate::raw::{Raw, number, of_feed, put};
-use crate::{check, fill, index_rows, key_rows, set_rows, small_rows, work_rows};
+use crate::{check, fill, hook_rows, index_rows, key_rows, set_rows, small_rows, work_rows};
 
 /// Feeds of [`fill`].
 pub const CONTACT: u64 = 1;
@@ -95,6 +95,7 @@ fn each_damage_is_named() {
     let rows = [
         small_rows::ROWS,
         key_rows::ROWS,
+        hook_rows::ROWS,
         index_rows::ROWS,
         set_rows::ROWS,
         work_rows::ROWS,
@@ -180,6 +181,11 @@ fn damage_that_keeps_a_store_shut_is_named() {
             "a running run that is gone",
             |raw| raw.remove(&run_key(b"r", 500)),
             "run_",
+        ),
+        (
+            "a delivery that waits and is gone",
+            |raw| raw.remove(&hook_rows::delivery_key(1)),
+            "should be pending",
         ),
         (
             "a snapshot",

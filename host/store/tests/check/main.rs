@@ -12,6 +12,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod damage;
+mod hook_rows;
 mod index_rows;
 mod key_rows;
 mod raw;
@@ -22,7 +23,7 @@ mod work_rows;
 use std::path::Path;
 
 use tidegate_engine::run::{Level, LogLine, LogSource, Target};
-use tidegate_engine::store::SnapshotGuard;
+use tidegate_engine::store::{SnapshotGuard, Webhooks};
 use tidegate_engine::upkeep::{CheckReport, Scope};
 use tidegate_engine::{Store, Timestamp};
 use tidegate_store::{Options, SledStore, Tuning};
@@ -57,9 +58,12 @@ fn line(index: u64) -> LogLine {
 
 /// A store with something of everything: feed 1 (`Contact`) with updates, deletions, pruned and long
 /// bodies and an open snapshot; feed 2 (`Deal`), small; a run that ended and one that has not; logs;
-/// a schedule with a fire and its job, and a job of its own.
+/// a schedule with a fire and its job, and a job of its own; two webhook endpoints that wait.
 pub async fn fill(store: &SledStore) {
     set_up(store).await;
+    for number in [1, 2] {
+        store.add_endpoint(new_endpoint(number)).await.unwrap();
+    }
     let body = |n: u64, round: u64| {
         format!(
             r#"{{"n": {n}, "round": {round}, "pad": "{}"}}"#,

@@ -16,6 +16,7 @@ mod feeds;
 mod keyed;
 mod records;
 mod runs;
+mod webhooks;
 
 use tidegate_engine::cursor::{Cursor, CursorError};
 use tidegate_engine::memory::MemoryStore;

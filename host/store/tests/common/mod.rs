@@ -10,6 +10,7 @@ use tidegate_engine::manifest::Manifest;
 use tidegate_engine::record::{Page, Save};
 use tidegate_engine::run::{Fence, Figures, NewRun, Outcome, RunEnd, RunId, Target, Trigger};
 use tidegate_engine::store::{ActionFilter, Commit, Durability, ReadChanges};
+use tidegate_engine::webhook::{Endpoint, EndpointId, SealedSecret};
 use tidegate_engine::{ConnectionKey, ModelKey, Name, Store, SyncKey, Timestamp};
 use tidegate_store::{Options, SledStore};
 
@@ -74,6 +75,31 @@ pub fn new_connection(connection_name: &str) -> Connection {
         external_id: None,
         revision: 0,
         auth_failed: None,
+    }
+}
+
+pub fn endpoint_id(number: u64) -> EndpointId {
+    EndpointId::from_parts(Timestamp(number), number.into())
+}
+
+/// An endpoint that wants everything.
+pub fn new_endpoint(number: u64) -> Endpoint {
+    Endpoint {
+        id: endpoint_id(number),
+        url: format!("https://hook-{number}.example/").parse().unwrap(),
+        description: String::new(),
+        events: [].into(),
+        integration: None,
+        connection: None,
+        secrets: vec![SealedSecret {
+            sealed: vec![1, 2, 3],
+            created_at: Timestamp(5),
+            expires_at: None,
+        }],
+        disabled: None,
+        first_failure_at: None,
+        created_at: Timestamp(5),
+        revision: 0,
     }
 }
 

@@ -1,0 +1,146 @@
+//! The worker: takes up what is due, makes attempts side by side, and writes what came of them.
+//!
+//! What is on its way is known in memory only. Whatever a crash cuts off is due again, with the same
+//! id, when the next worker starts.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use tidegate_engine::limits::{WEBHOOK_ENDPOINT_IN_FLIGHT, WEBHOOK_IN_FLIGHT};
+use tidegate_engine::store::{DueDeliveries, DueDelivery};
+use tidegate_engine::webhook::{Attempt, EndpointId, NoAnswer, NoAnswerKind};
+use tidegate_engine::{Store, Timestamp};
+use tidegate_runtime::Clock;
+use tokio::sync::RwLock;
+
+use super::{Alarm, Receivers, attempt, open_secrets};
+use crate::problem::Result;
+
+/// How long events are kept with their deliveries.
+const KEPT_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+/// How often old ones are looked for, and how many go in one command.
+const FORGET_EVERY_MS: u64 = 60 * 60 * 1000;
+const FORGET_STEP: usize = 500;
+
+/// Delivers until it is told to stop.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) receivers: Receivers,
+    pub(crate) clock: Clock,
+    pub(crate) alarm: Alarm,
+    /// Where the master keys are.
+    pub(crate) data: PathBuf,
+    pub(crate) key_use: Arc<RwLock<()>>,
+}
+
+/// A delivery on its way.
+type Place = (EndpointId, u64);
+
+impl Worker {
+    /// Deliver until `stop`, then let what is on its way end, which takes 20 s at most; dropping the
+    /// future cuts it off. An error means that the store failed.
+    pub(crate) async fn run(&self, stop: impl Future<Output = ()>) -> Result<()> {
+        let mut stop = std::pin::pin!(stop);
+        let mut flying = FuturesUnordered::new();
+        let mut in_flight: Vec<Place> = Vec::new();
+        let mut heard = 0;
+        let mut forget_at = self.clock.now();
+        loop {
+            let now = self.clock.now();
+            if now >= forget_at {
+                self.forget(now).await?;
+                forget_at = Timestamp(now.0.saturating_add(FORGET_EVERY_MS));
+            }
+            let room = usize_of(WEBHOOK_IN_FLIGHT).saturating_sub(in_flight.len());
+            let mut wake_at = forget_at;
+            if room > 0 {
+                let wanted = DueDeliveries {
+                    now,
+                    in_flight: in_flight.clone(),
+                    per_endpoint: usize_of(WEBHOOK_ENDPOINT_IN_FLIGHT),
+                    limit: room,
+                };
+                let due = self.store.due_deliveries(wanted).await?;
+                wake_at = due.next_at.map_or(wake_at, |next| next.min(wake_at));
+                for delivery in due.deliveries {
+                    in_flight.push((delivery.endpoint.id, delivery.event.seq));
+                    flying.push(self.deliver(delivery).boxed());
+                }
+            }
+            tokio::select! {
+                () = &mut stop => break,
+                Some(landed) = flying.next() => {
+                    let landed: Place = landed?;
+                    in_flight.retain(|place| *place != landed);
+                }
+                changed = self.store.deliveries_changed(heard) => heard = changed?,
+                () = self.alarm.until(wake_at) => {}
+            }
+        }
+        while let Some(landed) = flying.next().await {
+            landed?;
+        }
+        Ok(())
+    }
+
+    /// Make an attempt and write what came of it.
+    async fn deliver(&self, due: DueDelivery) -> Result<Place> {
+        let DueDelivery {
+            endpoint,
+            event,
+            made,
+        } = due;
+        let now = self.clock.now();
+        let store = &*self.store;
+        let attempt = match open_secrets(&self.data, &self.key_use, store, &endpoint, now).await {
+            Ok(secrets) => attempt(&self.receivers, &self.clock, &endpoint, &event, &secrets).await,
+            Err(problem) => {
+                tracing::error!(endpoint = %endpoint.id, "{problem}");
+                unsigned(now, problem.message)
+            }
+        };
+        let settled = store.settle_delivery(endpoint.id, event.seq, made, attempt.clone());
+        let state = settled.await?;
+        tracing::debug!(
+            endpoint = %endpoint.id,
+            event = %event.id,
+            status = attempt.status,
+            latency_ms = attempt.latency_ms,
+            state = state.map(tidegate_engine::webhook::DeliveryState::as_str),
+            "delivered"
+        );
+        Ok((endpoint.id, event.seq))
+    }
+
+    async fn forget(&self, now: Timestamp) -> Result<()> {
+        let before = Timestamp(now.0.saturating_sub(KEPT_MS));
+        while self.store.forget_events(before, FORGET_STEP).await? == FORGET_STEP as u64 {
+            // Others get their turn between the steps.
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+}
+
+/// Nothing was sent, as nothing could be signed.
+fn unsigned(at: Timestamp, message: String) -> Attempt {
+    let no_answer = NoAnswer {
+        kind: NoAnswerKind::Other,
+        message,
+    };
+    Attempt {
+        at,
+        latency_ms: 0,
+        status: None,
+        no_answer: Some(no_answer),
+        response: String::new(),
+        retry_after_ms: None,
+    }
+}
+
+fn usize_of(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
