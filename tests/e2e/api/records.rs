@@ -130,7 +130,10 @@ fn the_rest_of_the_feed_as_lines() {
         2_500 - 1_201 + 1
     );
     let end = last["next_cursor"].as_str().unwrap();
-    assert_eq!(lines(&format!("{RECORDS}?cursor={end}")), std::slice::from_ref(&last));
+    assert_eq!(
+        lines(&format!("{RECORDS}?cursor={end}")),
+        std::slice::from_ref(&last)
+    );
     // What is wrong is the answer, not a line.
     let bad = served
         .call("GET", &format!("{RECORDS}?cursor=x"))
