@@ -92,10 +92,21 @@ fn every_command_and_option_that_is_documented_exists() {
                 "check", "stats", "export", "import", "prune", "drop", "compact",
             ],
             "cassettes" => &["on", "off", "list", "export"],
-            "schedules" => &["preview"],
+            "schedules" => &[
+                "add", "list", "show", "pause", "resume", "remove", "fires", "backfill", "preview",
+            ],
+            "jobs" => &["list", "show", "cancel", "redrive", "discard"],
             "api-keys" => &["create", "list", "revoke"],
             "webhooks" => &[
-                "add", "list", "show", "update", "remove", "rotate-secret", "deliveries", "replay", "test",
+                "add",
+                "list",
+                "show",
+                "update",
+                "remove",
+                "rotate-secret",
+                "deliveries",
+                "replay",
+                "test",
             ],
             _ => &[],
         };

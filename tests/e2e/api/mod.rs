@@ -12,6 +12,7 @@ mod runs;
 mod schemathesis;
 mod serving;
 mod upkeep;
+mod work;
 
 use std::net::SocketAddr;
 

@@ -349,7 +349,7 @@ mod tests {
     use tidegate_engine::grant::Grants;
     use tidegate_engine::integration::NewDeployment;
 
-    use super::super::{NewConnection, connections, launch};
+    use super::super::{NewConnection, connections, credentials};
     use super::*;
 
     #[tokio::test(flavor = "multi_thread")]
@@ -396,7 +396,7 @@ mod tests {
         assert_eq!(rotation.await.unwrap().unwrap().connections, 1);
 
         // A run that had read its connection before.
-        let opened = launch::open(&local, &before).await.unwrap();
+        let opened = credentials::open(&local, &before).await.unwrap();
         assert_eq!(opened["token"].expose(), "secret");
     }
 }

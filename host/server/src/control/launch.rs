@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use serde_json::{Map, Value};
-use tidegate_egress::{Credentials, Secret, SecretTexts, TokenEndpoint};
+use tidegate_egress::Credentials;
 use tidegate_engine::cassette::Seed;
 use tidegate_engine::idempotency::{IdempotencyKey, KeyUse, Keyed};
 use tidegate_engine::integration::{Connection, Integration};
-use tidegate_engine::manifest::{Auth, TokenRequest};
 use tidegate_engine::run::{
     Blame, Failure, FailureClass, Figures, LogLine, NewRun, Outcome, RunEnd, RunId, Target, Trigger,
 };
@@ -19,16 +18,14 @@ use tidegate_engine::{ConnectionKey, Name, StoreError, Timestamp};
 use tidegate_runtime::{Meter, Observer, OutputCheck, Plugin, Recording, RunResult, RunSpec};
 
 use super::changes::Changes;
+use super::credentials::secrets;
 use super::deploy::ConfigSchema;
 use super::flights::{Flight, Stop};
 use super::local::Local;
 use super::upkeep::forget_cassettes;
 use super::{Invoked, Progress};
 use crate::cassettes::Take;
-use crate::oauth::{self, Buyer, Source};
-use crate::output;
 use crate::problem::{Kind, Problem, Result};
-use crate::secrets::SecretMap;
 
 /// How often progress is shown.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -383,100 +380,6 @@ async fn watched(
     };
     progress.figures(&result.figures);
     Ok(result)
-}
-
-/// A connection's secrets, opened for one run.
-#[derive(Default)]
-pub(super) struct Secrets {
-    pub(super) credentials: Option<Credentials>,
-    /// What no recording may hold.
-    pub(super) texts: SecretTexts,
-}
-
-/// Those of a site's connection. With credentials that the token endpoint rejected nothing is
-/// started, but `again`.
-pub(super) async fn secrets(local: &Local, site: &Site, again: bool) -> Result<Secrets> {
-    let Site {
-        integration,
-        connection,
-        config,
-    } = site;
-    let manifest = &integration.current.manifest;
-    let has = |name: &str| connection.secret_names.iter().any(|known| known == name);
-    let Some(auth) = manifest.auth_for(has) else {
-        return Ok(Secrets::default());
-    };
-    let mut secrets = open(local, connection).await?;
-    if let Some(request) = auth.token_request(config) {
-        let request = request.map_err(|fault| Problem::invalid(fault).at(&connection.key))?;
-        return tokens(local, site, request, secrets, again);
-    }
-    let credentials = Credentials::resolve(auth, &|name| secrets.get(name).cloned(), config)
-        .map_err(|error| Problem::invalid(error).at(&connection.key))?;
-    if let Auth::Basic { username, password } = auth {
-        // A user name is no secret, and may well stand in paths and records.
-        let user = secrets.remove(username);
-        if let (Some(user), Some(password)) = (user, secrets.get(password)) {
-            let both = format!("{}:{}", user.expose(), password.expose());
-            secrets.insert(username.clone(), Secret::new(both));
-        }
-    }
-    Ok(Secrets {
-        credentials: Some(credentials),
-        texts: SecretTexts::new(secrets.into_values().collect()),
-    })
-}
-
-/// A connection's secrets, as it was read a moment ago.
-pub(super) async fn open(local: &Local, connection: &Connection) -> Result<SecretMap> {
-    let _in_use = local.key_use.read().await;
-    let (key, ring) = (&connection.key, local.key_ring()?);
-    if let Ok(secrets) = ring.open(key, &connection.sealed_secrets) {
-        return Ok(secrets);
-    }
-    // A rotation may have ended since the connection was read.
-    ring.open(key, &local.find_connection(key).await?.sealed_secrets)
-}
-
-/// Credentials that are bought while the run goes on.
-fn tokens(
-    local: &Local,
-    site: &Site,
-    request: TokenRequest,
-    secrets: SecretMap,
-    again: bool,
-) -> Result<Secrets> {
-    let key = &site.connection.key;
-    if let (Some(rejection), false) = (&site.connection.auth_failed, again) {
-        let message = format!(
-            "connection {key} is auth-failed since {}: {}",
-            output::time(rejection.at),
-            rejection.message
-        );
-        let (integration, connection) = (&key.integration, &key.connection);
-        return Err(Problem::new(Kind::RunFailed, message).hint(format!(
-            "give it new credentials: tidegate connections update {integration} {connection} --secret KEY=…, or see \
-             whether they are accepted now: tidegate connections test {integration} {connection}"
-        )));
-    }
-    let grants = &site.integration.current.grants;
-    let texts = SecretTexts::new(oauth::texts(secrets, &request));
-    let buyer = Buyer {
-        endpoint: TokenEndpoint {
-            connection: key.clone(),
-            url: request.url.clone(),
-            granted: grants.token_hosts.clone(),
-            private: grants.private.clone(),
-        },
-        request,
-        gate: local.runtime()?.gate().clone(),
-        again,
-    };
-    let source = Source::new(&local.tokens, buyer, texts.clone());
-    Ok(Secrets {
-        credentials: Some(Credentials::Token(Arc::new(source))),
-        texts,
-    })
 }
 
 async fn load(local: &Local, integration: &Integration) -> Result<Plugin> {

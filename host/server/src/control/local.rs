@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ipnet::IpNet;
-use tidegate_egress::{Gate, GateOptions, Proxy};
+use tidegate_egress::{Gate, GateOptions};
 use tidegate_engine::api_key::{ApiKey, ApiKeyId};
 use tidegate_engine::bell::Bell;
 use tidegate_engine::connection::ConnectionFilter;
@@ -25,6 +25,7 @@ use tokio::sync::{RwLock, watch};
 
 use super::flights::{Flights, Stop};
 use super::plugins::Plugins;
+use super::proxy::egress_proxy;
 use super::schemas::Schemas;
 use super::{
     AddedConnections, ConnectionUpdate, Control, DeployPlan, DeployRequest, InvokeRequest, Invoked,
@@ -266,18 +267,6 @@ impl Local {
             model.model.as_str()
         );
         Err(Problem::not_found(message).hint(listed("models", known.iter().map(Name::as_str))))
-    }
-}
-
-/// The proxy that the operator wants all requests to go through.
-fn egress_proxy() -> Result<Option<Proxy>> {
-    const VARIABLE: &str = "TIDEGATE_EGRESS_PROXY";
-    match std::env::var(VARIABLE) {
-        Ok(url) if !url.is_empty() => {
-            let proxy = url.parse::<Proxy>().map(Some);
-            proxy.map_err(|error| Problem::invalid(error).at(VARIABLE))
-        }
-        _ => Ok(None),
     }
 }
 

@@ -4,7 +4,8 @@ use tidegate_egress::{EgressError, Request, Retry};
 use tidegate_engine::run::Blame;
 use tidegate_runtime::Redactor;
 
-use super::launch::{Site, secrets};
+use super::credentials::secrets;
+use super::launch::Site;
 use super::local::Local;
 use super::{ProxyRequest, ProxyResponse};
 use crate::problem::{Kind, Problem, Result};

@@ -317,11 +317,6 @@ impl Local {
         self.webhook_private = private;
     }
 
-    #[cfg(test)]
-    pub(crate) fn store(&self) -> &dyn tidegate_engine::Store {
-        &*self.store
-    }
-
     /// Deliver webhooks until `stop`; returns when what is on its way has ended, 20 s later at most. An
     /// error means that the store failed.
     pub async fn deliver_webhooks(&self, stop: impl Future<Output = ()>) -> Result<()> {
