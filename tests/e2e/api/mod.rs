@@ -7,6 +7,7 @@ mod deploys;
 mod document;
 mod hostile;
 mod keys;
+mod readme;
 mod records;
 mod runs;
 mod schemathesis;

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use futures::executor::block_on;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tidegate_engine::Timestamp;
 use tidegate_engine::board::{Board, Caps};
 use tidegate_engine::job::{ConcurrencyKey, Job, JobId, JobTarget, NewJob, Priority, Retry};
+use tidegate_engine::limits::{ACTIVE_JOBS, SCHEDULE_PAYLOAD_BYTES, SCHEDULES};
 use tidegate_engine::run::{RunId, Trigger};
+use tidegate_engine::schedule::{Definition, Origin, ScheduleId};
 use tidegate_engine::store::Jobs;
+use tidegate_engine::{StoreError, Timestamp};
 
-use crate::host::{Host, SECOND, action_of};
+use crate::host::{Host, SECOND, action_of, every};
 
 fn new_job(number: u128, target: JobTarget, now: Timestamp) -> NewJob {
     NewJob {
@@ -78,6 +80,69 @@ fn a_job_that_waits_too_long_expires() {
         tidegate_engine::job::JobState::Expired
     );
     assert!(host.claim(1, Caps::default()).is_empty());
+}
+
+#[test]
+fn what_is_over_a_limit_is_refused_and_changes_nothing() {
+    let now = Timestamp(1_000_000);
+    let mut board = Board::default();
+    for number in 0..u128::from(ACTIVE_JOBS) {
+        board
+            .enqueue(new_job(number, action_of("acme"), now))
+            .unwrap();
+    }
+    let one_more = board.enqueue(new_job(1 << 70, action_of("acme"), now));
+    assert!(
+        matches!(
+            one_more,
+            Err(StoreError::Full {
+                limit: "active_jobs",
+                ..
+            })
+        ),
+        "{one_more:?}"
+    );
+    assert_eq!(board.active_jobs().count() as u64, ACTIVE_JOBS);
+
+    let put = |board: &mut Board, number: u128, definition: Definition| {
+        let id = ScheduleId::from_parts(now, number);
+        board.put_schedule(id, definition, Origin::User, None, now)
+    };
+    let hourly = || Definition::new(action_of("acme"), vec![every("1h")]);
+    let mut board = Board::default();
+    for number in 0..u128::from(SCHEDULES) {
+        put(&mut board, number, hourly()).unwrap();
+    }
+    let one_more = put(&mut board, 1 << 70, hourly());
+    assert!(
+        matches!(
+            one_more,
+            Err(StoreError::Full {
+                limit: "schedules",
+                ..
+            })
+        ),
+        "{one_more:?}"
+    );
+
+    let mut board = Board::default();
+    for (bytes, fits) in [
+        (SCHEDULE_PAYLOAD_BYTES, true),
+        (SCHEDULE_PAYLOAD_BYTES + 1, false),
+    ] {
+        let mut definition = hourly();
+        let text = "x".repeat(usize::try_from(bytes).unwrap() - 2);
+        definition.target = JobTarget::Action {
+            connection: crate::host::connection("acme"),
+            action: "push".parse().unwrap(),
+            input: format!("\"{text}\"").into(),
+        };
+        assert_eq!(
+            put(&mut board, u128::from(bytes), definition).is_ok(),
+            fits,
+            "{bytes}"
+        );
+    }
 }
 
 /// What may start next, found by looking at everything: the first by priority, place and id that no limit
