@@ -5,8 +5,11 @@ use std::io::{Error, ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use tidegate_engine::StoreError;
+
 use crate::components::write_atomically;
-use crate::disk::Disk;
+use crate::disk::{Disk, Writes, damaged};
+use crate::layout::{Corrupt, keys};
 use crate::rewrite;
 
 /// The format that this version writes. Data directories of earlier ones become this one when they
@@ -295,4 +298,26 @@ fn remove_unfinished_snapshots(db: &Path) -> Result<Vec<String>, OpenError> {
         }
     }
     Ok(notes)
+}
+
+/// The store's own id, chosen when it is made: cursors of another store are told by it.
+pub(crate) fn store_id(disk: &Disk) -> Result<u64, StoreError> {
+    let key = keys::store_id();
+    let stored = disk.view().row(&key, keys::decode_number)?;
+    if let Some(id) = stored {
+        return Ok(id);
+    }
+    // The standard library's hash keys are the randomness of the operating system.
+    let id = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id());
+    let mut writes = Writes::default();
+    writes.put_new(key.clone(), &keys::encode_number(id));
+    disk.apply(writes)?;
+    disk.flush()?;
+    match disk.view().row(&key, keys::decode_number)? {
+        Some(stored) if stored == id => Ok(id),
+        _ => Err(damaged(
+            key.as_ref(),
+            Corrupt("what was just written is not there"),
+        )),
+    }
 }

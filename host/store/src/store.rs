@@ -28,9 +28,8 @@ use tidegate_engine::{
 
 use crate::check;
 use crate::components::Components;
-use crate::disk::{Disk, View, Writes, damaged};
+use crate::disk::View;
 use crate::feeds::Feeds;
-use crate::layout::keys;
 use crate::lists;
 use crate::open::{self, DataDir, OpenError, Options};
 use crate::read::{Found, Reader};
@@ -75,7 +74,7 @@ impl SledStore {
             },
         };
         let disk = Arc::new(disk);
-        let store_id = store_id(&disk).map_err(failed)?;
+        let store_id = open::store_id(&disk).map_err(failed)?;
         let feeds = Arc::new(Feeds::default());
         let deliveries_changed = Arc::new(Bell::default());
         let writer = Writer::open(
@@ -178,28 +177,6 @@ async fn blocking<T: Send + 'static>(
     done.map_err(|error| {
         StoreError::Backend(format!("a read of the store did not finish: {error}"))
     })?
-}
-
-/// The store's own id, chosen when it is made: cursors of another store are told by it.
-fn store_id(disk: &Disk) -> Result<u64, StoreError> {
-    let key = keys::store_id();
-    let stored = disk.view().row(&key, keys::decode_number)?;
-    if let Some(id) = stored {
-        return Ok(id);
-    }
-    // The standard library's hash keys are the randomness of the operating system.
-    let id = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id());
-    let mut writes = Writes::default();
-    writes.put_new(key.clone(), &keys::encode_number(id));
-    disk.apply(writes)?;
-    disk.flush()?;
-    match disk.view().row(&key, keys::decode_number)? {
-        Some(stored) if stored == id => Ok(id),
-        _ => Err(damaged(
-            key.as_ref(),
-            crate::layout::Corrupt("what was just written is not there"),
-        )),
-    }
 }
 
 fn hash_pages(commit: &Commit) -> Result<Vec<Vec<BodyHash>>, StoreError> {

@@ -141,6 +141,8 @@ struct Begun {
     idempotency_key: Option<IdempotencyKey>,
     /// Whether what it returns is kept for those who repeat its key.
     holds_key: bool,
+    /// Whether it is an attempt of a job, which goes on elsewhere if this host stops.
+    is_of_job: bool,
     flight: Flight,
     stopped: BoxFuture<'static, Stop>,
 }
@@ -198,6 +200,7 @@ pub(super) async fn run(
         attempt: 1,
         holds_key: idempotency_key.is_some(),
         idempotency_key,
+        is_of_job: false,
         flight,
         stopped,
     };
@@ -222,6 +225,7 @@ pub(super) async fn run_claimed(
         attempt: claimed.job.attempts + 1,
         idempotency_key: claimed.job.idempotency_key,
         holds_key: false,
+        is_of_job: true,
         flight,
         stopped,
     };
@@ -280,7 +284,7 @@ async fn drive(
         result.outcome,
         result.failure,
         result.figures,
-        why.get(),
+        why.get().filter(|_| begun.is_of_job),
     );
     drop(begun.flight);
     count(&target, &end);
@@ -308,7 +312,7 @@ async fn drive(
     })
 }
 
-/// How a run ended. One that was cut because the host stops is no fault of its own.
+/// How a run ended. One of a job that was cut because the host stops is no fault of its own.
 fn ended(
     local: &Local,
     outcome: Outcome,

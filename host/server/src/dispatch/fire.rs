@@ -12,6 +12,8 @@ use crate::control::flights::Stop;
 const BATCH: usize = 500;
 /// Longest wait: a clock that is set is noticed after it.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Shortest wait.
+const LEAST_WAIT: Duration = Duration::from_millis(10);
 /// The wait after a command that failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
@@ -61,7 +63,8 @@ async fn fire(local: &Local) -> Result<Duration, tidegate_engine::StoreError> {
     let wait = next.map_or(LOOK_EVERY, |next| {
         Duration::from_millis(next.since(local.clock().now()))
     });
-    Ok(wait.min(LOOK_EVERY))
+    // What is due and could not be fired, as the queue is full, must not keep a core busy.
+    Ok(wait.clamp(LEAST_WAIT, LOOK_EVERY))
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a metric")]

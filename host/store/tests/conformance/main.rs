@@ -118,7 +118,7 @@ impl Pair {
             dir,
             sled: Some(sled),
             memory,
-            now: 20_000_000,
+            now: 2_000_000_000,
             next_run: 0,
             runs: BTreeMap::new(),
             cursors: BTreeMap::new(),

@@ -137,7 +137,7 @@ fn target(what: u8) -> JobTarget {
 fn when(shape: u8) -> When {
     match shape {
         0 => When::At {
-            at: Timestamp(30_000_000),
+            at: Timestamp(2_030_000_000),
         },
         1 => When::Cron {
             cron: "*/2 * * * *".into(),
@@ -223,7 +223,7 @@ impl Pair {
                 let backfill = Backfill {
                     schedule: schedule_id(*schedule),
                     moments: (0..*moments)
-                        .map(|n| Timestamp(now.0 / 10_000 * 10_000 - n * 10_000))
+                        .map(|n| Timestamp((now.0 / 10_000 * 10_000).saturating_sub(n * 10_000)))
                         .collect(),
                     again: [Again::Never, Again::Failed, Again::Always][usize::from(*again)],
                     now,
