@@ -188,8 +188,8 @@ impl Passed {
             .filter(|due| end.is_some_and(|end| due.scheduled_for >= end));
         let count = self.count - fired.count() as u64;
         let missed = self.latest.iter().map(|due| due.scheduled_for);
-        let missed = missed.filter(|at| end.is_none_or(|end| *at < end));
-        let last = missed.last().or(self.last_forgotten)?;
+        let mut missed = missed.filter(|at| end.is_none_or(|end| *at < end));
+        let last = missed.next_back().or(self.last_forgotten)?;
         (count > 0).then_some((self.first?, last, count))
     }
 }

@@ -204,7 +204,8 @@ pub(super) async fn run(
         flight,
         stopped,
     };
-    drive(local, site, launch, prepared, begun, progress).await
+    // It is large, and lives as long as the run.
+    Box::pin(drive(local, site, launch, prepared, begun, progress)).await
 }
 
 /// Run what a job was claimed for to its end. An error means that it could not begin.
@@ -229,7 +230,8 @@ pub(super) async fn run_claimed(
         flight,
         stopped,
     };
-    drive(local, site, launch, prepared, begun, progress).await
+    // It is large, and lives as long as the run.
+    Box::pin(drive(local, site, launch, prepared, begun, progress)).await
 }
 
 async fn drive(

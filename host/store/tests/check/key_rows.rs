@@ -78,7 +78,7 @@ pub const ROWS: &[Row] = &[
             raw.put(
                 b"Akey_00000000000000000000000009\0",
                 api_key("reader").as_bytes(),
-            )
+            );
         },
         "API keys",
         "its row is of key_",
