@@ -72,7 +72,7 @@ impl Default for Tuning {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error(
-        "the data directory is in use by another tidegate process{}: stop it, or let commands go through it",
+        "the data directory is in use by another tidegate process{}: stop it, or use its API if it serves",
         .pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default()
     )]
     InUse { pid: Option<u32> },
