@@ -161,9 +161,7 @@ impl Board {
         (schedules, jobs)
     }
 
-    /// The schedules of a connection, and its jobs that wait or run.
-    #[must_use]
-    pub fn of_connection(&self, key: &ConnectionKey) -> (Vec<ScheduleId>, Vec<JobId>) {
+    fn of_connection(&self, key: &ConnectionKey) -> (Vec<ScheduleId>, Vec<JobId>) {
         let schedules = self.schedules.values();
         let schedules = schedules.filter(|e| e.schedule.definition.target.connection() == key);
         let jobs = self

@@ -6,7 +6,7 @@
 
 mod api_keys;
 mod connections;
-pub mod jobs;
+mod jobs;
 mod keyed;
 mod records;
 pub mod rules;

@@ -53,13 +53,10 @@ impl Board {
         if new.fire.is_none()
             && let JobTarget::Sync { connection, .. } = &new.target
         {
-            let (_, own) = self.of_connection(connection);
-            let mut own = own.iter().filter_map(|id| self.jobs.get(id));
+            let waiting = self.queue.waiting_of(connection);
+            let mut own = waiting.filter_map(|id| self.jobs.get(&id));
             let same = own.find(|job| {
-                job.state == JobState::Queued
-                    && job.target == new.target
-                    && job.priority <= new.priority
-                    && job.due_at <= new.due_at
+                job.target == new.target && job.priority <= new.priority && job.due_at <= new.due_at
             });
             if let Some(same) = same {
                 return Ok((same.clone(), Vec::new()));

@@ -92,6 +92,13 @@ impl Queue {
         })
     }
 
+    /// The jobs of a connection that have not started.
+    pub(super) fn waiting_of(&self, connection: &ConnectionKey) -> impl Iterator<Item = JobId> {
+        let lane = self.lanes.get(connection);
+        lane.into_iter()
+            .flat_map(|lane| lane.places.iter().map(|(_, id)| *id))
+    }
+
     /// How many wait or run.
     pub(super) fn len(&self) -> usize {
         self.slots.len()

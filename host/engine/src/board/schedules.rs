@@ -225,7 +225,12 @@ impl Board {
                 // They stay due; once there is room, their misfire policy decides.
                 break;
             }
-            fired.extend(self.fire_one(id, now, is_fired, &mut changes)?);
+            match self.fire_one(id, now, is_fired, &mut changes) {
+                Ok(one) => fired.extend(one),
+                // What has been decided is stored first; the next call comes to the error again.
+                Err(error) if changes.is_empty() => return Err(error),
+                Err(_) => break,
+            }
         }
         Ok((fired, changes))
     }

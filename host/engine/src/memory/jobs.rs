@@ -5,35 +5,13 @@ use async_trait::async_trait;
 use crate::Timestamp;
 use crate::board::Board;
 use crate::idempotency::KEPT_MS;
-use crate::job::{Job, JobId, JobTarget, NewJob, checkpoint_mark};
-use crate::run::{Failure, Fence, NewRun, RunEnd, RunId};
+use crate::job::{Job, JobId, NewJob, checkpoint_mark};
+use crate::run::{Failure, Fence, RunEnd, RunId};
 use crate::schedule::FireOutcome;
 use crate::store::{Claim, Claimed, Forgotten, JobFilter, Jobs, QueueFigures, Started, StoreError};
 use crate::webhook::{NewEvent, schedule_paused};
 
 use super::{MemoryStore, State, not_found, rules};
-
-/// The run of a job that was claimed.
-#[must_use]
-pub fn run_of(
-    job: &Job,
-    run: RunId,
-    current: &crate::integration::Deployment,
-    now: Timestamp,
-) -> NewRun {
-    let is_first = job.outcome.is_none();
-    NewRun {
-        id: run,
-        target: job.target.run_target(),
-        plugin: current.digest,
-        plugin_version: current.manifest.version.to_string(),
-        trigger: job.trigger,
-        attempt: job.attempts + 1,
-        job: Some(job.id),
-        reset: is_first && matches!(job.target, JobTarget::Sync { reset: true, .. }),
-        now,
-    }
-}
 
 impl State {
     pub(super) fn job(&self, id: JobId) -> Result<&Job, StoreError> {
@@ -43,7 +21,7 @@ impl State {
     fn enqueue(&mut self, new: NewJob) -> Result<Job, StoreError> {
         self.connection(new.target.connection())?;
         if let Some(job) = self.jobs.get(&new.id) {
-            return same_job(job, &new);
+            return rules::same_job(job, &new);
         }
         let (job, changes) = self.board.enqueue(new)?;
         self.apply_changes(changes);
@@ -64,7 +42,7 @@ impl State {
             let integration = self.integrations.get(&key.integration).cloned();
             let integration =
                 integration.ok_or_else(|| not_found("integration", &key.integration))?;
-            let new = run_of(&job, *run, &integration.current, claim.now);
+            let new = rules::run_of(&job, *run, &integration.current, claim.now);
             self.forget_progress(&new);
             self.last_fence += 1;
             let started = Started {
@@ -163,17 +141,6 @@ impl State {
             more: [jobs.len(), runs.len(), fires.len()].contains(&limit),
         }
     }
-}
-
-/// A job that is there already, for somebody who wants to queue `new` under its id.
-pub fn same_job(job: &Job, new: &NewJob) -> Result<Job, StoreError> {
-    if job.target == new.target {
-        return Ok(job.clone());
-    }
-    Err(StoreError::Exists {
-        what: "job",
-        name: job.id.to_string(),
-    })
 }
 
 #[async_trait]

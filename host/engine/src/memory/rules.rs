@@ -9,10 +9,12 @@ use crate::api_key::ApiKey;
 use crate::canonical::{self, BodyHash};
 use crate::cursor::{Cursor, CursorError};
 use crate::integration::{Connection, Deployment, Integration, NewDeployment, merge};
+use crate::job::{Job, JobTarget, NewJob};
 use crate::limits::API_KEYS;
 use crate::record::{Counts, Page, PageError, Save};
 use crate::run::{
-    Blame, Failure, FailureClass, Fence, Figures, NewRun, Origin, Outcome, Run, RunEnd, Target,
+    Blame, Failure, FailureClass, Fence, Figures, NewRun, Origin, Outcome, Run, RunEnd, RunId,
+    Target,
 };
 use crate::store::StoreError;
 use crate::{ConnectionKey, Name, Timestamp};
@@ -86,6 +88,34 @@ pub fn started(new: NewRun, fence: Fence, checkpoint: Option<&str>) -> Run {
         progress: Figures::default(),
         end: None,
     }
+}
+
+/// The run of a job that was claimed.
+#[must_use]
+pub fn run_of(job: &Job, run: RunId, current: &Deployment, now: Timestamp) -> NewRun {
+    let is_first = job.outcome.is_none();
+    NewRun {
+        id: run,
+        target: job.target.run_target(),
+        plugin: current.digest,
+        plugin_version: current.manifest.version.to_string(),
+        trigger: job.trigger,
+        attempt: job.attempts + 1,
+        job: Some(job.id),
+        reset: is_first && matches!(job.target, JobTarget::Sync { reset: true, .. }),
+        now,
+    }
+}
+
+/// A job that is there already, for somebody who wants to queue `new` under its id.
+pub fn same_job(job: &Job, new: &NewJob) -> Result<Job, StoreError> {
+    if job.target == new.target {
+        return Ok(job.clone());
+    }
+    Err(StoreError::Exists {
+        what: "job",
+        name: job.id.to_string(),
+    })
 }
 
 /// The action that a run to be started under an idempotency key is of.

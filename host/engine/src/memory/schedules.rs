@@ -4,9 +4,8 @@ use async_trait::async_trait;
 
 use crate::Timestamp;
 use crate::board::{Change, Fired};
-use crate::job::JobState;
 use crate::schedule::{Fire, FireOutcome, Pause, Schedule, ScheduleId};
-use crate::store::{Again, Backfill, PutSchedule, ScheduleFilter, Schedules, StoreError};
+use crate::store::{Backfill, PutSchedule, ScheduleFilter, Schedules, StoreError};
 
 use super::{MemoryStore, State};
 
@@ -71,19 +70,6 @@ impl State {
         let (fires, changes) = self.board.backfill(id, &backfill.moments, &again, now)?;
         self.apply_changes(changes);
         Ok(fires)
-    }
-}
-
-impl Again {
-    /// Whether a moment is fired again whose job is in `state`; `None` if the job has been forgotten.
-    #[must_use]
-    pub fn wants(self, state: Option<&JobState>) -> bool {
-        match (self, state) {
-            (Self::Never, _) => false,
-            (_, Some(state)) if state.is_active() => false,
-            (Self::Failed, state) => !matches!(state, None | Some(JobState::Succeeded)),
-            (Self::Always, _) => true,
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use crate::board::Fired;
+use crate::job::JobState;
 use crate::schedule::{Definition, Fire, Origin, Pause, Schedule, ScheduleId};
 use crate::{ConnectionKey, Name, StoreError, Timestamp};
 
@@ -76,6 +77,19 @@ pub enum Again {
     Failed,
     /// All but those whose job waits or runs.
     Always,
+}
+
+impl Again {
+    /// Whether a moment is fired again whose job is in `state`; `None` if the job has been forgotten.
+    #[must_use]
+    pub fn wants(self, state: Option<&JobState>) -> bool {
+        match (self, state) {
+            (Self::Never, _) => false,
+            (_, Some(state)) if state.is_active() => false,
+            (Self::Failed, state) => !matches!(state, None | Some(JobState::Succeeded)),
+            (Self::Always, _) => true,
+        }
+    }
 }
 
 /// The part of a backend that keeps schedules.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tidegate_engine::idempotency::IdempotencyKey;
 use tidegate_engine::limits::ACTION_INPUT_BYTES;
-use tidegate_engine::run::{Blame, FailureClass, Figures, LogLine, Outcome, RunId};
+use tidegate_engine::run::{Blame, FailureClass, Outcome};
 use tidegate_engine::{ConnectionKey, ConnectionName, Name};
 use utoipa::IntoParams;
 use utoipa_axum::routes;
@@ -17,7 +17,7 @@ use super::app::App;
 use super::extract::{Json, Path};
 use super::problem::{Answer, Failed, Type};
 use super::routes::{Routes, Rule};
-use crate::control::{InvokeRequest, Invoked, Progress};
+use crate::control::{InvokeRequest, Invoked, Quiet};
 use crate::shown;
 
 pub(super) fn routes(routes: Routes) -> Routes {
@@ -35,15 +35,6 @@ struct ActionPath {
     connection: ConnectionName,
     #[param(value_type = String)]
     action: Name,
-}
-
-/// Nobody watches: its log is in the store.
-struct Quiet;
-
-impl Progress for Quiet {
-    fn started(&self, _: RunId) {}
-    fn log(&self, _: &LogLine) {}
-    fn figures(&self, _: &Figures) {}
 }
 
 /// Invoke an action and wait for its end

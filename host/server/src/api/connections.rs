@@ -93,6 +93,21 @@ pub(super) fn page_limit(limit: Option<u64>) -> Answer<usize> {
     Ok(usize::try_from(limit).unwrap_or(1))
 }
 
+/// The connection that a query names, which it does by its integration and name.
+pub(super) fn connection_of(
+    integration: Option<&Name>,
+    connection: Option<ConnectionName>,
+) -> Answer<Option<ConnectionKey>> {
+    match (integration, connection) {
+        (Some(integration), Some(connection)) => Ok(Some(ConnectionKey {
+            integration: integration.clone(),
+            connection,
+        })),
+        (None, Some(_)) => Err(Failed::invalid("connection: it needs integration")),
+        (_, None) => Ok(None),
+    }
+}
+
 /// List connections
 #[utoipa::path(get, path = "/v1/integrations/{integration}/connections", tag = "connections",
     params(IntegrationPath, ListQuery),

@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
 use super::app::App;
-use super::connections::page_limit;
+use super::connections::{connection_of, page_limit};
 use super::extract::{Json, Path, Query};
 use super::problem::{Answer, Failed};
 use super::routes::{Routes, Rule};
@@ -89,14 +89,7 @@ struct JobsPage {
 ))]
 async fn list(State(app): State<App>, Query(query): Query<JobsQuery>) -> Answer<Json<JobsPage>> {
     let limit = page_limit(query.limit)?;
-    let connection = match (&query.integration, query.connection) {
-        (Some(integration), Some(connection)) => Some(ConnectionKey {
-            integration: integration.clone(),
-            connection,
-        }),
-        (None, Some(_)) => return Err(Failed::invalid("connection: it needs integration")),
-        (_, None) => None,
-    };
+    let connection = connection_of(query.integration.as_ref(), query.connection)?;
     if let Some(state) = &query.state
         && !STATES.contains(&state.as_str())
     {

@@ -9,14 +9,14 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use tidegate_engine::run::{LogLine, RunId};
 use tidegate_engine::store::RunFilter;
-use tidegate_engine::{ConnectionKey, ConnectionName, Name};
+use tidegate_engine::{ConnectionName, Name};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
 use super::app::App;
-use super::connections::page_limit;
+use super::connections::{connection_of, page_limit};
 use super::extract::{Json, Path, Query};
-use super::problem::{Answer, Failed};
+use super::problem::Answer;
 use super::routes::{Routes, Rule};
 use super::stream::{self, Form, Source};
 use crate::shown;
@@ -101,14 +101,7 @@ struct LogsPage {
 ))]
 async fn list(State(app): State<App>, Query(query): Query<RunsQuery>) -> Answer<Json<RunsPage>> {
     let limit = page_limit(query.limit)?;
-    let connection = match (&query.integration, query.connection) {
-        (Some(integration), Some(connection)) => Some(ConnectionKey {
-            integration: integration.clone(),
-            connection,
-        }),
-        (None, Some(_)) => return Err(Failed::invalid("connection: it needs integration")),
-        (_, None) => None,
-    };
+    let connection = connection_of(query.integration.as_ref(), query.connection)?;
     let filter = RunFilter {
         integration: query.integration,
         connection,

@@ -6,12 +6,12 @@ use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 use tidegate_engine::schedule::ScheduleId;
 use tidegate_engine::store::{Again, ScheduleFilter};
-use tidegate_engine::{ConnectionKey, ConnectionName, Name, Timestamp};
+use tidegate_engine::{ConnectionName, Name, Timestamp};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
 use super::app::App;
-use super::connections::page_limit;
+use super::connections::{connection_of, page_limit};
 use super::extract::{Json, Path, Query};
 use super::problem::{Answer, Failed};
 use super::routes::{Routes, Rule};
@@ -86,14 +86,7 @@ async fn list(
     Query(query): Query<SchedulesQuery>,
 ) -> Answer<Json<SchedulesPage>> {
     let limit = page_limit(query.limit)?;
-    let connection = match (&query.integration, query.connection) {
-        (Some(integration), Some(connection)) => Some(ConnectionKey {
-            integration: integration.clone(),
-            connection,
-        }),
-        (None, Some(_)) => return Err(Failed::invalid("connection: it needs integration")),
-        (_, None) => None,
-    };
+    let connection = connection_of(query.integration.as_ref(), query.connection)?;
     let label = query.label.as_deref().map(|label| {
         let parts = label.split_once('=');
         let parts = parts.ok_or_else(|| Failed::invalid("label: write NAME=VALUE"))?;

@@ -8,7 +8,7 @@ use tidegate_engine::{ConnectionKey, ConnectionName, Name};
 
 use super::Global;
 use super::run::FunctionName;
-use crate::control::{Control, Local, TriggerRequest, Work};
+use crate::control::{Control, TriggerRequest, Work};
 use crate::output;
 use crate::problem::Result;
 use crate::shown;
@@ -73,7 +73,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     done
 }
 
-async fn asked(control: &Local, command: Command) -> Result<()> {
+async fn asked(control: &dyn Control, command: Command) -> Result<()> {
     match command {
         Command::List(args) => list(control, args).await,
         Command::Show(one) => show(&control.job(one.job).await?, one.json),
@@ -83,7 +83,7 @@ async fn asked(control: &Local, command: Command) -> Result<()> {
     }
 }
 
-async fn list(control: &Local, args: List) -> Result<()> {
+async fn list(control: &dyn Control, args: List) -> Result<()> {
     let connection = args.integration.clone().zip(args.connection);
     let filter = JobFilter {
         integration: args.integration,

@@ -15,7 +15,8 @@ use crate::dispatch;
 use crate::problem::Result;
 use crate::serve::{self, Format, Options, start_log};
 
-/// The least that ended runs are kept: two days.
+/// The least that ended runs are kept: two days. A run must not go before the idempotency key that
+/// names it.
 const KEEP_MIN: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 
 /// Arguments of `serve`.
@@ -51,7 +52,7 @@ pub(super) struct Args {
     #[arg(long, default_value_t = Caps::default().per_connection, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1000))]
     jobs_per_connection: u32,
     /// How long ended runs with their logs, jobs and fires are kept; two days at least
-    #[arg(long, default_value = "14d", value_name = "TIME", value_parser = parse_span)]
+    #[arg(long, default_value = "14d", value_name = "TIME", value_parser = parse_keep)]
     keep_runs: Duration,
     /// A private range that webhooks may go to, in clear too; can be given several times
     #[arg(
@@ -77,6 +78,14 @@ pub(super) struct Args {
     require_signature: bool,
 }
 
+fn parse_keep(text: &str) -> std::result::Result<Duration, String> {
+    let keep = parse_span(text)?;
+    match keep < KEEP_MIN {
+        true => Err("two days (2d) are the least: idempotency keys name runs for one".to_owned()),
+        false => Ok(keep),
+    }
+}
+
 pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     let mut bounds = Bounds::default();
     for (name, value) in &args.limit {
@@ -95,8 +104,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
                 per_integration: args.jobs_per_integration,
                 per_connection: args.jobs_per_connection,
             },
-            // A run must not go before the idempotency key that names it.
-            keep_runs: args.keep_runs.max(KEEP_MIN),
+            keep_runs: args.keep_runs,
         },
         webhook_private: args.webhook_allow_private,
     };

@@ -4,11 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use tidegate_engine::idempotency::IdempotencyKey;
 use tidegate_engine::job::{Job, JobId, JobState, JobTarget, NewJob, Priority, Retry};
-use tidegate_engine::run::{
-    Blame, Failure, FailureClass, Figures, LogLine, Outcome, RunEnd, RunId,
-};
+use tidegate_engine::run::{Blame, Failure, FailureClass, Figures, Outcome, RunEnd, RunId};
 use tidegate_engine::store::{Claimed, Durability, JobFilter};
 use tidegate_engine::{ConnectionKey, Name, StoreError, Timestamp};
 
@@ -16,7 +13,7 @@ use super::deploy::find_sync;
 use super::flights::{Flight, Stop};
 use super::launch::{self, Launch, Site};
 use super::local::Local;
-use super::{InvokeRequest, Progress, action};
+use super::{Quiet, action};
 use crate::problem::{Kind, Problem, Result};
 
 /// How often, and how fast, a run that has only just been claimed is looked for.
@@ -31,15 +28,6 @@ pub struct TriggerRequest {
     pub reset: bool,
     /// The snapshot guard's exception.
     pub allow_deletes: bool,
-}
-
-/// Nobody watches: its log is in the store.
-struct Quiet;
-
-impl Progress for Quiet {
-    fn started(&self, _: RunId) {}
-    fn log(&self, _: &LogLine) {}
-    fn figures(&self, _: &Figures) {}
 }
 
 /// Check that `target` names a sync, or an action and an input for it, of a connection that is there.
@@ -78,32 +66,6 @@ fn launch_of(local: &Local, site: &Site, target: &JobTarget) -> Result<Launch> {
     })
 }
 
-async fn enqueue(
-    local: &Local,
-    id: JobId,
-    target: JobTarget,
-    key: Option<IdempotencyKey>,
-) -> Result<Job> {
-    check_target(local, &target).await?;
-    let now = local.clock.now();
-    let job = NewJob {
-        id,
-        target,
-        trigger: local.trigger(),
-        fire: None,
-        priority: Priority::High,
-        concurrency: None,
-        retry: Retry::default(),
-        due_at: now,
-        expires_at: None,
-        idempotency_key: key,
-        now,
-    };
-    let job = local.store.enqueue(job).await?;
-    local.jobs_changed.ring();
-    Ok(job)
-}
-
 fn new_job_id(now: Timestamp) -> Result<JobId> {
     let mut random = [0; 16];
     crate::secrets::random(&mut random)?;
@@ -118,37 +80,24 @@ pub(super) async fn trigger(local: &Local, request: TriggerRequest) -> Result<Jo
         reset: request.reset,
         allow_deletes: request.allow_deletes,
     };
-    let id = new_job_id(local.clock.now())?;
-    enqueue(local, id, target, None).await
-}
-
-/// Queue an action. With a key the job's id comes from it, so that repeating it finds the same job for as
-/// long as that is kept.
-pub(super) async fn enqueue_action(local: &Local, request: InvokeRequest) -> Result<Job> {
-    let id = match &request.idempotency_key {
-        None => new_job_id(local.clock.now())?,
-        Some(key) => {
-            let (connection, action) = (request.connection.to_string(), &request.action);
-            let parts = [
-                connection.as_bytes(),
-                action.as_str().as_bytes(),
-                key.as_str().as_bytes(),
-            ];
-            JobId::derived(Timestamp(0), &parts)
-        }
+    check_target(local, &target).await?;
+    let now = local.clock.now();
+    let job = NewJob {
+        id: new_job_id(now)?,
+        target,
+        trigger: local.trigger(),
+        fire: None,
+        priority: Priority::High,
+        concurrency: None,
+        retry: Retry::default(),
+        due_at: now,
+        expires_at: None,
+        idempotency_key: None,
+        now,
     };
-    let target = JobTarget::Action {
-        connection: request.connection,
-        action: request.action,
-        input: request.input.into(),
-    };
-    match enqueue(local, id, target, request.idempotency_key).await {
-        Err(problem) if problem.kind == Kind::Conflict => {
-            let message = "the idempotency key was used with another input";
-            Err(Problem::new(Kind::Conflict, message).hint("take a new key for a new input"))
-        }
-        job => job,
-    }
+    let job = local.store.enqueue(job).await?;
+    local.jobs_changed.ring();
+    Ok(job)
 }
 
 pub(super) async fn list(local: &Local, filter: JobFilter) -> Result<Vec<Job>> {

@@ -183,6 +183,16 @@ pub trait Progress: Send + Sync {
     fn figures(&self, figures: &Figures);
 }
 
+/// Nobody watches: the run's log is in the store.
+#[derive(Debug)]
+pub(crate) struct Quiet;
+
+impl Progress for Quiet {
+    fn started(&self, _: RunId) {}
+    fn log(&self, _: &LogLine) {}
+    fn figures(&self, _: &Figures) {}
+}
+
 /// Everything that commands ask of the engine.
 #[async_trait]
 pub trait Control: Work + Webhooks {

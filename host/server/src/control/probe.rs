@@ -3,24 +3,15 @@
 use std::sync::Arc;
 
 use tidegate_engine::ConnectionKey;
-use tidegate_engine::run::{Figures, LogLine, Run, RunId, Target};
+use tidegate_engine::run::{Run, Target};
 use tidegate_engine::store::Durability;
 
-use super::Progress;
+use super::Quiet;
 use super::launch::{self, Launch, Site};
 use super::local::Local;
 use crate::problem::Result;
 
 const EVENT: &str = "connection-check";
-
-/// Nobody watches: its log is in the store.
-struct Quiet;
-
-impl Progress for Quiet {
-    fn started(&self, _: RunId) {}
-    fn log(&self, _: &LogLine) {}
-    fn figures(&self, _: &Figures) {}
-}
 
 pub(super) async fn run(local: &Local, key: &ConnectionKey) -> Result<Run> {
     let site = Site::of(local, key).await?;

@@ -11,9 +11,6 @@ use super::local::Local;
 use super::{Progress, SyncRequest};
 use crate::problem::Result;
 
-/// The variant of a sync that is run in one part.
-const BASE_VARIANT: &str = "base";
-
 pub(super) async fn run(
     local: &Local,
     request: SyncRequest,
@@ -21,12 +18,11 @@ pub(super) async fn run(
 ) -> Result<Run> {
     let site = Site::of(local, &request.connection).await?;
     let models = find_sync(&site.integration, &site.config, &request.sync)?;
-    let variant: Name = BASE_VARIANT.parse()?;
     let launch = Launch {
         target: Target::Sync(SyncKey {
             connection: request.connection,
             sync: request.sync,
-            variant,
+            variant: Name::base_variant(),
         }),
         models,
         reset: request.reset,

@@ -4,9 +4,8 @@ use async_trait::async_trait;
 use tidegate_engine::Timestamp;
 use tidegate_engine::job::{Job, JobId};
 use tidegate_engine::schedule::{Definition, Due, Fire, Schedule, ScheduleId};
-use tidegate_engine::store::{JobFilter, QueueFigures, ScheduleFilter};
+use tidegate_engine::store::{JobFilter, ScheduleFilter};
 
-use super::InvokeRequest;
 use super::jobs::{self, TriggerRequest};
 use super::local::Local;
 use super::schedules::{self, BackfillRequest, Backfilled, NewSchedule};
@@ -17,8 +16,6 @@ use crate::problem::Result;
 pub trait Work: Send + Sync {
     /// Queue a run of a sync, or find the job that waits to do the same.
     async fn trigger(&self, request: TriggerRequest) -> Result<Job>;
-    /// Queue an action; its input is checked now.
-    async fn enqueue_action(&self, request: InvokeRequest) -> Result<Job>;
     async fn jobs(&self, filter: JobFilter) -> Result<Vec<Job>>;
     async fn job(&self, id: JobId) -> Result<Job>;
     /// Cancel a job; a run of it stops shortly. Fine if it has ended.
@@ -27,7 +24,6 @@ pub trait Work: Send + Sync {
     async fn redrive_job(&self, id: JobId) -> Result<Job>;
     /// Give a dead job up.
     async fn discard_job(&self, id: JobId) -> Result<Job>;
-    async fn queue_figures(&self) -> Result<QueueFigures>;
 
     /// Make a schedule, or change the one of its id or dedup key.
     async fn put_schedule(&self, new: NewSchedule) -> Result<Schedule>;
@@ -66,10 +62,6 @@ impl Work for Local {
         jobs::trigger(self, request).await
     }
 
-    async fn enqueue_action(&self, request: InvokeRequest) -> Result<Job> {
-        jobs::enqueue_action(self, request).await
-    }
-
     async fn jobs(&self, filter: JobFilter) -> Result<Vec<Job>> {
         jobs::list(self, filter).await
     }
@@ -88,10 +80,6 @@ impl Work for Local {
 
     async fn discard_job(&self, id: JobId) -> Result<Job> {
         jobs::discard(self, id).await
-    }
-
-    async fn queue_figures(&self) -> Result<QueueFigures> {
-        Ok(self.store.queue_figures(self.clock.now()).await?)
     }
 
     async fn put_schedule(&self, new: NewSchedule) -> Result<Schedule> {

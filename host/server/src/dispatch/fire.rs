@@ -46,8 +46,8 @@ async fn fire(local: &Local) -> Result<Duration, tidegate_engine::StoreError> {
             for run in &schedule.cancelled {
                 local.stop_run(*run, Stop::Cancelled);
             }
-            let late = schedule.fires.iter().filter(|fire| fire.outcome.is_own());
-            for fire in late {
+            let own = schedule.fires.iter().filter(|fire| fire.outcome.is_own());
+            for fire in own {
                 metrics::histogram!("tidegate_fire_lateness_seconds")
                     .record(seconds(fire.at.since(fire.scheduled_for)));
             }

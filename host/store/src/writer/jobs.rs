@@ -3,7 +3,6 @@
 use tidegate_engine::board::{Board, Change};
 use tidegate_engine::idempotency::KEPT_MS;
 use tidegate_engine::job::{Job, JobId, NewJob, checkpoint_mark};
-use tidegate_engine::memory::jobs::{run_of, same_job};
 use tidegate_engine::memory::rules;
 use tidegate_engine::run::{Failure, Fence, Run, RunEnd, RunId, Target};
 use tidegate_engine::schedule::{Fire, FireOutcome};
@@ -28,7 +27,7 @@ impl Writer {
         self.connection_row(new.target.connection())?;
         let stored: Option<Job> = self.view().row(&keys::job(new.id), rows::decode)?;
         if let Some(job) = stored {
-            return same_job(&job, &new);
+            return rules::same_job(&job, &new);
         }
         let (job, changes) = self.board.enqueue(new)?;
         self.apply_changes(&changes)?;
@@ -58,7 +57,7 @@ impl Writer {
             let key = job.target.connection();
             let integration = lists::integration(&self.view(), &key.integration)?;
             let connection = self.connection_row(key)?.number;
-            let new = run_of(&job, *run, &integration.current, claim.now);
+            let new = rules::run_of(&job, *run, &integration.current, claim.now);
             let (running, started) = self.plan_start(&mut writes, new, connection, None)?;
             self.put_changes(&mut writes, &[Change::Job(job.clone())])?;
             runs.push((*run, running));

@@ -44,11 +44,21 @@ impl Writer {
         Ok(())
     }
 
+    /// Add what the board has changed to a batch. If that can't be, the board is ahead of what is
+    /// stored, and nothing is written any more until the store is opened again.
     pub(super) fn put_changes(
-        &self,
+        &mut self,
         writes: &mut Writes,
         changes: &[Change],
     ) -> Result<(), StoreError> {
+        let put = self.write_changes(writes, changes);
+        if let Err(error) = &put {
+            self.failure = Some(error.clone());
+        }
+        put
+    }
+
+    fn write_changes(&self, writes: &mut Writes, changes: &[Change]) -> Result<(), StoreError> {
         for change in changes {
             match change {
                 Change::Schedule(schedule) => self.write_schedule(writes, schedule)?,
@@ -186,8 +196,13 @@ impl Writer {
         let disk = Arc::clone(&self.disk);
         let view = disk.writer_view();
         let is_fired = |id, moment| {
-            let fire: Option<Fire> = view.row(&keys::fire(id, moment), rows::decode)?;
-            Ok(fire.is_some_and(|fire| fire.outcome.is_own()))
+            let fire = view.row(&keys::fire(id, moment), rows::decode);
+            match fire {
+                Ok(fire) => Ok(fire.is_some_and(|fire: Fire| fire.outcome.is_own())),
+                // One that can't be read must not stop this schedule, and with it all others.
+                Err(StoreError::Damaged { .. }) => Ok(false),
+                Err(error) => Err(error),
+            }
         };
         let (fired, changes) = self.board.fire_due(now, limit, &is_fired)?;
         self.apply_changes(&changes)?;

@@ -8,7 +8,7 @@ use tidegate_engine::{ConnectionKey, ConnectionName, Name};
 
 use crate::cli::run::FunctionName;
 use crate::cli::span::parse_span;
-use crate::control::{Local, NewSchedule, Work};
+use crate::control::{Control, NewSchedule};
 use crate::problem::{Problem, Result};
 use crate::shown;
 
@@ -82,7 +82,7 @@ fn parse_overlap(text: &str) -> std::result::Result<Overlap, String> {
     }
 }
 
-pub(super) async fn run(control: &Local, args: Args) -> Result<()> {
+pub(super) async fn run(control: &dyn Control, args: Args) -> Result<()> {
     let connection = ConnectionKey {
         integration: args.function.integration,
         connection: args.connection,

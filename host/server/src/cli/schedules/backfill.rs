@@ -3,7 +3,7 @@
 use tidegate_engine::schedule::{Fire, FireOutcome, ScheduleId};
 use tidegate_engine::store::Again;
 
-use crate::control::{BackfillRequest, Local, Work};
+use crate::control::{BackfillRequest, Control};
 use crate::output;
 use crate::problem::Result;
 use crate::shown;
@@ -37,7 +37,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(control: &Local, args: Args) -> Result<()> {
+pub(super) async fn run(control: &dyn Control, args: Args) -> Result<()> {
     let request = BackfillRequest {
         schedule: args.schedule,
         from: shown::moment(&args.from)?,

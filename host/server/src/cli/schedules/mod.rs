@@ -10,7 +10,7 @@ use tidegate_engine::store::ScheduleFilter;
 use tidegate_engine::{ConnectionKey, ConnectionName, Name};
 
 use super::Global;
-use crate::control::{Control, Local, Work};
+use crate::control::Control;
 use crate::output;
 use crate::problem::Result;
 use crate::shown;
@@ -107,7 +107,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     done
 }
 
-async fn asked(control: &Local, command: Command) -> Result<()> {
+async fn asked(control: &dyn Control, command: Command) -> Result<()> {
     match command {
         Command::Add(args) => add::run(control, args).await,
         Command::List(args) => list(control, args).await,
@@ -129,7 +129,7 @@ async fn asked(control: &Local, command: Command) -> Result<()> {
     }
 }
 
-async fn list(control: &Local, args: List) -> Result<()> {
+async fn list(control: &dyn Control, args: List) -> Result<()> {
     let connection = args.integration.clone().zip(args.connection);
     let filter = ScheduleFilter {
         integration: args.integration,
@@ -232,7 +232,7 @@ fn show(schedule: &Schedule, json: bool) -> Result<()> {
     Ok(())
 }
 
-async fn fires(control: &Local, args: &Fires) -> Result<()> {
+async fn fires(control: &dyn Control, args: &Fires) -> Result<()> {
     let fires = control
         .fires(args.schedule, None, usize::from(args.limit))
         .await?;

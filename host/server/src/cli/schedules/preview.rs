@@ -61,7 +61,9 @@ pub(super) fn run(args: &Args) -> Result<()> {
         let local = moment.to_zoned(zone.clone());
         let local = local.strftime("%Y-%m-%dT%H:%M:%S%:z");
         if args.json {
-            output::json(&json!({"at": moment.to_string(), "local": local.to_string()}))?;
+            output::json(
+                &json!({"scheduled_for": moment.to_string(), "local": local.to_string()}),
+            )?;
         } else {
             output::line(format!("{moment}  {local}"));
         }
