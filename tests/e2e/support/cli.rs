@@ -299,6 +299,11 @@ impl Running {
         String::from_utf8_lossy(&self.stderr.bytes.lock().unwrap()).into_owned()
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL, now.
     pub fn kill(mut self) -> Finished {
         self.child.kill().unwrap();

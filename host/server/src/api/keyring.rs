@@ -101,6 +101,9 @@ impl Entry {
     }
 }
 
+/// What a key may ask in so long a time, it may ask at once.
+const SIDE_BY_SIDE: Duration = Duration::from_millis(100);
+
 /// How fast a key may ask.
 fn quota(key: &ApiKey) -> Quota {
     let usual = Duration::from_secs(1) / u32::try_from(API_RATE_REQUESTS).unwrap_or(1).max(1);
@@ -109,6 +112,9 @@ fn quota(key: &ApiKey) -> Quota {
         Some(rate) => (rate.interval(), rate.burst()),
         None => (usual, usual_burst),
     };
+    // A client's requests come side by side, however evenly it means to ask.
+    let side_by_side = SIDE_BY_SIDE.as_nanos() / interval.as_nanos().max(1);
+    let burst = burst.max(u32::try_from(side_by_side).unwrap_or(u32::MAX));
     // A rate is never so high that a request takes no time; the least there is, is fast enough.
     let interval = interval.max(Duration::from_nanos(1));
     let one = std::num::NonZeroU32::MIN;
@@ -159,6 +165,7 @@ mod tests {
             (0..1000).take_while(|_| entry.admit().is_ok()).count()
         };
         assert_eq!(admitted(Some("5/1h burst 3")), 3);
+        assert!((10..15).contains(&admitted(Some("100/1s"))));
         assert!((200..250).contains(&admitted(None)));
     }
 
