@@ -139,9 +139,18 @@ impl Server {
         let request = self.agent.post(format!("{}{target}", self.url));
         let request = request.header("authorization", &self.authorization);
         let request = request.header("content-type", "application/json");
-        let mut answer = request.send(body.to_string()).expect(target);
+        let answer = request.send(body.to_string());
+        let mut answer = answer.unwrap_or_else(|error| panic!("{target}: {error}"));
         let text = answer.body_mut().read_to_string().expect("an answer");
         serde_json::from_str(&text).expect("JSON")
+    }
+
+    /// A request that may be refused.
+    pub(crate) fn try_post(&self, target: &str, body: &Value) {
+        let request = self.agent.post(format!("{}{target}", self.url));
+        let request = request.header("authorization", &self.authorization);
+        let request = request.header("content-type", "application/json");
+        let _ = request.send(body.to_string());
     }
 
     /// CPU of the server so far, in seconds.

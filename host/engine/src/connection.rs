@@ -1,6 +1,7 @@
 //! Connections: how large their parts may be, which of them a listing is about, and what an update
 //! leaves as it was.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
@@ -96,7 +97,7 @@ fn check_tag(key: &str, value: &str) -> Result<(), BoundError> {
 }
 
 /// Which connections a listing is about: those that fit all of it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ConnectionFilter {
     /// Each of these tags with this value.
     pub tags: BTreeMap<String, String>,

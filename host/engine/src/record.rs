@@ -32,7 +32,7 @@ impl Action {
 }
 
 /// A record as the change feed and `get` show it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     pub id: String,
     /// JSON text as it was saved; `None` when retention pruned it.

@@ -187,7 +187,7 @@ pub struct Started {
 }
 
 /// Which actions a reader wants to see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActionFilter {
     pub added: bool,
     pub updated: bool,
@@ -214,7 +214,7 @@ impl ActionFilter {
 }
 
 /// A read of a change feed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadChanges {
     pub model: ModelKey,
     /// `None` reads from the start.
@@ -227,7 +227,7 @@ pub struct ReadChanges {
 }
 
 /// A page of a change feed, oldest first, each record once in its latest state.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changes {
     pub records: Vec<Record>,
     /// Where to go on. Moves even when the filter left nothing.
@@ -261,7 +261,7 @@ pub struct ModelStats {
 }
 
 /// Which runs to list, newest first.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RunFilter {
     pub integration: Option<Name>,
     pub connection: Option<ConnectionKey>,

@@ -6,7 +6,7 @@ use crate::store::ModelStats;
 use crate::{ConnectionKey, ModelKey, Name};
 
 /// What to remove, with everything that belongs to it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scope {
     /// An integration: its deployments and connections.
     Integration(Name),

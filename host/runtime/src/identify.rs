@@ -1,6 +1,7 @@
 //! What a file is, and whether it is a plugin of ours, before wasmtime compiles anything.
 
 use semver::Version;
+use serde::{Deserialize, Serialize};
 use tidegate_engine::limits;
 use wasmparser::{ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payload};
 
@@ -37,7 +38,7 @@ const WASI_ALLOWED: &[&str] = &[
 const EXPORTS: &[&str] = &["manifest", "sync", "action", "event"];
 
 /// What a component's outside says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// The version of the contract it was built against.
     pub contract: Version,

@@ -1,5 +1,6 @@
 //! The manifest, asked for in a sandbox without capabilities.
 
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 use tidegate_engine::integration::Digest;
@@ -22,7 +23,7 @@ use crate::state::RunState;
 const MANIFEST_HANDLES: usize = 100;
 
 /// What a component is and says of itself.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Inspection {
     pub digest: Digest,
     pub bytes: usize,

@@ -12,6 +12,7 @@
 //! | [`control`] | what the commands do, as one interface; `control::local` does it in this process |
 //! | `api` | the HTTP API: a file for each group of routes |
 //! | `serve` | the server: listening, TLS, stopping |
+//! | `remote` | the same through the server that holds the data directory: both ends |
 //! | `problem` | what went wrong, for people and as an exit code |
 //! | `secrets` | credentials: where they come from, and sealing them at rest |
 //! | `oauth` | tokens: bought through the gate, kept sealed, renewed once for all runs |
@@ -35,6 +36,7 @@ mod dispatch;
 mod oauth;
 mod output;
 mod problem;
+mod remote;
 mod replay;
 mod secrets;
 mod serve;

@@ -1,5 +1,6 @@
 //! What went wrong, for people and as an exit code.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 use tidegate_engine::StoreError;
@@ -7,7 +8,7 @@ use tidegate_engine::cursor::CursorError;
 use tidegate_store::OpenError;
 
 /// Kinds of problems; each has its exit code, documented in `docs/cli.md`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Kind {
     /// A run or an action did not succeed.
     RunFailed,
@@ -50,7 +51,7 @@ impl Kind {
 }
 
 /// A problem, with what to do about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     pub kind: Kind,
     pub message: String,

@@ -102,6 +102,7 @@ impl Webhooks for SledStore {
             let wanted = some.into_iter().filter(|delivery| {
                 filter
                     .state
+                    .as_ref()
                     .is_none_or(|state| delivery.state.as_str() == state)
             });
             found.extend(wanted.take(filter.limit - found.len()));

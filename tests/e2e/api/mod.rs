@@ -2,16 +2,19 @@
 
 mod actions;
 mod client;
+mod commands;
 mod connections;
 mod deploys;
 mod document;
 mod hostile;
 mod keys;
 mod readme;
+mod receivers;
 mod records;
 mod runs;
 mod schemathesis;
 mod serving;
+mod upgrades;
 mod upkeep;
 mod work;
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::client::Call;
 use super::{Served, expect_problem, make_key, serve};
 use crate::actions::acts;
-use crate::support::cli::{Cmd, DATA_DIRECTORY, INVALID, OK, Tidegate};
+use crate::support::cli::{Cmd, INVALID, OK, Tidegate};
 use crate::support::server::{Gate, Reply, Server};
 use crate::support::{PATIENCE, root, wait_until};
 
@@ -50,26 +50,13 @@ fn it_lives_and_is_ready_and_says_what_it_does() {
 }
 
 #[test]
-fn one_process_holds_the_data_directory() {
-    let served = Served::start(Tidegate::new());
-    served
-        .tidegate
-        .cmd("runs")
-        .refused(DATA_DIRECTORY, &["in use"]);
-}
-
-#[test]
 fn this_machines_commands_find_it() {
     let served = Served::start(Tidegate::new());
     let path = served.tidegate.data().join("server.json");
     let mode = std::fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let found: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    let address = found["address"]
-        .as_str()
-        .unwrap()
-        .strip_prefix("http://")
-        .unwrap();
+    let address = found["address"].as_str().unwrap();
     let address: std::net::SocketAddr = address.parse().unwrap();
     let token = found["token"].as_str().unwrap();
     Call::new(address, "GET", "/v1/master-keys")

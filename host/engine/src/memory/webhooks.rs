@@ -219,6 +219,7 @@ impl State {
         let wanted = newest_first.filter(|delivery| {
             filter
                 .state
+                .as_ref()
                 .is_none_or(|state| delivery.state.as_str() == state)
                 && filter.before.is_none_or(|before| delivery.seq < before)
         });

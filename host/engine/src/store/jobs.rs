@@ -1,6 +1,7 @@
 //! The commands of the job queue.
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::board::Caps;
 use crate::integration::Integration;
@@ -32,7 +33,7 @@ pub struct Claimed {
 }
 
 /// Which jobs to list, newest first.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct JobFilter {
     pub integration: Option<Name>,
     pub connection: Option<ConnectionKey>,

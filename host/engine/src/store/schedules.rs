@@ -1,6 +1,7 @@
 //! The commands of schedules and their fires.
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::board::Fired;
 use crate::job::JobState;
@@ -20,7 +21,7 @@ pub struct PutSchedule {
 }
 
 /// Which schedules to list, by id.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ScheduleFilter {
     pub integration: Option<Name>,
     pub connection: Option<ConnectionKey>,
@@ -68,7 +69,7 @@ pub struct Backfill {
 }
 
 /// Which moments that have been fired are fired again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Again {
     /// Only those that have no job: missed, skipped, or before there was a schedule.
     #[default]

@@ -1,6 +1,7 @@
 //! The commands of webhooks: endpoints, what is due, what came of it, and the log.
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 use crate::store::StoreError;
@@ -37,11 +38,11 @@ pub struct Due {
 }
 
 /// Which deliveries to list, newest event first.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryFilter {
     pub endpoint: EndpointId,
     /// Only those in this state: `pending`, `delivered` or `exhausted`.
-    pub state: Option<&'static str>,
+    pub state: Option<String>,
     /// Only of events before this number.
     pub before: Option<u64>,
     pub limit: usize,
@@ -64,7 +65,7 @@ pub struct Replay {
 }
 
 /// What a replay did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Replayed {
     pub deliveries: u64,
     /// The number of the event to go on after, if the limit ended it.

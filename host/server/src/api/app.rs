@@ -146,7 +146,7 @@ impl Shared {
     }
 
     /// Something is being changed until what is returned is dropped.
-    pub(super) fn working(&self) -> impl Send + 'static {
+    pub(crate) fn working(&self) -> impl Send + 'static {
         self.work.subscribe()
     }
 

@@ -2,6 +2,8 @@
 
 mod transfer;
 
+pub(crate) use transfer::receive;
+
 use std::time::Duration;
 
 use axum::extract::State;

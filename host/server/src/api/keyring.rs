@@ -57,6 +57,19 @@ impl Keyring {
         }
     }
 
+    /// These are all there are; those that were there already go on counting.
+    pub(crate) fn set(&self, keys: Vec<ApiKey>) {
+        let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::take(&mut *entries);
+        *entries = keys
+            .into_iter()
+            .map(|key| {
+                let known = old.iter().find(|entry| entry.key.id == key.id);
+                known.map_or_else(|| Arc::new(Entry::new(key)), Arc::clone)
+            })
+            .collect();
+    }
+
     pub(crate) fn add(&self, key: ApiKey) {
         let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
         entries.push(Arc::new(Entry::new(key)));

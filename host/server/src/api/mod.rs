@@ -44,8 +44,9 @@ use axum::{Extension, Router};
 use utoipa::openapi::OpenApi;
 
 pub(crate) use app::{App, Bounds, Parts, Shared, Via};
+pub(crate) use data::receive;
 pub(crate) use metrics::recorder;
-use routes::Routes;
+use routes::{Routes, Rule, guarded};
 
 /// The groups of routes, in the order of the document.
 const GROUPS: &[fn(Routes) -> Routes] = &[
@@ -72,7 +73,15 @@ pub(crate) fn router(app: &App, via: Via) -> (Router, OpenApi) {
     let (routes, mut document) = GROUPS.iter().fold(none, |all, group| group(all)).finish();
     docs::describe(&mut document);
     app.documented(&document);
+    let own = match via {
+        // Every call may change anything, and takes its time.
+        Via::Own => crate::remote::routes(|calls| {
+            guarded(app, Rule::MANAGE.untimed().body(u64::MAX), calls)
+        }),
+        Via::Public => Router::new(),
+    };
     let router = routes
+        .merge(own)
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::wrong_method)
         .layer(axum::middleware::from_fn_with_state(

@@ -125,6 +125,11 @@ impl Routes {
     }
 }
 
+/// Routes under a rule that are in no document.
+pub(super) fn guarded(app: &App, rule: Rule, routes: Router<App>) -> Router<App> {
+    routes.layer(from_fn_with_state((app.clone(), rule), guard))
+}
+
 /// The operations of a path, with their methods.
 fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
     [

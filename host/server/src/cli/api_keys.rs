@@ -9,7 +9,7 @@ use tidegate_engine::grant::RateLimit;
 
 use super::Global;
 use super::span::parse_span;
-use crate::control::{Control, NewApiKey};
+use crate::control::NewApiKey;
 use crate::output;
 use crate::problem::{Problem, Result};
 use crate::shown;

@@ -9,7 +9,6 @@ use tidegate_engine::{ConnectionKey, ConnectionName, Name};
 
 use super::Global;
 use crate::cassettes::{self, Keep, RING_BYTES_MAX, RING_RUNS_MAX, Ring};
-use crate::control::Control;
 use crate::output;
 use crate::problem::{Kind, Problem, Result};
 

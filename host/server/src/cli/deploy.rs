@@ -10,7 +10,7 @@ use tidegate_engine::limits::LimitValues;
 
 use super::connections::parse_config;
 use super::{Global, confirmed};
-use crate::control::{Control, DeployPlan, DeployRequest, GrantChanges};
+use crate::control::{DeployPlan, DeployRequest, GrantChanges};
 use crate::output;
 use crate::problem::{Kind, Problem, Result};
 use crate::shown;

@@ -1,7 +1,6 @@
 //! `tidegate integrations`: what is deployed, and with which grants.
 
 use super::Global;
-use crate::control::Control;
 use crate::output;
 use crate::problem::Result;
 use crate::shown;

@@ -13,7 +13,7 @@ use tidegate_engine::{ConnectionKey, ConnectionName};
 use super::Global;
 use super::run::{FunctionName, RunProgress};
 use super::source::read_text;
-use crate::control::{Control, InvokeRequest, Invoked, Progress};
+use crate::control::{InvokeRequest, Invoked, Progress};
 use crate::output;
 use crate::problem::{Kind, Problem, Result};
 use crate::shown::{self, in_one_line};

@@ -8,7 +8,7 @@ use tidegate_engine::{ConnectionKey, ConnectionName, Name};
 
 use super::Global;
 use super::run::FunctionName;
-use crate::control::{Control, TriggerRequest, Work};
+use crate::control::{Control, TriggerRequest};
 use crate::output;
 use crate::problem::Result;
 use crate::shown;
@@ -68,7 +68,7 @@ struct One {
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     let control = global.open_existing().await?;
-    let done = asked(&control, args.command).await;
+    let done = asked(&*control, args.command).await;
     control.close().await?;
     done
 }

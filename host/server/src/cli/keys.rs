@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use super::Global;
-use crate::control::{Control, RotateKeys};
+use crate::control::RotateKeys;
 use crate::output;
 use crate::problem::{Kind, Problem, Result};
 use crate::secrets::{VARIABLE, VARIABLE_NEXT, read_source};
@@ -64,7 +64,7 @@ async fn status(global: &Global, args: &Status) -> Result<()> {
         let rows = status.keys.iter().map(|key| {
             vec![
                 key.key.clone().unwrap_or_else(|| "(not said)".to_owned()),
-                key.role.to_owned(),
+                key.role.to_string(),
                 key.place.clone().unwrap_or_default(),
                 output::count(key.connections),
                 output::count(key.endpoints),

@@ -3,7 +3,6 @@
 use tidegate_engine::run::{Level, LogSource, RunId};
 
 use super::Global;
-use crate::control::Control;
 use crate::output;
 use crate::problem::Result;
 

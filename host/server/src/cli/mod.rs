@@ -33,9 +33,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::control::Local;
+use crate::control::{Control, Local};
 use crate::output;
 use crate::problem::{Problem, Result};
+use crate::remote::Remote;
 
 /// A self-hosted sync engine whose integrations are sandboxed WebAssembly components.
 #[derive(Debug, Parser)]
@@ -171,19 +172,54 @@ async fn dispatch(cli: Cli) -> Result<()> {
     }
 }
 
+/// How a data directory is reached.
+enum Reached {
+    Here(Box<Local>),
+    Server(Remote),
+}
+
 impl Global {
-    /// Open a data directory that is there already.
-    async fn open_existing(&self) -> Result<Local> {
+    /// That there is a data directory.
+    fn exists(&self) -> Result<()> {
         if !self.data.join("format").exists() {
             let message = format!("{} is no data directory of tidegate", self.data.display());
             return Err(Problem::not_found(message).hint("name it with --data or TIDEGATE_DATA"));
         }
+        Ok(())
+    }
+
+    /// A data directory that is there already.
+    async fn open_existing(&self) -> Result<Box<dyn Control>> {
+        self.exists()?;
         self.open().await
     }
 
-    /// Open the data directory; it comes to be if it is not there.
-    async fn open(&self) -> Result<Local> {
-        Local::open(&self.data).await
+    /// The data directory, through the server that holds it if there is one; it comes to be if it is not
+    /// there.
+    async fn open(&self) -> Result<Box<dyn Control>> {
+        match self.reach().await? {
+            Reached::Here(local) => Ok(local),
+            Reached::Server(remote) => Ok(Box::new(remote)),
+        }
+    }
+
+    async fn reach_existing(&self) -> Result<Reached> {
+        self.exists()?;
+        self.reach().await
+    }
+
+    async fn reach(&self) -> Result<Reached> {
+        if let Some(remote) = Remote::find(&self.data).await? {
+            return Ok(Reached::Server(remote));
+        }
+        match Local::open(&self.data).await {
+            Ok(local) => Ok(Reached::Here(Box::new(local))),
+            // Somebody holds it: a server that has just started, perhaps.
+            Err(problem) => match Remote::find(&self.data).await? {
+                Some(remote) => Ok(Reached::Server(remote)),
+                None => Err(problem),
+            },
+        }
     }
 }
 

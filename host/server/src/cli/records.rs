@@ -8,7 +8,6 @@ use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Global;
-use crate::control::Control;
 use crate::output;
 use crate::problem::{Kind, Problem, Result};
 use crate::shown;

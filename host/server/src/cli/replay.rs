@@ -8,7 +8,6 @@ use tidegate_engine::run::RunId;
 
 use super::Global;
 use crate::cassettes::{self, Take};
-use crate::control::Control;
 use crate::output;
 use crate::problem::{Kind, Problem, Result};
 use crate::replay::{self, Options, Stage};

@@ -11,7 +11,7 @@ use tidegate_engine::{ConnectionKey, ConnectionName, Name};
 
 use super::Global;
 use super::source::read_text;
-use crate::control::{Control, ProxyRequest, ProxyResponse};
+use crate::control::{ProxyRequest, ProxyResponse};
 use crate::output;
 use crate::problem::{Kind, Problem, Result};
 

@@ -4,7 +4,6 @@ use serde_json::json;
 use tidegate_engine::Name;
 
 use super::Global;
-use crate::control::Control;
 use crate::output;
 use crate::problem::Result;
 use crate::shown;

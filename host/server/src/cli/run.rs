@@ -12,7 +12,7 @@ use tidegate_engine::{ConnectionKey, ConnectionName, Name};
 
 use super::Global;
 use super::runs::explain;
-use crate::control::{Control, Progress, SyncRequest};
+use crate::control::{Progress, SyncRequest};
 use crate::output;
 use crate::problem::{Kind, Problem, Result};
 use crate::shown;

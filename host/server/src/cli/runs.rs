@@ -5,7 +5,6 @@ use tidegate_engine::store::RunFilter;
 use tidegate_engine::{ConnectionKey, ConnectionName, Name};
 
 use super::Global;
-use crate::control::Control;
 use crate::output;
 use crate::problem::{Problem, Result};
 use crate::shown;

@@ -1,5 +1,6 @@
 //! API keys: made, listed and revoked.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -9,11 +10,12 @@ use tidegate_engine::integration::Digest;
 use tidegate_engine::{StoreError, Timestamp};
 use zeroize::Zeroizing;
 
+use super::clear;
 use super::local::Local;
 use crate::problem::{Problem, Result};
 
 /// An API key to make.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NewApiKey {
     pub name: String,
     pub scopes: BTreeSet<KeyScope>,
@@ -24,10 +26,11 @@ pub struct NewApiKey {
 }
 
 /// One that was made.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct MadeApiKey {
     pub key: ApiKey,
     /// The key itself: nobody can find it out again.
+    #[serde(with = "clear::text")]
     pub text: Zeroizing<String>,
 }
 

@@ -1,5 +1,6 @@
 //! Adding, changing and removing connections: checks first, then one command of the store.
 
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
@@ -10,6 +11,7 @@ use tidegate_engine::upkeep::Dropped;
 use tidegate_engine::{ConnectionKey, ConnectionName, Name};
 use url::Url;
 
+use super::clear;
 use super::deploy::ConfigSchema;
 use super::keys::ring_to_seal;
 use super::local::{Local, listed};
@@ -27,7 +29,7 @@ const ATTEMPTS: usize = 100;
 const ADDED_AT_ONCE: usize = 500;
 
 /// A connection to add.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct NewConnection {
     pub key: ConnectionKey,
     pub base_url: Url,
@@ -35,11 +37,12 @@ pub struct NewConnection {
     pub metadata: Map<String, Value>,
     pub tags: BTreeMap<String, String>,
     pub external_id: Option<String>,
+    #[serde(with = "clear::map")]
     pub secrets: SecretMap,
 }
 
 /// A new value of an object.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum ObjectChange {
     /// RFC 7396: members of `null` go.
     Merge(Map<String, Value>),
@@ -62,7 +65,7 @@ impl ObjectChange {
 }
 
 /// What to change of a connection; what is not named stays.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct ConnectionUpdate {
     pub base_url: Option<Url>,
     pub config: ObjectChange,
@@ -70,7 +73,9 @@ pub struct ConnectionUpdate {
     pub tags: BTreeMap<String, String>,
     pub untag: BTreeSet<String>,
     /// `Some(None)` takes it away.
+    #[serde(with = "clear::twice")]
     pub external_id: Option<Option<String>>,
+    #[serde(with = "clear::map")]
     pub secrets: SecretMap,
     pub remove_secrets: BTreeSet<String>,
     /// Whether what is to be taken away may be gone already.
@@ -79,7 +84,7 @@ pub struct ConnectionUpdate {
 
 /// Connections to add together. Every row is checked first, and if one is bad none is added; then
 /// they go in by pages, of which a crash leaves the first ones.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct NewConnections {
     pub integration: Name,
     /// Each with the line that it comes from.
@@ -91,7 +96,7 @@ pub struct NewConnections {
 }
 
 /// What came of [`NewConnections`].
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct AddedConnections {
     /// What would be added, in a dry run.
     pub added: u64,

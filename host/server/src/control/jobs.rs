@@ -1,5 +1,6 @@
 //! Jobs: triggers and calls that wait their turn, and running what was claimed.
 
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ const LOOKS: u32 = 200;
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// A sync to run when its turn comes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TriggerRequest {
     pub connection: ConnectionKey,
     pub sync: Name,

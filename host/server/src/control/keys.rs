@@ -1,5 +1,6 @@
 //! Master keys: which one seals, which connections are under which, and rotating them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_egress::Secret;
@@ -7,6 +8,7 @@ use tidegate_engine::ConnectionKey;
 use tidegate_engine::integration::Connection;
 use tidegate_engine::webhook::EndpointId;
 
+use super::clear;
 use super::endpoint_keys::{self, EndpointSurvey};
 use super::local::Local;
 use super::pages::{PAGE, Pages};
@@ -19,10 +21,11 @@ use crate::secrets::{
 const NAMED_MAX: usize = 10;
 
 /// How to rotate.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct RotateKeys {
     /// The new master key, 32 bytes in base64. `None` makes one, where a key file is in use, or takes
     /// that of `TIDEGATE_MASTER_KEY_NEXT`.
+    #[serde(with = "clear::one")]
     pub to: Option<Secret>,
     /// Leave credentials that can't be opened as they are, instead of refusing.
     pub skip_unreadable: bool,
@@ -31,7 +34,7 @@ pub struct RotateKeys {
 }
 
 /// What a rotation did.
-#[derive(Debug, Clone, Default, serde::Serialize)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub struct Rotated {
     /// The ids of the keys.
     pub from: String,
@@ -48,12 +51,12 @@ pub struct Rotated {
 }
 
 /// A master key, and how much is sealed under it.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct KeyStatus {
     /// `None` for credentials of version 1, which don't say their key.
     pub key: Option<String>,
     /// `current`, `next` while a rotation is not finished, `unknown`, or `version-1`.
-    pub role: &'static str,
+    pub role: Cow<'static, str>,
     /// Where it comes from, if it is at hand.
     pub place: Option<String>,
     pub connections: u64,
@@ -62,7 +65,7 @@ pub struct KeyStatus {
 }
 
 /// Which connections are sealed under which key.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct KeysStatus {
     pub keys: Vec<KeyStatus>,
     pub without_credentials: u64,
@@ -127,7 +130,7 @@ pub(super) async fn status(local: &Local) -> Result<KeysStatus> {
         if let Some(id) = key.map(MasterKey::id) {
             keys.push(KeyStatus {
                 key: Some(id.to_string()),
-                role,
+                role: Cow::Borrowed(role),
                 place: Some(place),
                 connections: counts.remove(&Some(id)).unwrap_or_default(),
                 endpoints: endpoints.remove(&Some(id)).unwrap_or_default(),
@@ -136,7 +139,7 @@ pub(super) async fn status(local: &Local) -> Result<KeysStatus> {
     }
     let unknown: BTreeSet<Option<KeyId>> = counts.keys().chain(endpoints.keys()).copied().collect();
     keys.extend(unknown.into_iter().map(|id| KeyStatus {
-        role: if id.is_some() { "unknown" } else { "version-1" },
+        role: Cow::Borrowed(if id.is_some() { "unknown" } else { "version-1" }),
         key: id.map(|id| id.to_string()),
         place: None,
         connections: counts.get(&id).copied().unwrap_or_default(),

@@ -3,9 +3,11 @@
 //! A command is written against [`Control`] and does not know whether the work happens in its own
 //! process ([`Local`], which holds the data directory) or in a running server.
 
+use serde::{Deserialize, Serialize};
 mod action;
 mod api_keys;
 mod changes;
+pub(crate) mod clear;
 mod connections;
 mod credentials;
 mod deploy;
@@ -73,7 +75,7 @@ use crate::problem::Result;
 use crate::transfer::{ExportScope, Totals};
 
 /// Grants that the operator gives at a deploy. `None` keeps what an earlier deploy granted.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct GrantChanges {
     pub hosts: Option<Vec<HostPattern>>,
     pub private: Option<Vec<IpNet>>,
@@ -84,13 +86,15 @@ pub struct GrantChanges {
     pub auto_start: Option<bool>,
     pub limits: Option<LimitValues>,
     /// `Some(None)` takes an earlier one away.
+    #[serde(with = "clear::twice")]
     pub rate_limit: Option<Option<RateLimit>>,
     pub config: Option<Map<String, Value>>,
 }
 
 /// A component to deploy.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DeployRequest {
+    #[serde(with = "clear::bytes")]
     pub component: Vec<u8>,
     /// The integration's name; the manifest's own if `None`.
     pub name: Option<Name>,
@@ -98,7 +102,7 @@ pub struct DeployRequest {
 }
 
 /// What a deploy would do, to be shown before it is done.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DeployPlan {
     pub integration: Name,
     pub inspection: Inspection,
@@ -113,7 +117,7 @@ pub struct DeployPlan {
 }
 
 /// A sync to run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SyncRequest {
     pub connection: ConnectionKey,
     pub sync: Name,
@@ -126,7 +130,7 @@ pub struct SyncRequest {
 }
 
 /// An action to invoke.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct InvokeRequest {
     pub connection: ConnectionKey,
     pub action: Name,
@@ -139,7 +143,7 @@ pub struct InvokeRequest {
 }
 
 /// What came of an action.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Invoked {
     /// It has ended, whatever its outcome is.
     pub run: Run,
@@ -150,7 +154,7 @@ pub struct Invoked {
 }
 
 /// One request with a connection's credentials, through the integration's gate.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ProxyRequest {
     pub connection: ConnectionKey,
     /// Upper case.
@@ -158,16 +162,18 @@ pub struct ProxyRequest {
     /// A path below the connection's base URL, or a whole URL.
     pub url: String,
     pub headers: Vec<(String, String)>,
+    #[serde(with = "clear::some_bytes")]
     pub body: Option<Vec<u8>>,
 }
 
 /// Its answer, without the connection's secrets wherever they stood in it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ProxyResponse {
     pub status: u16,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
     /// Decompressed.
+    #[serde(with = "clear::bytes")]
     pub body: Vec<u8>,
     /// Where it came from, after redirects.
     pub url: String,

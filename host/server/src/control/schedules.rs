@@ -1,5 +1,6 @@
 //! Schedules: made, changed, paused and previewed; and those that manifests make.
 
+use serde::{Deserialize, Serialize};
 use tidegate_engine::integration::{Connection, Integration};
 use tidegate_engine::job::JobTarget;
 use tidegate_engine::schedule::{
@@ -20,7 +21,7 @@ const CRON_SPREAD_MS: u64 = 5 * 60 * 1000;
 const PAGE: usize = 500;
 
 /// A schedule to make, or to change.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NewSchedule {
     /// Of the one to change.
     pub id: Option<ScheduleId>,
@@ -30,7 +31,7 @@ pub struct NewSchedule {
 }
 
 /// A part of a schedule's past to fire for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct BackfillRequest {
     pub schedule: ScheduleId,
     /// Inclusive.
@@ -43,7 +44,7 @@ pub struct BackfillRequest {
 }
 
 /// What came of a backfill.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Backfilled {
     /// Moments of the range at which the schedule was due.
     pub moments: Vec<Timestamp>,

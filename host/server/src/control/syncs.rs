@@ -1,5 +1,6 @@
 //! The syncs of a connection: what they write, how far they have read, and their last run.
 
+use serde::{Deserialize, Serialize};
 use tidegate_engine::run::Run;
 use tidegate_engine::store::RunFilter;
 use tidegate_engine::{ConnectionKey, Name};
@@ -11,7 +12,7 @@ use crate::problem::Result;
 const RUNS_SEEN: usize = 200;
 
 /// A sync of a connection.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SyncStatus {
     pub sync: Name,
     /// The models that it writes.

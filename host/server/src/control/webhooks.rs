@@ -1,5 +1,6 @@
 //! Webhook endpoints: adding, changing and removing them, their secrets, and what was delivered.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
@@ -23,7 +24,7 @@ const OLD_SECRET_MS: u64 = 24 * 60 * 60 * 1000;
 const ATTEMPTS: usize = 100;
 
 /// Which events an endpoint gets.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct EndpointFilter {
     /// Of these types; empty is all.
     pub events: BTreeSet<EventType>,
@@ -33,7 +34,7 @@ pub struct EndpointFilter {
 }
 
 /// An endpoint to add.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NewEndpoint {
     pub url: Url,
     pub description: String,
@@ -41,7 +42,7 @@ pub struct NewEndpoint {
 }
 
 /// What to change of an endpoint; what is not named stays.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct EndpointUpdate {
     pub url: Option<Url>,
     pub description: Option<String>,
@@ -52,7 +53,7 @@ pub struct EndpointUpdate {
 }
 
 /// An endpoint with a secret that was just made: it is never shown again.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct EndpointSecret {
     pub endpoint: Endpoint,
     /// `whsec_…`
@@ -60,7 +61,7 @@ pub struct EndpointSecret {
 }
 
 /// Deliveries to make again.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct ReplayRequest {
     pub endpoint: EndpointId,
     pub since: Timestamp,

@@ -1,7 +1,7 @@
 //! `server.json` in the data directory: how this machine's commands find the server that holds it.
 //!
 //! It names a port on loopback and a token that opens everything there, so only who may read the
-//! data directory's files may read it (mode 0600). A process that was killed leaves it behind; then
+//! data directory's files may read it (mode 0600). `crate::remote` reads it. A process that was killed leaves it behind; then
 //! nobody holds the directory's lock, and it means nothing.
 
 use std::io::Write;
@@ -10,17 +10,14 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::json;
 use tidegate_engine::integration::Digest;
 use zeroize::Zeroizing;
 
 use crate::problem::{Problem, Result};
-
-/// The file's name.
-const FILE: &str = "server.json";
+use crate::remote::{FILE, Found};
 
 /// What the file will say.
-pub(super) struct Found {
+pub(super) struct Finding {
     address: SocketAddr,
     token: Zeroizing<String>,
 }
@@ -29,7 +26,7 @@ pub(super) struct Found {
 #[derive(Debug)]
 pub(super) struct Written(PathBuf);
 
-impl Found {
+impl Finding {
     /// With a new token.
     pub(super) fn new(address: SocketAddr) -> Result<Self> {
         let mut random = Zeroizing::new([0; 32]);
@@ -47,8 +44,12 @@ impl Found {
     pub(super) fn write(self, data: &Path) -> Result<Written> {
         let path = data.join(FILE);
         let failed = |error: std::io::Error| Problem::internal(error).at(path.display());
-        let address = format!("http://{}", self.address);
-        let text = Zeroizing::new(json!({"address": address, "token": *self.token}).to_string());
+        let found = Found {
+            address: self.address,
+            token: self.token,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let text = Zeroizing::new(serde_json::to_string(&found).map_err(Problem::internal)?);
         // Temporary files are made with mode 0600.
         let mut file = tempfile::NamedTempFile::new_in(data).map_err(failed)?;
         file.write_all(text.as_bytes()).map_err(failed)?;

@@ -34,7 +34,7 @@ use crate::dispatch::{self, Dispatcher};
 use crate::output;
 use crate::problem::{Problem, Result};
 
-use found::Found;
+use found::Finding;
 use port::Port;
 use signals::Signals;
 
@@ -85,7 +85,7 @@ async fn serve(
     let (public, address) = bind(options.listen).await?;
     let (own, own_address) = bind((Ipv4Addr::LOCALHOST, 0).into()).await?;
 
-    let found = Found::new(own_address)?;
+    let found = Finding::new(own_address)?;
     let (stop, stopping) = watch::channel(false);
     let control: Arc<dyn Control> = Arc::clone(local) as _;
     let app = Shared::load(Parts {

@@ -7,6 +7,7 @@
 mod export;
 mod import;
 mod lines;
+pub(crate) mod pipe;
 
 use serde::{Deserialize, Serialize};
 use tidegate_engine::transfer::Imported;
@@ -25,7 +26,7 @@ const LINE_BYTES_MAX: usize = 32 * 1024 * 1024;
 const COMPONENT_PIECE_BYTES: usize = 3 * 256 * 1024;
 
 /// What to export: everything, or what the names say.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum ExportScope {
     All {},

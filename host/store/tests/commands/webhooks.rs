@@ -202,7 +202,7 @@ fn every_end_is_told_of() {
 
         let filter = DeliveryFilter {
             endpoint: endpoint_id(1),
-            state: Some("pending"),
+            state: Some("pending".into()),
             before: None,
             limit: 100,
         };

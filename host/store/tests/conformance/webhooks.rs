@@ -208,7 +208,7 @@ impl Pair {
             } => {
                 let filter = DeliveryFilter {
                     endpoint: endpoint_id(*endpoint),
-                    state: *state,
+                    state: state.map(Into::into),
                     before: *before,
                     limit: *limit,
                 };

@@ -1,9 +1,10 @@
 //! Exports and imports as streams. Both block while they read and write, so they run on threads of
 //! their own, with a channel between them and the connection.
 
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{BufReader, BufWriter, Write};
+use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use futures::StreamExt;
@@ -20,10 +21,7 @@ use super::super::problem::{Answer, Failed};
 use super::super::stream::{self, Form, Source};
 use crate::problem::{Problem, Result};
 use crate::transfer::ExportScope;
-
-/// Parts on their way between the thread and the connection, and bytes of one.
-const PARTS: usize = 4;
-const PART_BYTES: usize = 256 * 1024;
+use crate::transfer::pipe::{PART_BYTES, PARTS, Part, Receiving, Sending, here};
 
 /// What to export: everything, an integration, a connection or a model.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -92,29 +90,6 @@ pub(super) async fn export(
     Ok(stream::answer(Form::Lines, source))
 }
 
-/// Do work that blocks in its middle on this thread, which is no thread of the runtime's.
-fn here<T>(handle: &Handle, work: impl Future<Output = T>) -> T {
-    // The runtime's own way of waiting forbids what is waited for to block.
-    let _entered = handle.enter();
-    futures::executor::block_on(work)
-}
-
-/// Writes parts into a channel; fails when nobody reads them any more.
-struct Sending(mpsc::Sender<Bytes>);
-
-impl Write for Sending {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let part = Bytes::copy_from_slice(bytes);
-        let sent = self.0.blocking_send(part);
-        sent.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 struct Exported {
     parts: mpsc::Receiver<Bytes>,
     thread: Option<JoinHandle<Result<()>>>,
@@ -168,20 +143,7 @@ pub(super) async fn import(State(app): State<App>, request: Request) -> Answer<J
         let mut unwatched = |_| {};
         here(&handle, app.control.import(&mut input, &mut unwatched))
     });
-    let mut body = request.into_body().into_data_stream();
-    loop {
-        let part = match tokio::time::timeout(stall, body.next()).await {
-            Ok(Some(Ok(part))) => Ok(part),
-            Ok(None) => break,
-            Ok(Some(Err(_))) => Err("the body ended before it was complete"),
-            Err(_) => Err("nothing of the body came within the limit api_stall_ms"),
-        };
-        // It ends early when a line is wrong: its problem is the answer.
-        if sender.send(part).await.is_err() {
-            break;
-        }
-    }
-    drop(sender);
+    receive(request.into_body(), sender, stall).await;
     let totals = thread.await.map_err(Problem::internal)??;
     Ok(Json(Imported {
         components: totals.components,
@@ -193,32 +155,19 @@ pub(super) async fn import(State(app): State<App>, request: Request) -> Answer<J
     }))
 }
 
-/// Reads parts from a channel.
-struct Receiving {
-    parts: mpsc::Receiver<std::result::Result<Bytes, &'static str>>,
-    part: Bytes,
-}
-
-impl Receiving {
-    fn new(parts: mpsc::Receiver<std::result::Result<Bytes, &'static str>>) -> Self {
-        Self {
-            parts,
-            part: Bytes::new(),
+/// Hand the parts of a body over as they come.
+pub(crate) async fn receive(body: Body, sender: mpsc::Sender<Part>, stall: Duration) {
+    let mut body = body.into_data_stream();
+    loop {
+        let part = match tokio::time::timeout(stall, body.next()).await {
+            Ok(Some(Ok(part))) => Ok(part),
+            Ok(None) => break,
+            Ok(Some(Err(_))) => Err("the body ended before it was complete"),
+            Err(_) => Err("nothing of the body came within the limit api_stall_ms"),
+        };
+        // It ends early when a line is wrong: its problem is the answer.
+        if sender.send(part).await.is_err() {
+            break;
         }
-    }
-}
-
-impl Read for Receiving {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.part.is_empty() {
-            match self.parts.blocking_recv() {
-                Some(Ok(part)) => self.part = part,
-                Some(Err(why)) => return Err(io::Error::other(why)),
-                None => return Ok(0),
-            }
-        }
-        self.part.as_ref().read(buffer).inspect(|read| {
-            self.part = self.part.slice(*read..);
-        })
     }
 }

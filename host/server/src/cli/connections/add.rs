@@ -5,7 +5,7 @@ use url::Url;
 
 use super::{Which, parse_config, parse_secrets, parse_tags};
 use crate::cli::Global;
-use crate::control::{Control, NewConnection};
+use crate::control::NewConnection;
 use crate::output;
 use crate::problem::Result;
 

@@ -7,7 +7,7 @@ use tidegate_engine::Name;
 
 use super::rows::{self, Format};
 use crate::cli::Global;
-use crate::control::{Control, NewConnections};
+use crate::control::NewConnections;
 use crate::output;
 use crate::problem::{Problem, Result};
 

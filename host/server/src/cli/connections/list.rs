@@ -5,7 +5,6 @@ use tidegate_engine::{ConnectionName, Name};
 
 use super::{parse_tags, shown_secrets, shown_tags};
 use crate::cli::Global;
-use crate::control::Control;
 use crate::output;
 use crate::problem::Result;
 use crate::shown;

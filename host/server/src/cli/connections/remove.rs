@@ -5,7 +5,6 @@ use tidegate_engine::upkeep::Scope;
 use super::Which;
 use crate::cli::data::drop::{describe, would_go};
 use crate::cli::{Global, confirmed};
-use crate::control::Control;
 use crate::output;
 use crate::problem::{Problem, Result};
 
@@ -27,7 +26,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     let control = global.open_existing().await?;
     control.connection(&key).await?;
     if !args.yes {
-        let goes = describe(would_go(&control, &Scope::Connection(key.clone())).await?);
+        let goes = describe(would_go(&*control, &Scope::Connection(key.clone())).await?);
         output::notice(format!("connection {key} would go: {goes}"));
         if !confirmed("remove it?", "nothing was removed")? {
             control.close().await?;

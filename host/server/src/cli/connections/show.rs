@@ -4,7 +4,6 @@ use serde_json::Value;
 
 use super::{Which, shown_secrets, shown_tags};
 use crate::cli::Global;
-use crate::control::Control;
 use crate::output;
 use crate::problem::Result;
 use crate::shown;

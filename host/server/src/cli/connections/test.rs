@@ -2,7 +2,6 @@
 
 use super::Which;
 use crate::cli::Global;
-use crate::control::Control;
 use crate::output;
 use crate::problem::Result;
 use crate::shown;

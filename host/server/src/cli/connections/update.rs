@@ -4,7 +4,7 @@ use url::Url;
 
 use super::{Which, parse_config, parse_secrets, parse_tags};
 use crate::cli::Global;
-use crate::control::{ConnectionUpdate, Control, ObjectChange};
+use crate::control::{ConnectionUpdate, ObjectChange};
 use crate::output;
 use crate::problem::{Problem, Result};
 use crate::shown;

@@ -1,7 +1,6 @@
 //! `tidegate data check`: what is wrong in the data directory, by name.
 
 use crate::cli::Global;
-use crate::control::Control;
 use crate::output;
 use crate::problem::{Kind, Problem, Result};
 

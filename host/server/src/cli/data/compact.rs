@@ -1,10 +1,10 @@
 //! `tidegate data compact`: what was put off is done now, and disk space given back.
 //!
-//! Rewriting the database needs it closed, so this is the one command that no running server does.
+//! Rewriting the database needs it closed, so a server that runs does only the first half.
 
 use serde_json::json;
 
-use crate::cli::Global;
+use crate::cli::{Global, Reached};
 use crate::control::Control;
 use crate::output;
 use crate::problem::Result;
@@ -18,11 +18,21 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
-    let local = global.open_existing().await?;
-    let before = local.stats().await?;
-    local.settle().await?;
-    let after = local.stats().await?;
-    let disk_after = local.rewrite().await?.after;
+    let reached = global.reach_existing().await?;
+    let control: &dyn Control = match &reached {
+        Reached::Here(local) => &**local,
+        Reached::Server(remote) => remote,
+    };
+    let before = control.stats().await?;
+    control.settle().await?;
+    let after = control.stats().await?;
+    let disk_after = match reached {
+        Reached::Here(local) => local.rewrite().await?.after,
+        Reached::Server(_) => {
+            output::notice("a server runs: the database is written anew only without one");
+            after.disk_bytes
+        }
+    };
     if args.json {
         return output::json(&json!({
             "disk_bytes_before": before.disk_bytes,

@@ -38,7 +38,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     };
     let control = global.open_existing().await?;
     if !args.yes {
-        let goes = describe(would_go(&control, &scope).await?);
+        let goes = describe(would_go(&*control, &scope).await?);
         output::notice(format!("{scope} would go: {goes}"));
         if !confirmed("drop it?", "nothing was dropped")? {
             control.close().await?;
@@ -78,7 +78,7 @@ pub(in crate::cli) fn describe(dropped: Dropped) -> String {
 }
 
 /// What dropping would remove; its runs are not counted.
-pub(in crate::cli) async fn would_go(control: &impl Control, scope: &Scope) -> Result<Dropped> {
+pub(in crate::cli) async fn would_go(control: &dyn Control, scope: &Scope) -> Result<Dropped> {
     let mut goes = Dropped::default();
     match scope {
         Scope::Integration(name) => {
@@ -108,7 +108,7 @@ pub(in crate::cli) async fn would_go(control: &impl Control, scope: &Scope) -> R
 }
 
 async fn count(
-    control: &impl Control,
+    control: &dyn Control,
     key: &ConnectionKey,
     only: Option<&Name>,
     goes: &mut Dropped,

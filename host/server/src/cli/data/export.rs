@@ -7,7 +7,6 @@ use tidegate_engine::{ConnectionName, Name};
 
 use super::Part;
 use crate::cli::Global;
-use crate::control::Control;
 use crate::output;
 use crate::problem::{Problem, Result};
 use crate::transfer::{ExportScope, describe};

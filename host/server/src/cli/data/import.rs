@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use indicatif::ProgressBar;
 
 use crate::cli::Global;
-use crate::control::Control;
 use crate::output;
 use crate::problem::{Problem, Result};
 use crate::transfer::describe;

@@ -36,7 +36,7 @@ pub(super) struct Args {
 pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     let control = global.open_existing().await?;
     let mut sum = Pruned::default();
-    for model in models(&control, &args).await? {
+    for model in models(&*control, &args).await? {
         let pruned = control.prune(&model, args.older_than).await?;
         sum.records += pruned.records;
         sum.bytes += pruned.bytes;
@@ -68,7 +68,7 @@ fn describe(pruned: Pruned) -> String {
 }
 
 /// The models that are meant. One that is named must be one that the integration has.
-async fn models(control: &impl Control, args: &Args) -> Result<Vec<ModelKey>> {
+async fn models(control: &dyn Control, args: &Args) -> Result<Vec<ModelKey>> {
     let mut models = Vec::new();
     for key in connections(control, args).await? {
         match &args.model {
@@ -82,7 +82,7 @@ async fn models(control: &impl Control, args: &Args) -> Result<Vec<ModelKey>> {
     Ok(models)
 }
 
-async fn connections(control: &impl Control, args: &Args) -> Result<Vec<ConnectionKey>> {
+async fn connections(control: &dyn Control, args: &Args) -> Result<Vec<ConnectionKey>> {
     let integration = &args.integration;
     if let Some(connection) = &args.connection {
         return Ok(vec![ConnectionKey {

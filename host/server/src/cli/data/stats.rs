@@ -3,7 +3,6 @@
 use tidegate_engine::upkeep::ModelSize;
 
 use crate::cli::Global;
-use crate::control::Control;
 use crate::output;
 use crate::problem::Result;
 use crate::shown;

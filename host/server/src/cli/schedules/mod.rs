@@ -102,7 +102,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
         return preview::run(&args);
     }
     let control = global.open_existing().await?;
-    let done = asked(&control, args.command).await;
+    let done = asked(&*control, args.command).await;
     control.close().await?;
     done
 }

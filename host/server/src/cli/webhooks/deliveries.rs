@@ -8,8 +8,8 @@ use tidegate_engine::store::DeliveryFilter;
 use tidegate_engine::webhook::{Delivery, EndpointId};
 
 use super::{outcome, shown_attempt, shown_delivery};
-use crate::cli::Global;
-use crate::control::{Control, ReplayRequest, Webhooks};
+use crate::cli::{Global, Reached};
+use crate::control::{Control, ReplayRequest};
 use crate::output;
 use crate::problem::{Kind, Problem, Result};
 
@@ -40,11 +40,14 @@ pub(super) async fn list(global: &Global, args: &Deliveries) -> Result<()> {
     let control = global.open_existing().await?;
     let filter = DeliveryFilter {
         endpoint: args.endpoint,
-        state: args.state.map(|state| match state {
-            State::Pending => "pending",
-            State::Delivered => "delivered",
-            State::Exhausted => "exhausted",
-        }),
+        state: args
+            .state
+            .map(|state| match state {
+                State::Pending => "pending",
+                State::Delivered => "delivered",
+                State::Exhausted => "exhausted",
+            })
+            .map(Into::into),
         before: args.before,
         limit: usize::from(args.limit),
     };
@@ -139,7 +142,7 @@ pub(super) async fn replay(global: &Global, args: &Replay) -> Result<()> {
 #[derive(Debug, clap::Args)]
 pub(super) struct Test {
     endpoint: EndpointId,
-    /// A private range that webhooks may go to, as of serve
+    /// A private range that webhooks may go to, as of serve; a server that runs has its own
     #[arg(
         long,
         value_name = "CIDR",
@@ -153,8 +156,14 @@ pub(super) struct Test {
 }
 
 pub(super) async fn test(global: &Global, args: Test) -> Result<()> {
-    let mut control = global.open_existing().await?;
-    control.allow_webhooks_to(args.webhook_allow_private);
+    let control: Box<dyn Control> = match global.reach_existing().await? {
+        Reached::Here(mut local) => {
+            local.allow_webhooks_to(args.webhook_allow_private);
+            local
+        }
+        // A server was told where it may send when it was started.
+        Reached::Server(remote) => Box::new(remote),
+    };
     let attempt = control.test_endpoint(args.endpoint).await?;
     control.close().await?;
     if args.json {

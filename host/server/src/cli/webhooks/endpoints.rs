@@ -7,9 +7,7 @@ use url::Url;
 
 use super::{about, events, shown, state};
 use crate::cli::{Global, confirmed};
-use crate::control::{
-    Control, EndpointFilter, EndpointSecret, EndpointUpdate, NewEndpoint, Webhooks,
-};
+use crate::control::{EndpointFilter, EndpointSecret, EndpointUpdate, NewEndpoint};
 use crate::output;
 use crate::problem::{Problem, Result};
 

@@ -1,0 +1,277 @@
+//! Commands while a server holds the data directory: they go through it, and say the same as without one.
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use super::client::Call;
+use super::{Served, make_key, serve};
+use crate::actions::acts;
+use crate::support::cli::{CONFLICT, DATA_DIRECTORY, Finished, INVALID, NOT_FOUND, OK, Tidegate};
+use crate::support::crm::{Source, contacts, reply, synced_twice};
+use crate::support::plugins;
+use crate::support::server::{Gate, Reply, Server};
+use crate::support::{PATIENCE, wait_until};
+
+/// Commands that only look, on a CRM that was synced twice.
+const LOOKS: &[&str] = &[
+    "integrations --json",
+    "connections list crm --json",
+    "connections show crm acme --json",
+    "connections show crm nobody --json",
+    "runs --json",
+    "runs --limit 1",
+    "records crm Contact --connection acme --json",
+    "records crm Contact --connection acme --filter deleted",
+    "records crm Nothing --connection acme --json",
+    "records crm Contact --connection acme --cursor nonsense",
+    "data stats --json",
+    "data check --json",
+    "data export",
+    "data export crm --connection acme",
+    "data prune crm Contact --connection acme --older-than 30d --json",
+    "schedules list --json",
+    "schedules preview --every 1h --after 2026-11-22T00:00:00Z --json",
+    "schedules show sch_01JD3A80000000000000000000",
+    "jobs list --json",
+    "jobs show job_01JD3A80000000000000000000",
+    "keys status --json",
+    "api-keys list --json",
+    "webhooks list --json",
+    "webhooks deliveries ep_01JD3A80000000000000000000",
+    "deploy nowhere.wasm --yes",
+    "trigger crm/nothing -c acme",
+    "run crm/nothing -c acme",
+    "connections remove crm nobody --yes",
+];
+
+fn said(finished: &Finished) -> (Option<i32>, &str, &str) {
+    (finished.code, &finished.stdout, &finished.stderr)
+}
+
+#[test]
+fn what_commands_find_is_the_same() {
+    let source = crate::support::crm::changing();
+    let tidegate = synced_twice(&source);
+    // Each start of a server touches nothing that these show, but a key's last use.
+    make_key(&tidegate, "read", "");
+    let logs = format!("logs {}", tidegate.runs()[1]["run"].as_str().unwrap());
+    let looks: Vec<&str> = LOOKS.iter().copied().chain([logs.as_str()]).collect();
+    let alone: Vec<Finished> = looks
+        .iter()
+        .map(|look| tidegate.cmd(look).finish())
+        .collect();
+    let (running, _) = serve(&tidegate, "");
+    for (look, alone) in looks.iter().zip(&alone) {
+        let through = tidegate.cmd(look).finish();
+        assert_eq!(said(&through), said(alone), "{look}");
+    }
+    // Else nothing was compared.
+    let codes = alone.iter().map(|finished| finished.code);
+    let good = codes.filter(|code| *code == Some(OK)).count();
+    assert!(good > 17, "{good} of {} worked", looks.len());
+    running.kill();
+    // What a killed server leaves behind keeps nobody out.
+    assert!(tidegate.data().join("server.json").exists());
+    let after = tidegate.cmd("runs --json").ok();
+    assert_eq!(after.stdout, alone[4].stdout);
+}
+
+#[test]
+fn a_sync_is_run_and_watched() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let source = Server::start(move |_| reply(&contacts(1..4, 1), None).behind(&held));
+    let tidegate = Tidegate::new();
+    Source::DemoCrm.set_up(&tidegate, &source.origin());
+    let (_running, _) = serve(&tidegate, "");
+    let run = tidegate.cmd("run crm/contacts -c acme").start();
+    gate.arrived();
+    // Elsewhere it is seen to run.
+    let seen = tidegate.cmd("runs --json").ok().lines();
+    assert_eq!(seen[0]["outcome"], "running");
+    gate.open();
+    let finished = run.finish();
+    finished.expect_code(OK);
+    assert!(finished.stdout.contains("3 added"), "{}", finished.stdout);
+    // A second one at the same time is refused as without a server, and its cassette lies where it was asked for.
+    let folder = tempfile::TempDir::new().unwrap();
+    let record = tidegate.cmd("run crm/contacts -c acme --record here.cassette");
+    record.dir(folder.path()).ok();
+    assert!(folder.path().join("here.cassette").exists());
+}
+
+#[test]
+fn a_run_ends_with_its_command() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let source = Server::start(move |_| reply(&contacts(1..4, 1), None).behind(&held));
+    let tidegate = Tidegate::new();
+    Source::DemoCrm.set_up(&tidegate, &source.origin());
+    let (_running, _) = serve(&tidegate, "");
+    let run = tidegate.cmd("run crm/contacts -c acme").start();
+    gate.arrived();
+    run.kill();
+    wait_until("the run is cancelled", PATIENCE, || {
+        let runs = tidegate.cmd("runs --json").ok().lines();
+        (runs[0]["outcome"] == "cancelled").then_some(())
+    });
+    gate.open();
+}
+
+#[test]
+fn actions_and_requests_are_sent() {
+    let server = Server::start(|request| Reply::json(&json!({"asked": request.target})));
+    let tidegate = Tidegate::new();
+    tidegate.deploy(&acts(), "acts", &server.origin());
+    tidegate.connect("acts", "acme", &server.origin());
+    let (_running, _) = serve(&tidegate, "");
+    let echo = "invoke acts/echo -c acme --input";
+    let echoed = tidegate.cmd(echo).arg(r#"{"a": 1}"#).ok().json();
+    assert_eq!(echoed, json!({"a": 1}));
+    let failed = tidegate.cmd("invoke acts/fail -c acme").finish();
+    assert_ne!(failed.code, Some(OK));
+    let answer = tidegate.cmd("request acts acme GET /items?x=1").ok();
+    assert!(answer.stdout.contains("/items?x=1"), "{}", answer.stdout);
+}
+
+#[test]
+fn everything_can_be_changed() {
+    let source = Server::start(|_| reply(&contacts(1..4, 1), None));
+    let tidegate = Tidegate::new();
+    // Even the data directory comes to be by the server.
+    let (_running, address) = serve(&tidegate, "");
+    let deploy = tidegate.cmd("deploy").arg(plugins::demo_crm());
+    let grants = format!(
+        "--allow-host {} --allow-private 127.0.0.0/8",
+        source.origin()
+    );
+    deploy.words(&format!("--as crm --yes {grants}")).ok();
+    let add = format!(
+        "connections add crm acme --base-url {} --tag a=b",
+        source.origin()
+    );
+    let add = tidegate.cmd(&format!("{add} --secret token=env:A_TOKEN"));
+    add.env("A_TOKEN", "hush-hush").ok();
+    let again = format!("connections add crm acme --base-url {}", source.origin());
+    tidegate.cmd(&again).refused(CONFLICT, &["acme"]);
+    tidegate
+        .cmd("connections update crm acme --external-id e1")
+        .ok();
+    let shown = tidegate.cmd("connections show crm acme --json").ok().json();
+    assert_eq!(shown["external_id"], "e1");
+    tidegate
+        .cmd("connections update crm acme --no-external-id")
+        .ok();
+    let shown = tidegate.cmd("connections show crm acme --json").ok().json();
+    assert_eq!(shown["external_id"], Value::Null);
+    assert_eq!(shown["tags"], json!({"a": "b"}));
+    tidegate.sync_ok("crm/contacts", "acme");
+    // The secret was sealed, and is used.
+    let asked = source.requests();
+    assert_eq!(asked[0].header("authorization"), Some("Bearer hush-hush"));
+
+    // A key opens the API from the moment it is made until it is revoked.
+    let made = tidegate
+        .cmd("api-keys create --name n --scope manage --json")
+        .ok()
+        .json();
+    let key = made["api_key"].as_str().unwrap();
+    let look = || Call::new(address, "GET", "/v1/runs").key(key).send().status;
+    assert_eq!(look(), 200);
+    let id = made["id"].as_str().unwrap();
+    tidegate.cmd(&format!("api-keys revoke {id}")).ok();
+    assert_eq!(look(), 401);
+
+    let schedule = "schedules add crm/contacts -c acme --every 1h --json";
+    let schedule = tidegate.cmd(schedule).ok().json();
+    let id = schedule["schedule"].as_str().unwrap().to_owned();
+    tidegate.cmd(&format!("schedules pause {id} --note n")).ok();
+    tidegate.cmd(&format!("schedules remove {id}")).ok();
+    let job = tidegate
+        .cmd("trigger crm/contacts -c acme --json")
+        .ok()
+        .json();
+    let show = format!("jobs show {} --json", job["job"].as_str().unwrap());
+    wait_until("the job succeeds", PATIENCE, || {
+        (tidegate.cmd(&show).ok().json()["state"] == "succeeded").then_some(())
+    });
+
+    // Out, gone, and in again.
+    let export = tidegate.cmd("data export").ok().stdout;
+    tidegate.cmd("data drop crm --yes").ok();
+    tidegate
+        .cmd("connections show crm acme")
+        .refused(NOT_FOUND, &["crm"]);
+    let half = &export[..export.len() / 2];
+    tidegate
+        .cmd("data import -")
+        .stdin(half)
+        .refused(INVALID, &[]);
+    assert!(tidegate.cmd("integrations --json").ok().lines().is_empty());
+    tidegate.cmd("data import -").stdin(&export).ok();
+    assert_eq!(tidegate.feed("crm/Contact", "acme", None).len(), 3);
+    tidegate.cmd("data compact").ok();
+    tidegate.cmd("connections remove crm acme --yes").ok();
+}
+
+#[test]
+fn only_the_server_of_this_directory_is_asked() {
+    // Somebody else has the port that a killed server had.
+    let other = Server::start(|_| Reply::text("anything"));
+    let tidegate = Tidegate::new();
+    Source::DemoCrm.set_up(&tidegate, &other.origin());
+    let address = other.origin().replace("http://", "");
+    let file = tidegate.data().join("server.json");
+    let found = json!({"address": address, "token": "hush-hush", "version": "0.1.0"});
+    std::fs::write(&file, found.to_string()).unwrap();
+    tidegate.cmd("runs --json").ok();
+    let asked = other.requests();
+    assert!(!asked.is_empty(), "it was not asked for its proof");
+    for request in asked {
+        let told = format!("{request:?}");
+        assert!(request.path().starts_with("/control/proof/"), "{told}");
+        assert!(!told.contains("hush-hush"), "{told}");
+    }
+    // Nonsense in its place is nobody.
+    std::fs::write(&file, "{").unwrap();
+    tidegate.cmd("runs --json").ok();
+
+    // A server of another version is told apart, and one that hangs does not answer for ever.
+    let served = Served::start(tidegate);
+    let found: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let mut older = found.clone();
+    older["version"] = json!("0.0.9");
+    std::fs::write(&file, older.to_string()).unwrap();
+    served
+        .tidegate
+        .cmd("runs")
+        .refused(CONFLICT, &["0.0.9", "binary"]);
+    std::fs::write(&file, found.to_string()).unwrap();
+    served.running.signal(Signal::STOP);
+    served
+        .tidegate
+        .cmd("runs")
+        .refused(DATA_DIRECTORY, &["in use"]);
+    served.running.signal(Signal::CONT);
+    served.tidegate.cmd("runs").ok();
+}
+
+#[test]
+fn its_own_port_takes_no_other_key() {
+    let served = Served::start(Tidegate::new());
+    let found = std::fs::read(served.tidegate.data().join("server.json")).unwrap();
+    let found: Value = serde_json::from_slice(&found).unwrap();
+    let own = found["address"].as_str().unwrap().parse().unwrap();
+    let token = found["token"].as_str().unwrap();
+    for (address, key, status) in [
+        (own, token, 200),
+        (own, served.manage.as_str(), 401),
+        (own, "", 401),
+        // The public port has no such route, whatever the key.
+        (served.address, token, 404),
+        (served.address, served.manage.as_str(), 404),
+    ] {
+        let call = Call::new(address, "POST", "/control/integrations").key(key);
+        assert_eq!(call.json(&Value::Null).send().status, status, "{key}");
+    }
+}
