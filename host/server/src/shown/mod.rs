@@ -11,6 +11,7 @@ mod record;
 mod run;
 mod schedule;
 mod stats;
+mod webhook;
 
 pub(crate) use api_key::ApiKey;
 pub(crate) use check::Check;
@@ -21,3 +22,4 @@ pub(crate) use record::{Record, write_record};
 pub(crate) use run::{Invoked, Run, in_one_line};
 pub(crate) use schedule::{Due, Fire, NewSchedule, Schedule, When, moment};
 pub(crate) use stats::stats;
+pub(crate) use webhook::{Attempt, Delivery, Endpoint, EndpointWithSecret, Replayed};
