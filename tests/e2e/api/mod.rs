@@ -13,6 +13,7 @@ mod runs;
 mod schemathesis;
 mod serving;
 mod upkeep;
+mod webhooks;
 mod work;
 
 use std::net::SocketAddr;
