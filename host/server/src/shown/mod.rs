@@ -17,7 +17,7 @@ pub(crate) use api_key::ApiKey;
 pub(crate) use check::Check;
 pub(crate) use connection::{Connection, ConnectionWithModels, Model};
 pub(crate) use integration::{Deployed, Integration};
-pub(crate) use job::Job;
+pub(crate) use job::{Job, JobWithOutput};
 pub(crate) use record::{Record, write_record};
 pub(crate) use run::{Invoked, Run, in_one_line};
 pub(crate) use schedule::{Due, Fire, NewSchedule, Schedule, When, moment};
