@@ -1,6 +1,7 @@
 //! `tidegate serve`: the API over loopback, as applications and as hostile clients use it.
 
 mod actions;
+mod actions_async;
 mod client;
 mod connections;
 mod deploys;
