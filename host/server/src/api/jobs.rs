@@ -145,7 +145,7 @@ async fn cancel(State(app): State<App>, Path(path): Path<JobPath>) -> Answer<Jso
 #[utoipa::path(post, path = "/v1/jobs/{job}/redrive", tag = "jobs", params(JobPath), responses(
     (status = 200, description = "It waits", body = shown::Job),
     (status = 404, description = "There is no such job"),
-    (status = 409, description = "It is not dead"),
+    (status = 409, description = "It is not dead; somebody else has taken its idempotency key since; too many jobs wait already"),
 ))]
 async fn redrive(State(app): State<App>, Path(path): Path<JobPath>) -> Answer<Json<shown::Job>> {
     let job = app.control.redrive_job(path.job).await?;
