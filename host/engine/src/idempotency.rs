@@ -12,6 +12,9 @@
 //! A repeat with another input is refused ([`StoreError::KeyConflict`]) in each of these cases, the last
 //! included: the outside API may have acted already, and would answer with the first input's result.
 //! A key is forgotten [`KEPT_MS`] after its last run ended; until then it counts towards [`KEYS_MAX`].
+//!
+//! A job of an action holds its key from when it is queued until it has ended, its waits between two attempts
+//! included. Whoever queues it again under the key gets that job ([`Queued`]).
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 use crate::canonical::{self, BodyError, BodyHash};
+use crate::job::{Job, JobId, JobState};
 use crate::run::{FailureClass, Outcome, Run, RunEnd, RunId};
 use crate::store::{Started, StoreError};
 
@@ -115,14 +119,27 @@ pub struct Kept {
     pub output: Option<String>,
 }
 
+/// What comes of queueing an action under a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Queued {
+    /// The job that holds the key, or has the result. It may be an earlier one.
+    Job(Box<Job>),
+    /// A run that was no job's has the result; nothing was queued.
+    Kept(Box<Kept>),
+}
+
 /// What a store remembers of a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRow {
-    /// The last run under the key.
-    pub run: RunId,
+    /// The last run under the key; a job may not have had one yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
+    /// The job that took it, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobId>,
     /// Hexadecimal.
     input: String,
-    /// When the key is forgotten; `None` while the run holds it.
+    /// When the key is forgotten; `None` while the run, or the job, holds it.
     pub expires_at: Option<Timestamp>,
     /// Whether the run's result answers a repeat.
     pub kept: bool,
@@ -142,11 +159,43 @@ impl KeyRow {
     #[must_use]
     pub fn taken(run: RunId, input: BodyHash) -> Self {
         Self {
-            run,
+            run: Some(run),
+            job: None,
             input: hex::encode(input.to_bytes()),
             expires_at: None,
             kept: false,
         }
+    }
+
+    /// The row of a key that a job takes which is queued.
+    #[must_use]
+    pub fn queued(job: JobId, input: BodyHash) -> Self {
+        Self {
+            run: None,
+            job: Some(job),
+            input: hex::encode(input.to_bytes()),
+            expires_at: None,
+            kept: false,
+        }
+    }
+
+    /// The row after a change of `job`, if that is to be another one: it holds the key while it waits or
+    /// runs, and lets go of it when it ends.
+    #[must_use]
+    pub fn following(&self, job: &Job) -> Option<Self> {
+        let has_let_go = self.expires_at.is_some() && job.ended_at.is_some();
+        if self.job != Some(job.id) || has_let_go {
+            return None;
+        }
+        let row = Self {
+            run: job.run.or(self.run),
+            expires_at: job
+                .ended_at
+                .map(|at| Timestamp(at.0.saturating_add(KEPT_MS))),
+            kept: keeps_job(job),
+            ..self.clone()
+        };
+        (row != *self).then_some(row)
     }
 
     /// The row once its run has ended so.
@@ -166,20 +215,55 @@ impl KeyRow {
 
     /// What a start under this key, which has not expired, comes to.
     pub fn judge(&self, wanted: &KeyUse) -> Result<Use, StoreError> {
-        if self.input != hex::encode(wanted.input.to_bytes()) {
-            return Err(StoreError::KeyConflict {
-                key: wanted.key.clone(),
-                run: self.run,
-            });
+        self.check_input(wanted)?;
+        match (self.expires_at, self.kept, self.run) {
+            (None, _, _) => Err(self.busy(&wanted.key)),
+            (Some(_), true, Some(run)) => Ok(Use::Answer(run)),
+            (Some(_), _, _) => Ok(Use::Act),
         }
-        match (self.expires_at, self.kept) {
-            (None, _) => Err(StoreError::Busy {
-                what: format!("idempotency key {}", wanted.key),
-                by: self.run.to_string(),
-            }),
-            (Some(_), true) => Ok(Use::Answer(self.run)),
-            (Some(_), false) => Ok(Use::Act),
+    }
+
+    /// The job that holds this key, which has not expired, or has the result.
+    pub fn job_for(&self, wanted: &KeyUse) -> Result<Option<JobId>, StoreError> {
+        self.check_input(wanted)?;
+        let counts = self.expires_at.is_none() || self.kept;
+        Ok(self.job.filter(|_| counts))
+    }
+
+    fn check_input(&self, wanted: &KeyUse) -> Result<(), StoreError> {
+        if self.input == hex::encode(wanted.input.to_bytes()) {
+            return Ok(());
         }
+        Err(StoreError::KeyConflict {
+            key: wanted.key.clone(),
+            by: self.user(),
+        })
+    }
+
+    /// Somebody else has the key.
+    #[must_use]
+    pub fn busy(&self, key: &IdempotencyKey) -> StoreError {
+        StoreError::Busy {
+            what: format!("idempotency key {key}"),
+            by: self.user(),
+        }
+    }
+
+    /// The last one that took it.
+    fn user(&self) -> String {
+        let job = self.job.map(|job| job.to_string());
+        let run = || self.run.map(|run| run.to_string());
+        job.or_else(run).unwrap_or_default()
+    }
+}
+
+/// Whether a job has a result: it succeeded, or was rejected.
+fn keeps_job(job: &Job) -> bool {
+    let class = job.failure.as_ref().map(|failure| failure.class);
+    match job.state {
+        JobState::Succeeded => true,
+        JobState::Dead | JobState::Discarded => class == Some(FailureClass::Rejected),
+        _ => false,
     }
 }
 

@@ -336,6 +336,10 @@ pub struct Job {
     pub expires_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<IdempotencyKey>,
+    /// It has that key as a run may have one ([`crate::idempotency`]): who queues it again gets this job,
+    /// and what it returns is kept. Those of schedules only send theirs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub holds_key: bool,
     /// Its place in the queue among jobs of one priority ([`crate::board`]).
     pub place: u64,
     #[serde(flatten)]
@@ -400,6 +404,7 @@ impl Job {
             due_at: new.due_at,
             expires_at: new.expires_at,
             idempotency_key: new.idempotency_key,
+            holds_key: false,
             place,
             state: JobState::Queued,
             attempts: 0,

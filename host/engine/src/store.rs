@@ -56,10 +56,10 @@ pub enum StoreError {
     Cursor(#[from] CursorError),
     /// The key was used for something else.
     #[error(
-        "the idempotency key {key} was used with another input, by {run}: a key stands for one input, so \
+        "the idempotency key {key} was used with another input, by {by}: a key stands for one input, so \
          take a new key for a new one"
     )]
-    KeyConflict { key: IdempotencyKey, run: RunId },
+    KeyConflict { key: IdempotencyKey, by: String },
     #[error(
         "connection {connection} has {keys} idempotency keys of the last 24 hours, the most that are kept; none \
          is forgotten early, as its action might then act twice"

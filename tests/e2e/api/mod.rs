@@ -1,6 +1,7 @@
 //! `tidegate serve`: the API over loopback, as applications and as hostile clients use it.
 
 mod actions;
+mod actions_async;
 mod client;
 mod commands;
 mod connections;
@@ -16,6 +17,7 @@ mod schemathesis;
 mod serving;
 mod upgrades;
 mod upkeep;
+mod webhooks;
 mod work;
 
 use std::net::SocketAddr;

@@ -29,7 +29,7 @@ fn healthy() -> Server {
 impl Served {
     /// The job, once it is in one of these states.
     #[track_caller]
-    fn job_in(&self, job: &Value, states: &[&str]) -> Value {
+    pub(super) fn job_in(&self, job: &Value, states: &[&str]) -> Value {
         let place = format!("/v1/jobs/{}", job["job"].as_str().unwrap());
         wait_until(&format!("{place} is {states:?}"), PATIENCE, || {
             let job = self.get(&place);
@@ -40,7 +40,7 @@ impl Served {
     }
 
     /// The server is killed, and another one takes over.
-    fn killed(self) -> Self {
+    pub(super) fn killed(self) -> Self {
         let Self {
             tidegate,
             running,

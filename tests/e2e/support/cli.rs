@@ -300,6 +300,7 @@ impl Running {
     }
 
     /// Its process.
+    #[allow(dead_code, reason = "only tests/soak measures it")]
     pub fn id(&self) -> u32 {
         self.child.id()
     }

@@ -75,6 +75,14 @@ impl Board {
         Ok((job.clone(), vec![Change::Job(job)]))
     }
 
+    /// Queue a job that holds its idempotency key, which nobody else does.
+    pub fn enqueue_keyed(&mut self, new: NewJob) -> Result<(Job, Vec<Change>), StoreError> {
+        let (mut job, _) = self.enqueue(new)?;
+        job.holds_key = true;
+        self.put_job(job.clone());
+        Ok((job.clone(), vec![Change::Job(job)]))
+    }
+
     /// End jobs that have waited for too long.
     pub fn expire(&mut self, now: Timestamp) -> Vec<Change> {
         let mut changes = Vec::new();

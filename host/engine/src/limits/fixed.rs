@@ -43,6 +43,7 @@ fixed! {
     SCHEDULES schedules = 100_000, "Schedules of one store: each has its row and a few kB of memory.";
     ACTIVE_JOBS active_jobs = 100_000, "Jobs that wait or run; what comes on top is refused, and schedules that are due wait.";
     SCHEDULE_PAYLOAD_BYTES schedule_payload_bytes = 64 * KIB, "The input of a schedule's action: it is kept in memory and goes with each job.";
+    JOB_INPUT_BYTES job_input_bytes = 64 * KIB, "The input of an action that is to run later: it is kept in memory while the job waits.";
     TOKEN_RESPONSE_BYTES token_response_bytes = 64 * KIB, "A token endpoint's answer: a few tokens of a few KiB.";
     TOKEN_TIMEOUT_MS token_timeout_ms = 20_000, "A token request, from connect to the last byte; every run of the connection waits for it.";
     WEBHOOK_ENDPOINTS webhook_endpoints = 100, "Webhook endpoints: each event is matched against all of them as it is written.";

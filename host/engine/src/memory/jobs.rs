@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use crate::Timestamp;
 use crate::board::Board;
-use crate::idempotency::KEPT_MS;
+use crate::idempotency::{KEPT_MS, KeyUse, Queued};
 use crate::job::{Job, JobId, NewJob, checkpoint_mark};
 use crate::run::{Failure, Fence, RunEnd, RunId};
 use crate::schedule::FireOutcome;
@@ -37,6 +37,7 @@ impl State {
             let Some(job) = next else {
                 break;
             };
+            self.keys.follow(&job);
             self.jobs.insert(job.id, job.clone());
             let key = job.target.connection();
             let integration = self.integrations.get(&key.integration).cloned();
@@ -149,6 +150,14 @@ impl Jobs for MemoryStore {
         self.with(|state| state.enqueue(job))
     }
 
+    async fn enqueue_keyed(&self, job: NewJob, key: KeyUse) -> Result<Queued, StoreError> {
+        self.with(|state| state.enqueue_keyed(job, &key))
+    }
+
+    async fn job_output(&self, id: JobId) -> Result<Option<String>, StoreError> {
+        self.with(|state| state.job_output(id))
+    }
+
     async fn claim(&self, claim: Claim) -> Result<Vec<Claimed>, StoreError> {
         self.with(|state| state.claim(&claim))
     }
@@ -194,7 +203,9 @@ impl Jobs for MemoryStore {
         self.with(|state| {
             let job = state.job(id)?.clone();
             state.connection(job.target.connection())?;
+            let row = state.key_again(&job, now)?;
             let (job, changes) = state.board.redrive(job, now)?;
+            state.keys.put(row);
             state.apply_changes(changes);
             Ok(job)
         })

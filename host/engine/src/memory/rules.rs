@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::api_key::ApiKey;
 use crate::canonical::{self, BodyHash};
 use crate::cursor::{Cursor, CursorError};
+use crate::idempotency::KeyUse;
 use crate::integration::{Connection, Deployment, Integration, NewDeployment, merge};
 use crate::job::{Job, JobTarget, NewJob};
 use crate::limits::API_KEYS;
@@ -127,6 +128,32 @@ pub fn action_of(new: &NewRun) -> Result<(&ConnectionKey, &Name), StoreError> {
             name: format!("{} {}", other.kind(), other.name()),
         }),
     }
+}
+
+/// The action that a job to be queued under an idempotency key is of.
+pub fn action_of_job(target: &JobTarget) -> Result<(&ConnectionKey, &Name), StoreError> {
+    match target {
+        JobTarget::Action {
+            connection, action, ..
+        } => Ok((connection, action)),
+        JobTarget::Sync { sync, .. } => Err(StoreError::NotFound {
+            what: "action that is run by",
+            name: format!("sync {sync}"),
+        }),
+    }
+}
+
+/// The key that a job holds, for its input; `None` if it holds none.
+pub fn key_of_job(job: &Job) -> Result<Option<KeyUse>, StoreError> {
+    let key = job.idempotency_key.clone().filter(|_| job.holds_key);
+    let (Some(key), Some(input)) = (key, job.target.input()) else {
+        return Ok(None);
+    };
+    let used = KeyUse::new(key, input).map_err(|error| StoreError::Damaged {
+        place: job.id.to_string(),
+        reason: format!("its input can't be compared: {error}"),
+    })?;
+    Ok(Some(used))
 }
 
 /// Whether a connection that has so many idempotency keys may have another.

@@ -20,6 +20,7 @@ impl State {
                     self.fires.insert((fire.schedule, fire.scheduled_for), fire);
                 }
                 Change::Job(job) => {
+                    self.keys.follow(&job);
                     self.jobs.insert(job.id, job);
                 }
             }

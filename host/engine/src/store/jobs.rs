@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::board::Caps;
+use crate::idempotency::{KeyUse, Queued};
 use crate::integration::Integration;
 use crate::job::{Job, JobId, NewJob};
 use crate::run::{Failure, Fence, RunId};
@@ -89,6 +90,13 @@ pub trait Jobs {
     /// Queue a job for an existing connection. One of the same id is handed out as it is, and so is a job
     /// that waits already to run the same sync in the same way.
     async fn enqueue(&self, job: NewJob) -> Result<Job, StoreError>;
+    /// Queue an action that acts once under `key`, which becomes the job's: the job takes it in the same
+    /// transaction. Or hand out the job that has the key already, or what a run under it came to.
+    /// `Busy` while a run holds the key that is no job's, `KeyConflict` with another input, `ManyKeys`
+    /// when the connection has too many.
+    async fn enqueue_keyed(&self, job: NewJob, key: KeyUse) -> Result<Queued, StoreError>;
+    /// What the action of a job returned that succeeded and held a key, as long as that is remembered.
+    async fn job_output(&self, id: JobId) -> Result<Option<String>, StoreError>;
     /// Start the jobs that come next, as many as there are run ids and the caps allow: each job and its
     /// run in one transaction.
     async fn claim(&self, claim: Claim) -> Result<Vec<Claimed>, StoreError>;
@@ -105,7 +113,7 @@ pub trait Jobs {
     async fn reap(&self, why: Failure, now: Timestamp) -> Result<Vec<RunId>, StoreError>;
     /// Cancel a job: one that waits ends; one that runs is marked, and whoever runs it stops it.
     async fn cancel_job(&self, id: JobId, now: Timestamp) -> Result<Job, StoreError>;
-    /// Queue a dead job again.
+    /// Queue a dead job again. `Busy` if it held an idempotency key that somebody else has taken since.
     async fn redrive_job(&self, id: JobId, now: Timestamp) -> Result<Job, StoreError>;
     /// Give a dead job up.
     async fn discard_job(&self, id: JobId, now: Timestamp) -> Result<Job, StoreError>;

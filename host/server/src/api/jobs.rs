@@ -117,12 +117,16 @@ async fn list(State(app): State<App>, Query(query): Query<JobsQuery>) -> Answer<
 
 /// Show a job
 #[utoipa::path(get, path = "/v1/jobs/{job}", tag = "jobs", params(JobPath), responses(
-    (status = 200, description = "As it is now", body = shown::Job),
+    (status = 200, description = "As it is now", body = shown::JobWithOutput),
     (status = 404, description = "There is no such job"),
 ))]
-async fn show(State(app): State<App>, Path(path): Path<JobPath>) -> Answer<Json<shown::Job>> {
+async fn show(
+    State(app): State<App>,
+    Path(path): Path<JobPath>,
+) -> Answer<Json<shown::JobWithOutput>> {
     let job = app.control.job(path.job).await?;
-    Ok(Json((&job).into()))
+    let output = app.control.job_output(path.job).await?;
+    Ok(Json(shown::JobWithOutput::new(&job, output.as_deref())?))
 }
 
 /// Cancel a job
@@ -141,7 +145,7 @@ async fn cancel(State(app): State<App>, Path(path): Path<JobPath>) -> Answer<Jso
 #[utoipa::path(post, path = "/v1/jobs/{job}/redrive", tag = "jobs", params(JobPath), responses(
     (status = 200, description = "It waits", body = shown::Job),
     (status = 404, description = "There is no such job"),
-    (status = 409, description = "It is not dead"),
+    (status = 409, description = "It is not dead; somebody else has taken its idempotency key since; too many jobs wait already"),
 ))]
 async fn redrive(State(app): State<App>, Path(path): Path<JobPath>) -> Answer<Json<shown::Job>> {
     let job = app.control.redrive_job(path.job).await?;

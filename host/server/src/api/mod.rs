@@ -39,6 +39,7 @@ mod schedules;
 mod stream;
 mod syncs;
 mod trace;
+mod webhooks;
 
 use axum::{Extension, Router};
 use utoipa::openapi::OpenApi;
@@ -63,6 +64,7 @@ const GROUPS: &[fn(Routes) -> Routes] = &[
     runs::routes,
     jobs::routes,
     schedules::routes,
+    webhooks::routes,
     data::routes,
     master_keys::routes,
 ];

@@ -76,7 +76,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
 async fn asked(control: &dyn Control, command: Command) -> Result<()> {
     match command {
         Command::List(args) => list(control, args).await,
-        Command::Show(one) => show(&control.job(one.job).await?, one.json),
+        Command::Show(one) => show_one(control, &one).await,
         Command::Cancel(one) => show(&control.cancel_job(one.job).await?, one.json),
         Command::Redrive(one) => show(&control.redrive_job(one.job).await?, one.json),
         Command::Discard(one) => show(&control.discard_job(one.job).await?, one.json),
@@ -132,6 +132,20 @@ fn row(job: &Job) -> Vec<String> {
             .as_ref()
             .map_or_else(String::new, |failure| failure.message.clone()),
     ]
+}
+
+/// With what its action returned.
+async fn show_one(control: &dyn Control, one: &One) -> Result<()> {
+    let job = control.job(one.job).await?;
+    let returned = control.job_output(one.job).await?;
+    if one.json {
+        return output::json(&shown::JobWithOutput::new(&job, returned.as_deref())?);
+    }
+    show(&job, false)?;
+    if let Some(returned) = returned {
+        output::line(format!("output: {}", shown::in_one_line(&returned)));
+    }
+    Ok(())
 }
 
 fn show(job: &Job, json: bool) -> Result<()> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jsonschema::Validator;
 use serde_json::{Map, Value};
 use tidegate_engine::Name;
-use tidegate_engine::idempotency::KeyUse;
+use tidegate_engine::idempotency::{IdempotencyKey, KeyUse};
 use tidegate_engine::integration::Integration;
 use tidegate_engine::limits::ACTION_INPUT_BYTES;
 use tidegate_engine::manifest::ResolvedAction;
@@ -27,10 +27,7 @@ pub(super) async fn invoke(
     let site = Site::of(local, &request.connection).await?;
     let checked = checked(local, &site, &request.action, &request.input)?;
     let key = match request.idempotency_key {
-        Some(key) => Some(KeyUse::new(key, &request.input).map_err(|error| {
-            let name = &request.action;
-            Problem::invalid(format!("the input of {name} can't be compared: {error}"))
-        })?),
+        Some(key) => Some(key_use(key, &request.action, &request.input)?),
         None => None,
     };
     let launch = Launch {
@@ -48,6 +45,13 @@ pub(super) async fn invoke(
         record: request.record,
     };
     launch::run(local, site, launch, progress).await
+}
+
+/// A key with the input that it stands for.
+pub(super) fn key_use(key: IdempotencyKey, action: &Name, input: &str) -> Result<KeyUse> {
+    KeyUse::new(key, input).map_err(|error| {
+        Problem::invalid(format!("the input of {action} can't be compared: {error}"))
+    })
 }
 
 /// An action whose input fits.

@@ -67,7 +67,7 @@ fn launch_of(local: &Local, site: &Site, target: &JobTarget) -> Result<Launch> {
     })
 }
 
-fn new_job_id(now: Timestamp) -> Result<JobId> {
+pub(super) fn new_job_id(now: Timestamp) -> Result<JobId> {
     let mut random = [0; 16];
     crate::secrets::random(&mut random)?;
     Ok(JobId::from_parts(now, u128::from_be_bytes(random)))
@@ -113,6 +113,11 @@ pub(super) async fn list(local: &Local, filter: JobFilter) -> Result<Vec<Job>> {
 pub(super) async fn show(local: &Local, id: JobId) -> Result<Job> {
     let job = local.store.job(id).await.map_err(Problem::from);
     job.map_err(|problem| problem.hint("list them with: tidegate jobs"))
+}
+
+/// What the action of a job returned, as long as that is kept.
+pub(super) async fn output(local: &Local, id: JobId) -> Result<Option<String>> {
+    Ok(local.store.job_output(id).await?)
 }
 
 /// Cancel a job. One that runs here is stopped.

@@ -225,7 +225,7 @@ pub(super) async fn run_claimed(
         trigger: claimed.job.trigger,
         attempt: claimed.job.attempts + 1,
         idempotency_key: claimed.job.idempotency_key,
-        holds_key: false,
+        holds_key: claimed.job.holds_key,
         is_of_job: true,
         flight,
         stopped,

@@ -15,6 +15,7 @@ mod endpoint_keys;
 pub(crate) mod flights;
 mod jobs;
 mod keys;
+mod later;
 mod launch;
 mod local;
 mod pages;
@@ -61,6 +62,7 @@ pub use connections::{
 pub(crate) use deploy::inspect_problem;
 pub use jobs::TriggerRequest;
 pub use keys::{KeyStatus, KeysStatus, RotateKeys, Rotated};
+pub use later::{InvokeLater, Later};
 pub(crate) use launch::new_run_id;
 pub use local::Local;
 pub(crate) use schedules::ensure_all as ensure_schedules;

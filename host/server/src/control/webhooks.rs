@@ -12,6 +12,7 @@ use tidegate_engine::webhook::{
 use tidegate_engine::{ConnectionName, Name, StoreError, Timestamp};
 use url::Url;
 
+use super::clear;
 use super::keys::ring_to_seal;
 use super::local::Local;
 use crate::problem::{Kind, Problem, Result};
@@ -46,8 +47,14 @@ pub struct NewEndpoint {
 pub struct EndpointUpdate {
     pub url: Option<Url>,
     pub description: Option<String>,
-    /// All of it anew.
-    pub filter: Option<EndpointFilter>,
+    /// Of these types; empty is all.
+    pub events: Option<BTreeSet<EventType>>,
+    /// `Some(None)` is all.
+    #[serde(with = "clear::twice")]
+    pub integration: Option<Option<Name>>,
+    /// A connection of the integration; `Some(None)` is all.
+    #[serde(with = "clear::twice")]
+    pub connection: Option<Option<ConnectionName>>,
     /// Enabling begins a new count of failures; what waits is delivered.
     pub enabled: Option<bool>,
 }
@@ -214,10 +221,14 @@ async fn update_with(local: &Local, id: EndpointId, update: EndpointUpdate) -> R
         if let Some(description) = &update.description {
             endpoint.description.clone_from(description);
         }
-        if let Some(filter) = update.filter.clone() {
-            endpoint.events = filter.events;
-            endpoint.integration = filter.integration;
-            endpoint.connection = filter.connection;
+        if let Some(events) = &update.events {
+            endpoint.events.clone_from(events);
+        }
+        if let Some(integration) = &update.integration {
+            endpoint.integration.clone_from(integration);
+        }
+        if let Some(connection) = &update.connection {
+            endpoint.connection.clone_from(connection);
         }
         match update.enabled {
             Some(true) => {

@@ -7,6 +7,7 @@ use tidegate_engine::schedule::{Definition, Due, Fire, Schedule, ScheduleId};
 use tidegate_engine::store::{JobFilter, ScheduleFilter};
 
 use super::jobs::{self, TriggerRequest};
+use super::later::{self, InvokeLater, Later};
 use super::local::Local;
 use super::schedules::{self, BackfillRequest, Backfilled, NewSchedule};
 use crate::problem::Result;
@@ -16,8 +17,13 @@ use crate::problem::Result;
 pub trait Work: Send + Sync {
     /// Queue a run of a sync, or find the job that waits to do the same.
     async fn trigger(&self, request: TriggerRequest) -> Result<Job>;
+    /// Queue a run of an action, or find what was queued, or done, under the same key.
+    async fn invoke_later(&self, request: InvokeLater) -> Result<Later>;
     async fn jobs(&self, filter: JobFilter) -> Result<Vec<Job>>;
     async fn job(&self, id: JobId) -> Result<Job>;
+    /// What the action of a job returned that [`Self::invoke_later`] queued, JSON text: once it has
+    /// succeeded, and for a day from then on.
+    async fn job_output(&self, id: JobId) -> Result<Option<String>>;
     /// Cancel a job; a run of it stops shortly. Fine if it has ended.
     async fn cancel_job(&self, id: JobId) -> Result<Job>;
     /// Queue a dead job again.
@@ -60,6 +66,14 @@ pub trait Work: Send + Sync {
 impl Work for Local {
     async fn trigger(&self, request: TriggerRequest) -> Result<Job> {
         jobs::trigger(self, request).await
+    }
+
+    async fn invoke_later(&self, request: InvokeLater) -> Result<Later> {
+        later::invoke_later(self, request).await
+    }
+
+    async fn job_output(&self, id: JobId) -> Result<Option<String>> {
+        jobs::output(self, id).await
     }
 
     async fn jobs(&self, filter: JobFilter) -> Result<Vec<Job>> {

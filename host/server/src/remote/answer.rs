@@ -27,9 +27,9 @@ use super::frame::Frame;
 use super::runs;
 use crate::api::App;
 use crate::control::{
-    BackfillRequest, ConnectionUpdate, Control, DeployRequest, EndpointUpdate, NewApiKey,
-    NewConnection, NewConnections, NewEndpoint, NewSchedule, ProxyRequest, ReplayRequest,
-    RotateKeys, TriggerRequest,
+    BackfillRequest, ConnectionUpdate, Control, DeployRequest, EndpointUpdate, InvokeLater,
+    NewApiKey, NewConnection, NewConnections, NewEndpoint, NewSchedule, ProxyRequest,
+    ReplayRequest, RotateKeys, TriggerRequest,
 };
 use crate::problem::{Problem, Result};
 
@@ -149,6 +149,8 @@ async fn once(control: &dyn Control, call: &str, args: &[u8]) -> Result<Value> {
         ready() => control.ready();
         put_component(bytes: Bytes) => control.put_component(bytes.0);
         component(digest: Digest) => async { control.component(digest).await.map(Bytes) };
+        invoke_later(request: InvokeLater) => control.invoke_later(request);
+        job_output(id: JobId) => control.job_output(id);
         trigger(request: TriggerRequest) => control.trigger(request);
         jobs(filter: JobFilter) => control.jobs(filter);
         job(id: JobId) => control.job(id);

@@ -26,10 +26,10 @@ use super::client::Remote;
 use super::runs;
 use crate::control::{
     AddedConnections, BackfillRequest, Backfilled, ConnectionUpdate, Control, DeployPlan,
-    DeployRequest, EndpointSecret, EndpointUpdate, InvokeRequest, Invoked, KeysStatus, MadeApiKey,
-    NewApiKey, NewConnection, NewConnections, NewEndpoint, NewSchedule, Progress, ProxyRequest,
-    ProxyResponse, ReplayRequest, RotateKeys, Rotated, SyncRequest, SyncStatus, TriggerRequest,
-    Webhooks, Work, clear,
+    DeployRequest, EndpointSecret, EndpointUpdate, InvokeLater, InvokeRequest, Invoked, KeysStatus,
+    Later, MadeApiKey, NewApiKey, NewConnection, NewConnections, NewEndpoint, NewSchedule,
+    Progress, ProxyRequest, ProxyResponse, ReplayRequest, RotateKeys, Rotated, SyncRequest,
+    SyncStatus, TriggerRequest, Webhooks, Work, clear,
 };
 use crate::problem::Result;
 use crate::transfer::{ExportScope, Totals};
@@ -226,6 +226,14 @@ impl Control for Remote {
 
 #[async_trait]
 impl Work for Remote {
+    async fn invoke_later(&self, request: InvokeLater) -> Result<Later> {
+        self.call("invoke_later", (&request,)).await
+    }
+
+    async fn job_output(&self, id: JobId) -> Result<Option<String>> {
+        self.call("job_output", (&id,)).await
+    }
+
     async fn trigger(&self, request: TriggerRequest) -> Result<Job> {
         self.call("trigger", (&request,)).await
     }

@@ -1,13 +1,16 @@
 //! Jobs: what waits, runs, or has ended.
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 use tidegate_engine::job::{self, JobId, Priority};
 use tidegate_engine::run::{Failure, Outcome, RunId, Trigger};
 use tidegate_engine::schedule::ScheduleId;
 use tidegate_engine::{ConnectionName, Name};
 use utoipa::ToSchema;
 
+use super::in_one_line;
 use crate::output;
+use crate::problem::{Problem, Result};
 
 /// One thing to be done, with a run for each attempt.
 #[derive(Debug, Serialize, ToSchema)]
@@ -74,5 +77,27 @@ impl From<&job::Job> for Job {
             outcome: job.outcome,
             failure: job.failure.clone(),
         }
+    }
+}
+
+/// A job with what its action returned.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct JobWithOutput {
+    #[serde(flatten)]
+    job: Job,
+    /// What an action returned that was queued with `Prefer: respond-async`, once it has succeeded. It is
+    /// kept for 24 hours from then on; nothing after that.
+    #[schema(value_type = Option<serde_json::Value>)]
+    output: Option<Box<RawValue>>,
+}
+
+impl JobWithOutput {
+    pub(crate) fn new(job: &job::Job, output: Option<&str>) -> Result<Self> {
+        // Numbers keep their digits.
+        let output = output.map(in_one_line).map(RawValue::from_string);
+        Ok(Self {
+            job: job.into(),
+            output: output.transpose().map_err(Problem::internal)?,
+        })
     }
 }

@@ -2,6 +2,7 @@
 
 use tidegate_engine::StoreError;
 use tidegate_engine::idempotency::KeyRow;
+use tidegate_engine::job::{Job, JobId};
 
 use crate::disk::damaged;
 use crate::layout::keys::{self, Key, Tag};
@@ -64,7 +65,7 @@ pub(super) fn check(look: &mut Look<'_>, kind: Kind, from: &Key) -> Result<Next,
     })
 }
 
-/// A key has a run, which holds it or has ended; then it expires.
+/// A key has a run, or a job, which holds it or has ended; then it expires.
 fn idempotency(
     look: &mut Look<'_>,
     key: &[u8],
@@ -76,28 +77,53 @@ fn idempotency(
     if look.view.get(&dropped)?.is_some() {
         return Ok(());
     }
-    let listed = keys::runs_of_connection(connection).run(row.run);
+    // A job that waits may outlive its last run.
+    let run = row.run.filter(|_| row.job.is_none() || row.kept);
+    if let Some(run) = run {
+        let listed = keys::runs_of_connection(connection).run(run);
+        if look.view.get(&listed)?.is_none() {
+            look.wrong_key(key, format!("its run {run} is not one of its connection"));
+        }
+    }
+    match (row.job, row.run) {
+        (Some(job), _) => held_by_job(look, key, connection, job, row)?,
+        (None, Some(run)) if row.expires_at.is_none() => {
+            let held = look.view.get(&keys::running(run))?;
+            if held.is_none_or(|held| held != key) {
+                look.wrong_key(key, format!("it is held by {run}, which does not hold it"));
+            }
+        }
+        (None, Some(_)) => {}
+        (None, None) => look.wrong_key(key, "nobody ever took it"),
+    }
+    if let Some(at) = row.expires_at
+        && look.view.get(&keys::expiry(at.0).raw(rest))?.is_none()
+    {
+        look.wrong_key(key, "nothing says when it expires");
+    }
+    Ok(())
+}
+
+/// The job of a key is one of its connection, and holds it until it has ended.
+fn held_by_job(
+    look: &mut Look<'_>,
+    key: &[u8],
+    connection: u64,
+    id: JobId,
+    row: &KeyRow,
+) -> Result<(), StoreError> {
+    let listed = keys::jobs_of_connection(connection).raw(&id.to_bytes());
     if look.view.get(&listed)?.is_none() {
+        look.wrong_key(key, format!("its job {id} is not one of its connection"));
+        return Ok(());
+    }
+    let job: Option<Job> = look.view.row(&keys::job(id), rows::decode)?;
+    let holds = job.is_some_and(|job| job.holds_key && job.state.is_active());
+    if holds != row.expires_at.is_none() {
         look.wrong_key(
             key,
-            format!("its run {} is not one of its connection", row.run),
+            format!("it says of {id} whether that holds it, and errs"),
         );
-    }
-    match row.expires_at {
-        None => {
-            let held = look.view.get(&keys::running(row.run))?;
-            if held.is_none_or(|held| held != key) {
-                look.wrong_key(
-                    key,
-                    format!("it is held by {}, which does not hold it", row.run),
-                );
-            }
-        }
-        Some(at) => {
-            if look.view.get(&keys::expiry(at.0).raw(rest))?.is_none() {
-                look.wrong_key(key, "nothing says when it expires");
-            }
-        }
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The job queue of the sled store.
 
 use async_trait::async_trait;
+use tidegate_engine::idempotency::{KeyUse, Queued};
 use tidegate_engine::job::{Job, JobId, NewJob};
 use tidegate_engine::run::{Failure, Fence, RunId};
 use tidegate_engine::store::{Claim, Claimed, Forgotten, JobFilter, Jobs, QueueFigures};
@@ -13,6 +14,15 @@ use crate::writer::jobs;
 impl Jobs for SledStore {
     async fn enqueue(&self, job: NewJob) -> Result<Job, StoreError> {
         self.write(move |writer| writer.enqueue(job)).await
+    }
+
+    async fn enqueue_keyed(&self, job: NewJob, key: KeyUse) -> Result<Queued, StoreError> {
+        self.write(move |writer| writer.enqueue_keyed(job, &key))
+            .await
+    }
+
+    async fn job_output(&self, id: JobId) -> Result<Option<String>, StoreError> {
+        self.view(move |view| jobs::job_output(view, id)).await
     }
 
     async fn claim(&self, claim: Claim) -> Result<Vec<Claimed>, StoreError> {

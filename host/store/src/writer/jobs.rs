@@ -18,7 +18,7 @@ use crate::lists;
 use super::{Writer, not_found};
 
 impl Writer {
-    fn stored_job(&self, id: JobId) -> Result<Job, StoreError> {
+    pub(super) fn stored_job(&self, id: JobId) -> Result<Job, StoreError> {
         let job = self.view().row(&keys::job(id), rows::decode)?;
         job.ok_or_else(|| not_found("job", &id))
     }
@@ -154,8 +154,14 @@ impl Writer {
     pub(crate) fn redrive_job(&mut self, id: JobId, now: Timestamp) -> Result<Job, StoreError> {
         let job = self.stored_job(id)?;
         self.connection_row(job.target.connection())?;
+        let mut writes = Writes::default();
+        let is_new = self.retake_key(&mut writes, &job, now)?;
         let (job, changes) = self.board.redrive(job, now)?;
-        self.apply_changes(&changes)?;
+        self.put_changes(&mut writes, &changes)?;
+        self.apply(writes)?;
+        if is_new {
+            self.count_key(&job)?;
+        }
         Ok(job)
     }
 
@@ -292,6 +298,15 @@ pub(crate) fn job(view: &View<'_>, id: JobId) -> Result<Job, StoreError> {
     let job: Option<Job> = view.row(&keys::job(id), rows::decode)?;
     let job = job.filter(|job| is_listed(view, job).unwrap_or(true));
     job.ok_or_else(|| not_found("job", &id))
+}
+
+/// What the action of a job returned, as long as that is remembered.
+pub(crate) fn job_output(view: &View<'_>, id: JobId) -> Result<Option<String>, StoreError> {
+    let job = job(view, id)?;
+    match job.run.filter(|_| job.holds_key) {
+        Some(run) => view.row(&keys::output(run), keys::decode_text),
+        None => Ok(None),
+    }
 }
 
 /// Whether a job is one of a connection that is there: one of the same name may have been dropped.

@@ -25,6 +25,15 @@ pub(super) struct Keys {
     expiring: Option<Timestamp>,
 }
 
+impl Keys {
+    /// A connection has one more.
+    pub(super) fn count(&mut self, connection: u64) {
+        if let Some(count) = self.counts.get_mut(&connection) {
+            *count += 1;
+        }
+    }
+}
+
 impl Writer {
     pub(crate) fn start_keyed_run(
         &mut self,
@@ -50,7 +59,7 @@ impl Writer {
             }
             Some(row) => {
                 if let Use::Answer(run) = row.judge(wanted)? {
-                    return self.kept(run);
+                    return Ok(Keyed::Kept(Box::new(self.kept(run)?)));
                 }
                 self.forget_key(&mut writes, &place, &row)?;
             }
@@ -59,13 +68,13 @@ impl Writer {
         let row = encode(place.as_ref(), &KeyRow::taken(new.id, wanted.input))?;
         writes.put_new(place.clone(), &row);
         let started = self.put_start(writes, new, connection, Some(place))?;
-        if let (true, Some(count)) = (is_new, self.keys.counts.get_mut(&connection)) {
-            *count += 1;
+        if is_new {
+            self.keys.count(connection);
         }
         Ok(Keyed::Started(started))
     }
 
-    fn kept(&self, id: RunId) -> Result<Keyed, StoreError> {
+    pub(super) fn kept(&self, id: RunId) -> Result<Kept, StoreError> {
         let view = self.view();
         let run: Option<Run> = view.row(&keys::run(id), rows::decode)?;
         let run = run.ok_or_else(|| StoreError::Damaged {
@@ -73,11 +82,11 @@ impl Writer {
             reason: "an idempotency key names it, and there is no such run".into(),
         })?;
         let output = view.row(&keys::output(id), keys::decode_text)?;
-        Ok(Keyed::Kept(Box::new(Kept { run, output })))
+        Ok(Kept { run, output })
     }
 
     /// Refuse a further key of a connection that has too many; those that have expired don't count.
-    fn make_room(
+    pub(super) fn make_room(
         &mut self,
         key: &tidegate_engine::ConnectionKey,
         connection: u64,
@@ -112,7 +121,10 @@ impl Writer {
         end: RunEnd,
         output: &str,
     ) -> Result<(), StoreError> {
-        let holds = self.writing(id, fence)?.key.is_some();
+        let running = self.writing(id, fence)?;
+        let (has_key, job) = (running.key.is_some(), running.run.job);
+        let job = job.and_then(|id| self.board.active_job(id));
+        let holds = has_key || job.is_some_and(|job| job.holds_key);
         let mut writes = Writes::default();
         if holds {
             writes.put_new(keys::output(id), output.as_bytes());
@@ -141,11 +153,18 @@ impl Writer {
     }
 
     /// Take a key away with its result, in its own rows and that of its expiry.
-    fn forget_key(&self, writes: &mut Writes, place: &Key, row: &KeyRow) -> Result<(), StoreError> {
+    pub(super) fn forget_key(
+        &self,
+        writes: &mut Writes,
+        place: &Key,
+        row: &KeyRow,
+    ) -> Result<(), StoreError> {
         if let Some(at) = row.expires_at {
             writes.remove_short(expiry(at, place));
         }
-        writes.remove_any(&self.view(), keys::output(row.run))?;
+        if let Some(run) = row.run {
+            writes.remove_any(&self.view(), keys::output(run))?;
+        }
         writes.remove_short(place.clone());
         Ok(())
     }
@@ -202,7 +221,7 @@ impl Writer {
 }
 
 /// The row that says when the key at `place` expires.
-fn expiry(at: Timestamp, place: &Key) -> Key {
+pub(super) fn expiry(at: Timestamp, place: &Key) -> Key {
     let rest = place.as_ref().get(1..).unwrap_or_default();
     keys::expiry(at.0).raw(rest)
 }

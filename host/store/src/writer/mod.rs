@@ -13,6 +13,7 @@ mod feed;
 mod import;
 pub(crate) mod jobs;
 mod keyed;
+mod keyed_jobs;
 mod outbox;
 mod prune;
 mod purge;

@@ -75,7 +75,10 @@ impl Writer {
                     let value = encode(key.as_ref(), fire)?;
                     writes.put_new(key, &value);
                 }
-                Change::Job(job) => self.write_job(writes, job)?,
+                Change::Job(job) => {
+                    self.write_job(writes, job)?;
+                    self.follow_job(writes, job)?;
+                }
             }
         }
         Ok(())

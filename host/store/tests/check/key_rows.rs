@@ -1,15 +1,25 @@
 //! What can be broken among idempotency keys, when they expire, and results; and among API keys.
 
 use serde_json::json;
+use tidegate_engine::Timestamp;
+use tidegate_engine::job::JobId;
 use tidegate_engine::run::RunId;
 
 use crate::common::run_id;
 use crate::damage::{ACME, Row};
+use crate::work_rows::job_id;
 
 /// The row of a key of `acme`'s action `create`.
 fn key_row(run: RunId, expires_at: Option<u64>) -> (Vec<u8>, Vec<u8>) {
     let row = json!({"run": run, "input": "00", "expires_at": expires_at, "kept": false});
     let key = [b"e", ACME, b"create\0k"].concat();
+    (key, row.to_string().into_bytes())
+}
+
+/// The same of a key that a job holds, or nobody.
+fn job_key_row(job: Option<JobId>) -> (Vec<u8>, Vec<u8>) {
+    let row = json!({"job": job, "input": "00", "expires_at": null, "kept": false});
+    let key = [b"e", ACME, b"push\0k"].concat();
     (key, row.to_string().into_bytes())
 }
 
@@ -39,6 +49,33 @@ pub const ROWS: &[Row] = &[
         },
         "idempotency keys",
         "which does not hold it",
+    ),
+    (
+        "a key of a job that is not there",
+        |raw| {
+            let (key, row) = job_key_row(Some(JobId::from_parts(Timestamp(77), 77)));
+            raw.put(&key, &row);
+        },
+        "idempotency keys",
+        "is not one of its connection",
+    ),
+    (
+        "a key that is held by a job that does not hold it",
+        |raw| {
+            let (key, row) = job_key_row(Some(job_id()));
+            raw.put(&key, &row);
+        },
+        "idempotency keys",
+        "whether that holds it, and errs",
+    ),
+    (
+        "a key of nobody",
+        |raw| {
+            let (key, row) = job_key_row(None);
+            raw.put(&key, &row);
+        },
+        "idempotency keys",
+        "nobody ever took it",
     ),
     (
         "a key that nothing says the expiry of",

@@ -14,7 +14,7 @@ fn schedule_id() -> ScheduleId {
     ScheduleId::from_parts(Timestamp(7), 1)
 }
 
-fn job_id() -> JobId {
+pub fn job_id() -> JobId {
     JobId::from_parts(Timestamp(8), 1)
 }
 

@@ -55,7 +55,9 @@ fn a_key_has_one_run_at_a_time_and_one_input() {
         let busy = start_keyed(store, 2, used("k", "{\"a\":1.0}")).await;
         assert!(matches!(busy, Err(StoreError::Busy { .. })), "{busy:?}");
         let other = start_keyed(store, 2, used("k", "{\"a\": 2}")).await;
-        assert!(matches!(other, Err(StoreError::KeyConflict { run, .. }) if run == run_id(1)));
+        assert!(
+            matches!(other, Err(StoreError::KeyConflict { by, .. }) if by == run_id(1).to_string())
+        );
         // Nothing of that was stored.
         assert!(store.run(run_id(2)).await.is_err());
         // Another key, action or connection is nothing to it; nor is a run without a key.

@@ -14,6 +14,7 @@ mod common;
 mod connections;
 mod feeds;
 mod keyed;
+mod keyed_jobs;
 mod records;
 mod runs;
 mod webhooks;

@@ -2,16 +2,16 @@
 
 use clap::ValueEnum;
 use ipnet::IpNet;
-use serde_json::json;
 use tidegate_engine::Timestamp;
 use tidegate_engine::store::DeliveryFilter;
 use tidegate_engine::webhook::{Delivery, EndpointId};
 
-use super::{outcome, shown_attempt, shown_delivery};
+use super::outcome;
 use crate::cli::{Global, Reached};
 use crate::control::{Control, ReplayRequest};
 use crate::output;
 use crate::problem::{Kind, Problem, Result};
+use crate::shown;
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum State {
@@ -56,7 +56,7 @@ pub(super) async fn list(global: &Global, args: &Deliveries) -> Result<()> {
     if args.json {
         return deliveries
             .iter()
-            .try_for_each(|one| output::json(&shown_delivery(one)));
+            .try_for_each(|one| output::json(&shown::Delivery::from(one)));
     }
     let row = |delivery: &Delivery| {
         let about = delivery.stream.as_ref().map(ToString::to_string);
@@ -120,8 +120,7 @@ pub(super) async fn replay(global: &Global, args: &Replay) -> Result<()> {
     let done = control.replay_deliveries(request).await?;
     control.close().await?;
     if args.json {
-        let shown = json!({"deliveries": done.deliveries, "more_after": done.more_after});
-        return output::json(&shown);
+        return output::json(&shown::Replayed::from(done));
     }
     output::line(format!(
         "{} will be made again",
@@ -167,7 +166,7 @@ pub(super) async fn test(global: &Global, args: Test) -> Result<()> {
     let attempt = control.test_endpoint(args.endpoint).await?;
     control.close().await?;
     if args.json {
-        output::json(&shown_attempt(&attempt))?;
+        output::json(&shown::Attempt::from(&attempt))?;
     } else {
         output::line(outcome(&attempt));
         if !attempt.response.is_empty() {

@@ -1,15 +1,15 @@
 //! Endpoints: add, list, show, change, remove, and new secrets.
 
-use serde_json::json;
 use tidegate_engine::webhook::{Endpoint, EndpointId, EventType};
 use tidegate_engine::{ConnectionName, Name};
 use url::Url;
 
-use super::{about, events, shown, state};
+use super::{about, events, state};
 use crate::cli::{Global, confirmed};
 use crate::control::{EndpointFilter, EndpointSecret, EndpointUpdate, NewEndpoint};
 use crate::output;
 use crate::problem::{Problem, Result};
+use crate::shown;
 
 /// Which events.
 #[derive(Debug, clap::Args)]
@@ -64,11 +64,7 @@ pub(super) async fn add(global: &Global, args: Add) -> Result<()> {
 /// The one time that a secret is shown.
 fn print_secret(made: &EndpointSecret, as_json: bool) -> Result<()> {
     if as_json {
-        let mut shown = shown(&made.endpoint);
-        if let Some(object) = shown.as_object_mut() {
-            object.insert("secret".to_owned(), json!(made.secret));
-        }
-        return output::json(&shown);
+        return output::json(&shown::EndpointWithSecret::from(made));
     }
     output::line(format!(
         "endpoint {}: {}",
@@ -94,7 +90,7 @@ pub(super) async fn list(global: &Global, args: &List) -> Result<()> {
     if args.json {
         return endpoints
             .iter()
-            .try_for_each(|endpoint| output::json(&shown(endpoint)));
+            .try_for_each(|endpoint| output::json(&shown::Endpoint::from(endpoint)));
     }
     let row = |endpoint: &Endpoint| {
         vec![
@@ -128,7 +124,7 @@ pub(super) async fn show(global: &Global, args: &Show) -> Result<()> {
 
 fn print(endpoint: &Endpoint, as_json: bool) -> Result<()> {
     if as_json {
-        return output::json(&shown(endpoint));
+        return output::json(&shown::Endpoint::from(endpoint));
     }
     let lines = [
         ("endpoint", endpoint.id.to_string()),
@@ -174,10 +170,14 @@ pub(super) async fn update(global: &Global, args: Update) -> Result<()> {
     let control = global.open_existing().await?;
     let filter = args.filter.parsed();
     let names_filter = !filter.events.is_empty() || filter.integration.is_some();
+    // All of the filter anew, or none of it.
+    let changes = names_filter || args.all_events;
     let update = EndpointUpdate {
         url: args.url,
         description: args.description,
-        filter: (names_filter || args.all_events).then_some(filter),
+        events: changes.then_some(filter.events),
+        integration: changes.then_some(filter.integration),
+        connection: changes.then_some(filter.connection),
         enabled: (args.enable || args.disable).then_some(args.enable),
     };
     let endpoint = control.update_endpoint(args.endpoint, update).await?;

@@ -4,8 +4,7 @@ mod deliveries;
 mod endpoints;
 
 use clap::Subcommand;
-use serde_json::{Value, json};
-use tidegate_engine::webhook::{Attempt, Delivery, DeliveryState, Endpoint};
+use tidegate_engine::webhook::{Attempt, Endpoint};
 
 use super::Global;
 use crate::output;
@@ -54,32 +53,6 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     }
 }
 
-/// An endpoint as JSON, without its secrets.
-fn shown(endpoint: &Endpoint) -> Value {
-    let secrets = endpoint.secrets.iter().map(|secret| {
-        json!({
-            "created_at": output::time(secret.created_at),
-            "expires_at": secret.expires_at.map(output::time),
-        })
-    });
-    json!({
-        "id": endpoint.id,
-        "url": endpoint.url,
-        "description": endpoint.description,
-        "events": endpoint.events,
-        "integration": endpoint.integration,
-        "connection": endpoint.connection,
-        "secrets": secrets.collect::<Vec<_>>(),
-        "disabled": endpoint.disabled.map(|disabled| json!({
-            "at": output::time(disabled.at),
-            "why": disabled.why.as_str(),
-        })),
-        "first_failure_at": endpoint.first_failure_at.map(output::time),
-        "created_at": output::time(endpoint.created_at),
-        "revision": endpoint.revision,
-    })
-}
-
 /// `enabled`, or since when and why not.
 fn state(endpoint: &Endpoint) -> String {
     match (endpoint.disabled, endpoint.first_failure_at) {
@@ -111,40 +84,6 @@ fn about(endpoint: &Endpoint) -> String {
         endpoint.connection.as_ref().map(ToString::to_string),
     ];
     names.into_iter().flatten().collect::<Vec<_>>().join("/")
-}
-
-fn shown_attempt(attempt: &Attempt) -> Value {
-    json!({
-        "at": output::time(attempt.at),
-        "latency_ms": attempt.latency_ms,
-        "status": attempt.status,
-        "error": attempt.no_answer.as_ref().map(|none| json!({
-            "kind": none.kind,
-            "message": none.message,
-        })),
-        "response": attempt.response,
-        "retry_after_ms": attempt.retry_after_ms,
-    })
-}
-
-fn shown_delivery(delivery: &Delivery) -> Value {
-    let (next_at, ended_at) = match delivery.state {
-        DeliveryState::Pending { next_at } => (Some(next_at), None),
-        DeliveryState::Delivered { at } | DeliveryState::Exhausted { at } => (None, Some(at)),
-    };
-    json!({
-        "event": delivery.event,
-        "seq": delivery.seq,
-        "type": delivery.kind,
-        "event_at": output::time(delivery.event_at),
-        "integration": delivery.stream.as_ref().map(|key| &key.integration),
-        "connection": delivery.stream.as_ref().map(|key| &key.connection),
-        "state": delivery.state.as_str(),
-        "next_at": next_at.map(output::time),
-        "ended_at": ended_at.map(output::time),
-        "attempts_made": delivery.made,
-        "attempts": delivery.attempts.iter().map(shown_attempt).collect::<Vec<_>>(),
-    })
 }
 
 /// `204 in 12 ms`, or why there was no answer.
