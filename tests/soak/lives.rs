@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::client::Client;
 use crate::fleet::Fleet;
+use crate::receiver::Receiver;
 use crate::source::Source;
 use crate::support::cli::Running;
 use crate::support::live_for;
@@ -44,7 +45,13 @@ impl Lives {
     }
 
     /// Kill and start again until `end`; the last one lives on.
-    pub fn live_and_die_until(&mut self, fleet: &Fleet, source: &Source, end: Timestamp) {
+    pub fn live_and_die_until(
+        &mut self,
+        fleet: &Fleet,
+        source: &Source,
+        receiver: &Receiver,
+        end: Timestamp,
+    ) {
         while Timestamp::now() < end {
             let most = (LONGEST - SHORTEST).as_millis() as u64;
             live_for(match self.memory.len() % 20 {
@@ -53,6 +60,13 @@ impl Lives {
             });
             let running = self.now.take().unwrap();
             self.memory.push(resident_mb(running.id()));
+            println!(
+                "life {}: started in {:.1?}, {:.0} MB, {} events told so far",
+                self.memory.len(),
+                self.starts[self.starts.len() - 1],
+                self.memory[self.memory.len() - 1],
+                receiver.count(),
+            );
             let said = running.kill().stderr;
             assert!(!said.contains("ERROR"), "{said}");
             source.new_life();

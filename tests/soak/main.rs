@@ -60,7 +60,7 @@ fn nothing_is_lost_or_done_twice() {
     let end = fleet.schedule_all(&lives, fires_for);
     println!("set up in {:.1} s", begin.elapsed().as_secs_f64());
 
-    lives.live_and_die_until(&fleet, &source, end);
+    lives.live_and_die_until(&fleet, &source, &receiver, end);
     source.behave();
     receiver.behave();
     let quiet = Instant::now();

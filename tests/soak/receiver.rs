@@ -66,14 +66,22 @@ impl Receiver {
         self.shared.behaves.store(true, Ordering::SeqCst);
     }
 
+    /// How many different events have come.
+    pub fn count(&self) -> usize {
+        self.shared.taken.lock().unwrap().events.len()
+    }
+
     /// Wait until as many events have come as runs have ended.
     #[track_caller]
     pub fn await_all(&self, runs: &[Run]) {
         let wanted = runs.iter().filter(|run| run.is_told()).count();
-        wait_until(&format!("{wanted} events"), PATIENCE, || {
-            let taken = self.shared.taken.lock().unwrap();
-            (taken.events.len() >= wanted).then_some(())
-        });
+        // As long as some come, they are not lost.
+        while self.count() < wanted {
+            let before = self.count();
+            wait_until(&format!("{wanted} events after {before}"), PATIENCE, || {
+                (self.count() > before).then_some(())
+            });
+        }
     }
 
     /// Each run that ended has exactly one event, and events of a connection came in order.

@@ -12,7 +12,7 @@ use crate::support::{PATIENCE, wait_until};
 /// `webhook_endpoints`, `webhook_in_flight` and `webhook_endpoint_in_flight` of docs/limits.md.
 const ENDPOINTS: usize = 100;
 const IN_FLIGHT: usize = 64;
-const ENDPOINT_IN_FLIGHT: usize = 4;
+const ENDPOINT_IN_FLIGHT: usize = 16;
 
 /// Deliveries at one time, by endpoint, and the most there ever were.
 #[derive(Debug, Default)]

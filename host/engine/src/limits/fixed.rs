@@ -57,7 +57,7 @@ fixed! {
     WEBHOOK_RESPONSE_KEPT_BYTES webhook_response_kept_bytes = KIB, "What the delivery log keeps of an endpoint's answer.";
     WEBHOOK_ATTEMPTS_KEPT webhook_attempts_kept = 10, "Attempts that the delivery log keeps of one delivery, the last ones.";
     WEBHOOK_IN_FLIGHT webhook_in_flight = 64, "Deliveries on their way at the same time.";
-    WEBHOOK_ENDPOINT_IN_FLIGHT webhook_endpoint_in_flight = 4, "The same for one endpoint, so that a slow one doesn't keep the others waiting.";
+    WEBHOOK_ENDPOINT_IN_FLIGHT webhook_endpoint_in_flight = 16, "The same for one endpoint, so that a slow one doesn't keep the others waiting.";
     WEBHOOK_REPLAY webhook_replay = 10_000, "Deliveries that one replay sets to pending; repeat it from where it stopped.";
     API_KEYS api_keys = 1_000, "API keys that there are at once; each is held in memory by the server.";
     API_CONNECTIONS api_connections = 1_000, "Connections of clients to the API at once; further ones wait to be accepted.";

@@ -340,7 +340,7 @@ impl Local {
             data: self.data.clone(),
             key_use: std::sync::Arc::clone(&self.key_use),
         };
-        let done = worker.run(stop).await;
+        let done = std::sync::Arc::new(worker).run(stop).await;
         match done {
             // It was closed under the worker, which is how a server ends, too.
             Err(problem) if problem.message.contains("the store is closed") => Ok(()),

@@ -318,7 +318,7 @@ impl Scene {
     }
 
     fn start(&mut self) {
-        let worker = self.worker();
+        let worker = Arc::new(self.worker());
         let (stop, stopped) = oneshot::channel();
         self.stop = Some(stop);
         self.worker = Some(tokio::spawn(async move {

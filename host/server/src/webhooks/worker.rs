@@ -6,17 +6,16 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use futures::stream::FuturesUnordered;
-use futures::{FutureExt, StreamExt};
 use tidegate_engine::limits::{WEBHOOK_ENDPOINT_IN_FLIGHT, WEBHOOK_IN_FLIGHT};
 use tidegate_engine::store::{DueDeliveries, DueDelivery};
 use tidegate_engine::webhook::{Attempt, EndpointId, NoAnswer, NoAnswerKind};
 use tidegate_engine::{Store, Timestamp};
 use tidegate_runtime::Clock;
 use tokio::sync::RwLock;
+use tokio::task::{JoinError, JoinSet};
 
 use super::{Alarm, Receivers, attempt, open_secrets};
-use crate::problem::Result;
+use crate::problem::{Problem, Result};
 
 /// How long events are kept with their deliveries.
 const KEPT_MS: u64 = 30 * 24 * 60 * 60 * 1000;
@@ -42,9 +41,10 @@ type Place = (EndpointId, u64);
 impl Worker {
     /// Deliver until `stop`, then let what is on its way end, which takes 20 s at most; dropping the
     /// future cuts it off. An error means that the store failed.
-    pub(crate) async fn run(&self, stop: impl Future<Output = ()>) -> Result<()> {
+    pub(crate) async fn run(self: Arc<Self>, stop: impl Future<Output = ()>) -> Result<()> {
         let mut stop = std::pin::pin!(stop);
-        let mut flying = FuturesUnordered::new();
+        // On their own: none waits for the store to say what is due.
+        let mut flying = JoinSet::new();
         let mut in_flight: Vec<Place> = Vec::new();
         let mut heard = 0;
         let mut forget_at = self.clock.now();
@@ -67,27 +67,31 @@ impl Worker {
                 wake_at = due.next_at.map_or(wake_at, |next| next.min(wake_at));
                 for delivery in due.deliveries {
                     in_flight.push((delivery.endpoint.id, delivery.event.seq));
-                    flying.push(self.deliver(delivery).boxed());
+                    flying.spawn(Arc::clone(&self).deliver(delivery));
                 }
             }
             tokio::select! {
                 () = &mut stop => break,
-                Some(landed) = flying.next() => {
-                    let landed: Place = landed?;
-                    in_flight.retain(|place| *place != landed);
+                Some(first) = flying.join_next() => {
+                    let mut next = Some(first);
+                    while let Some(landed) = next {
+                        let landed = landing(landed)?;
+                        in_flight.retain(|place| *place != landed);
+                        next = flying.try_join_next();
+                    }
                 }
                 changed = self.store.deliveries_changed(heard) => heard = changed?,
                 () = self.alarm.until(wake_at) => {}
             }
         }
-        while let Some(landed) = flying.next().await {
-            landed?;
+        while let Some(landed) = flying.join_next().await {
+            landing(landed)?;
         }
         Ok(())
     }
 
     /// Make an attempt and write what came of it.
-    async fn deliver(&self, due: DueDelivery) -> Result<Place> {
+    async fn deliver(self: Arc<Self>, due: DueDelivery) -> Result<Place> {
         let DueDelivery {
             endpoint,
             event,
@@ -123,6 +127,10 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+fn landing(landed: std::result::Result<Result<Place>, JoinError>) -> Result<Place> {
+    landed.map_err(Problem::internal)?
 }
 
 /// Nothing was sent, as nothing could be signed.

@@ -63,6 +63,12 @@ impl Jobs for SledStore {
     }
 
     async fn jobs(&self, filter: JobFilter) -> Result<Vec<Job>, StoreError> {
+        // However many have ended, those that wait or run are at hand.
+        if matches!(filter.state.as_deref(), Some("queued" | "running")) {
+            return self
+                .write(move |writer| Ok(writer.active_jobs(&filter)))
+                .await;
+        }
         self.view(move |view| jobs::jobs(view, &filter)).await
     }
 

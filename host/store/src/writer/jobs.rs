@@ -171,6 +171,15 @@ impl Writer {
         Ok(job)
     }
 
+    /// Those that wait or run, newest first.
+    pub(crate) fn active_jobs(&self, filter: &JobFilter) -> Vec<Job> {
+        let before = |job: &&Job| filter.before.is_none_or(|before| job.id < before);
+        let wanted = self.board.active_jobs().filter(before);
+        let mut jobs: Vec<&Job> = wanted.filter(|job| filter.matches(job)).collect();
+        jobs.sort_unstable_by_key(|job| std::cmp::Reverse(job.id));
+        jobs.into_iter().take(filter.limit).cloned().collect()
+    }
+
     pub(crate) fn queue_figures(&self, now: Timestamp) -> QueueFigures {
         let (running, ready, oldest) = self.board.figures(now);
         QueueFigures {

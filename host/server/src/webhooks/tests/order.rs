@@ -72,7 +72,7 @@ async fn a_slow_endpoint_has_four_on_their_way_and_keeps_nobody_waiting() {
     })
     .await;
     let mut scene = Scene::new().await;
-    let names: Vec<String> = (0..10).map(|number| format!("tenant-{number}")).collect();
+    let names: Vec<String> = (0..20).map(|number| format!("tenant-{number}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     set_up(&*scene.store, &names).await;
     let slow = scene.endpoint(&format!("{}/slow", receiver.origin)).await;
@@ -86,19 +86,19 @@ async fn a_slow_endpoint_has_four_on_their_way_and_keeps_nobody_waiting() {
             .filter(|one| one.state.as_str() == "delivered")
             .count()
     };
-    scene.until(quick, |all| delivered(all) == 10).await;
+    scene.until(quick, |all| delivered(all) == 20).await;
     let at_slow = |seen: &[Seen]| seen.iter().filter(|seen| seen.path == "/slow").count();
-    assert_eq!(at_slow(&receiver.until(14).await), 4);
-    // Told to stop, it takes up nothing, and lets the four end.
+    assert_eq!(at_slow(&receiver.until(36).await), 16);
+    // Told to stop, it takes up nothing, and lets those end.
     scene.stop.take().unwrap().send(()).unwrap();
     scene.event("acme").await;
     gate.add_permits(100);
     scene.worker.take().unwrap().await.unwrap().unwrap();
-    assert_eq!(at_slow(&receiver.seen.borrow()), 4);
-    assert_eq!(delivered(&scene.deliveries(slow).await), 4);
+    assert_eq!(at_slow(&receiver.seen.borrow()), 16);
+    assert_eq!(delivered(&scene.deliveries(slow).await), 16);
     // The next one does the rest.
     scene.start();
-    scene.until(slow, |all| delivered(all) == 11).await;
+    scene.until(slow, |all| delivered(all) == 21).await;
     scene.stop().await;
 }
 
