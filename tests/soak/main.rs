@@ -13,6 +13,8 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
     reason = "a test ends by panicking, helpers included"
 )]
 #![allow(unreachable_pub, reason = "`pub` says what the modules share")]
@@ -75,7 +77,7 @@ fn nothing_is_lost_or_done_twice() {
     verdict::every_commit_is_there(&fleet, &lives, &source, &receiver);
     receiver.expect_one_event_for_each(&runs);
     source.expect_no_overlap();
-    lives.expect_flat_memory();
+    lives.expect_flat_memory(runs.len());
     println!("judged in {:.1} s", judging.elapsed().as_secs_f64());
     lives.report();
     source.report();

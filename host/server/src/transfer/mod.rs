@@ -27,7 +27,7 @@ const COMPONENT_PIECE_BYTES: usize = 3 * 256 * 1024;
 
 /// What to export: everything, or what the names say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, try_from = "ScopeNames")]
 pub enum ExportScope {
     All {},
     Integration {
@@ -39,6 +39,36 @@ pub enum ExportScope {
         connection: ConnectionName,
         model: Name,
     },
+}
+
+/// The names of a scope, as it is written: by themselves they tell which one it is.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ScopeNames {
+    pub(crate) integration: Option<Name>,
+    pub(crate) connection: Option<ConnectionName>,
+    pub(crate) model: Option<Name>,
+}
+
+impl TryFrom<ScopeNames> for ExportScope {
+    type Error = &'static str;
+
+    fn try_from(names: ScopeNames) -> std::result::Result<Self, Self::Error> {
+        match (names.integration, names.connection, names.model) {
+            (None, None, None) => Ok(Self::All {}),
+            (Some(integration), None, None) => Ok(Self::Integration { integration }),
+            (Some(integration), Some(connection), None) => Ok(Self::Connection(ConnectionKey {
+                integration,
+                connection,
+            })),
+            (Some(integration), Some(connection), Some(model)) => Ok(Self::Model {
+                integration,
+                connection,
+                model,
+            }),
+            _ => Err("connection needs integration, and model needs connection"),
+        }
+    }
 }
 
 impl ExportScope {

@@ -9,7 +9,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
-use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name};
+use tidegate_engine::{ConnectionName, Name};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -20,8 +20,8 @@ use super::super::extract::{Json, Query};
 use super::super::problem::{Answer, Failed};
 use super::super::stream::{self, Form, Source};
 use crate::problem::{Problem, Result};
-use crate::transfer::ExportScope;
 use crate::transfer::pipe::{PART_BYTES, PARTS, Part, Receiving, Sending, here};
+use crate::transfer::{ExportScope, ScopeNames};
 
 /// What to export: everything, an integration, a connection or a model.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -40,23 +40,12 @@ pub(super) struct ExportQuery {
 
 impl ExportQuery {
     fn scope(self) -> Answer<ExportScope> {
-        match (self.integration, self.connection, self.model) {
-            (None, None, None) => Ok(ExportScope::All {}),
-            (Some(integration), None, None) => Ok(ExportScope::Integration { integration }),
-            (Some(integration), Some(connection), model) => {
-                let connection = ConnectionKey {
-                    integration,
-                    connection,
-                };
-                Ok(match model {
-                    None => ExportScope::Connection(connection),
-                    Some(model) => ExportScope::model(ModelKey { connection, model }),
-                })
-            }
-            _ => Err(Failed::invalid(
-                "connection needs integration, and model needs connection",
-            )),
-        }
+        let names = ScopeNames {
+            integration: self.integration,
+            connection: self.connection,
+            model: self.model,
+        };
+        ExportScope::try_from(names).map_err(Failed::invalid)
     }
 }
 
