@@ -15,7 +15,7 @@ pub(crate) fn measure() {
     let source = Source::start(records);
     let origin = format!("http://{}", source.address);
     let house = House::new();
-    let config = ["--config", r#"{"page_size": 1000}"#];
+    let config = ["--config", "page_size=1000"];
     house.deploy("tests/plugins/bench-source", "bench", &origin, &config);
     house.connect("bench", 1, &origin);
     house.run(&["run", "bench/Contact", "--connection", "c0"]);

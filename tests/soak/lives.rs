@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::client::Client;
-use crate::fleet::Fleet;
+use crate::fleet::{EVERY, Fleet};
 use crate::receiver::Receiver;
 use crate::source::Source;
 use crate::support::cli::Running;
@@ -54,7 +54,9 @@ impl Lives {
         receiver: &Receiver,
         end: Timestamp,
     ) {
-        while Timestamp::now() < end {
+        // The spread puts the last moments behind it.
+        let over = end + SignedDuration::from_secs(EVERY + 1);
+        while Timestamp::now() < over {
             let most = (LONGEST - SHORTEST).as_millis() as u64;
             live_for(match self.memory.len() % 20 {
                 19 => LONG,

@@ -193,6 +193,8 @@ fn tests_wait_for_events_and_not_for_time() {
         ("tests/hostile/house.rs", 2),
         // A server that drips.
         ("tests/hostile/servers.rs", 1),
+        // A source that is slow, or hangs.
+        ("tests/soak/source.rs", 2),
     ];
     let allowed = allowed.map(|(file, count)| (file.to_owned(), count));
     assert_eq!(found, BTreeMap::from(allowed));
