@@ -3,7 +3,7 @@
 //!
 //! | variable | default | |
 //! |---|---|---|
-//! | `TIDEGATE_SOAK_SECONDS` | 45 | how long schedules fire |
+//! | `TIDEGATE_SOAK_SECONDS` | 30 | how long schedules fire |
 //! | `TIDEGATE_SOAK_CONNECTIONS` | 2000 | each with a schedule of ten seconds |
 //!
 //! `TIDEGATE_SOAK_SECONDS=3600 cargo test --test soak -- --nocapture` prints its figures.
@@ -45,7 +45,7 @@ fn from_env(name: &str, default: u64) -> u64 {
 
 #[test]
 fn nothing_is_lost_or_done_twice() {
-    let fires_for = Duration::from_secs(from_env("TIDEGATE_SOAK_SECONDS", 45));
+    let fires_for = Duration::from_secs(from_env("TIDEGATE_SOAK_SECONDS", 30));
     let connections = from_env("TIDEGATE_SOAK_CONNECTIONS", 2000) as usize;
     // The source and the receiver stand in this process, and go on while servers are killed.
     let runtime = tokio::runtime::Builder::new_multi_thread()

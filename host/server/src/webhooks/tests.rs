@@ -361,7 +361,14 @@ impl Scene {
             }
         };
         let waited = tokio::time::timeout(PATIENCE, wait).await;
-        waited.expect("the deliveries should have become so")
+        match waited {
+            Ok(deliveries) => deliveries,
+            Err(_) => panic!(
+                "the deliveries did not become so at {:?}: {:#?}",
+                self.hands.now(),
+                self.deliveries(endpoint).await
+            ),
+        }
     }
 
     /// Wait for one more attempt than `made` at the first delivery.
