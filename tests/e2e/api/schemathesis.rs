@@ -49,7 +49,10 @@ fn schemathesis_finds_nothing() {
         .args(["--header", &format!("Authorization: Bearer {}", key.as_str().unwrap())])
         .args(["--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"])
         .args(["--phases", "examples,coverage,fuzzing"])
-        .args(["--max-examples", EXAMPLES, "--seed", "1", "--workers", "2"])
+        .args(["--max-examples", EXAMPLES, "--seed", "1"])
+        // More than one, and a fault of CPython's parser, which its threads share, ends it now and
+        // then: "AST constructor recursion depth mismatch", python/cpython#106905.
+        .args(["--workers", "1"])
         .arg("--no-color")
         .current_dir(kept("schemathesis"));
     for (operation, why) in EXCLUDED {

@@ -11,7 +11,7 @@ use tidegate_engine::run::{Failure, Figures, Outcome, RunEnd, RunId};
 use tidegate_engine::schedule::{
     Definition, Fire, FireOutcome, Origin, Schedule, ScheduleId, When,
 };
-use tidegate_engine::store::{Claim, Claimed, JobFilter, Jobs, PutSchedule, Schedules};
+use tidegate_engine::store::{Claim, Claimed, JobFilter, Jobs, PutSchedule, RunFilter, Schedules};
 use tidegate_engine::{ConnectionKey, Name, Store, Timestamp};
 
 /// Milliseconds.
@@ -169,6 +169,15 @@ impl Host {
             ..JobFilter::default()
         };
         block_on(self.store.jobs(filter)).unwrap()
+    }
+
+    /// How many runs there have been.
+    pub(crate) fn runs(&self) -> usize {
+        let filter = RunFilter {
+            limit: usize::MAX,
+            ..RunFilter::default()
+        };
+        block_on(self.store.runs(filter)).unwrap().len()
     }
 
     /// Start and end everything that may run, at once.

@@ -128,6 +128,8 @@ fn a_clock_that_steps() {
     host.live_until(Timestamp(host.now.0 + 2 * HOUR));
     assert_eq!(host.started(id), before);
     assert_eq!(host.jobs().len(), before.len(), "one job for each");
+    // A job that was queued again would be the same one: its id comes from its moment.
+    assert_eq!(host.runs(), before.len(), "and one run");
 }
 
 #[test]
