@@ -316,7 +316,8 @@ pub trait Store: ApiKeys + Schedules + Jobs + Webhooks + Send + Sync + std::fmt:
     ) -> Result<(), StoreError>;
 
     /// Record a run as running and hand out its fence. A sync runs once at a time for each key:
-    /// `Busy` otherwise. Repeating it with the same id returns the same answer.
+    /// `Busy` otherwise. Repeating it with the same id returns the same answer. A crash may take it
+    /// back within the next moment, as long as nothing that the run commits is durable.
     async fn start_run(&self, run: NewRun) -> Result<Started, StoreError>;
     /// Like [`Self::start_run`], for an action under an idempotency key: take the key and start the
     /// run in one transaction, or hand out what an earlier run under the key came to. `Busy` while a
@@ -368,7 +369,8 @@ pub trait Store: ApiKeys + Schedules + Jobs + Webhooks + Send + Sync + std::fmt:
 
     async fn run(&self, id: RunId) -> Result<Run, StoreError>;
     async fn runs(&self, filter: RunFilter) -> Result<Vec<Run>, StoreError>;
-    /// Append to a run's log. Indexes are the caller's and increase.
+    /// Append to a run's log. Indexes are the caller's and increase. A crash may lose the last
+    /// moment's lines, but none of a run whose end is stored.
     async fn append_logs(&self, run: RunId, lines: Vec<LogLine>) -> Result<(), StoreError>;
     /// Lines with an index of at least `from`, at most `limit`.
     async fn logs(&self, run: RunId, from: u64, limit: usize) -> Result<Vec<LogLine>, StoreError>;

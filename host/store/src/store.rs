@@ -168,6 +168,19 @@ impl SledStore {
     ) -> Result<T, StoreError> {
         self.read(move |reader| read(&reader.disk.view())).await
     }
+
+    /// Read a row or two: that takes less time than handing it to another thread, which is only done
+    /// while a batch is being applied.
+    pub(crate) async fn row<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&View<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.check_open()?;
+        if let Some(view) = self.reader.disk.view_at_once() {
+            return read(&view);
+        }
+        self.view(read).await
+    }
 }
 
 async fn blocking<T: Send + 'static>(
@@ -215,7 +228,7 @@ impl Store for SledStore {
 
     async fn integration(&self, name: &Name) -> Result<Integration, StoreError> {
         let name = name.clone();
-        self.view(move |view| lists::integration(view, &name)).await
+        self.row(move |view| lists::integration(view, &name)).await
     }
 
     async fn integrations(
@@ -244,7 +257,7 @@ impl Store for SledStore {
 
     async fn connection(&self, key: &ConnectionKey) -> Result<Connection, StoreError> {
         let key = key.clone();
-        self.view(move |view| Ok(crate::read::connection(view, &key)?.connection))
+        self.row(move |view| Ok(crate::read::connection(view, &key)?.connection))
             .await
     }
 
@@ -272,7 +285,9 @@ impl Store for SledStore {
     }
 
     async fn start_run(&self, run: NewRun) -> Result<Started, StoreError> {
-        self.write(move |writer| writer.start_run(run)).await
+        self.check_open()?;
+        let start = move |writer: &mut Writer| writer.start_run(run);
+        self.queue.run(Urgency::Relaxed, start).await
     }
 
     async fn start_keyed_run(&self, run: NewRun, key: KeyUse) -> Result<Keyed, StoreError> {
@@ -362,7 +377,7 @@ impl Store for SledStore {
     }
 
     async fn run(&self, id: RunId) -> Result<Run, StoreError> {
-        self.view(move |view| lists::run(view, id)).await
+        self.row(move |view| lists::run(view, id)).await
     }
 
     async fn runs(&self, filter: RunFilter) -> Result<Vec<Run>, StoreError> {
@@ -370,8 +385,9 @@ impl Store for SledStore {
     }
 
     async fn append_logs(&self, run: RunId, lines: Vec<LogLine>) -> Result<(), StoreError> {
-        self.write(move |writer| writer.append_logs(run, &lines))
-            .await
+        self.check_open()?;
+        let append = move |writer: &mut Writer| writer.append_logs(run, &lines);
+        self.queue.run(Urgency::Relaxed, append).await
     }
 
     async fn logs(&self, run: RunId, from: u64, limit: usize) -> Result<Vec<LogLine>, StoreError> {
@@ -394,7 +410,7 @@ impl Store for SledStore {
 
     async fn checkpoint(&self, key: &SyncKey) -> Result<Option<String>, StoreError> {
         let key = key.clone();
-        self.view(move |view| lists::checkpoint(view, &key)).await
+        self.row(move |view| lists::checkpoint(view, &key)).await
     }
 
     async fn models(&self, key: &ConnectionKey) -> Result<Vec<(Name, ModelStats)>, StoreError> {

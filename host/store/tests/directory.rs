@@ -164,7 +164,7 @@ fn what_a_kill_during_open_leaves_heals_by_itself() {
 
 /// Change a stored value behind the store's back.
 fn damage(root: &Path, tag: u8, change: impl Fn(&mut Vec<u8>)) -> String {
-    let db = sled::Config::new().path(root.join("db")).open().unwrap();
+    let db = sled_of(root);
     let (key, value) = db.scan_prefix([tag]).next().unwrap().unwrap();
     let mut value = value.to_vec();
     change(&mut value);
@@ -285,10 +285,7 @@ fn a_lost_segment_is_damage_and_not_a_gap() {
         }
         store.close().await.unwrap();
         drop(store);
-        let db = sled::Config::new()
-            .path(dir.path().join("db"))
-            .open()
-            .unwrap();
+        let db = sled_of(dir.path());
         let (key, _) = db.scan_prefix(b"g").nth(1).unwrap().unwrap();
         db.remove(&key).unwrap();
         db.flush().unwrap();
@@ -376,10 +373,7 @@ fn long_values_are_stored_in_parts() {
             0
         );
         // What was overwritten left no parts: two bodies, and the last checkpoint.
-        let db = sled::Config::new()
-            .path(dir.path().join("db"))
-            .open()
-            .unwrap();
+        let db = sled_of(dir.path());
         let parts = db.scan_prefix(b"z").count();
         assert!((300..=320).contains(&parts), "{parts}");
     });

@@ -22,7 +22,7 @@ impl Jobs for SledStore {
     }
 
     async fn job_output(&self, id: JobId) -> Result<Option<String>, StoreError> {
-        self.view(move |view| jobs::job_output(view, id)).await
+        self.row(move |view| jobs::job_output(view, id)).await
     }
 
     async fn claim(&self, claim: Claim) -> Result<Vec<Claimed>, StoreError> {
@@ -59,7 +59,7 @@ impl Jobs for SledStore {
     }
 
     async fn job(&self, id: JobId) -> Result<Job, StoreError> {
-        self.view(move |view| jobs::job(view, id)).await
+        self.row(move |view| jobs::job(view, id)).await
     }
 
     async fn jobs(&self, filter: JobFilter) -> Result<Vec<Job>, StoreError> {

@@ -210,6 +210,8 @@ impl Thread {
             self.failed = flushed.clone().err();
             return flushed;
         }
-        Ok(())
+        let settled = self.writer.settle();
+        self.failed = settled.clone().err();
+        settled
     }
 }

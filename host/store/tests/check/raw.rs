@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use crate::common::sled_of;
+
 /// The tree of a store that is closed.
 pub struct Raw {
     pub db: sled::Db,
@@ -185,13 +187,8 @@ impl Segment {
 
 impl Raw {
     pub fn open(root: &Path) -> Self {
-        let path = root.join("db");
-        let db = sled::Config::new()
-            .path(&path)
-            .flush_every_ms(None)
-            .open()
-            .unwrap();
-        let file = path.join("db");
+        let db = sled_of(root);
+        let file = root.join("db/db");
         Self { db, file }
     }
 

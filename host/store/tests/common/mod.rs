@@ -185,3 +185,16 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
         .unwrap()
         .block_on(future)
 }
+
+/// sled's own database of a store that was closed, once sled's threads of whoever had it have let go of
+/// its lock.
+#[allow(dead_code, reason = "not every test file looks behind the store")]
+pub fn sled_of(root: &Path) -> sled::Db {
+    let path = root.join("db");
+    let file = std::fs::File::open(path.join("db")).unwrap();
+    file.lock().unwrap();
+    // It would keep sled out.
+    drop(file);
+    let config = sled::Config::new().path(&path).flush_every_ms(None);
+    config.open().unwrap()
+}

@@ -103,7 +103,7 @@ async fn stats(store: &dyn Store, connection_name: &str, model: &str) -> ModelSt
 
 /// How many keys of each kind are in a database that nobody has open.
 fn keys(root: &Path) -> std::collections::BTreeMap<char, usize> {
-    let db = sled::Config::new().path(root.join("db")).open().unwrap();
+    let db = sled_of(root);
     let mut keys = std::collections::BTreeMap::new();
     for item in db.iter() {
         *keys.entry(char::from(item.unwrap().0[0])).or_default() += 1;

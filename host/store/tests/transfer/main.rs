@@ -196,8 +196,7 @@ fn an_import_that_is_killed_leaves_nothing() {
     });
     let keys = |root: &Path| {
         let path = root.join("db");
-        let config = sled::Config::new().path(&path).flush_every_ms(None);
-        let keys = config.open().unwrap().len();
+        let keys = sled_of(root).len();
         // Wait until sled's own threads have let go of the file.
         std::fs::File::open(path.join("db"))
             .unwrap()

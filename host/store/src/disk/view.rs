@@ -1,0 +1,178 @@
+//! Looking at the database: rows, ranges, and long values put together from their parts.
+
+use std::sync::RwLockReadGuard;
+
+use tidegate_engine::StoreError;
+
+use super::{Disk, damaged, failed};
+use crate::layout::Corrupt;
+use crate::layout::codec::Reader;
+use crate::layout::keys::{self, Key, Tag};
+
+/// The first byte of a value in one piece.
+pub(super) const WHOLE: u8 = 0;
+/// The first byte of what stands for a value in parts.
+pub(super) const IN_PARTS: u8 = 1;
+
+/// A consistent view between two batches, or the writer thread's own, with what is gathered.
+/// Short-lived: writing waits for it.
+#[derive(Debug)]
+pub(crate) struct View<'a> {
+    pub(super) disk: &'a Disk,
+    /// `None` for the writer thread.
+    pub(super) guard: Option<RwLockReadGuard<'a, ()>>,
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn get(&self, key: &Key) -> Result<Option<sled::IVec>, StoreError> {
+        self.stored(key.as_ref())?
+            .map(|stored| self.whole(key.as_ref(), &stored))
+            .transpose()
+    }
+
+    /// The value at `key` as it is stored.
+    fn stored(&self, key: &[u8]) -> Result<Option<sled::IVec>, StoreError> {
+        if self.guard.is_none()
+            && let Some(changed) = self.disk.gathered().changed.get(key)
+        {
+            return Ok(changed.clone());
+        }
+        self.disk.db.get(key).map_err(|error| failed(&error))
+    }
+
+    /// What may be iterated over.
+    pub(super) fn tree(&self) -> &'a sled::Tree {
+        if self.guard.is_none() {
+            // If it fails, it does again when the group ends, and none of its commands is acknowledged.
+            let _ = self.disk.settle();
+        }
+        &self.disk.db
+    }
+
+    /// Decode the value at `key`.
+    pub(crate) fn row<T>(
+        &self,
+        key: &Key,
+        decode: impl FnOnce(&[u8]) -> Result<T, Corrupt>,
+    ) -> Result<Option<T>, StoreError> {
+        let value = self.get(key)?;
+        value
+            .map(|value| decode(&value).map_err(|c| damaged(key.as_ref(), c)))
+            .transpose()
+    }
+
+    /// Keys from `first` to before `end`, in order.
+    pub(crate) fn range<'v>(
+        &'v self,
+        first: &Key,
+        end: &Key,
+    ) -> impl DoubleEndedIterator<Item = Result<(sled::IVec, sled::IVec), StoreError>> + use<'a, 'v>
+    {
+        self.tree().range(first.as_ref()..end.as_ref()).map(|item| {
+            let (key, stored) = item.map_err(|error| failed(&error))?;
+            let value = self.whole(&key, &stored)?;
+            Ok((key, value))
+        })
+    }
+
+    /// Keys that begin with `prefix`.
+    pub(crate) fn prefix<'v>(
+        &'v self,
+        prefix: &Key,
+    ) -> impl DoubleEndedIterator<Item = Result<(sled::IVec, sled::IVec), StoreError>> + use<'a, 'v>
+    {
+        self.range(prefix, &prefix.after_prefix())
+    }
+
+    /// The last key of `prefix` that is not after `key`.
+    pub(crate) fn at_or_before(
+        &self,
+        prefix: &Key,
+        key: &Key,
+    ) -> Result<Option<(sled::IVec, sled::IVec)>, StoreError> {
+        let range = prefix.as_ref()..=key.as_ref();
+        let found = self.tree().range(range).next_back();
+        let Some(found) = found else { return Ok(None) };
+        let (key, stored) = found.map_err(|error| failed(&error))?;
+        let value = self.whole(&key, &stored)?;
+        Ok(Some((key, value)))
+    }
+
+    /// Stored values as they are, long ones not put together; for looking at each by itself.
+    pub(crate) fn raw<'v>(
+        &'v self,
+        first: &Key,
+        end: &Key,
+    ) -> impl Iterator<Item = Result<(sled::IVec, sled::IVec), StoreError>> + use<'a, 'v> {
+        let items = self.tree().range(first.as_ref()..end.as_ref());
+        items.map(|item| item.map_err(|error| failed(&error)))
+    }
+
+    /// The value that was stored, put together if it is in parts, with its checksum.
+    pub(crate) fn whole(&self, key: &[u8], stored: &sled::IVec) -> Result<sled::IVec, StoreError> {
+        match stored.first() {
+            Some(&WHOLE) => Ok(stored.subslice(1, stored.len() - 1)),
+            Some(&IN_PARTS) => {
+                let parts = Parts::decode(stored).map_err(|c| damaged(key, c))?;
+                let mut value = Vec::new();
+                for part in 0..parts.count {
+                    let part = self.stored(part_key(key, part).as_ref())?;
+                    value.extend_from_slice(&part.unwrap_or_default());
+                }
+                if crc32fast::hash(&value) != parts.crc {
+                    return Err(damaged(
+                        key,
+                        Corrupt("a long value does not have its checksum"),
+                    ));
+                }
+                Ok(value.into())
+            }
+            _ => Err(damaged(key, Corrupt("a value of an unknown kind"))),
+        }
+    }
+
+    /// Parts that the value at `key` has; 0 for one in one piece, or none.
+    pub(crate) fn parts(&self, key: &Key) -> Result<u64, StoreError> {
+        match self.stored(key.as_ref())? {
+            Some(stored) if stored.first() == Some(&IN_PARTS) => {
+                let parts = Parts::decode(&stored).map_err(|c| damaged(key.as_ref(), c))?;
+                Ok(parts.count)
+            }
+            _ => Ok(0),
+        }
+    }
+}
+
+struct Parts {
+    count: u64,
+    crc: u32,
+}
+
+impl Parts {
+    fn decode(stored: &[u8]) -> Result<Self, Corrupt> {
+        let mut reader = Reader(stored);
+        reader.version(IN_PARTS)?;
+        Ok(Self {
+            count: reader.number()?,
+            crc: u32::from_le_bytes(reader.array()?),
+        })
+    }
+}
+
+pub(super) fn part_key(key: &[u8], part: u64) -> Key {
+    // The key has no fixed length, so its length comes first: no two keys share parts.
+    Key::new(Tag::Part)
+        .number(key.len() as u64)
+        .raw(key)
+        .number(part)
+}
+
+/// What [`part_key`] made: the key whose value it is a part of, and which part.
+pub(crate) fn decode_part_key(key: &[u8]) -> Result<(Key, u64), Corrupt> {
+    let bad = Corrupt("a key without the key it should have");
+    let (len, rest) = keys::split_number(keys::rest(key, &Key::new(Tag::Part))?)?;
+    let len = usize::try_from(len).map_err(|_| bad)?;
+    let (key, rest) = rest.split_at_checked(len).ok_or(bad)?;
+    let (part, _) = keys::split_number(rest)?;
+    Ok((Key::stored(key), part))
+}
