@@ -83,15 +83,14 @@ impl Lives {
         }
     }
 
-    /// Servers of the last third don't need more than those of the first, but for the history of `runs`, of which
-    /// sled keeps the keys' pages in memory.
+    /// Servers of the last third don't need more than the first half's largest (one that is killed soon needs
+    /// little), but for the history of `runs`, of which sled keeps the keys' pages in memory.
     #[track_caller]
     pub fn expect_flat_memory(&self, runs: usize) {
-        let third = (self.memory.len() / 3).max(1);
-        let (first, last) = (
-            median(&self.memory[..third]),
-            median(&self.memory[self.memory.len() - third..]),
-        );
+        let lives = self.memory.len();
+        let (half, third) = (lives.div_ceil(2), (lives / 3).max(1));
+        let first = self.memory[..half].iter().copied().fold(0.0, f64::max);
+        let last = median(&self.memory[lives - third..]);
         assert!(
             last < first * 1.3 + 20.0 + runs as f64 * HISTORY_MB,
             "{last:.0} MB at the end, {first:.0} MB in the beginning: {:.0?}",

@@ -13,6 +13,7 @@ use tidegate_engine::StoreError;
 
 use crate::layout::Corrupt;
 use crate::layout::keys;
+use crate::open::Options;
 pub(crate) use view::{View, decode_part_key};
 pub(crate) use writes::Writes;
 
@@ -30,6 +31,7 @@ pub(crate) struct Disk {
     /// What the writer thread has written since the last batch. Each batch costs sled two writes to
     /// its file, however small it is, so the commands of a group share one.
     gathered: Mutex<Gathered>,
+    gather_until_read: bool,
 }
 
 /// Writes that are on their way into one batch, by key; `None` removes.
@@ -71,10 +73,10 @@ pub(crate) fn failed(error: &sled::Error) -> StoreError {
 }
 
 impl Disk {
-    pub(crate) fn open(path: &Path, cache_bytes: u64) -> sled::Result<Self> {
+    pub(crate) fn open(path: &Path, options: &Options) -> sled::Result<Self> {
         let db = sled::Config::new()
             .path(path)
-            .cache_capacity(cache_bytes)
+            .cache_capacity(options.cache_bytes)
             // The writer flushes; a timer's flush would only come between.
             .flush_every_ms(None)
             .open()?;
@@ -84,11 +86,13 @@ impl Disk {
             file,
             applying: RwLock::new(()),
             gathered: Mutex::default(),
+            gather_until_read: options.tuning.gather_until_read,
         })
     }
 
     /// A view for readers.
     pub(crate) fn view(&self) -> View<'_> {
+        self.settle_for_reader();
         let guard = self.applying.read().unwrap_or_else(PoisonError::into_inner);
         View {
             disk: self,
@@ -98,6 +102,7 @@ impl Disk {
 
     /// A view for readers, unless a batch is being applied.
     pub(crate) fn view_at_once(&self) -> Option<View<'_>> {
+        self.settle_for_reader();
         let guard = match self.applying.try_read() {
             Ok(guard) => guard,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -133,9 +138,24 @@ impl Disk {
         }
     }
 
-    /// Put everything applied into the database, where readers see it.
+    /// Let readers see what a group of commands has applied.
+    pub(crate) fn settle_group(&self) -> Result<(), StoreError> {
+        match self.gather_until_read {
+            true => Ok(()),
+            false => self.settle(),
+        }
+    }
+
+    /// Put everything applied into the database.
     pub(crate) fn settle(&self) -> Result<(), StoreError> {
         self.settle_gathered(&mut self.gathered())
+    }
+
+    fn settle_for_reader(&self) {
+        if self.gather_until_read {
+            // Whoever writes next is told.
+            let _ = self.settle();
+        }
     }
 
     fn gathered(&self) -> MutexGuard<'_, Gathered> {
@@ -168,7 +188,7 @@ impl Disk {
 
     /// Wait until everything applied is on disk.
     pub(crate) fn flush(&self) -> Result<(), StoreError> {
-        self.settle()?;
+        self.settle_group()?;
         self.db.flush().map_err(|error| failed(&error))?;
         self.file
             .sync_data()
@@ -200,5 +220,11 @@ impl Disk {
 
     pub(crate) fn bytes(&self) -> sled::Result<u64> {
         self.db.size_on_disk()
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        self.settle_for_reader();
     }
 }

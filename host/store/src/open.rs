@@ -43,6 +43,9 @@ pub struct Tuning {
     pub keys_max: u64,
     /// Deliveries that may wait for one webhook endpoint.
     pub pending_max: u64,
+    /// Gather what commands write until somebody reads, as if they had all waited at the same time; for
+    /// tests.
+    pub gather_until_read: bool,
 }
 
 impl Default for Options {
@@ -64,6 +67,7 @@ impl Default for Tuning {
             step_bytes: 1024 * 1024,
             keys_max: tidegate_engine::idempotency::KEYS_MAX,
             pending_max: tidegate_engine::limits::WEBHOOK_PENDING,
+            gather_until_read: false,
         }
     }
 }
@@ -137,11 +141,7 @@ pub(crate) fn open(root: &Path, options: &Options) -> Result<DataDir, OpenError>
     let db = root.join("db");
     let mut notes: Vec<String> = rewrite::recover(root)?.into_iter().collect();
     notes.append(&mut remove_unfinished_snapshots(&db)?);
-    let opened = patiently(
-        SLED_PATIENCE,
-        || Disk::open(&db, options.cache_bytes),
-        is_locked,
-    );
+    let opened = patiently(SLED_PATIENCE, || Disk::open(&db, options), is_locked);
     let disk = opened.map_err(|error| match error {
         sled::Error::Io(error) => OpenError::io(&db, error),
         other => OpenError::Damaged {

@@ -144,7 +144,7 @@ impl From<sled::Error> for Failed {
 }
 
 fn copy(from: &Disk, path: &Path, options: &Options) -> Result<u64, Failed> {
-    let to = Disk::open(path, options.cache_bytes)?;
+    let to = Disk::open(path, options)?;
     let mut sum = crc32fast::Hasher::new();
     let (mut batch, mut bytes) = (sled::Batch::default(), 0);
     for item in from.everything() {

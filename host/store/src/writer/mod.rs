@@ -157,7 +157,7 @@ impl Writer {
 
     /// Let readers see what is applied, but for what is shown once it is durable.
     fn settle(&self) -> Result<(), StoreError> {
-        self.disk.settle()
+        self.disk.settle_group()
     }
 
     /// Make everything applied durable, then show it to readers.

@@ -71,5 +71,5 @@ impl Pair {
 
 #[test]
 fn there_is_a_most_of_keys() {
-    block_on(async { Pair::new().await.fill_with_keys().await });
+    block_on(async { Pair::new(false).await.fill_with_keys().await });
 }

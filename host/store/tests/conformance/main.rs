@@ -71,6 +71,7 @@ const REGRESSIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformanc
 /// Both stores, and what a client of them would remember.
 struct Pair {
     dir: tempfile::TempDir,
+    gathers: bool,
     sled: Option<SledStore>,
     memory: MemoryStore,
     now: u64,
@@ -82,7 +83,7 @@ struct Pair {
     due: Vec<DueDelivery>,
 }
 
-fn open_small(path: &std::path::Path) -> SledStore {
+fn open_small(path: &std::path::Path, gather_until_read: bool) -> SledStore {
     let tuning = Tuning {
         compact_slack: 8,
         fold_after: 4,
@@ -91,6 +92,7 @@ fn open_small(path: &std::path::Path) -> SledStore {
         step_bytes: 20_000,
         keys_max: tidegate_engine::idempotency::KEYS_MAX,
         pending_max: tidegate_engine::limits::WEBHOOK_PENDING,
+        gather_until_read,
     };
     SledStore::open(
         path,
@@ -103,9 +105,10 @@ fn open_small(path: &std::path::Path) -> SledStore {
 }
 
 impl Pair {
-    async fn new() -> Self {
+    /// `gathers`: commands find what others have written before it is in the database.
+    async fn new(gathers: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let sled = open_small(dir.path());
+        let sled = open_small(dir.path(), gathers);
         set_up(&sled).await;
         let cursor = sled
             .read_changes(read(model("acme", "Contact")))
@@ -116,6 +119,7 @@ impl Pair {
         set_up(&memory).await;
         Self {
             dir,
+            gathers,
             sled: Some(sled),
             memory,
             now: 2_000_000_000,
@@ -337,7 +341,7 @@ impl Pair {
                     assert!(matches!(closed, Err(StoreError::Backend(_))), "{closed:?}");
                 }
                 drop(sled);
-                self.sled = Some(open_small(self.dir.path()));
+                self.sled = Some(open_small(self.dir.path(), self.gathers));
                 let report = self.sled.as_ref().unwrap().check().await.unwrap();
                 assert_eq!(report.findings, [], "after opening");
                 assert_eq!(report.wrong, 0);
@@ -386,7 +390,7 @@ fn line(index: u64, run: u64) -> LogLine {
 /// Do `steps` to a new pair, and compare everything.
 fn run(steps: &[Step]) {
     block_on(async {
-        let mut pair = Pair::new().await;
+        let mut pair = Pair::new(steps.len().is_multiple_of(2)).await;
         // Without an endpoint nothing is told.
         let endpoint = HookStep::Add {
             endpoint: 0,

@@ -51,8 +51,7 @@ fn open_busy(root: &Path) -> SledStore {
         ending_step: 7,
         step_keys: 10,
         step_bytes: 4000,
-        keys_max: tidegate_engine::idempotency::KEYS_MAX,
-        pending_max: tidegate_engine::limits::WEBHOOK_PENDING,
+        ..Tuning::default()
     };
     SledStore::open(
         root,
