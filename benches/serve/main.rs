@@ -25,6 +25,8 @@
 
 mod actions;
 mod cancel;
+#[path = "../common/mod.rs"]
+mod common;
 mod idle;
 mod lateness;
 mod noop;

@@ -2,17 +2,16 @@
 
 use std::time::Instant;
 
-use nix::sys::resource::{UsageWho, getrusage};
 use serde_json::json;
 use tidegate_engine::board::Caps;
-use tidegate_engine::integration::{Connection, Digest, NewDeployment};
 use tidegate_engine::job::JobTarget;
 use tidegate_engine::run::{Figures, Outcome, RunEnd, RunId};
 use tidegate_engine::schedule::{Definition, Origin, ScheduleId, When};
 use tidegate_engine::store::{Claim, Jobs, PutSchedule, Schedules};
-use tidegate_engine::{ConnectionKey, Name, Store, Timestamp};
+use tidegate_engine::{Name, Store, Timestamp};
 use tidegate_store::{Options, SledStore};
 
+use crate::common::{self, cpu};
 use crate::{from_env, rounded};
 
 /// As the server does it.
@@ -21,21 +20,6 @@ const CLAIMED_AT_ONCE: usize = 32;
 const RUNNING: u32 = 64;
 /// All schedules are due at this moment.
 const MOMENT: Timestamp = Timestamp(1_800_000_000_000);
-
-/// CPU of this process so far, user and system, in seconds.
-fn cpu() -> f64 {
-    let usage = getrusage(UsageWho::RUSAGE_SELF).expect("getrusage");
-    let seconds =
-        |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
-    seconds(usage.user_time()) + seconds(usage.system_time())
-}
-
-fn connection(number: usize) -> ConnectionKey {
-    ConnectionKey {
-        integration: "bench".parse().expect("a name"),
-        connection: format!("c{number}").parse().expect("a name"),
-    }
-}
 
 pub(crate) fn measure() {
     let schedules = from_env("TIDEGATE_BENCH_SCHEDULES", 10_000);
@@ -112,35 +96,10 @@ async fn run(schedules: usize) {
 
 /// A connection with a schedule, so many times.
 async fn prepare(store: &SledStore, schedules: usize) {
-    let digest = store.put_component(b"bench".to_vec()).await.expect("room");
-    let manifest = r#"{"manifest":1,"name":"bench","version":"1.0.0"}"#;
-    let deployment = NewDeployment {
-        integration: connection(0).integration,
-        digest,
-        manifest: serde_json::from_str(manifest).expect("a manifest"),
-        grants: Default::default(),
-        config: Default::default(),
-        now: Timestamp(1),
-    };
-    store.deploy(deployment).await.expect("it deploys");
-    assert_eq!(digest, Digest::of(b"bench"));
+    common::deploy(store).await;
     let puts = (0..schedules).map(async |number| {
-        let key = connection(number);
-        let new = Connection {
-            key: key.clone(),
-            base_url: "https://api.example.com".parse().expect("a URL"),
-            config: Default::default(),
-            metadata: Default::default(),
-            secret_names: Vec::new(),
-            sealed_secrets: Vec::new(),
-            created_at: Timestamp(1),
-            updated_at: Timestamp(1),
-            tags: std::collections::BTreeMap::new(),
-            external_id: None,
-            revision: 0,
-            auth_failed: None,
-        };
-        store.add_connection(new).await.expect("it is new");
+        let key = common::key(&format!("c{number}"));
+        common::connect(store, key.clone()).await;
         let target = JobTarget::Sync {
             connection: key,
             sync: "pull".parse().expect("a name"),

@@ -19,15 +19,18 @@
 use std::path::Path;
 use std::time::Instant;
 
-use nix::sys::resource::{UsageWho, getrusage};
 use tidegate_engine::canonical;
-use tidegate_engine::integration::{Connection, Digest, NewDeployment};
+use tidegate_engine::integration::Digest;
 use tidegate_engine::record::{Page, Save};
 use tidegate_engine::run::{Fence, Figures, NewRun, RunId, Target, Trigger};
 use tidegate_engine::store::{ActionFilter, Commit, Durability, ReadChanges, SnapshotGuard};
 use tidegate_engine::{ConnectionKey, Name, Store, SyncKey, Timestamp};
 use tidegate_store::{Options, SledStore};
 
+use common::cpu;
+
+#[path = "../common/mod.rs"]
+mod common;
 mod scale;
 
 type Failure = Box<dyn std::error::Error>;
@@ -35,14 +38,6 @@ type Failure = Box<dyn std::error::Error>;
 const PAGE: usize = 1000;
 /// Tells a child what to measure: a number of records, or `connections=N`.
 const CHILD: &str = "TIDEGATE_BENCH_STORE_CHILD";
-
-/// CPU of this process so far, user and system, in seconds.
-fn cpu() -> f64 {
-    let usage = getrusage(UsageWho::RUSAGE_SELF).expect("getrusage");
-    let seconds =
-        |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
-    seconds(usage.user_time()) + seconds(usage.system_time())
-}
 
 /// The options that a server would use, but for the cache if `TIDEGATE_BENCH_CACHE_MB` is set.
 fn options() -> Options {
@@ -91,40 +86,9 @@ struct Bench {
 impl Bench {
     async fn new(root: &Path, records: usize) -> Result<Self, Failure> {
         let store = SledStore::open(root, options())?;
-        let digest = store.put_component(b"bench".to_vec()).await?;
-        let integration: Name = "bench".parse()?;
-        store
-            .deploy(NewDeployment {
-                integration: integration.clone(),
-                digest,
-                manifest: serde_json::from_str(
-                    r#"{"manifest":1,"name":"bench","version":"1.0.0"}"#,
-                )?,
-                grants: Default::default(),
-                config: Default::default(),
-                now: Timestamp(1),
-            })
-            .await?;
-        let connection = ConnectionKey {
-            integration,
-            connection: "acme".parse()?,
-        };
-        store
-            .add_connection(Connection {
-                key: connection.clone(),
-                base_url: "https://api.example.com".parse()?,
-                config: Default::default(),
-                metadata: Default::default(),
-                secret_names: Vec::new(),
-                sealed_secrets: Vec::new(),
-                created_at: Timestamp(1),
-                updated_at: Timestamp(1),
-                tags: std::collections::BTreeMap::new(),
-                external_id: None,
-                revision: 0,
-                auth_failed: None,
-            })
-            .await?;
+        common::deploy(&store).await;
+        let connection = common::key("acme");
+        common::connect(&store, connection.clone()).await;
         let run = RunId::from_parts(Timestamp(1), 1);
         let sync = SyncKey {
             connection: connection.clone(),

@@ -3,14 +3,15 @@
 use std::path::Path;
 use std::time::Instant;
 
-use tidegate_engine::integration::{Connection, Digest, NewDeployment};
+use tidegate_engine::integration::Digest;
 use tidegate_engine::record::{Page, Save};
 use tidegate_engine::run::{Figures, NewRun, Outcome, RunEnd, RunId, Target, Trigger};
 use tidegate_engine::store::{Commit, Durability};
-use tidegate_engine::{ConnectionKey, Name, Store, SyncKey, Timestamp};
+use tidegate_engine::{ConnectionKey, Store, SyncKey, Timestamp};
 use tidegate_store::SledStore;
 
-use crate::{Failure, cpu, disk, options, rss};
+use crate::common::{self, cpu};
+use crate::{Failure, disk, options, rss};
 
 const MODELS: usize = 20;
 /// Connections that are filled at the same time, sharing flushes.
@@ -30,7 +31,7 @@ pub(crate) async fn measure(connections: usize) -> Result<(), Failure> {
     let store = SledStore::open(dir.path(), options())?;
     let open = (cpu() - cpu_before, wall_before.elapsed().as_secs_f64());
 
-    let integration: Name = "bench".parse()?;
+    let integration = common::integration();
     let before = cpu();
     for n in 0..TIMES {
         let after = name(n * 7919 % connections).parse()?;
@@ -62,26 +63,13 @@ fn name(number: usize) -> String {
     format!("customer-{number:06}")
 }
 
-fn key(number: usize) -> Result<ConnectionKey, Failure> {
-    Ok(ConnectionKey {
-        integration: "bench".parse()?,
-        connection: name(number).parse()?,
-    })
+fn key(number: usize) -> ConnectionKey {
+    common::key(&name(number))
 }
 
 async fn fill(root: &Path, connections: usize) -> Result<SledStore, Failure> {
     let store = SledStore::open(root, options())?;
-    let digest = store.put_component(b"bench".to_vec()).await?;
-    let manifest = r#"{"manifest":1,"name":"bench","version":"1.0.0"}"#;
-    let deployment = NewDeployment {
-        integration: "bench".parse()?,
-        digest,
-        manifest: serde_json::from_str(manifest)?,
-        grants: Default::default(),
-        config: Default::default(),
-        now: Timestamp(1),
-    };
-    store.deploy(deployment).await?;
+    common::deploy(&store).await;
     let numbers: Vec<usize> = (0..connections).collect();
     for some in numbers.chunks(AT_ONCE) {
         let all = some.iter().map(|number| add(&store, *number));
@@ -93,21 +81,7 @@ async fn fill(root: &Path, connections: usize) -> Result<SledStore, Failure> {
 }
 
 async fn add(store: &SledStore, number: usize) -> Result<(), Failure> {
-    let connection = Connection {
-        key: key(number)?,
-        base_url: "https://api.example.com".parse()?,
-        config: Default::default(),
-        metadata: Default::default(),
-        secret_names: Vec::new(),
-        sealed_secrets: Vec::new(),
-        created_at: Timestamp(1),
-        updated_at: Timestamp(1),
-        tags: std::collections::BTreeMap::new(),
-        external_id: None,
-        revision: 0,
-        auth_failed: None,
-    };
-    store.add_connection(connection).await?;
+    common::connect(store, key(number)).await;
     sync(store, number, number, 0).await
 }
 
@@ -115,7 +89,7 @@ async fn add(store: &SledStore, number: usize) -> Result<(), Failure> {
 async fn sync(store: &SledStore, number: usize, run: usize, version: usize) -> Result<(), Failure> {
     let id = RunId::from_parts(Timestamp(1 + run as u64), run as u128);
     let sync = SyncKey {
-        connection: key(number)?,
+        connection: key(number),
         sync: "pull".parse()?,
         variant: "base".parse()?,
     };

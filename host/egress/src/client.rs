@@ -1,4 +1,4 @@
-//! The HTTP client of one session, closed on every side where reqwest is open by default.
+//! The HTTP client of a session, closed on every side where reqwest is open by default.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +14,11 @@ use crate::resolve::Guard;
 
 /// Longest wait for a connection with its TLS; the attempt's own time ends it earlier.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-/// Idle connections kept for each origin, and for how long.
+/// Idle connections kept for each origin, and for how long: less than the usual servers keep theirs (Node
+/// 5 s, most others longer), so that a request seldom meets a connection that is just being closed.
 const IDLE_MAX: usize = 16;
-const IDLE_TIME: Duration = Duration::from_secs(30);
-/// TLS sessions that a session can resume.
+const IDLE_TIME: Duration = Duration::from_secs(4);
+/// TLS sessions that a client can resume.
 const TICKETS_MAX: usize = 16;
 
 /// TLS settings that trust the machine's roots and `extra`. Reading the roots takes milliseconds,

@@ -11,6 +11,7 @@ use url::{Host, Url};
 use crate::address::{self, AddressPolicy, Refused};
 use crate::budget::Budget;
 use crate::client;
+use crate::clients::Clients;
 use crate::error::{EgressError, Missing};
 use crate::policy::Policy;
 use crate::proxy::{Proxy, Route};
@@ -59,6 +60,7 @@ struct Shared {
     trusting: OnceLock<Result<ClientConfig, String>>,
     trusting_nobody: OnceLock<Result<ClientConfig, String>>,
     throttle: Throttle,
+    clients: Clients,
     /// By integration: its connections fail together, when its API does.
     budgets: Registry<Name, Budget>,
 }
@@ -71,12 +73,13 @@ impl Gate {
             trusting: OnceLock::new(),
             trusting_nobody: OnceLock::new(),
             throttle: Throttle::default(),
+            clients: Clients::default(),
             budgets: Registry::default(),
         }))
     }
 
-    /// A session for one run. It has connections and TLS tickets of its own, so nothing is shared
-    /// with other customers or plugins, and it costs nothing until its first request.
+    /// A session for one run. Open connections and TLS tickets are those of its (integration, connection)
+    /// and nobody else's, and it costs nothing until its first request.
     #[must_use]
     pub fn session(&self, policy: Policy) -> Session {
         Session::new(self.clone(), policy)
@@ -84,6 +87,10 @@ impl Gate {
 
     pub(crate) fn timers(&self) -> &dyn Timers {
         &*self.0.options.timers
+    }
+
+    pub(crate) fn clients(&self) -> &Clients {
+        &self.0.clients
     }
 
     pub(crate) fn throttle(&self) -> &Throttle {

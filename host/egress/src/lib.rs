@@ -22,6 +22,7 @@
 //! | `resolve` | names to addresses, all of them judged |
 //! | `peer` | the open connection's peer, judged again |
 //! | `client` | the HTTP client of a session |
+//! | `clients` | those of connections that ran lately |
 //! | `target` | the guest's text and the base URL make one URL |
 //! | `headers` | headers both ways |
 //! | `credentials` | the connection's secrets on its own origin |
@@ -46,13 +47,14 @@
 //!   looked up for this connection, and both again when it is open.
 //! - Credentials of the connection are on requests to its base URL's origin only, are added after
 //!   the gate to a copy of the request, and are in no error, no `Debug` text and no response's URL.
-//! - Sessions share no connection, no TLS ticket and no cookie. There are no cookies.
+//! - Runs of two connections share no open connection, no TLS ticket and no cookie. There are no cookies.
 //! - Everything has a limit, and an error that names it.
 
 mod address;
 mod body;
 mod budget;
 mod client;
+mod clients;
 mod credentials;
 mod endpoint;
 mod error;

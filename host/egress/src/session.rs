@@ -82,7 +82,9 @@ struct Inner {
     /// How many redirects are followed; a request of the host's own follows none, and gets the
     /// redirect itself.
     redirects: usize,
-    /// Built for the first request of its kind: most of a client's cost is TLS.
+    /// Whether open connections outlast it, for the next run of the same connection.
+    is_kept: bool,
+    /// Found or built for the first request of its kind: most of a client's cost is TLS.
     plain: OnceLock<Result<Client, String>>,
     secure: OnceLock<Result<Client, String>>,
 }
@@ -90,7 +92,7 @@ struct Inner {
 impl Session {
     pub(crate) fn new(gate: Gate, policy: Policy) -> Self {
         let guard = gate.guard(&policy);
-        Self::with(gate, policy, guard, REDIRECTS_MAX)
+        Self::with(gate, policy, guard, REDIRECTS_MAX, true)
     }
 
     /// For requests of the host's own, to a token endpoint or a receiver of webhooks: in clear only to
@@ -100,10 +102,10 @@ impl Session {
         if policy.base_url.scheme() != "https" {
             guard.addresses = Arc::new((*guard.addresses).clone().only_private());
         }
-        Self::with(gate, policy, guard, 0)
+        Self::with(gate, policy, guard, 0, false)
     }
 
-    fn with(gate: Gate, policy: Policy, guard: Guard, redirects: usize) -> Self {
+    fn with(gate: Gate, policy: Policy, guard: Guard, redirects: usize, is_kept: bool) -> Self {
         let permits = usize::try_from(policy.limits.http_in_flight).unwrap_or(usize::MAX);
         Self(Arc::new(Inner {
             guard,
@@ -112,6 +114,7 @@ impl Session {
             meter: Meter::default(),
             in_flight: Semaphore::new(permits.min(Semaphore::MAX_PERMITS)),
             policy,
+            is_kept,
             plain: OnceLock::new(),
             secure: OnceLock::new(),
         }))
@@ -347,12 +350,16 @@ impl Inner {
 
     fn client(&self, https: bool) -> Result<&Client, EgressError> {
         let slot = if https { &self.secure } else { &self.plain };
-        let made = slot.get_or_init(|| {
+        let make = || {
             client::client(
                 self.gate.tls(https)?,
                 self.guard.clone(),
                 &self.policy.limits,
             )
+        };
+        let made = slot.get_or_init(|| match self.is_kept {
+            true => self.gate.clients().get(&self.policy, https, make),
+            false => make(),
         });
         made.as_ref().map_err(|message| EgressError::Other {
             blame: Blame::Host,

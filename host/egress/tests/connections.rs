@@ -52,6 +52,35 @@ async fn bytes_after_an_answer_are_not_the_next_one() {
 }
 
 #[tokio::test]
+async fn the_next_run_of_a_connection_finds_it_open_and_nobody_elses_does() {
+    let server = Server::always(answer(200, &[], "ok")).await;
+    let timers = Arc::new(FakeTimers::default());
+    let gate = common::gate(&timers);
+    let acme = common::policy(&server.url(""));
+    let mut globex = acme.clone();
+    globex.connection.connection = "globex".parse().unwrap();
+    let mut elsewhere = acme.clone();
+    elsewhere.connection.integration = "elsewhere".parse().unwrap();
+    let mut less = acme.clone();
+    less.limits.http_headers -= 1;
+    let mut opened = acme.clone();
+    opened.private.push("10.0.0.0/8".parse().unwrap());
+    let policies = [
+        &acme, &acme, &globex, &elsewhere, &less, &opened, &acme, &globex,
+    ];
+    for policy in policies {
+        let run = gate.session(policy.clone());
+        run.send(get("/")).await.unwrap();
+    }
+    let seen = server.seen();
+    let same = |one: usize, other: usize| seen[one].connection == seen[other].connection;
+    assert!(same(0, 1) && same(0, 6), "acme's");
+    assert!(same(2, 7), "globex's");
+    let all: std::collections::BTreeSet<_> = seen.iter().map(|seen| seen.connection).collect();
+    assert_eq!(all.len(), 5, "one for each that may do something else");
+}
+
+#[tokio::test]
 async fn cookies_and_hints_are_not_kept_and_only_gzip_is_asked_for() {
     let headers = [
         ("set-cookie", "id=canary; Path=/"),

@@ -15,7 +15,7 @@ use crate::run::RunId;
 use crate::schedule::{Calendar, Fire, Schedule, ScheduleId};
 use crate::{ConnectionKey, Timestamp};
 
-pub use jobs::Settled;
+pub use jobs::{Ended, Settled};
 pub use queue::Caps;
 use queue::Queue;
 pub use schedules::{Change, Fired};

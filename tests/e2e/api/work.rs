@@ -59,19 +59,11 @@ impl Served {
 }
 
 /// A time so many milliseconds from now.
-fn soon(ms: u64) -> String {
-    let now = std::time::SystemTime::now() + Duration::from_millis(ms);
-    let now = now.duration_since(std::time::UNIX_EPOCH).unwrap();
-    let output = std::process::Command::new("date")
-        .args([
-            "-u",
-            "-d",
-            &format!("@{}.{:03}", now.as_secs(), now.subsec_millis()),
-        ])
-        .arg("+%Y-%m-%dT%H:%M:%S.%3NZ")
-        .output()
-        .unwrap();
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+fn soon(ms: i64) -> String {
+    let now = jiff::Timestamp::now().as_millisecond();
+    jiff::Timestamp::from_millisecond(now + ms)
+        .unwrap()
+        .to_string()
 }
 
 #[test]

@@ -4,6 +4,7 @@ use crate::job::{Job, JobId, JobState, JobTarget, NewJob, judged};
 use crate::limits::ACTIVE_JOBS;
 use crate::run::{RunEnd, RunId};
 use crate::schedule::{Pause, Schedule};
+use crate::webhook::{NewEvent, schedule_paused};
 use crate::{StoreError, SyncKey, Timestamp};
 
 use super::{Board, Caps, Change, Lease};
@@ -17,6 +18,40 @@ pub struct Settled {
     /// The schedule that pauses because too many of its jobs failed.
     pub paused: Option<Schedule>,
     pub changes: Vec<Change>,
+}
+
+/// What a run's end comes to, for whoever tells of it.
+#[derive(Debug)]
+pub struct Ended {
+    /// The end as it is to be stored.
+    pub end: RunEnd,
+    /// When its job goes on, if it does.
+    pub retry_at: Option<Timestamp>,
+    /// The event of a schedule that pauses.
+    pub paused: Option<NewEvent>,
+}
+
+impl Ended {
+    /// The end of a run that has no job.
+    #[must_use]
+    pub fn without_job(end: RunEnd) -> Self {
+        Self {
+            end,
+            retry_at: None,
+            paused: None,
+        }
+    }
+}
+
+impl From<Settled> for Ended {
+    fn from(settled: Settled) -> Self {
+        let goes_on = settled.job.state == JobState::Queued;
+        Self {
+            end: settled.end,
+            retry_at: goes_on.then_some(settled.job.due_at),
+            paused: settled.paused.as_ref().and_then(schedule_paused),
+        }
+    }
 }
 
 fn no_job(id: JobId) -> StoreError {

@@ -118,7 +118,7 @@ impl State {
         let running = running.filter(|run| run.end.is_none() && run.target.connection() == key);
         let ended = running.filter_map(|run| {
             let end = rules::removed(run.progress.clone(), now);
-            self.run_ended(run, &end)
+            self.run_ended(run, &end, None)
         });
         let events = ended.collect();
         self.write_events(events);

@@ -3,13 +3,12 @@
 use async_trait::async_trait;
 
 use crate::Timestamp;
-use crate::board::Board;
+use crate::board::{Board, Ended};
 use crate::idempotency::{KEPT_MS, KeyUse, Queued};
 use crate::job::{Job, JobId, NewJob, checkpoint_mark};
 use crate::run::{Failure, Fence, RunEnd, RunId};
 use crate::schedule::FireOutcome;
 use crate::store::{Claim, Claimed, Forgotten, JobFilter, Jobs, QueueFigures, Started, StoreError};
-use crate::webhook::{NewEvent, schedule_paused};
 
 use super::{MemoryStore, State, not_found, rules};
 
@@ -64,25 +63,24 @@ impl State {
 
     /// The end of a run as it is to be stored: its job, if it has one, takes it in.
     /// Returns the event of its schedule's pause, too.
-    pub(super) fn settle_job(&mut self, run: RunId, end: RunEnd) -> (RunEnd, Option<NewEvent>) {
+    pub(super) fn settle_job(&mut self, run: RunId, end: RunEnd) -> Ended {
         let Some(stored) = self.runs.get(&run) else {
-            return (end, None);
+            return Ended::without_job(end);
         };
         let checkpoint = self.checkpoint_of(&stored.target);
         let Some(job) = stored.job else {
             if let crate::run::Target::Sync(sync) = &stored.target {
                 self.board.set_busy(sync, false);
             }
-            return (end, None);
+            return Ended::without_job(end);
         };
         let mark = checkpoint_mark(checkpoint.as_deref());
         match self.board.settle(job, run, end.clone(), mark) {
-            Some(settled) => {
-                self.apply_changes(settled.changes);
-                let paused = settled.paused.as_ref().and_then(schedule_paused);
-                (settled.end, paused)
+            Some(mut settled) => {
+                self.apply_changes(std::mem::take(&mut settled.changes));
+                settled.into()
             }
-            None => (end, None),
+            None => Ended::without_job(end),
         }
     }
 

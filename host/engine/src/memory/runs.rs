@@ -1,5 +1,6 @@
 //! Runs, fences and logs of the memory store.
 
+use crate::board::Ended;
 use crate::run::{Failure, Fence, LogLine, NewRun, Run, RunEnd, RunId, Target};
 use crate::store::{RunFilter, Started, StoreError};
 use crate::webhook::{self, NewEvent};
@@ -92,9 +93,14 @@ impl State {
 
     /// End a run: whoever holds on to it lets go. Returns the events that tell of it.
     pub(super) fn end_run(&mut self, id: RunId, end: RunEnd) -> Vec<NewEvent> {
-        let (end, paused) = self.settle_job(id, end);
+        let Ended {
+            end,
+            retry_at,
+            paused,
+        } = self.settle_job(id, end);
         self.keys.settle(id, &end);
-        let event = self.runs.get(&id).and_then(|run| self.run_ended(run, &end));
+        let run = self.runs.get(&id);
+        let event = run.and_then(|run| self.run_ended(run, &end, retry_at));
         if let Some(run) = self.runs.get_mut(&id) {
             run.end = Some(end);
         }
@@ -114,8 +120,14 @@ impl State {
     }
 
     /// The event of a run that ends so.
-    pub(super) fn run_ended(&self, run: &Run, end: &RunEnd) -> Option<NewEvent> {
-        webhook::run_ended(run, end, self.checkpoint_of(&run.target).as_deref())
+    pub(super) fn run_ended(
+        &self,
+        run: &Run,
+        end: &RunEnd,
+        retry_at: Option<Timestamp>,
+    ) -> Option<NewEvent> {
+        let checkpoint = self.checkpoint_of(&run.target);
+        webhook::run_ended(run, end, checkpoint.as_deref(), retry_at)
     }
 
     pub(super) fn list_runs(&self, filter: &RunFilter) -> Vec<Run> {

@@ -35,6 +35,8 @@ struct RunEnded<'a> {
     ended_at: String,
     outcome: Outcome,
     #[serde(skip_serializing_if = "Option::is_none")]
+    retry_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<Failed<'a>>,
     models: Vec<Model<'a>>,
     #[serde(skip_serializing_if = "is_zero")]
@@ -97,10 +99,15 @@ fn new_event<T: Serialize>(
     })
 }
 
-/// A run ended so, with its sync's checkpoint as it is now. `None` for one of an action, which answers
+/// A run ended so, with its sync's checkpoint as it is now; its job goes on at `retry_at`. `None` for one of an action, which answers
 /// its caller, and for one that was skipped, which did nothing.
 #[must_use]
-pub fn run_ended(run: &Run, end: &RunEnd, checkpoint: Option<&str>) -> Option<NewEvent> {
+pub fn run_ended(
+    run: &Run,
+    end: &RunEnd,
+    checkpoint: Option<&str>,
+    retry_at: Option<Timestamp>,
+) -> Option<NewEvent> {
     let Target::Sync(sync) = &run.target else {
         return None;
     };
@@ -146,6 +153,7 @@ pub fn run_ended(run: &Run, end: &RunEnd, checkpoint: Option<&str>) -> Option<Ne
         started_at: rfc_3339(run.started_at),
         ended_at: rfc_3339(end.at),
         outcome: end.outcome,
+        retry_at: retry_at.map(rfc_3339),
         failure: end.failure.as_ref().map(|failure| Failed {
             class: failure.class,
             blame: failure.blame,

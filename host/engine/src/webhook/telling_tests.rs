@@ -75,7 +75,7 @@ fn a_finished_run_says_what_there_is_to_read() {
     run.progress
         .counts
         .insert("Contact".parse().unwrap(), counts);
-    let event = run_ended(&run, &end(Outcome::Success), Some("[2]")).unwrap();
+    let event = run_ended(&run, &end(Outcome::Success), Some("[2]"), None).unwrap();
     assert_eq!(
         (event.kind, event.at, event.stream.clone()),
         (EventType::RunFinished, Timestamp(2_000), Some(key("acme")))
@@ -95,7 +95,7 @@ fn a_finished_run_says_what_there_is_to_read() {
     );
     // The same end again is the same event.
     assert_eq!(
-        run_ended(&run, &end(Outcome::Success), Some("[2]")),
+        run_ended(&run, &end(Outcome::Success), Some("[2]"), None),
         Some(event)
     );
 }
@@ -111,22 +111,35 @@ fn outcomes_make_types() {
         (Outcome::Skipped, None),
     ];
     for (outcome, want) in rows {
-        let event = run_ended(&run(None), &end(outcome), None);
+        let event = run_ended(&run(None), &end(outcome), None, None);
         assert_eq!(event.map(|event| event.kind.as_str()), want, "{outcome:?}");
     }
+    let goes_on = run_ended(
+        &run(None),
+        &end(Outcome::Failed),
+        None,
+        Some(Timestamp(5_000)),
+    );
+    assert_eq!(data(&goes_on.unwrap())["retry_at"], "1970-01-01T00:00:05Z");
     let mut action = run(None);
     action.target = Target::Action {
         connection: key("acme"),
         action: "push".parse().unwrap(),
     };
-    assert_eq!(run_ended(&action, &end(Outcome::Failed), None), None);
+    assert_eq!(run_ended(&action, &end(Outcome::Failed), None, None), None);
 }
 
 #[test]
 fn sync_type_and_checkpoints() {
     let long = format!("\"{}\"", "x".repeat(CHECKPOINT_KEPT_BYTES));
     let row = |from: Option<&str>, to: Option<&str>| {
-        let event = run_ended(&run(Some(Origin::of(from))), &end(Outcome::Success), to).unwrap();
+        let event = run_ended(
+            &run(Some(Origin::of(from))),
+            &end(Outcome::Success),
+            to,
+            None,
+        )
+        .unwrap();
         let data = data(&event);
         (data["sync_type"].clone(), data["checkpoint"].clone())
     };
@@ -145,7 +158,7 @@ fn sync_type_and_checkpoints() {
             json!({"from": null, "to": null, "from_left_out": true, "to_left_out": true})
         )
     );
-    let old = run_ended(&run(None), &end(Outcome::Success), Some("1")).unwrap();
+    let old = run_ended(&run(None), &end(Outcome::Success), Some("1"), None).unwrap();
     assert_eq!(data(&old)["sync_type"], "incremental");
 }
 
@@ -179,7 +192,7 @@ fn no_body_reaches_20_kb() {
     failure.code = Some("\u{1}".repeat(9_000));
     failed.failure = Some(failure);
     let checkpoint = format!("\"{}\"", "y".repeat(CHECKPOINT_KEPT_BYTES - 2));
-    let event = run_ended(&run, &failed, Some(&checkpoint)).unwrap();
+    let event = run_ended(&run, &failed, Some(&checkpoint), None).unwrap();
     assert_eq!(data(&event)["models_left_out"], 256 - WEBHOOK_MODELS);
     let body = Event::numbered(event, u64::MAX).body();
     assert!((15_000..20_000).contains(&body.len()), "{}", body.len());

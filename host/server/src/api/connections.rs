@@ -8,7 +8,6 @@ use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tidegate_engine::connection::ConnectionFilter;
-use tidegate_engine::limits::API_PAGE_ROWS;
 use tidegate_engine::upkeep::Dropped;
 use tidegate_engine::{ConnectionKey, ConnectionName, Name};
 use utoipa::{IntoParams, ToSchema};
@@ -17,6 +16,7 @@ use utoipa_axum::routes;
 use super::app::App;
 use super::extract::{Json, Path, Query};
 use super::integrations::IntegrationPath;
+use super::page::{Page, page_limit};
 use super::problem::{Answer, Failed};
 use super::routes::{Routes, Rule};
 use crate::control::{ConnectionUpdate, ObjectChange};
@@ -82,17 +82,6 @@ struct ConnectionsPage {
     more: bool,
 }
 
-/// How many rows a page has.
-pub(super) fn page_limit(limit: Option<u64>) -> Answer<usize> {
-    let limit = limit.unwrap_or(100);
-    if !(1..=API_PAGE_ROWS).contains(&limit) {
-        return Err(Failed::invalid(format!(
-            "limit: it is 1 to {API_PAGE_ROWS}"
-        )));
-    }
-    Ok(usize::try_from(limit).unwrap_or(1))
-}
-
 /// The connection that a query names, which it does by its integration and name.
 pub(super) fn connection_of(
     integration: Option<&Name>,
@@ -138,18 +127,15 @@ async fn list(
         .map(str::parse::<ConnectionName>)
         .transpose();
     let after = after.map_err(|_| Failed::invalid("cursor: use one as it was given out"))?;
-    // One more tells whether there are more.
     let found = app
         .control
         .connections(&path.integration, &filter, after.as_ref(), limit + 1)
         .await?;
-    let more = found.len() > limit;
-    let page = found.get(..limit).unwrap_or(&found);
-    let last = page.last().map(|last| last.key.connection.to_string());
+    let page = Page::cut(&found, limit, |last| last.key.connection.to_string());
     Ok(Json(ConnectionsPage {
-        connections: page.iter().map(Into::into).collect(),
-        next_cursor: last.filter(|_| more),
-        more,
+        connections: page.rows,
+        next_cursor: page.next_cursor,
+        more: page.more,
     }))
 }
 

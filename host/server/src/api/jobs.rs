@@ -12,8 +12,9 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
 use super::app::App;
-use super::connections::{connection_of, page_limit};
+use super::connections::connection_of;
 use super::extract::{Json, Path, Query};
+use super::page::{Page, page_limit};
 use super::problem::{Answer, Failed};
 use super::routes::{Routes, Rule};
 use crate::control::TriggerRequest;
@@ -105,13 +106,11 @@ async fn list(State(app): State<App>, Query(query): Query<JobsQuery>) -> Answer<
         limit: limit + 1,
     };
     let found = app.control.jobs(filter).await?;
-    let more = found.len() > limit;
-    let page = found.get(..limit).unwrap_or(&found);
-    let last = page.last().map(|last| last.id.to_string());
+    let page = Page::cut(&found, limit, |last| last.id.to_string());
     Ok(Json(JobsPage {
-        jobs: page.iter().map(Into::into).collect(),
-        next_cursor: last.filter(|_| more),
-        more,
+        jobs: page.rows,
+        next_cursor: page.next_cursor,
+        more: page.more,
     }))
 }
 

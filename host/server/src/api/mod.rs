@@ -11,6 +11,7 @@
 //! | `guard` | who asks, whether they may, how much and how long |
 //! | `keyring` | the API keys in memory, and how fast each asks |
 //! | `extract` | bodies, queries and paths, or the problem with them |
+//! | `page` | pages of listings |
 //! | `problem` | problem details (RFC 9457), their types and their status |
 //! | `trace` | ids, logs and metrics of requests; problems become answers here |
 //! | `stream` | answers that go on: lines, events |
@@ -30,6 +31,7 @@ mod jobs;
 mod keyring;
 mod master_keys;
 mod metrics;
+mod page;
 mod problem;
 mod proxy;
 mod records;

@@ -14,8 +14,9 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
 use super::app::App;
-use super::connections::{connection_of, page_limit};
+use super::connections::connection_of;
 use super::extract::{Json, Path, Query};
+use super::page::{Page, page_limit};
 use super::problem::Answer;
 use super::routes::{Routes, Rule};
 use super::stream::{self, Form, Source};
@@ -109,13 +110,11 @@ async fn list(State(app): State<App>, Query(query): Query<RunsQuery>) -> Answer<
         limit: limit + 1,
     };
     let found = app.control.runs(filter).await?;
-    let more = found.len() > limit;
-    let page = found.get(..limit).unwrap_or(&found);
-    let last = page.last().map(|last| last.id.to_string());
+    let page = Page::cut(&found, limit, |last| last.id.to_string());
     Ok(Json(RunsPage {
-        runs: page.iter().map(Into::into).collect(),
-        next_cursor: last.filter(|_| more),
-        more,
+        runs: page.rows,
+        next_cursor: page.next_cursor,
+        more: page.more,
     }))
 }
 

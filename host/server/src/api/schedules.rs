@@ -11,8 +11,9 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
 use super::app::App;
-use super::connections::{connection_of, page_limit};
+use super::connections::connection_of;
 use super::extract::{Json, Path, Query};
+use super::page::{Page, page_limit};
 use super::problem::{Answer, Failed};
 use super::routes::{Routes, Rule};
 use crate::control::{BackfillRequest, NewSchedule};
@@ -103,13 +104,11 @@ async fn list(
         limit: limit + 1,
     };
     let found = app.control.schedules(filter).await?;
-    let more = found.len() > limit;
-    let page = found.get(..limit).unwrap_or(&found);
-    let last = page.last().map(|last| last.id.to_string());
+    let page = Page::cut(&found, limit, |last| last.id.to_string());
     Ok(Json(SchedulesPage {
-        schedules: page.iter().map(Into::into).collect(),
-        next_cursor: last.filter(|_| more),
-        more,
+        schedules: page.rows,
+        next_cursor: page.next_cursor,
+        more: page.more,
     }))
 }
 
@@ -322,15 +321,13 @@ async fn fires(
     let limit = page_limit(query.limit)?;
     let before = query.cursor.as_deref().map(shown::moment).transpose()?;
     let found = app.control.fires(path.schedule, before, limit + 1).await?;
-    let more = found.len() > limit;
-    let page = found.get(..limit).unwrap_or(&found);
-    let last = page
-        .last()
-        .map(|last| crate::output::time(last.scheduled_for));
+    let page = Page::cut(&found, limit, |last| {
+        crate::output::time(last.scheduled_for)
+    });
     Ok(Json(FiresPage {
-        fires: page.iter().map(Into::into).collect(),
-        next_cursor: last.filter(|_| more),
-        more,
+        fires: page.rows,
+        next_cursor: page.next_cursor,
+        more: page.more,
     }))
 }
 

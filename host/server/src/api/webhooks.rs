@@ -12,8 +12,8 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
 use super::app::App;
-use super::connections::page_limit;
 use super::extract::{Json, Path, Query};
+use super::page::{Page, page_limit};
 use super::problem::{Answer, Failed};
 use super::routes::{Routes, Rule};
 use crate::control::ReplayRequest;
@@ -219,13 +219,11 @@ async fn deliveries(
         limit: limit + 1,
     };
     let found = app.control.deliveries(filter).await?;
-    let more = found.len() > limit;
-    let page = found.get(..limit).unwrap_or(&found);
-    let last = page.last().map(|last| last.seq.to_string());
+    let page = Page::cut(&found, limit, |last| last.seq.to_string());
     Ok(Json(DeliveriesPage {
-        deliveries: page.iter().map(Into::into).collect(),
-        next_cursor: last.filter(|_| more),
-        more,
+        deliveries: page.rows,
+        next_cursor: page.next_cursor,
+        more: page.more,
     }))
 }
 

@@ -1,13 +1,12 @@
 //! The commands of the job queue: the board decides, and what it changes is stored with it.
 
-use tidegate_engine::board::{Board, Change};
+use tidegate_engine::board::{Board, Change, Ended};
 use tidegate_engine::idempotency::KEPT_MS;
 use tidegate_engine::job::{Job, JobId, NewJob, checkpoint_mark};
 use tidegate_engine::memory::rules;
 use tidegate_engine::run::{Failure, Fence, Run, RunEnd, RunId, Target};
 use tidegate_engine::schedule::{Fire, FireOutcome};
 use tidegate_engine::store::{Claim, Claimed, Forgotten, JobFilter, QueueFigures};
-use tidegate_engine::webhook::{NewEvent, schedule_paused};
 use tidegate_engine::{StoreError, Timestamp};
 
 use crate::disk::{View, Writes, damaged};
@@ -84,9 +83,9 @@ impl Writer {
         writes: &mut Writes,
         id: RunId,
         end: RunEnd,
-    ) -> Result<(RunEnd, Option<NewEvent>), StoreError> {
+    ) -> Result<Ended, StoreError> {
         let Some(running) = self.running.get(&id) else {
-            return Ok((end, None));
+            return Ok(Ended::without_job(end));
         };
         let sync = running.sync.as_ref().map(|(_, number)| *number);
         let checkpoint = sync.map(|number| self.stored_checkpoint(number));
@@ -95,15 +94,14 @@ impl Writer {
             if let Target::Sync(key) = &running.run.target {
                 self.board.set_busy(key, false);
             }
-            return Ok((end, None));
+            return Ok(Ended::without_job(end));
         };
         let mark = checkpoint_mark(checkpoint.as_deref());
         let Some(settled) = self.board.settle(job, id, end.clone(), mark) else {
-            return Ok((end, None));
+            return Ok(Ended::without_job(end));
         };
         self.put_changes(writes, &settled.changes)?;
-        let paused = settled.paused.as_ref().and_then(schedule_paused);
-        Ok((settled.end, paused))
+        Ok(settled.into())
     }
 
     pub(crate) fn next_due(&self, now: Timestamp) -> Option<Timestamp> {

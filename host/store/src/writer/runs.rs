@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use tidegate_engine::board::Ended;
 use tidegate_engine::memory::rules;
 use tidegate_engine::run::{Failure, Fence, LogLine, NewRun, Run, RunEnd, RunId, Target};
 use tidegate_engine::store::Started;
@@ -230,7 +231,11 @@ impl Writer {
         id: RunId,
         end: RunEnd,
     ) -> Result<Vec<NewEvent>, StoreError> {
-        let (end, paused) = self.settle_job(writes, id, end)?;
+        let Ended {
+            end,
+            retry_at,
+            paused,
+        } = self.settle_job(writes, id, end)?;
         let Some(running) = self.running.get(&id) else {
             return Ok(Vec::new());
         };
@@ -246,7 +251,7 @@ impl Writer {
             self.put_sync(writes, running.connection, key, row)?;
             if self.hooks.has_endpoints() {
                 let checkpoint = self.stored_checkpoint(*number)?;
-                event = webhook::run_ended(&running.run, &end, checkpoint.as_deref());
+                event = webhook::run_ended(&running.run, &end, checkpoint.as_deref(), retry_at);
             }
         }
         let run = Run {
