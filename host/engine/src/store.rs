@@ -316,8 +316,7 @@ pub trait Store: ApiKeys + Schedules + Jobs + Webhooks + Send + Sync + std::fmt:
     ) -> Result<(), StoreError>;
 
     /// Record a run as running and hand out its fence. A sync runs once at a time for each key:
-    /// `Busy` otherwise. Repeating it with the same id returns the same answer. A crash may take it
-    /// back within the next moment, as long as nothing that the run commits is durable.
+    /// `Busy` otherwise. Repeating it with the same id returns the same answer.
     async fn start_run(&self, run: NewRun) -> Result<Started, StoreError>;
     /// Like [`Self::start_run`], for an action under an idempotency key: take the key and start the
     /// run in one transaction, or hand out what an earlier run under the key came to. `Busy` while a

@@ -285,9 +285,7 @@ impl Store for SledStore {
     }
 
     async fn start_run(&self, run: NewRun) -> Result<Started, StoreError> {
-        self.check_open()?;
-        let start = move |writer: &mut Writer| writer.start_run(run);
-        self.queue.run(Urgency::Relaxed, start).await
+        self.write(move |writer| writer.start_run(run)).await
     }
 
     async fn start_keyed_run(&self, run: NewRun, key: KeyUse) -> Result<Keyed, StoreError> {
