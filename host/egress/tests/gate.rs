@@ -264,19 +264,21 @@ async fn our_own_port_is_refused_by_literal_and_by_name() {
 }
 
 #[tokio::test]
-async fn sessions_share_no_connection() {
+async fn sessions_of_customers_share_no_connection() {
     let server =
         Server::start(|seen, _| Reply::Send(answer(200, &[], seen.connection.to_string()))).await;
     let gate = gate(&Arc::new(FakeTimers::default()));
     let mut connections = Vec::new();
-    for _ in 0..3 {
-        let session = gate.session(policy(&server.url("")));
+    for customer in ["acme", "globex", "initech"] {
+        let mut policy = policy(&server.url(""));
+        policy.connection = common::key("crm", customer);
+        let session = gate.session(policy);
         for _ in 0..3 {
             let body = session.send(get("/")).await.unwrap().body;
             connections.push(String::from_utf8(body.to_vec()).unwrap());
         }
     }
-    // Within a session the connection is kept; between sessions it never is.
+    // Within a session the connection is kept; between customers it never is.
     assert_eq!(connections, ["0", "0", "0", "1", "1", "1", "2", "2", "2"]);
 }
 

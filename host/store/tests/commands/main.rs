@@ -17,6 +17,7 @@ mod keyed;
 mod keyed_jobs;
 mod records;
 mod runs;
+mod told_retries;
 mod webhooks;
 
 use tidegate_engine::cursor::{Cursor, CursorError};

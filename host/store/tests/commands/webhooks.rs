@@ -1,9 +1,6 @@
 //! Webhooks: what is written with what, what is due when, and what is lost never.
 
-use tidegate_engine::board::Caps;
-use tidegate_engine::job::{JobId, JobState, JobTarget, NewJob, Priority, Retry};
-use tidegate_engine::run::{RunEnd, Trigger};
-use tidegate_engine::store::{Claim, DeliveryFilter, Due, DueDeliveries, Replay, Webhooks};
+use tidegate_engine::store::{DeliveryFilter, Due, DueDeliveries, Replay, Webhooks};
 use tidegate_engine::webhook::{Attempt, Disabled, EndpointId, Event, EventType, WhyDisabled};
 use tidegate_store::{Options, SledStore, Tuning};
 
@@ -12,7 +9,7 @@ use super::*;
 const HOUR_MS: u64 = 60 * 60 * 1000;
 const DAY_MS: u64 = 24 * HOUR_MS;
 
-fn attempt(at: u64, status: u16) -> Attempt {
+pub(super) fn attempt(at: u64, status: u16) -> Attempt {
     Attempt {
         at: Timestamp(at),
         latency_ms: 0,
@@ -23,7 +20,7 @@ fn attempt(at: u64, status: u16) -> Attempt {
     }
 }
 
-async fn due(store: &dyn Store, now: u64) -> Due {
+pub(super) async fn due(store: &dyn Store, now: u64) -> Due {
     let wanted = DueDeliveries {
         now: Timestamp(now),
         in_flight: vec![],
@@ -59,7 +56,7 @@ async fn run_once(store: &dyn Store, connection_name: &str, at: u64, outcome: Ou
         .unwrap();
 }
 
-fn data(event: &Event) -> serde_json::Value {
+pub(super) fn data(event: &Event) -> serde_json::Value {
     serde_json::from_str(&event.data).unwrap()
 }
 
@@ -223,73 +220,6 @@ fn every_end_is_told_of() {
             ("connection.auth_failed", 43),
         ];
         assert_eq!(told, want);
-    });
-}
-
-#[test]
-fn a_failure_says_when_it_is_tried_again() {
-    on_both(async |store| {
-        store.add_endpoint(new_endpoint(1)).await.unwrap();
-        let job = NewJob {
-            id: JobId::from_parts(Timestamp(10), 1),
-            target: JobTarget::Sync {
-                connection: connection("acme"),
-                sync: name("contacts"),
-                variant: name("base"),
-                reset: false,
-                allow_deletes: false,
-            },
-            trigger: Trigger::Api,
-            fire: None,
-            priority: Priority::Normal,
-            concurrency: None,
-            retry: Retry {
-                max_attempts: 2,
-                ..Retry::default()
-            },
-            due_at: Timestamp(10),
-            expires_at: None,
-            idempotency_key: None,
-            now: Timestamp(10),
-        };
-        let id = store.enqueue(job).await.unwrap().id;
-        let mut now = 10;
-        for attempt in 1..=2 {
-            let claim = Claim {
-                runs: vec![run_id(now)],
-                caps: Caps::default(),
-                now: Timestamp(now),
-                lease_until: Timestamp(now + DAY_MS),
-            };
-            let claimed = store.claim(claim).await.unwrap().remove(0);
-            let end = RunEnd {
-                outcome: Outcome::Failed,
-                failure: Some(Failure::new(FailureClass::Transient, Blame::Upstream, "no")),
-                ..end(now + 1)
-            };
-            let fence = claimed.started.fence;
-            store.finish_run(run_id(now), fence, end).await.unwrap();
-            let told = due(store, now + 1).await.deliveries.remove(0);
-            let data = data(&told.event);
-            assert_eq!(data["attempt"], attempt);
-            let job = store.job(id).await.unwrap();
-            if attempt == 2 {
-                assert_eq!(
-                    (job.state, &data["retry_at"]),
-                    (JobState::Dead, &serde_json::Value::Null)
-                );
-                return;
-            }
-            now = job.due_at.0;
-            let retry_at: jiff::Timestamp = data["retry_at"].as_str().unwrap().parse().unwrap();
-            assert_eq!(retry_at.as_millisecond(), i64::try_from(now).unwrap());
-            let (endpoint, event) = (told.endpoint.id, told.event.seq);
-            let taken = self::attempt(now, 204);
-            store
-                .settle_delivery(endpoint, event, 0, taken)
-                .await
-                .unwrap();
-        }
     });
 }
 
