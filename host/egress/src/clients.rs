@@ -1,37 +1,48 @@
 //! The HTTP clients of connections that ran lately: their next run finds connections still open, and
 //! TLS sessions to resume.
 
-use std::collections::HashMap;
+use std::fmt;
+use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 
 use ipnet::IpNet;
+use lru::LruCache;
 use reqwest::Client;
-use tidegate_engine::ConnectionKey;
+use tidegate_engine::{ConnectionKey, Timestamp};
 
 use crate::policy::Policy;
 
-/// Most clients that are kept; the one that was not used for longest goes. A run that goes on keeps its own.
-const CLIENTS_MAX: usize = 128;
+/// Most clients that are kept, so that memory and open files don't grow with the number of connections; the
+/// one that was not used for longest goes. A run that goes on keeps its own.
+const CLIENTS_MAX: NonZeroUsize = match NonZeroUsize::new(128) {
+    Some(most) => most,
+    None => NonZeroUsize::MIN,
+};
 
 /// Whose client it is, and all that it was made from besides what the whole gate has in common: whoever
 /// was granted something else meanwhile gets another one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
     connection: ConnectionKey,
+    since: Timestamp,
     https: bool,
     private: Vec<IpNet>,
     headers: u64,
     header_bytes: u64,
 }
 
-/// What is kept, each with the use that was its last.
-#[derive(Debug, Default)]
-pub(crate) struct Clients(Mutex<Kept>);
+pub(crate) struct Clients(Mutex<LruCache<Key, Client>>);
 
-#[derive(Debug, Default)]
-struct Kept {
-    clients: HashMap<Key, (Client, u64)>,
-    uses: u64,
+impl Default for Clients {
+    fn default() -> Self {
+        Self(Mutex::new(LruCache::new(CLIENTS_MAX)))
+    }
+}
+
+impl fmt::Debug for Clients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clients")
+    }
 }
 
 impl Clients {
@@ -44,27 +55,14 @@ impl Clients {
     ) -> Result<Client, String> {
         let key = Key {
             connection: policy.connection.clone(),
+            since: policy.since,
             https,
             private: policy.private.clone(),
             headers: policy.limits.http_headers,
             header_bytes: policy.limits.http_header_bytes,
         };
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.uses += 1;
-        let uses = kept.uses;
-        if let Some((client, used)) = kept.clients.get_mut(&key) {
-            *used = uses;
-            return Ok(client.clone());
-        }
-        let client = make()?;
-        kept.clients.insert(key, (client.clone(), uses));
-        if kept.clients.len() > CLIENTS_MAX {
-            let oldest = kept.clients.iter().min_by_key(|(_, (_, used))| *used);
-            if let Some(key) = oldest.map(|(key, _)| key.clone()) {
-                kept.clients.remove(&key);
-            }
-        }
-        Ok(client)
+        kept.try_get_or_insert(key, make).cloned()
     }
 }
 
@@ -80,6 +78,7 @@ mod tests {
                 integration: "crm".parse().unwrap(),
                 connection: connection.parse().unwrap(),
             },
+            since: Timestamp(1),
             rate_limit: None,
             requested: Vec::new(),
             granted: Vec::new(),
@@ -105,6 +104,8 @@ mod tests {
         let acme = policy("acme");
         let mut other_integration = acme.clone();
         other_integration.connection.integration = "mail".parse().unwrap();
+        let mut added_again = acme.clone();
+        added_again.since = Timestamp(2);
         let mut opened = acme.clone();
         opened.private = vec!["10.0.0.0/8".parse().unwrap()];
         let mut bounded = acme.clone();
@@ -116,14 +117,15 @@ mod tests {
         assert_eq!(get(&other_integration, true), 4);
         assert_eq!(get(&opened, true), 5);
         assert_eq!(get(&bounded, true), 6);
+        assert_eq!(get(&added_again, true), 7);
         // The ones that were not used for longest go.
-        for number in 0..CLIENTS_MAX - 1 {
+        for number in 1..CLIENTS_MAX.get() {
             get(&policy(&format!("c{number}")), true);
             get(&acme, true);
         }
         let before = made.get();
         assert_eq!(get(&acme, true), before, "always used");
         assert_eq!(get(&policy("globex"), true), before + 1, "forgotten");
-        assert_eq!(clients.0.lock().unwrap().clients.len(), CLIENTS_MAX);
+        assert_eq!(clients.0.lock().unwrap().len(), CLIENTS_MAX.get());
     }
 }

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use ipnet::IpNet;
-use tidegate_engine::ConnectionKey;
 use tidegate_engine::grant::{HostPattern, HostRequest};
 use tidegate_engine::limits::{Limits, TOKEN_RESPONSE_BYTES, TOKEN_TIMEOUT_MS};
+use tidegate_engine::{ConnectionKey, Timestamp};
 use url::Url;
 
 use crate::error::{EgressError, Missing};
@@ -68,6 +68,8 @@ impl TokenEndpoint {
         }
         Ok(Policy {
             connection: self.connection.clone(),
+            // Nothing outlasts the request.
+            since: Timestamp(0),
             rate_limit: None,
             requested: vec![HostRequest::Pattern(origin.clone())],
             granted: vec![origin],

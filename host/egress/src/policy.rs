@@ -1,9 +1,9 @@
 //! What one run may reach: the manifest's requests, the operator's grants, and why a URL is refused.
 
 use ipnet::IpNet;
-use tidegate_engine::ConnectionKey;
 use tidegate_engine::grant::{HostPattern, HostRequest, RateLimit};
 use tidegate_engine::limits::Limits;
+use tidegate_engine::{ConnectionKey, Timestamp};
 use url::Url;
 
 use crate::credentials::Credentials;
@@ -15,6 +15,8 @@ use crate::target::shown;
 pub struct Policy {
     /// Whose run this is. Its runs share a pace at each origin, its integration's a retry budget.
     pub connection: ConnectionKey,
+    /// When the connection was added: another of its name, added after its removal, may be somebody else's.
+    pub since: Timestamp,
     /// How fast the connection may ask each origin: the operator's word, else the manifest's.
     /// `None` leaves the pace to the upstream's answers.
     pub rate_limit: Option<RateLimit>,
@@ -97,6 +99,7 @@ mod tests {
                 integration: "crm".parse().unwrap(),
                 connection: "acme".parse().unwrap(),
             },
+            since: Timestamp(1),
             rate_limit: None,
             requested: Some(requested)
                 .filter(|text| !text.is_empty())

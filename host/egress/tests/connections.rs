@@ -63,10 +63,20 @@ async fn the_next_run_of_a_connection_finds_it_open_and_nobody_elses_does() {
     elsewhere.connection.integration = "elsewhere".parse().unwrap();
     let mut less = acme.clone();
     less.limits.http_headers -= 1;
+    let mut added_again = acme.clone();
+    added_again.since.0 += 1;
     let mut opened = acme.clone();
     opened.private.push("10.0.0.0/8".parse().unwrap());
     let policies = [
-        &acme, &acme, &globex, &elsewhere, &less, &opened, &acme, &globex,
+        &acme,
+        &acme,
+        &globex,
+        &elsewhere,
+        &less,
+        &opened,
+        &acme,
+        &globex,
+        &added_again,
     ];
     for policy in policies {
         let run = gate.session(policy.clone());
@@ -77,7 +87,7 @@ async fn the_next_run_of_a_connection_finds_it_open_and_nobody_elses_does() {
     assert!(same(0, 1) && same(0, 6), "acme's");
     assert!(same(2, 7), "globex's");
     let all: std::collections::BTreeSet<_> = seen.iter().map(|seen| seen.connection).collect();
-    assert_eq!(all.len(), 5, "one for each that may do something else");
+    assert_eq!(all.len(), 6, "one for each that may do something else");
 }
 
 #[tokio::test]

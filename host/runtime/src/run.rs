@@ -163,6 +163,7 @@ impl Runtime {
         let (asked, grants) = (&deployment.manifest.capabilities, &deployment.grants);
         self.gate.session(Policy {
             connection: connection.key.clone(),
+            since: connection.created_at,
             rate_limit: grants.rate_limit.or(asked.rate_limit),
             requested: asked.hosts.clone(),
             granted: grants.hosts.clone(),

@@ -17,7 +17,7 @@ use crate::open::Options;
 pub(crate) use view::{View, decode_part_key};
 pub(crate) use writes::Writes;
 
-/// Bytes of writes that are gathered at most.
+/// Bytes of writes that are gathered at most: a group of large pages is not held in memory twice.
 const GATHERED_MAX: usize = 1 << 20;
 
 /// The database of one data directory.

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use http::Method;
 use ipnet::IpNet;
-use tidegate_engine::ConnectionKey;
 use tidegate_engine::grant::{HostPattern, HostRequest};
 use tidegate_engine::limits::{Limits, WEBHOOK_RESPONSE_BYTES, WEBHOOK_TIMEOUT_MS};
 use tidegate_engine::webhook::EndpointId;
+use tidegate_engine::{ConnectionKey, Timestamp};
 use url::Url;
 
 use super::Session;
@@ -63,6 +63,8 @@ impl Receiver {
                 integration: "webhooks".parse().map_err(named)?,
                 connection: endpoint.to_string().parse().map_err(named)?,
             },
+            // An id is never given out again.
+            since: Timestamp(0),
             rate_limit: None,
             requested: vec![HostRequest::Pattern(origin.clone())],
             granted: vec![origin],

@@ -291,6 +291,7 @@ pub(crate) fn policy(base: &str) -> Policy {
     let own = tidegate_engine::grant::HostPattern::of_origin(&base_url).unwrap();
     Policy {
         connection: key("crm", "acme"),
+        since: tidegate_engine::Timestamp(1),
         rate_limit: None,
         requested: vec![tidegate_engine::grant::HostRequest::BaseUrl],
         granted: vec![own],

@@ -99,8 +99,8 @@ fn new_event<T: Serialize>(
     })
 }
 
-/// A run ended so, with its sync's checkpoint as it is now; its job goes on at `retry_at`. `None` for one of an action, which answers
-/// its caller, and for one that was skipped, which did nothing.
+/// A run ended so, with its sync's checkpoint as it is now; its job goes on at `retry_at`. `None` for
+/// one of an action, which answers its caller, and for one that was skipped, which did nothing.
 #[must_use]
 pub fn run_ended(
     run: &Run,
