@@ -94,12 +94,13 @@ impl House {
         let key = made["api_key"].as_str().expect("a key");
         let mut child = self
             .command(&["serve", "--listen", "127.0.0.1:0", "--log-level", "warn"])
-            .stdout(Stdio::piped())
+            .stdout(std::io::stderr())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("tidegate starts");
-        let stdout = child.stdout.take().expect("it is piped");
+        let stderr = child.stderr.take().expect("it is piped");
         let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line).expect("a line");
+        BufReader::new(stderr).read_line(&mut line).expect("a line");
         let url = line
             .trim()
             .strip_prefix("listening on ")

@@ -285,7 +285,7 @@ fn served(tidegate: &Tidegate) -> Running {
     let running = tidegate
         .cmd("serve --listen 127.0.0.1:0 --webhook-allow-private 127.0.0.0/8 --grace 5s")
         .start();
-    running.wait_for_lines(1);
+    running.wait_for_url();
     running
 }
 

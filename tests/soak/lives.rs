@@ -71,7 +71,7 @@ impl Lives {
                 self.memory[self.memory.len() - 1],
                 receiver.count(),
             );
-            let said = running.kill().stderr;
+            let said = running.kill().stdout;
             assert!(!said.contains("ERROR"), "{said}");
             source.new_life();
             if self.memory.len() % 5 == 3 {
@@ -113,9 +113,8 @@ impl Lives {
 fn start(fleet: &Fleet) -> (Running, Client, Duration) {
     let begin = Instant::now();
     let running = fleet.serve().start();
-    running.wait_for_lines(1);
-    let said = running.stdout();
-    let (_, address) = said.trim().split_once("://").unwrap();
+    let url = running.wait_for_url();
+    let (_, address) = url.split_once("://").unwrap();
     let client = Client::new(address.parse().unwrap(), &fleet.key);
     (running, client, begin.elapsed())
 }

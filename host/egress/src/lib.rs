@@ -28,7 +28,7 @@
 //! | `credentials` | the connection's secrets on its own origin |
 //! | `token` | tokens that change while a run goes on |
 //! | `endpoint` | requests to a token endpoint, under a grant of their own |
-//! | `session::deliver` | webhooks to their receivers, under an allowance of their own |
+//! | `session::deliver` | webhooks and traces to their receivers, under an allowance of their own |
 //! | `redirect` | what the next request is, and what it must not carry along |
 //! | `retry` | which answers are asked for again, and when |
 //! | `budget` | how many retries all runs of an integration have left |

@@ -10,6 +10,7 @@ use http::{Method, StatusCode};
 use reqwest::Client;
 use tidegate_engine::run::Blame;
 use tokio::sync::Semaphore;
+use tracing::Instrument;
 use url::Url;
 
 use crate::credentials::{Credentials, Secret};
@@ -291,11 +292,43 @@ impl Inner {
         pass: Pass,
         token: Option<&Secret>,
     ) -> Result<(reqwest::Response, Said), EgressError> {
-        let answer = self.transmit(hop, token).await?;
+        let span = tracing::debug_span!(
+            "egress",
+            otel.kind = "client",
+            otel.name = hop.method.as_str(),
+            otel.status_code = tracing::field::Empty,
+            http.request.method = hop.method.as_str(),
+            http.response.status_code = tracing::field::Empty,
+            server.address = hop.url.host_str(),
+            server.port = hop.url.port_or_known_default(),
+            url.full = shown(&hop.url),
+        );
+        let answer = self.transmit(hop, token).instrument(span.clone()).await;
+        match &answer {
+            Ok(answer) => span.record("http.response.status_code", answer.status().as_u16()),
+            Err(_) => span.record("otel.status_code", "ERROR"),
+        };
+        self.count(answer.as_ref().ok().map(reqwest::Response::status));
+        let answer = answer?;
         let timers = self.gate.timers();
         let said = Said::read(answer.headers(), timers.now());
         pass.heard(answer.status(), &said, timers.instant());
         Ok((answer, said))
+    }
+
+    /// Count a request of a run, by the status of its answer if there is one.
+    fn count(&self, status: Option<StatusCode>) {
+        let labels = [
+            (
+                "integration",
+                self.policy.connection.integration.to_string(),
+            ),
+            (
+                "status",
+                status.map_or("none".to_owned(), |status| status.as_str().to_owned()),
+            ),
+        ];
+        metrics::counter!("tidegate_egress_requests_total", &labels).increment(1);
     }
 
     /// Send a request that the gate has let through. This is the only place that sends.

@@ -22,7 +22,7 @@ fn receiver(url: &str, private: &[&str]) -> Receiver {
     let gate = gate(&Arc::new(FakeTimers::default()));
     let private = private.iter().map(|range| range.parse().unwrap()).collect();
     let id = EndpointId::from_bytes([7; 16]);
-    Receiver::new(&gate, id, &url.parse().unwrap(), private).unwrap()
+    Receiver::of_webhooks(&gate, id, &url.parse().unwrap(), private).unwrap()
 }
 
 async fn post(receiver: &Receiver) -> Result<Answer, EgressError> {

@@ -368,6 +368,10 @@ impl Store for MemoryStore {
         self.with(|state| Ok(state.store_stats()))
     }
 
+    async fn disk_bytes(&self) -> Result<u64, StoreError> {
+        self.with(|_| Ok(0))
+    }
+
     async fn close(&self) -> Result<(), StoreError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.closed = true;

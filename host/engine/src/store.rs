@@ -431,6 +431,8 @@ pub trait Store: ApiKeys + Schedules + Jobs + Webhooks + Send + Sync + std::fmt:
     /// nothing. What is wrong is in the report; an error means that the check could not go on.
     async fn check(&self) -> Result<CheckReport, StoreError>;
     async fn stats(&self) -> Result<StoreStats, StoreError>;
+    /// [`StoreStats::disk_bytes`] alone, which costs nothing.
+    async fn disk_bytes(&self) -> Result<u64, StoreError>;
 
     /// Wait until everything that was acknowledged is on disk, and stop. Later commands fail.
     async fn close(&self) -> Result<(), StoreError>;

@@ -13,6 +13,7 @@
 //! | `api` | the HTTP API: a file for each group of routes |
 //! | `serve` | the server: listening, TLS, stopping |
 //! | `remote` | the same through the server that holds the data directory: both ends |
+//! | `spans` | whose a line of the log is; what a trace is made of |
 //! | `problem` | what went wrong, for people and as an exit code |
 //! | `secrets` | credentials: where they come from, and sealing them at rest |
 //! | `oauth` | tokens: bought through the gate, kept sealed, renewed once for all runs |
@@ -42,6 +43,7 @@ mod secrets;
 mod serve;
 mod shown;
 mod signature;
+mod spans;
 mod transfer;
 mod webhooks;
 

@@ -486,6 +486,10 @@ impl Store for SledStore {
             .await
     }
 
+    async fn disk_bytes(&self) -> Result<u64, StoreError> {
+        self.read(|reader| reader.disk.size()).await
+    }
+
     async fn close(&self) -> Result<(), StoreError> {
         self.closed.store(true, Ordering::Release);
         self.queue.stop().await

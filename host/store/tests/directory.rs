@@ -123,7 +123,11 @@ fn a_read_only_directory_is_said_to_be_one() {
     let dir = tempfile::tempdir_in(std::env::temp_dir()).unwrap();
     drop(open(dir.path()));
     let program = dir.path().join("test-program");
-    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    // Not by this process: a child that another test starts meanwhile would hold the file open for writing,
+    // and such a file can't be executed.
+    let mut copy = Command::new("cp");
+    copy.arg(std::env::current_exe().unwrap()).arg(&program);
+    assert!(copy.status().unwrap().success());
     for path in [dir.path(), &dir.path().join("lock"), &program] {
         fs::set_permissions(path, fs::Permissions::from_mode(0o555)).unwrap();
     }

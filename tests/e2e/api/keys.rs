@@ -248,7 +248,7 @@ fn nobody_else_reaches_a_server_without_a_key() {
     refused("[::]:0");
     make_key(&tidegate, "read", "");
     let cmd = tidegate.cmd("serve --listen 0.0.0.0:0").start();
-    cmd.wait_for_lines(1);
+    cmd.wait_for_url();
     drop(cmd);
     let (_running, address) = serve(&tidegate, "");
     assert!(address.ip().is_loopback());

@@ -17,6 +17,7 @@ mod schemathesis;
 mod serving;
 mod upgrades;
 mod upkeep;
+mod watching;
 mod webhooks;
 mod work;
 
@@ -84,9 +85,8 @@ impl Served {
 fn serve(tidegate: &Tidegate, words: &str) -> (Running, SocketAddr) {
     let cmd = tidegate.cmd("serve --listen 127.0.0.1:0").words(words);
     let running = cmd.start();
-    running.wait_for_lines(1);
-    let said = running.stdout();
-    let (_, address) = said.trim().split_once("://").unwrap();
+    let url = running.wait_for_url();
+    let (_, address) = url.split_once("://").unwrap();
     let address = address.parse().unwrap();
     (running, address)
 }

@@ -31,20 +31,23 @@ fn it_lives_and_is_ready_and_says_what_it_does() {
         "tidegate_http_requests_total{method=\"GET\",route=\"/v1/runs\",status=\"200\"} 1";
     assert!(text.contains(counted), "{text}");
     let line = wait_until("the log of a request", PATIENCE, || {
-        let log = served.running.stderr();
+        let log = served.running.stdout();
         log.lines()
             .find(|line| line.contains("my-request"))
             .map(str::to_owned)
     });
     let line: Value = serde_json::from_str(&line).unwrap();
     assert_eq!(line["status"], 200, "{line}");
-    assert_eq!(line["span"]["route"], "/v1/runs", "{line}");
+    assert_eq!(line["spans"][0]["route"], "/v1/runs", "{line}");
     assert!(
-        line["span"]["key"].as_str().unwrap().starts_with("key_"),
+        line["spans"][0]["key"]
+            .as_str()
+            .unwrap()
+            .starts_with("key_"),
         "{line}"
     );
     assert!(
-        !served.running.stderr().contains(&served.manage),
+        !served.running.stdout().contains(&served.manage),
         "the log has a key"
     );
 }
@@ -169,13 +172,7 @@ fn it_speaks_tls() {
         .arg("--tls-key")
         .arg(tls.join("key.pem"));
     let running = cmd.start();
-    running.wait_for_lines(1);
-    let said = running.stdout();
-    let url = said
-        .trim()
-        .strip_prefix("listening on ")
-        .unwrap()
-        .to_owned();
+    let url = running.wait_for_url();
     assert!(url.starts_with("https://127.0.0.1:"), "{url}");
     let ask = "import ssl, sys, urllib.request as r; \
                context = ssl.create_default_context(cafile=sys.argv[1]); \

@@ -279,6 +279,17 @@ impl Running {
         self.finished(status.code())
     }
 
+    /// The URL of a server, once it says on stderr that it listens.
+    #[track_caller]
+    pub fn wait_for_url(&self) -> String {
+        wait_until(&format!("{} to listen", self.shown), PATIENCE, || {
+            let said = self.stderr();
+            let mut lines = said.split_inclusive('\n');
+            let line = lines.find_map(|line| line.strip_prefix("listening on "))?;
+            line.strip_suffix('\n').map(str::to_owned)
+        })
+    }
+
     /// Wait until it has printed so many lines.
     #[track_caller]
     pub fn wait_for_lines(&self, count: usize) {

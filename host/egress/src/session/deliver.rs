@@ -1,16 +1,19 @@
-//! Webhooks to their receivers: through the gate, under an allowance of their own.
+//! The host's own messages to who receives them, webhooks and traces: through the gate, under an
+//! allowance of their own.
 //!
 //! The status of an answer decides, whatever its body is like; that is read for the log only, as far
 //! as it comes in time and within a limit. No redirect is followed, nothing is repeated, and no pace
-//! holds: when to try again is decided by who keeps the deliveries.
+//! holds: when to try again is decided by who keeps the messages.
 
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::Method;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use tidegate_engine::grant::{HostPattern, HostRequest};
-use tidegate_engine::limits::{Limits, WEBHOOK_RESPONSE_BYTES, WEBHOOK_TIMEOUT_MS};
+use tidegate_engine::limits::{
+    Limits, OTLP_TIMEOUT_MS, WEBHOOK_RESPONSE_BYTES, WEBHOOK_TIMEOUT_MS,
+};
 use tidegate_engine::webhook::EndpointId;
 use tidegate_engine::{ConnectionKey, Timestamp};
 use url::Url;
@@ -25,12 +28,20 @@ use crate::said::Said;
 use crate::stopwatch::Stopwatch;
 use crate::target::shown;
 
-/// The URL of a webhook endpoint, with connections that are kept for the next delivery to it. Clones
-/// are the same receiver.
+/// The URL of a webhook endpoint or of a collector of traces, with connections that are kept for the
+/// next message to it. Clones are the same receiver.
 #[derive(Debug, Clone)]
 pub struct Receiver {
     session: Session,
     url: Url,
+    time: Time,
+}
+
+/// How long one message may take, and the limit that says so.
+#[derive(Debug, Clone, Copy)]
+struct Time {
+    limit: &'static str,
+    ms: u64,
 }
 
 /// What a receiver answered.
@@ -47,23 +58,50 @@ pub struct Answer {
 }
 
 impl Receiver {
-    /// `private` are the ranges that the operator opened for webhooks. Only there a receiver may
-    /// speak plain http.
-    pub fn new(
+    /// A webhook endpoint. `private` are the ranges that the operator opened for webhooks. Only there a
+    /// receiver may speak plain http.
+    pub fn of_webhooks(
         gate: &Gate,
         endpoint: EndpointId,
         url: &Url,
         private: Vec<IpNet>,
     ) -> Result<Self, EgressError> {
+        let time = Time {
+            limit: "webhook_timeout_ms",
+            ms: WEBHOOK_TIMEOUT_MS,
+        };
+        // An id is never given out again.
+        let whose = ("webhooks", &*endpoint.to_string());
+        Self::new(gate, whose, url, private, time)
+    }
+
+    /// The operator's collector of traces: by naming its URL they have opened every private range,
+    /// and plain http there. Where clouds keep their secrets stays shut.
+    pub fn of_traces(gate: &Gate, url: &Url) -> Result<Self, EgressError> {
+        let time = Time {
+            limit: "otlp_timeout_ms",
+            ms: OTLP_TIMEOUT_MS,
+        };
+        let private = vec![Ipv4Net::default().into(), Ipv6Net::default().into()];
+        Self::new(gate, ("traces", "collector"), url, private, time)
+    }
+
+    fn new(
+        gate: &Gate,
+        (integration, connection): (&str, &str),
+        url: &Url,
+        private: Vec<IpNet>,
+        time: Time,
+    ) -> Result<Self, EgressError> {
         let no_host = || EgressError::invalid(format!("{} has no host", shown(url)));
         let origin = HostPattern::of_origin(url).ok_or_else(no_host)?;
-        let named = |_| EgressError::invalid("an endpoint's id is no name");
+        let named = |_| EgressError::invalid("a receiver's id is no name");
         let policy = Policy {
             connection: ConnectionKey {
-                integration: "webhooks".parse().map_err(named)?,
-                connection: endpoint.to_string().parse().map_err(named)?,
+                integration: integration.parse().map_err(named)?,
+                connection: connection.parse().map_err(named)?,
             },
-            // An id is never given out again.
+            // Nobody else gets this session's connections.
             since: Timestamp(0),
             rate_limit: None,
             requested: vec![HostRequest::Pattern(origin.clone())],
@@ -72,13 +110,14 @@ impl Receiver {
             base_url: url.clone(),
             credentials: None,
             limits: Limits {
-                http_timeout_ms: WEBHOOK_TIMEOUT_MS,
+                http_timeout_ms: time.ms,
                 ..Limits::default()
             },
         };
         Ok(Self {
             session: Session::of_host(gate.clone(), policy),
             url: url.clone(),
+            time,
         })
     }
 
@@ -90,9 +129,9 @@ impl Receiver {
     ) -> Result<Answer, EgressError> {
         let inner = &self.session.0;
         let started = Instant::now();
-        let mut watch = Stopwatch::new(Duration::from_millis(WEBHOOK_TIMEOUT_MS));
+        let mut watch = Stopwatch::new(Duration::from_millis(self.time.ms));
         let check = gate::check(&self.url, &inner.policy, &inner.guard);
-        watch.run(check).await.map_err(|_| late())??;
+        watch.run(check).await.map_err(|_| self.late())??;
         let hop = Hop {
             method: Method::POST,
             url: self.url.clone(),
@@ -100,7 +139,7 @@ impl Receiver {
             body,
         };
         let transmitted = watch.run(inner.transmit(&hop, None)).await;
-        let mut answer = transmitted.map_err(|_| late())??;
+        let mut answer = transmitted.map_err(|_| self.late())??;
         let latency = started.elapsed();
         let said = Said::read(answer.headers(), inner.gate.timers().now());
         let status = answer.status().as_u16();
@@ -113,6 +152,13 @@ impl Receiver {
             retry_after: said.retry_after,
             body: body.freeze(),
         })
+    }
+
+    fn late(&self) -> EgressError {
+        let Time { limit, ms } = self.time;
+        EgressError::Timeout {
+            message: format!("no answer within {ms} ms (limit {limit})"),
+        }
     }
 }
 
@@ -127,11 +173,5 @@ async fn read(answer: &mut reqwest::Response, body: &mut BytesMut) {
             return;
         }
         body.extend_from_slice(&chunk);
-    }
-}
-
-fn late() -> EgressError {
-    EgressError::Timeout {
-        message: format!("no answer within {WEBHOOK_TIMEOUT_MS} ms (limit webhook_timeout_ms)"),
     }
 }

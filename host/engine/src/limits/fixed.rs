@@ -53,12 +53,13 @@ fixed! {
     WEBHOOK_OLD_SECRETS webhook_old_secrets = 10, "Replaced signing secrets that still sign, for a day each: a signature goes out for every one.";
     WEBHOOK_MODELS webhook_models = 40, "Models that an event lists, so that its body stays below the 20 kB of Standard Webhooks.";
     WEBHOOK_TIMEOUT_MS webhook_timeout_ms = 20_000, "One attempt of a delivery, from connect to the last byte.";
-    WEBHOOK_RESPONSE_BYTES webhook_response_bytes = 64 * KIB, "What is read of an endpoint's answer, so that its connection can be used again.";
+    WEBHOOK_RESPONSE_BYTES webhook_response_bytes = 64 * KIB, "What is read of an endpoint's answer, or a trace collector's, so that its connection can be used again.";
     WEBHOOK_RESPONSE_KEPT_BYTES webhook_response_kept_bytes = KIB, "What the delivery log keeps of an endpoint's answer.";
     WEBHOOK_ATTEMPTS_KEPT webhook_attempts_kept = 10, "Attempts that the delivery log keeps of one delivery, the last ones.";
     WEBHOOK_IN_FLIGHT webhook_in_flight = 64, "Deliveries on their way at the same time.";
     WEBHOOK_ENDPOINT_IN_FLIGHT webhook_endpoint_in_flight = 16, "The same for one endpoint, so that a slow one doesn't keep the others waiting.";
     WEBHOOK_REPLAY webhook_replay = 10_000, "Deliveries that one replay sets to pending; repeat it from where it stopped.";
+    OTLP_TIMEOUT_MS otlp_timeout_ms = 10_000, "One export of traces, from connect to the last byte; spans gather meanwhile.";
     API_KEYS api_keys = 1_000, "API keys that there are at once; each is held in memory by the server.";
     API_CONNECTIONS api_connections = 1_000, "Connections of clients to the API at once; further ones wait to be accepted.";
     API_HEADER_MS api_header_ms = 10_000, "TLS handshake, or a request's line and headers; a connection without a request ends after it.";

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 use tidegate_egress::{EgressError, Request, Session};
@@ -12,6 +12,7 @@ use tidegate_engine::record::{Action, Counts, Page, PageError, Record};
 use tidegate_engine::run::{Blame, Failure, FailureClass, Fence, Figures, RunId};
 use tidegate_engine::store::{Commit, Durability, ReadChanges, SnapshotGuard};
 use tidegate_engine::{ConnectionKey, ModelKey, Name, Store, StoreError, integration};
+use tracing::Instrument;
 
 use super::refusal;
 use crate::clock::Clock;
@@ -47,6 +48,9 @@ impl Outside {
         checkpoint: Option<String>,
         progress: Figures,
     ) -> Result<Vec<Counts>, Refusal> {
+        let records: usize = pages.iter().map(|page| page.save.len()).sum();
+        let deletions: usize = pages.iter().map(|page| page.delete.len()).sum();
+        let span = tracing::debug_span!("commit", records, deletions);
         let commit = Commit {
             pages,
             checkpoint,
@@ -54,7 +58,10 @@ impl Outside {
             progress,
             now: self.clock.now(),
         };
-        let committed = self.store.commit_page(self.run, self.fence, commit).await;
+        let begin = Instant::now();
+        let committed = self.store.commit_page(self.run, self.fence, commit);
+        let committed = committed.instrument(span).await;
+        metrics::histogram!("tidegate_commit_seconds").record(begin.elapsed());
         committed.map_err(store_refusal)
     }
 

@@ -15,6 +15,7 @@ use tracing::Instrument;
 use super::app::App;
 use super::guard::Caller;
 use super::problem::{Details, Failed, Type};
+use crate::spans;
 
 /// Names a request in answers and logs.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -29,7 +30,7 @@ pub(super) async fn trace(State(app): State<App>, request: Request, next: Next) 
     let method = request.method().clone();
     let matched = request.extensions().get::<MatchedPath>();
     let route = matched.map_or("none", |path| path.as_str()).to_owned();
-    let span = tracing::info_span!("request", id, %method, route, key = tracing::field::Empty);
+    let span = spans::request(&id, &method, &route, request.headers());
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
     let answer = async {
         let mut response = answer.await.unwrap_or_else(|_| {
@@ -46,6 +47,7 @@ pub(super) async fn trace(State(app): State<App>, request: Request, next: Next) 
         if let Some(Caller(Some(key))) = response.extensions().get::<Caller>() {
             tracing::Span::current().record("key", tracing::field::display(key));
         }
+        spans::answered(status);
         let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         match status {
             500.. => tracing::warn!(status, duration_ms, "answered"),

@@ -13,6 +13,8 @@ use super::span::parse_span;
 use crate::api::Bounds;
 use crate::dispatch;
 use crate::problem::Result;
+#[cfg(feature = "otlp")]
+use crate::serve::Traces;
 use crate::serve::{self, Format, Options, start_log};
 
 /// The least that ended runs are kept: two days. A run must not go before the idempotency key that
@@ -73,6 +75,10 @@ pub(super) struct Args {
         env = "TIDEGATE_LOG_LEVEL"
     )]
     log_level: String,
+    /// Send traces of requests and runs to this OTLP collector, which speaks HTTP
+    #[cfg(feature = "otlp")]
+    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    otlp_endpoint: Option<url::Url>,
     /// Take no components through the API: whose signatures count, only `tidegate deploy` knows
     #[arg(long, env = "TIDEGATE_REQUIRE_SIGNATURE")]
     require_signature: bool,
@@ -91,7 +97,13 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     for (name, value) in &args.limit {
         bounds.set(name, *value)?;
     }
-    start_log(args.log, &args.log_level)?;
+    #[cfg(feature = "otlp")]
+    let traces = args.otlp_endpoint.as_ref().map(Traces::start).transpose()?;
+    #[cfg(feature = "otlp")]
+    let layer = traces.as_ref().map(Traces::layer);
+    #[cfg(not(feature = "otlp"))]
+    let layer = None::<tracing_subscriber::layer::Identity>;
+    start_log(args.log, &args.log_level, layer)?;
     let options = Options {
         listen: args.listen,
         tls: args.tls_cert.zip(args.tls_key),
@@ -108,5 +120,10 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
         },
         webhook_private: args.webhook_allow_private,
     };
-    serve::run(&global.data, options).await
+    let served = serve::run(&global.data, options).await;
+    #[cfg(feature = "otlp")]
+    if let Some(traces) = traces {
+        traces.finish().await;
+    }
+    served
 }

@@ -16,6 +16,7 @@ use super::launch::{self, Launch, Site};
 use super::local::Local;
 use super::{Quiet, action};
 use crate::problem::{Kind, Problem, Result};
+use crate::spans;
 
 /// How often, and how fast, a run that has only just been claimed is looked for.
 const LOOKS: u32 = 200;
@@ -178,11 +179,13 @@ impl Local {
             failure: Some(failure_of(&problem)),
             figures: Figures::default(),
         };
-        match self.store.finish_run(run, fence, end).await {
+        match self.store.finish_run(run, fence, end.clone()).await {
             // Its end is stored already, or somebody else goes on.
-            Err(StoreError::Fenced { .. }) => Ok(()),
-            finished => Ok(finished?),
-        }
+            Err(StoreError::Fenced { .. }) => return Ok(()),
+            finished => finished?,
+        };
+        spans::ended(&end);
+        Ok(())
     }
 
     async fn attempt(&self, claimed: Claimed, (flight, stopped): Stoppable) -> Result<()> {

@@ -16,6 +16,7 @@ use tidegate_engine::run::{
 use tidegate_engine::store::{Claimed, Durability, Started};
 use tidegate_engine::{ConnectionKey, Name, StoreError, Timestamp};
 use tidegate_runtime::{Meter, Observer, OutputCheck, Plugin, Recording, RunResult, RunSpec};
+use tracing::Instrument;
 
 use super::changes::Changes;
 use super::credentials::secrets;
@@ -26,6 +27,7 @@ use super::upkeep::forget_cassettes;
 use super::{Invoked, Progress};
 use crate::cassettes::Take;
 use crate::problem::{Kind, Problem, Result};
+use crate::spans;
 
 /// How often progress is shown.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -204,8 +206,10 @@ pub(super) async fn run(
         flight,
         stopped,
     };
+    let span = spans::invoked(id, &launch.target);
     // It is large, and lives as long as the run.
-    Box::pin(drive(local, site, launch, prepared, begun, progress)).await
+    let driven = Box::pin(drive(local, site, launch, prepared, begun, progress));
+    driven.instrument(span).await
 }
 
 /// Run what a job was claimed for to its end. An error means that it could not begin.
@@ -307,8 +311,12 @@ async fn drive(
         return Err(Problem::new(Kind::Conflict, message));
     }
     finished?;
+    let run = local.store.run(id).await?;
+    if let Some(end) = &run.end {
+        spans::ended(end);
+    }
     Ok(Invoked {
-        run: local.store.run(id).await?,
+        run,
         output,
         repeated: false,
     })

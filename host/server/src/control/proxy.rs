@@ -5,7 +5,7 @@ use tidegate_egress::Proxy;
 use crate::problem::{Problem, Result};
 
 /// The proxy that the operator wants all requests to go through.
-pub(super) fn egress_proxy() -> Result<Option<Proxy>> {
+pub(crate) fn egress_proxy() -> Result<Option<Proxy>> {
     const VARIABLE: &str = "TIDEGATE_EGRESS_PROXY";
     match std::env::var(VARIABLE) {
         Ok(url) if !url.is_empty() => {

@@ -6,6 +6,8 @@ use std::time::Duration;
 use tidegate_engine::run::{Blame, Failure, FailureClass};
 use tidegate_engine::{StoreError, Timestamp};
 
+use tokio::time::MissedTickBehavior;
+
 use super::work::{LEASE_MS, Running};
 use crate::control::Local;
 use crate::control::flights::Stop;
@@ -19,8 +21,11 @@ const FORGOTTEN_AT_ONCE: usize = 500;
 
 /// Keep the leases of what runs, and end those of what has stopped to say so.
 pub(super) async fn leases(local: Arc<Local>, running: Running) {
+    // The first time at once: nothing has a lease yet, and metrics begin with figures.
+    let mut tick = tokio::time::interval(LEASES_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tokio::time::sleep(LEASES_EVERY).await;
+        tick.tick().await;
         if let Err(error) = prolong(&local, &running).await {
             tracing::error!(%error, "leases");
         }
@@ -51,6 +56,9 @@ async fn prolong(local: &Local, running: &Running) -> Result<(), StoreError> {
     metrics::gauge!("tidegate_jobs_ready").set(count(figures.ready));
     #[allow(clippy::cast_precision_loss, reason = "a metric")]
     metrics::gauge!("tidegate_job_oldest_ready_seconds").set(waits as f64 / 1000.0);
+    let bytes = local.store().disk_bytes().await?;
+    #[allow(clippy::cast_precision_loss, reason = "a metric")]
+    metrics::gauge!("tidegate_store_bytes").set(bytes as f64);
     Ok(())
 }
 

@@ -10,9 +10,11 @@ use tidegate_engine::run::{Fence, RunId};
 use tidegate_engine::store::{Claim, Claimed};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use crate::control::{Local, new_run_id};
 use crate::problem::Result;
+use crate::spans;
 
 /// Jobs claimed in one command of the store.
 const BATCH: usize = 32;
@@ -102,17 +104,16 @@ async fn claim(
             // Before anything else, so that it can be cancelled from the first moment on.
             let stoppable = local.take_in(&claimed);
             let (local, running) = (Arc::clone(local), running.clone());
-            runs.spawn(async move {
-                let (run, job) = (claimed.run, claimed.job.id);
-                let connection = claimed.job.target.connection().clone();
-                let (kind, name) = (claimed.job.target.kind(), claimed.job.target.name().clone());
-                tracing::info!(%run, %job, %connection, kind, %name, "started");
+            let run = claimed.run;
+            let span = spans::job(run, &claimed.job);
+            let work = async move {
+                tracing::info!("started");
                 if let Err(problem) = local.work(claimed, stoppable).await {
-                    tracing::error!(%run, %job, %connection, %problem, "its end could not be stored");
+                    tracing::error!(%problem, "its end could not be stored");
                 }
                 running.remove(run);
-                report(&local, run).await;
-            });
+            };
+            runs.spawn(work.instrument(span));
         }
         if count < wanted {
             break;
@@ -122,26 +123,4 @@ async fn claim(
     let next = local.store().next_due(now).await?;
     let wait = next.map_or(LOOK_EVERY, |next| Duration::from_millis(next.since(now)));
     Ok(wait.min(LOOK_EVERY))
-}
-
-/// Log how a run ended.
-async fn report(local: &Local, run: RunId) {
-    let Ok(stored) = local.store().run(run).await else {
-        // Its connection is gone.
-        return;
-    };
-    let Some(end) = stored.end else {
-        return;
-    };
-    let blame = end
-        .failure
-        .as_ref()
-        .map_or("", |failure| failure.blame.as_str());
-    let outcome = end.outcome.as_str();
-    let message = end
-        .failure
-        .as_ref()
-        .map_or("", |failure| failure.message.as_str());
-    let connection = stored.target.connection();
-    tracing::info!(%run, %connection, outcome, blame, message, wall_ms = end.figures.wall_ms, "ended");
 }

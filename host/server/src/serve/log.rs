@@ -1,9 +1,16 @@
-//! The server's log, on stderr: a line for each request and each thing worth knowing.
+//! The server's log, on stdout: a line for each request, each run of a job, and each thing worth knowing.
 
+use std::fmt;
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
+use tracing::field::{Field, Visit};
+use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry};
 
 use crate::problem::{Problem, Result};
 
@@ -16,24 +23,76 @@ pub(crate) enum Format {
     Json,
 }
 
-/// Begin to log; `level` is a level, or a filter such as `info,tidegate_server=debug`.
-pub(crate) fn start(format: Format, level: &str) -> Result<()> {
+/// Begin to log, and to trace if there is a layer for it; `level` is a level, or a filter such as
+/// `info,tidegate_server=debug`.
+pub(crate) fn start<T>(format: Format, level: &str, traces: Option<T>) -> Result<()>
+where
+    T: Layer<Registry> + Send + Sync,
+{
     let filter = EnvFilter::try_new(level).map_err(|error| {
         Problem::invalid(format!("--log-level {level:?}: {error}"))
             .hint("write error, warn, info, debug or trace")
     })?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    match format {
-        Format::Human => builder.with_target(false).finish().try_init(),
-        Format::Json => builder
-            .json()
-            .flatten_event(true)
-            .with_span_list(false)
-            .finish()
-            .try_init(),
+    let log = match format {
+        Format::Human => human().with_filter(filter).boxed(),
+        Format::Json => json().with_filter(filter).boxed(),
+    };
+    let both = tracing_subscriber::registry().with(traces).with(log);
+    both.try_init().map_err(Problem::internal)
+}
+
+fn human<S>() -> impl Layer<S>
+where
+    S: tracing::Subscriber + for<'span> LookupSpan<'span>,
+{
+    tracing_subscriber::fmt::layer()
+        .with_ansi(std::io::stdout().is_terminal())
+        .with_target(false)
+        .fmt_fields(Fields)
+}
+
+fn json<S>() -> impl Layer<S>
+where
+    S: tracing::Subscriber + for<'span> LookupSpan<'span>,
+{
+    tracing_subscriber::fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_span_list(true)
+}
+
+/// Writes fields for people: all but those that only traces need.
+struct Fields;
+
+impl<'writer> FormatFields<'writer> for Fields {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> fmt::Result {
+        let mut line = Line {
+            writer,
+            separator: "",
+            written: Ok(()),
+        };
+        fields.record(&mut line);
+        line.written
     }
-    .map_err(Problem::internal)
+}
+
+struct Line<'writer> {
+    writer: Writer<'writer>,
+    separator: &'static str,
+    written: fmt::Result,
+}
+
+impl Visit for Line<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name().starts_with("otel.") {
+            return;
+        }
+        let separator = self.separator;
+        self.written = self.written.and_then(|()| match field.name() {
+            "message" => write!(self.writer, "{separator}{value:?}"),
+            name => write!(self.writer, "{separator}{name}={value:?}"),
+        });
+        self.separator = " ";
+    }
 }

@@ -7,6 +7,7 @@
 //! | `tls` | certificate and key from files |
 //! | `found` | the file by which this machine's commands find the server |
 //! | `log` | the server's log |
+//! | `traces` | its traces, with the feature `otlp` |
 //! | `signals` | being told to stop |
 
 mod found;
@@ -15,6 +16,8 @@ mod port;
 mod signals;
 mod stall;
 mod tls;
+#[cfg(feature = "otlp")]
+mod traces;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -39,6 +42,8 @@ use port::Port;
 use signals::Signals;
 
 pub(crate) use log::{Format, start as start_log};
+#[cfg(feature = "otlp")]
+pub(crate) use traces::Traces;
 
 /// How long runs that were told to stop, and answers about them, may take after the grace period.
 const AFTER_GRACE: Duration = Duration::from_secs(3);
@@ -112,7 +117,7 @@ async fn serve(
     let dispatcher = Dispatcher::start(Arc::clone(local), options.dispatch).await?;
     let deliveries = tokio::spawn(deliver(Arc::clone(local), stopping.clone()));
     let _found = found.write(data)?;
-    output::line(format!("listening on {scheme}://{address}"));
+    output::notice(format!("listening on {scheme}://{address}"));
     tracing::info!(%address, data = %data.display(), "listening");
 
     signals.heard().await;

@@ -1,12 +1,13 @@
 //! One attempt of a delivery: signed, sent, and what came of it.
 
-use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use bytes::Bytes;
 use ipnet::IpNet;
+use lru::LruCache;
 use tidegate_egress::{EgressError, Gate, Receiver};
 use tidegate_engine::webhook::{
     Attempt, Endpoint, EndpointId, Event, NoAnswer, NoAnswerKind, SigningSecret, kept_response,
@@ -15,15 +16,18 @@ use tidegate_engine::webhook::{
 use tidegate_runtime::Clock;
 use url::Url;
 
-/// Receivers kept with their connections: more than there may be endpoints.
-const RECEIVERS_MAX: usize = 200;
+/// Receivers kept with their connections: more than there may be endpoints, so that only removed ones go.
+const RECEIVERS_MAX: NonZeroUsize = match NonZeroUsize::new(200) {
+    Some(most) => most,
+    None => NonZeroUsize::MIN,
+};
 
 /// Receivers by endpoint, so that connections are used again.
 #[derive(Debug)]
 pub(crate) struct Receivers {
     gate: Gate,
     private: Vec<IpNet>,
-    known: Mutex<HashMap<EndpointId, (Url, Receiver)>>,
+    known: Mutex<LruCache<EndpointId, (Url, Receiver)>>,
 }
 
 impl Receivers {
@@ -32,7 +36,7 @@ impl Receivers {
         Self {
             gate,
             private,
-            known: Mutex::default(),
+            known: Mutex::new(LruCache::new(RECEIVERS_MAX)),
         }
     }
 
@@ -43,11 +47,9 @@ impl Receivers {
         {
             return Ok(receiver.clone());
         }
-        let receiver = Receiver::new(&self.gate, endpoint.id, &endpoint.url, self.private.clone())?;
-        if known.len() >= RECEIVERS_MAX {
-            known.clear();
-        }
-        known.insert(endpoint.id, (endpoint.url.clone(), receiver.clone()));
+        let receiver =
+            Receiver::of_webhooks(&self.gate, endpoint.id, &endpoint.url, self.private.clone())?;
+        known.put(endpoint.id, (endpoint.url.clone(), receiver.clone()));
         Ok(receiver)
     }
 }

@@ -8,14 +8,16 @@ use std::sync::Arc;
 
 use tidegate_engine::limits::{WEBHOOK_ENDPOINT_IN_FLIGHT, WEBHOOK_IN_FLIGHT};
 use tidegate_engine::store::{DueDeliveries, DueDelivery};
-use tidegate_engine::webhook::{Attempt, EndpointId, NoAnswer, NoAnswerKind};
+use tidegate_engine::webhook::{Attempt, Endpoint, EndpointId, Event, NoAnswer, NoAnswerKind};
 use tidegate_engine::{Store, Timestamp};
 use tidegate_runtime::Clock;
 use tokio::sync::RwLock;
 use tokio::task::{JoinError, JoinSet};
+use tracing::Instrument;
 
 use super::{Alarm, Receivers, attempt, open_secrets};
 use crate::problem::{Problem, Result};
+use crate::spans;
 
 /// How long events are kept with their deliveries.
 const KEPT_MS: u64 = 30 * 24 * 60 * 60 * 1000;
@@ -97,26 +99,35 @@ impl Worker {
             event,
             made,
         } = due;
+        let span = spans::delivery(endpoint.id, event.id);
+        let settled = self.settle(&endpoint, &event, made);
+        settled.instrument(span).await?;
+        Ok((endpoint.id, event.seq))
+    }
+
+    async fn settle(&self, endpoint: &Endpoint, event: &Event, made: u32) -> Result<()> {
         let now = self.clock.now();
         let store = &*self.store;
-        let attempt = match open_secrets(&self.data, &self.key_use, store, &endpoint, now).await {
-            Ok(secrets) => attempt(&self.receivers, &self.clock, &endpoint, &event, &secrets).await,
+        let attempt = match open_secrets(&self.data, &self.key_use, store, endpoint, now).await {
+            Ok(secrets) => attempt(&self.receivers, &self.clock, endpoint, event, &secrets).await,
             Err(problem) => {
-                tracing::error!(endpoint = %endpoint.id, "{problem}");
+                tracing::error!("{problem}");
                 unsigned(now, problem.message)
             }
         };
         let settled = store.settle_delivery(endpoint.id, event.seq, made, attempt.clone());
         let state = settled.await?;
+        let status = attempt
+            .status
+            .map_or("none".to_owned(), |status| status.to_string());
+        metrics::counter!("tidegate_webhook_attempts_total", "status" => status).increment(1);
         tracing::debug!(
-            endpoint = %endpoint.id,
-            event = %event.id,
             status = attempt.status,
             latency_ms = attempt.latency_ms,
             state = state.map(tidegate_engine::webhook::DeliveryState::as_str),
             "delivered"
         );
-        Ok((endpoint.id, event.seq))
+        Ok(())
     }
 
     async fn forget(&self, now: Timestamp) -> Result<()> {
