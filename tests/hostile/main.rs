@@ -58,7 +58,14 @@ const ELSEWHERE: [&str; 7] = [
 
 /// Limits on clients, receivers and applications rather than plugins, which have tests of their own:
 /// `tests/e2e/api`, `host/server/src/webhooks`, `host/engine/tests/scheduler`.
-const NOT_OF_PLUGINS: [&str; 5] = ["api_", "webhook_", "schedule", "active_jobs", "job_"];
+const NOT_OF_PLUGINS: [&str; 6] = [
+    "api_",
+    "webhook_",
+    "otlp_",
+    "schedule",
+    "active_jobs",
+    "job_",
+];
 
 fn names() -> impl Iterator<Item = &'static str> {
     let limits = limits::TABLE.iter().map(|limit| limit.name);
