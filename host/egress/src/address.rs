@@ -239,6 +239,16 @@ impl AddressPolicy {
         }
     }
 
+    /// Every range that an operator can open.
+    #[must_use]
+    pub fn private_ranges() -> Vec<IpNet> {
+        let v4 = V4.iter().map(|(range, rule, _)| (IpNet::V4(*range), *rule));
+        let v6 = V6.iter().map(|(range, rule, _)| (IpNet::V6(*range), *rule));
+        v4.chain(v6)
+            .filter_map(|(range, rule)| (rule == Rule::Private).then_some(range))
+            .collect()
+    }
+
     /// The same without public addresses: for what may be sent in clear to a private network only.
     #[must_use]
     pub fn only_private(mut self) -> Self {

@@ -1,5 +1,5 @@
-//! Webhooks to receivers: what each kind of answer comes to, where they may go, and over how many
-//! connections.
+//! Webhooks and traces to their receivers: what each kind of answer comes to, where they may go, and over
+//! how many connections.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use common::{FakeTimers, Reply, Server, answer, gate};
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use tidegate_egress::{Answer, EgressError, Missing, Receiver};
 use tidegate_engine::limits::WEBHOOK_RESPONSE_BYTES;
 use tidegate_engine::webhook::EndpointId;
@@ -23,6 +23,11 @@ fn receiver(url: &str, private: &[&str]) -> Receiver {
     let private = private.iter().map(|range| range.parse().unwrap()).collect();
     let id = EndpointId::from_bytes([7; 16]);
     Receiver::of_webhooks(&gate, id, &url.parse().unwrap(), private).unwrap()
+}
+
+fn collector(url: &str) -> Receiver {
+    let gate = gate(&Arc::new(FakeTimers::default()));
+    Receiver::of_traces(&gate, &url.parse().unwrap()).unwrap()
 }
 
 async fn post(receiver: &Receiver) -> Result<Answer, EgressError> {
@@ -131,7 +136,10 @@ async fn who_hangs_is_given_up_on_and_who_drips_has_answered() {
         let receiver = receiver(&server.url(path), &["127.0.0.0/8"]);
         async move { post(&receiver).await }
     });
-    for ((path, answered), got) in rows.into_iter().zip(join_all(posts).await) {
+    let (posted, traced) = join(join_all(posts), post(&collector(&server.url("/hang")))).await;
+    let traced = traced.unwrap_err().to_string();
+    assert!(traced.contains("otlp_timeout_ms"), "{traced}");
+    for ((path, answered), got) in rows.into_iter().zip(posted) {
         match got {
             Ok(got) => assert!(answered && got.status == 200, "{path}: {got:?}"),
             Err(EgressError::Timeout { message }) => {
@@ -172,6 +180,25 @@ async fn private_addresses_are_the_operators_to_open_and_metadata_is_nobodys() {
         );
     }
     assert_eq!(server.count(), 0);
+}
+
+#[tokio::test]
+async fn naming_a_collector_opens_the_way_to_it_but_not_to_metadata() {
+    let server = Server::always(answer(200, &[], "")).await;
+    assert_eq!(
+        post(&collector(&server.url("/"))).await.unwrap().status,
+        200
+    );
+    for url in [
+        "http://169.254.169.254/v1/traces",
+        "https://[::ffff:169.254.169.254]/v1/traces",
+        // In clear only within the operator's own networks.
+        "http://93.184.216.34/v1/traces",
+    ] {
+        let error = post(&collector(url)).await;
+        let nobodys = |error: &EgressError| matches!(error, EgressError::Denied { missing, .. } if *missing == Missing::Nothing);
+        assert!(error.as_ref().is_err_and(nobodys), "{url}: {error:?}");
+    }
 }
 
 #[tokio::test]

@@ -333,10 +333,10 @@ impl Figures {
 impl Run {
     /// Note where a model's feed ends, unless the run has written to it before.
     pub fn note_start(&mut self, model: &Name, end: Cursor) {
-        if let Some(origin) = &mut self.origin
-            && !origin.cursors.contains_key(model)
+        if let Some(basis) = &mut self.basis
+            && !basis.cursors.contains_key(model)
         {
-            origin.cursors.insert(model.clone(), end);
+            basis.cursors.insert(model.clone(), end);
         }
     }
 }
@@ -372,7 +372,7 @@ pub const CHECKPOINT_KEPT_BYTES: usize = 2_000;
 
 /// What a run of a sync started from, for whoever wants to know what it did.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Origin {
+pub struct Basis {
     /// Whether its sync had a checkpoint.
     pub resumed: bool,
     /// That checkpoint, JSON text, unless it is longer than [`CHECKPOINT_KEPT_BYTES`].
@@ -384,7 +384,7 @@ pub struct Origin {
     pub cursors: BTreeMap<Name, Cursor>,
 }
 
-impl Origin {
+impl Basis {
     /// That of a run whose sync has this checkpoint.
     #[must_use]
     pub fn of(checkpoint: Option<&str>) -> Self {
@@ -412,8 +412,8 @@ pub struct Run {
     pub started_at: Timestamp,
     pub fence: Fence,
     /// Of a sync's run; `None` in runs that an older version started.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub origin: Option<Origin>,
+    #[serde(default, alias = "origin", skip_serializing_if = "Option::is_none")]
+    pub basis: Option<Basis>,
     /// What its commits have done so far; the final figures are in `end`.
     pub progress: Figures,
     /// `None` while it runs.

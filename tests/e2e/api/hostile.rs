@@ -66,10 +66,17 @@ fn bodies_that_never_end_are_cut_off() {
         let mut stream = connect(&served);
         stream.write_all(head(path).as_bytes()).unwrap();
         let answer = Answer::read(stream).whole();
-        match path {
-            "/v1/data/import" => expect_problem(&answer, "invalid-request", 400),
-            _ => expect_problem(&answer, "slow-request", 408),
+        let limit = match path {
+            "/v1/data/import" => {
+                expect_problem(&answer, "invalid-request", 400);
+                continue;
+            }
+            "/v1/api-keys" => "api_request_ms",
+            _ => "api_stall_ms",
         };
+        let problem = expect_problem(&answer, "slow-request", 408);
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains(limit), "{path}: {detail}");
     }
     served.get("/v1/runs");
 }
@@ -162,7 +169,7 @@ fn more_connections_than_may_be_wait() {
     let found = std::fs::read(served.tidegate.data().join("server.json")).unwrap();
     let found: serde_json::Value = serde_json::from_slice(&found).unwrap();
     let own = found["address"].as_str().unwrap();
-    let own = super::client::Call::new(own.parse().unwrap(), "GET", "/livez");
+    let own = super::client::Call::new(own.parse().unwrap(), "GET", "/control/proof/abc");
     assert_eq!(own.send().status, 200);
     assert!(!waiting.is_finished());
     drop(idle);

@@ -62,14 +62,15 @@ fn this_machines_commands_find_it() {
     let address = found["address"].as_str().unwrap();
     let address: std::net::SocketAddr = address.parse().unwrap();
     let token = found["token"].as_str().unwrap();
-    Call::new(address, "GET", "/v1/master-keys")
-        .key(token)
-        .ok(200);
-    // Each way in has its own keys.
-    for (way, key) in [(address, served.manage.as_str()), (served.address, token)] {
-        let refused = Call::new(way, "GET", "/v1/runs").key(key).send();
-        expect_problem(&refused, "unauthenticated", 401);
+    // The API is elsewhere, under other keys.
+    for key in [token, served.manage.as_str()] {
+        let nothing = Call::new(address, "GET", "/v1/runs").key(key).send();
+        expect_problem(&nothing, "not-found", 404);
     }
+    let refused = Call::new(served.address, "GET", "/v1/runs")
+        .key(token)
+        .send();
+    expect_problem(&refused, "unauthenticated", 401);
     served.running.signal(Signal::TERM);
     served.running.finish().expect_code(OK);
     assert!(!path.exists());

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::Method;
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 use tidegate_engine::grant::{HostPattern, HostRequest};
 use tidegate_engine::limits::{
     Limits, OTLP_TIMEOUT_MS, WEBHOOK_RESPONSE_BYTES, WEBHOOK_TIMEOUT_MS,
@@ -19,6 +19,7 @@ use tidegate_engine::{ConnectionKey, Timestamp};
 use url::Url;
 
 use super::Session;
+use crate::address::AddressPolicy;
 use crate::error::EgressError;
 use crate::gate::{self, Gate};
 use crate::headers;
@@ -82,7 +83,7 @@ impl Receiver {
             limit: "otlp_timeout_ms",
             ms: OTLP_TIMEOUT_MS,
         };
-        let private = vec![Ipv4Net::default().into(), Ipv6Net::default().into()];
+        let private = AddressPolicy::private_ranges();
         Self::new(gate, ("traces", "collector"), url, private, time)
     }
 

@@ -14,7 +14,7 @@ use crate::job::{Job, JobTarget, NewJob};
 use crate::limits::API_KEYS;
 use crate::record::{Counts, Page, PageError, Save};
 use crate::run::{
-    Blame, Failure, FailureClass, Fence, Figures, NewRun, Origin, Outcome, Run, RunEnd, RunId,
+    Basis, Blame, Failure, FailureClass, Fence, Figures, NewRun, Outcome, Run, RunEnd, RunId,
     Target,
 };
 use crate::store::StoreError;
@@ -73,9 +73,9 @@ pub fn merged_metadata(
 /// The row of a run that just started, from this checkpoint if it is a sync's.
 #[must_use]
 pub fn started(new: NewRun, fence: Fence, checkpoint: Option<&str>) -> Run {
-    let origin = matches!(new.target, Target::Sync(_)).then(|| Origin::of(checkpoint));
+    let basis = matches!(new.target, Target::Sync(_)).then(|| Basis::of(checkpoint));
     Run {
-        origin,
+        basis,
         id: new.id,
         target: new.target,
         plugin: new.plugin,

@@ -116,10 +116,10 @@ pub fn run_ended(
         Outcome::Failed | Outcome::Stalled => EventType::RunFailed,
         Outcome::Skipped => return None,
     };
-    let origin = run.origin.as_ref();
+    let basis = run.basis.as_ref();
     // An older version started it: what it started from is not known, but not that it was nothing.
-    let is_initial = origin.is_some_and(|origin| !origin.resumed);
-    let written = origin.into_iter().flat_map(|origin| &origin.cursors);
+    let is_initial = basis.is_some_and(|basis| !basis.resumed);
+    let written = basis.into_iter().flat_map(|basis| &basis.cursors);
     let mut models: Vec<Model<'_>> = written
         .map(|(model, cursor)| {
             let counts = run.progress.counts.get(model).copied().unwrap_or_default();
@@ -135,8 +135,8 @@ pub fn run_ended(
     let most = usize::try_from(WEBHOOK_MODELS).unwrap_or(usize::MAX);
     let models_left_out = models.len().saturating_sub(most);
     models.truncate(most);
-    let from = origin
-        .and_then(|origin| origin.checkpoint.as_deref())
+    let from = basis
+        .and_then(|basis| basis.checkpoint.as_deref())
         .and_then(as_json);
     let to = checkpoint
         .filter(|text| text.len() <= CHECKPOINT_KEPT_BYTES)

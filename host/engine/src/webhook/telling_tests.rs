@@ -7,7 +7,7 @@ use crate::SyncKey;
 use crate::cursor::Cursor;
 use crate::integration::{self, Digest};
 use crate::record::Counts;
-use crate::run::{Failure, Fence, Figures, Origin};
+use crate::run::{Basis, Failure, Fence, Figures};
 use crate::webhook::Event;
 
 fn key(connection: &str) -> ConnectionKey {
@@ -26,7 +26,7 @@ fn cursor(seq: u64) -> Cursor {
     }
 }
 
-fn run(origin: Option<Origin>) -> Run {
+fn run(basis: Option<Basis>) -> Run {
     Run {
         id: RunId::from_parts(Timestamp(1_000), 7),
         target: Target::Sync(SyncKey {
@@ -42,7 +42,7 @@ fn run(origin: Option<Origin>) -> Run {
         reset: false,
         started_at: Timestamp(1_000),
         fence: Fence(1),
-        origin,
+        basis,
         progress: Figures::default(),
         end: None,
     }
@@ -63,7 +63,7 @@ fn data(event: &NewEvent) -> Value {
 
 #[test]
 fn a_finished_run_says_what_there_is_to_read() {
-    let mut run = run(Some(Origin::of(Some(r#"{"at":1.50}"#))));
+    let mut run = run(Some(Basis::of(Some(r#"{"at":1.50}"#))));
     run.note_start(&"Contact".parse().unwrap(), cursor(5));
     run.note_start(&"Contact".parse().unwrap(), cursor(9));
     let counts = Counts {
@@ -134,7 +134,7 @@ fn sync_type_and_checkpoints() {
     let long = format!("\"{}\"", "x".repeat(CHECKPOINT_KEPT_BYTES));
     let row = |from: Option<&str>, to: Option<&str>| {
         let event = run_ended(
-            &run(Some(Origin::of(from))),
+            &run(Some(Basis::of(from))),
             &end(Outcome::Success),
             to,
             None,
@@ -165,7 +165,7 @@ fn sync_type_and_checkpoints() {
 #[test]
 fn no_body_reaches_20_kb() {
     let name = |n: u64| -> Name { format!("{n:064}").parse().unwrap() };
-    let mut run = run(Some(Origin::of(Some(&format!(
+    let mut run = run(Some(Basis::of(Some(&format!(
         "\"{}\"",
         "x".repeat(CHECKPOINT_KEPT_BYTES - 2)
     )))));

@@ -44,9 +44,9 @@ mod trace;
 mod webhooks;
 
 use axum::{Extension, Router};
-use utoipa::openapi::OpenApi;
 
-pub(crate) use app::{App, Bounds, Parts, Shared, Via};
+use app::Via;
+pub(crate) use app::{App, Bounds, Parts, Shared};
 pub(crate) use data::receive;
 pub(crate) use metrics::recorder;
 use routes::{Routes, Rule, guarded};
@@ -71,21 +71,25 @@ const GROUPS: &[fn(Routes) -> Routes] = &[
     master_keys::routes,
 ];
 
-/// Everything that is served to those who come this way, and its document.
-pub(crate) fn router(app: &App, via: Via) -> (Router, OpenApi) {
+/// What applications ask.
+pub(crate) fn public(app: &App) -> Router {
     let none = Routes::new(app);
     let (routes, mut document) = GROUPS.iter().fold(none, |all, group| group(all)).finish();
     docs::describe(&mut document);
     app.documented(&document);
-    let own = match via {
-        // Every call may change anything, and takes its time.
-        Via::Own => crate::remote::routes(|calls| {
-            guarded(app, Rule::MANAGE.untimed().body(u64::MAX), calls)
-        }),
-        Via::Public => Router::new(),
-    };
-    let router = routes
-        .merge(own)
+    served(app, routes, Via::Public)
+}
+
+/// What this machine's commands ask, on a port of their own.
+pub(crate) fn own(app: &App) -> Router {
+    // Every call may change anything, and takes its time.
+    let rule = Rule::MANAGE.untimed().body(u64::MAX);
+    let calls = crate::remote::routes(|calls| guarded(app, rule, calls));
+    served(app, calls, Via::Own)
+}
+
+fn served(app: &App, routes: Router<App>, via: Via) -> Router {
+    routes
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::wrong_method)
         .layer(axum::middleware::from_fn_with_state(
@@ -93,6 +97,5 @@ pub(crate) fn router(app: &App, via: Via) -> (Router, OpenApi) {
             trace::trace,
         ))
         .layer(Extension(via))
-        .with_state(app.clone());
-    (router, document)
+        .with_state(app.clone())
 }

@@ -19,6 +19,8 @@ use crate::spans;
 
 /// Names a request in answers and logs.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Where routes of the server's own port begin.
+const CONTROL: &str = "/control/";
 /// Longest id that a client may choose.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -51,6 +53,8 @@ pub(super) async fn trace(State(app): State<App>, request: Request, next: Next) 
         let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         match status {
             500.. => tracing::warn!(status, duration_ms, "answered"),
+            // This machine's commands, of which one may ask many times.
+            _ if route.starts_with(CONTROL) => tracing::debug!(status, duration_ms, "answered"),
             _ => tracing::info!(status, duration_ms, "answered"),
         }
         let labels = [

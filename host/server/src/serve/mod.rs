@@ -30,7 +30,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::api::{self, App, Bounds, Parts, Shared, Via};
+use crate::api::{self, App, Bounds, Parts, Shared};
 use crate::control::flights::Stop;
 use crate::control::{Control, Local};
 use crate::dispatch::{self, Dispatcher};
@@ -103,16 +103,16 @@ async fn serve(
         stopping: stopping.clone(),
     })
     .await?;
-    let port = |listener, tls, via| Port {
+    let port = |listener, tls, router| Port {
         listener,
         tls,
-        router: router(&app, via),
+        router,
         bounds: options.bounds,
         stopping: stopping.clone(),
     };
     let mut ports = JoinSet::new();
-    ports.spawn(port(public, tls, Via::Public).serve());
-    ports.spawn(port(own, None, Via::Own).serve());
+    ports.spawn(port(public, tls, api::public(&app)).serve());
+    ports.spawn(port(own, None, api::own(&app)).serve());
 
     let dispatcher = Dispatcher::start(Arc::clone(local), options.dispatch).await?;
     let deliveries = tokio::spawn(deliver(Arc::clone(local), stopping.clone()));
@@ -158,10 +158,6 @@ async fn delivered(mut deliveries: JoinHandle<()>, grace: Duration) {
         let _ = deliveries.await;
         tracing::warn!("webhooks on their way were cut off");
     }
-}
-
-fn router(app: &App, via: Via) -> axum::Router {
-    api::router(app, via).0
 }
 
 /// Let requests finish within the grace period, then end their runs, then the requests.

@@ -1,8 +1,9 @@
 //! Schedules and jobs: random commands, and what they come to in both stores.
 
 use tidegate_engine::board::Caps;
+use tidegate_engine::idempotency::KeyUse;
 use tidegate_engine::job::{ConcurrencyKey, JobId, JobTarget, NewJob, Priority, Retry};
-use tidegate_engine::run::{Outcome, RunEnd, Trigger};
+use tidegate_engine::run::{Outcome, RunEnd, RunId, Trigger};
 use tidegate_engine::schedule::{Definition, Misfire, Origin, Overlap, Pause, ScheduleId, When};
 use tidegate_engine::store::{
     Again, Backfill, Claim, JobFilter, Jobs, PutSchedule, ScheduleFilter,
@@ -47,6 +48,12 @@ pub(crate) enum Work {
         key: bool,
         due: u64,
         expires: Option<u64>,
+    },
+    /// An action that is to act once, under one of the keys that runs have, too.
+    EnqueueKeyed {
+        connection: usize,
+        key: u8,
+        input: u8,
     },
     Claim {
         runs: u64,
@@ -96,6 +103,8 @@ pub(crate) fn work() -> impl Strategy<Value = Work> {
         1 => (0u8..6, 0u8..3, 0u64..5).prop_map(|(schedule, again, moments)| Work::Backfill { schedule, again, moments }),
         5 => (0u8..12, 0u8..5, any::<bool>(), 0u64..20_000, prop::option::of(0u64..30_000))
             .prop_map(|(job, what, key, due, expires)| Work::Enqueue { job, what, key, due, expires }),
+        3 => (0usize..3, 0u8..3, 0u8..2)
+            .prop_map(|(connection, key, input)| Work::EnqueueKeyed { connection, key, input }),
         12 => (1u64..4, 1u32..5).prop_map(|(runs, caps)| Work::Claim { runs, caps }),
         12 => (0u8..5, 0u8..6, 0u64..2).prop_map(|(slot, how, commits)| Work::End { slot, how, commits }),
         2 => (0u8..5, prop::bool::weighted(0.2)).prop_map(|(slot, stale)| Work::Heartbeat { slot, stale }),
@@ -259,6 +268,38 @@ impl Pair {
                 };
                 let _ = both!(self, store => store.enqueue(new.clone()));
             }
+            Work::EnqueueKeyed {
+                connection: at,
+                key,
+                input,
+            } => {
+                // Ids of runs and jobs are apart, numbers may be the same.
+                self.next_run += 1;
+                let input = format!("{{\"input\": {}}}", input * u8::from(*key > 0));
+                let new = NewJob {
+                    id: JobId::from_parts(now, self.next_run.into()),
+                    target: JobTarget::Action {
+                        connection: connection(CONNECTIONS[*at]),
+                        action: common::name("create"),
+                        input: input.clone().into(),
+                    },
+                    trigger: Trigger::Api,
+                    fire: None,
+                    priority: Priority::Normal,
+                    concurrency: None,
+                    retry: Retry::default(),
+                    due_at: now,
+                    expires_at: None,
+                    idempotency_key: None,
+                    now,
+                };
+                let key = format!("key-{key}").parse().unwrap();
+                let key = KeyUse::new(key, &input).unwrap();
+                for _ in 0..2 {
+                    // Asking again finds what there is.
+                    let _ = both!(self, store => store.enqueue_keyed(new.clone(), key.clone()));
+                }
+            }
             Work::Claim { runs, caps } => {
                 let first = self.next_run + 1;
                 self.next_run += runs;
@@ -304,7 +345,15 @@ impl Pair {
                     figures: Default::default(),
                 };
                 end.figures.commits = *commits;
-                let _ = both!(self, store => store.finish_run(run_id(run), fence, end.clone()));
+                let run = run_id(run);
+                let _ = match *how == 0 && self.holds_key(run).await {
+                    true => {
+                        let output =
+                            format!("\"{}\"", "x".repeat(20_000 * usize::from(*commits > 0)));
+                        both!(self, store => store.finish_keyed_run(run, fence, end.clone(), output.clone()))
+                    }
+                    false => both!(self, store => store.finish_run(run, fence, end.clone())),
+                };
             }
             Work::Heartbeat { slot, stale } => {
                 let (run, fence) = self.run(*slot);
@@ -376,6 +425,14 @@ impl Pair {
         self.tell_time().await;
     }
 
+    /// Whether a run is of a job that holds an idempotency key.
+    async fn holds_key(&self, run: RunId) -> bool {
+        let Ok(Some(job)) = self.memory.run(run).await.map(|run| run.job) else {
+            return false;
+        };
+        self.memory.job(job).await.is_ok_and(|job| job.holds_key)
+    }
+
     async fn some_job(&self, number: u8) -> Option<JobId> {
         let filter = JobFilter {
             limit: 12,
@@ -406,6 +463,7 @@ impl Pair {
         };
         for job in both!(self, store => store.jobs(filter.clone())).unwrap() {
             both!(self, store => store.job(job.id)).unwrap();
+            let _ = both!(self, store => store.job_output(job.id));
         }
         let filter = JobFilter {
             connection: Some(connection("acme")),

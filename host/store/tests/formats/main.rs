@@ -205,7 +205,7 @@ async fn compare(sled: &dyn Store, memory: &dyn Store) {
     // What runs started from is known of those that this version started.
     let known = |runs: Vec<Run>| -> Vec<Run> {
         let forget = |run: Run| Run {
-            origin: run.origin.filter(|_| run.id == run_id(3)),
+            basis: run.basis.filter(|_| run.id == run_id(3)),
             ..run
         };
         runs.into_iter().map(forget).collect()
