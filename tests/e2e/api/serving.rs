@@ -65,7 +65,7 @@ fn this_machines_commands_find_it() {
     // The API is elsewhere, under other keys.
     for key in [token, served.manage.as_str()] {
         let nothing = Call::new(address, "GET", "/v1/runs").key(key).send();
-        expect_problem(&nothing, "not-found", 404);
+        expect_problem(&nothing, "no-such-route", 404);
     }
     let refused = Call::new(served.address, "GET", "/v1/runs")
         .key(token)
