@@ -283,6 +283,14 @@ fn a_collector_that_does_not_answer_holds_nothing_up() {
 }
 
 #[test]
+fn an_empty_variable_names_no_collector() {
+    let tidegate = Tidegate::new();
+    let serve = tidegate.cmd("serve --listen 127.0.0.1:0");
+    let running = serve.env("OTEL_EXPORTER_OTLP_ENDPOINT", "").start();
+    running.wait_for_url();
+}
+
+#[test]
 fn collectors_that_cannot_be() {
     let tidegate = Tidegate::new();
     make_key(&tidegate, "read", "");

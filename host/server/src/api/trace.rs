@@ -12,15 +12,13 @@ use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use tracing::Instrument;
 
-use super::app::App;
+use super::app::{App, Via};
 use super::guard::Caller;
 use super::problem::{Details, Failed, Type};
 use crate::spans;
 
 /// Names a request in answers and logs.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Where routes of the server's own port begin.
-const CONTROL: &str = "/control/";
 /// Longest id that a client may choose.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -30,6 +28,7 @@ pub(super) async fn trace(State(app): State<App>, request: Request, next: Next) 
     let began = Instant::now();
     let id = request_id(request.headers(), &app);
     let method = request.method().clone();
+    let is_own = request.extensions().get::<Via>() == Some(&Via::Own);
     let matched = request.extensions().get::<MatchedPath>();
     let route = matched.map_or("none", |path| path.as_str()).to_owned();
     let span = spans::request(&id, &method, &route, request.headers());
@@ -54,7 +53,7 @@ pub(super) async fn trace(State(app): State<App>, request: Request, next: Next) 
         match status {
             500.. => tracing::warn!(status, duration_ms, "answered"),
             // This machine's commands, of which one may ask many times.
-            _ if route.starts_with(CONTROL) => tracing::debug!(status, duration_ms, "answered"),
+            _ if is_own => tracing::debug!(status, duration_ms, "answered"),
             _ => tracing::info!(status, duration_ms, "answered"),
         }
         let labels = [

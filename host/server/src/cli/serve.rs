@@ -78,7 +78,7 @@ pub(super) struct Args {
     /// Send traces of requests and runs to this OTLP collector, which speaks HTTP
     #[cfg(feature = "otlp")]
     #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
-    otlp_endpoint: Option<url::Url>,
+    otlp_endpoint: Option<String>,
     /// Take no components through the API: whose signatures count, only `tidegate deploy` knows
     #[arg(long, env = "TIDEGATE_REQUIRE_SIGNATURE")]
     require_signature: bool,
@@ -98,7 +98,11 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
         bounds.set(name, *value)?;
     }
     #[cfg(feature = "otlp")]
-    let traces = args.otlp_endpoint.as_ref().map(Traces::start).transpose()?;
+    let traces = match args.otlp_endpoint.as_deref() {
+        // An empty variable is as good as none, by OpenTelemetry's specification.
+        None | Some("") => None,
+        Some(endpoint) => Some(Traces::start(endpoint)?),
+    };
     #[cfg(feature = "otlp")]
     let layer = traces.as_ref().map(Traces::layer);
     #[cfg(not(feature = "otlp"))]

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tidegate_engine::run::{Blame, Failure, FailureClass};
 use tidegate_engine::{StoreError, Timestamp};
-
 use tokio::time::MissedTickBehavior;
 
 use super::work::{LEASE_MS, Running};

@@ -1,4 +1,4 @@
-//! The server's log, on stdout: a line for each request, each run of a job, and each thing worth knowing.
+//! The server's log, on stdout: a line for each request, each run, and each thing worth knowing.
 
 use std::fmt;
 use std::io::IsTerminal;

@@ -35,12 +35,12 @@ pub(crate) struct Traces(SdkTracerProvider);
 
 impl Traces {
     /// To the collector at `endpoint`, below which `/v1/traces` takes traces.
-    pub(crate) fn start(endpoint: &Url) -> Result<Self> {
+    pub(crate) fn start(endpoint: &str) -> Result<Self> {
         let wrong = |error: &dyn std::fmt::Display| {
             Problem::invalid(format!("--otlp-endpoint {endpoint}: {error}"))
                 .hint("give the URL of an OTLP collector that speaks HTTP: http://127.0.0.1:4318")
         };
-        let mut url = endpoint.clone();
+        let mut url: Url = endpoint.parse().map_err(|error| wrong(&error))?;
         url.path_segments_mut()
             .map_err(|()| wrong(&"no URL of a server"))?
             .pop_if_empty()

@@ -143,6 +143,23 @@ fn target(what: u8) -> JobTarget {
     }
 }
 
+/// A job that may start at `now` and is tried again as usual.
+fn job(id: JobId, target: JobTarget, now: Timestamp) -> NewJob {
+    NewJob {
+        id,
+        target,
+        trigger: Trigger::Api,
+        fire: None,
+        priority: Priority::Normal,
+        concurrency: None,
+        retry: Retry::default(),
+        due_at: now,
+        expires_at: None,
+        idempotency_key: None,
+        now,
+    }
+}
+
 fn when(shape: u8) -> When {
     match shape {
         0 => When::At {
@@ -240,31 +257,26 @@ impl Pair {
                 let _ = both!(self, store => store.backfill(backfill.clone()));
             }
             Work::Enqueue {
-                job,
+                job: number,
                 what,
                 key,
                 due,
                 expires,
             } => {
+                let id = JobId::from_parts(
+                    Timestamp(self.now.min(1_000_000 + u64::from(*number))),
+                    u128::from(*number),
+                );
                 let new = NewJob {
-                    id: JobId::from_parts(
-                        Timestamp(self.now.min(1_000_000 + u64::from(*job))),
-                        u128::from(*job),
-                    ),
-                    target: target(*what),
-                    trigger: Trigger::Api,
-                    fire: None,
                     priority: [Priority::High, Priority::Normal, Priority::Low]
-                        [usize::from(job % 3)],
+                        [usize::from(number % 3)],
                     concurrency: key.then(|| ConcurrencyKey {
                         key: "k".into(),
                         max: 1,
                     }),
-                    retry: Retry::default(),
                     due_at: Timestamp(self.now + due),
                     expires_at: expires.map(|ms| Timestamp(self.now + ms)),
-                    idempotency_key: None,
-                    now,
+                    ..job(id, target(*what), now)
                 };
                 let _ = both!(self, store => store.enqueue(new.clone()));
             }
@@ -276,23 +288,12 @@ impl Pair {
                 // Ids of runs and jobs are apart, numbers may be the same.
                 self.next_run += 1;
                 let input = format!("{{\"input\": {}}}", input * u8::from(*key > 0));
-                let new = NewJob {
-                    id: JobId::from_parts(now, self.next_run.into()),
-                    target: JobTarget::Action {
-                        connection: connection(CONNECTIONS[*at]),
-                        action: common::name("create"),
-                        input: input.clone().into(),
-                    },
-                    trigger: Trigger::Api,
-                    fire: None,
-                    priority: Priority::Normal,
-                    concurrency: None,
-                    retry: Retry::default(),
-                    due_at: now,
-                    expires_at: None,
-                    idempotency_key: None,
-                    now,
+                let target = JobTarget::Action {
+                    connection: connection(CONNECTIONS[*at]),
+                    action: common::name("create"),
+                    input: input.clone().into(),
                 };
+                let new = job(JobId::from_parts(now, self.next_run.into()), target, now);
                 let key = format!("key-{key}").parse().unwrap();
                 let key = KeyUse::new(key, &input).unwrap();
                 for _ in 0..2 {
