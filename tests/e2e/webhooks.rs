@@ -143,9 +143,11 @@ fn endpoints_are_added_changed_and_removed() {
         assert_eq!(said.json()["events"], json!(["run.failed"]));
         assert!(!said.stdout.contains(&secret), "{}", said.stdout);
     }
-    let stored = std::fs::read(tidegate.data().join("db/db")).unwrap();
     let bare = secret.strip_prefix("whsec_").unwrap().as_bytes();
-    assert!(!stored.windows(bare.len()).any(|window| window == bare));
+    for file in ["db/db", "db/wal"] {
+        let stored = std::fs::read(tidegate.data().join(file)).unwrap();
+        assert!(!stored.windows(bare.len()).any(|window| window == bare));
+    }
 
     let update = |words: &str| tidegate.cmd(&format!("webhooks update {id} --json {words}"));
     let updated = update("--all-events --disable --description none")

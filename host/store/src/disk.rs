@@ -1,48 +1,75 @@
-//! The sled tree with what it lacks: long values in parts, batches that readers never see half of,
-//! a flush that reaches the disk, and errors that name the key.
+//! The sled tree with what it lacks: a commit that is on disk after one sync, long values in parts, batches
+//! that readers never see half of, and errors that name the key.
+//!
+//! What commands write is gathered in memory, where every lookup finds it. [`Disk::flush`] makes it durable
+//! in the write-ahead log; it goes into sled when somebody iterates over keys, or when there is much of it.
 
 mod view;
+mod wal;
 mod writes;
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
+use std::sync::{
+    Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
+};
 
 use tidegate_engine::StoreError;
 
 use crate::layout::Corrupt;
 use crate::layout::keys;
-use crate::open::Options;
-pub(crate) use view::{View, decode_part_key};
+use crate::layout::wal::{Encoder, missing};
+use crate::open::{Options, Tuning};
+pub(crate) use view::{Rows, View, decode_part_key};
+use wal::Wal;
 pub(crate) use writes::Writes;
 
-/// Bytes of writes that are gathered at most: a group of large pages is not held in memory twice.
-const GATHERED_MAX: usize = 1 << 20;
+/// The longest record of the write-ahead log, in bytes. What writes more is flushed through sled: its own
+/// log then costs less than writing everything twice.
+const RECORD_MAX: usize = 64 * 1024;
 
 /// The database of one data directory.
 pub(crate) struct Disk {
     db: sled::Db,
     /// A second handle of sled's file: sled's own flush does not sync.
     file: File,
-    /// Held for writing while a batch is applied: sled shows batches half done to whoever reads
-    /// beside them.
-    applying: RwLock<()>,
-    /// What the writer thread has written since the last batch. Each batch costs sled two writes to
-    /// its file, however small it is, so the commands of a group share one.
-    gathered: Mutex<Gathered>,
-    gather_until_read: bool,
+    /// Locked for writing while anything changes: sled shows batches half done to whoever reads beside
+    /// them.
+    state: RwLock<State>,
+    wal: Mutex<Wal>,
+    gather_bytes: usize,
 }
 
-/// Writes that are on their way into one batch, by key; `None` removes.
+/// Writes by key; `None` removes.
 type Changed = HashMap<sled::IVec, Option<sled::IVec>>;
 
 #[derive(Default)]
-struct Gathered {
+struct State {
+    /// What is not in sled yet.
     changed: Changed,
+    /// Bytes of it.
     bytes: usize,
-    /// A batch that could not be applied: nothing is written any more.
+    /// The number of the last write. Each one that is applied has the next.
+    number: u64,
+    /// What is not flushed yet.
+    unflushed: Option<Unflushed>,
+    /// A write that failed: nothing is written any more.
     failed: Option<StoreError>,
+}
+
+/// What the next flush makes durable.
+struct Unflushed {
+    /// The number of the first write in it.
+    first: u64,
+    /// `None` for more than a record may have.
+    record: Option<Encoder>,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").finish_non_exhaustive()
+    }
 }
 
 impl std::fmt::Debug for Disk {
@@ -67,13 +94,32 @@ pub(crate) fn failed(error: &sled::Error) -> StoreError {
             reason: "a page does not have its checksum; keep the directory, and restore a backup or ask for help"
                 .into(),
         },
-        sled::Error::Io(error) => StoreError::Backend(format!("the database's files: {error}")),
+        sled::Error::Io(error) => io_failed(error),
         other => StoreError::Backend(other.to_string()),
     }
 }
 
+fn io_failed(error: &std::io::Error) -> StoreError {
+    StoreError::Backend(format!("the database's files: {error}"))
+}
+
+/// Why a database can't be opened.
+#[derive(Debug)]
+pub(crate) enum OpenFailed {
+    Sled(sled::Error),
+    /// What is wrong with the write-ahead log.
+    Wal(String),
+}
+
+impl<E: Into<sled::Error>> From<E> for OpenFailed {
+    fn from(error: E) -> Self {
+        Self::Sled(error.into())
+    }
+}
+
 impl Disk {
-    pub(crate) fn open(path: &Path, options: &Options) -> sled::Result<Self> {
+    /// Open a database, with what its write-ahead log has and sled does not.
+    pub(crate) fn open(path: &Path, options: &Options) -> Result<Self, OpenFailed> {
         let db = sled::Config::new()
             .path(path)
             .cache_capacity(options.cache_bytes)
@@ -81,118 +127,184 @@ impl Disk {
             .flush_every_ms(None)
             .open()?;
         let file = File::options().write(true).open(path.join("db"))?;
-        Ok(Self {
+        let Tuning {
+            wal_bytes,
+            gather_bytes,
+            ..
+        } = options.tuning;
+        let (wal, log) = Wal::open(&path.join("wal"), wal_bytes)?;
+        let disk = Self {
             db,
             file,
-            applying: RwLock::new(()),
-            gathered: Mutex::default(),
-            gather_until_read: options.tuning.gather_until_read,
-        })
+            state: RwLock::default(),
+            wal: Mutex::new(wal),
+            gather_bytes,
+        };
+        disk.catch_up(log.as_deref())?;
+        Ok(disk)
+    }
+
+    /// Bring sled to where the log ends.
+    fn catch_up(&self, log: Option<&[u8]>) -> Result<(), OpenFailed> {
+        let key = keys::applied();
+        let bad = |corrupt: Corrupt| OpenFailed::Wal(corrupt.to_string());
+        let stored = self.db.get(&key)?;
+        let decode = |stored: &sled::IVec| keys::decode_number(stored.get(1..).unwrap_or_default());
+        let applied = stored.as_ref().map(decode).transpose().map_err(bad)?;
+        let log = match (log, applied) {
+            (None, Some(_)) => {
+                let gone = "it is not there; what was acknowledged last may be in it alone";
+                return Err(OpenFailed::Wal(gone.into()));
+            }
+            (log, _) => log.unwrap_or_default(),
+        };
+        let mut state = self.change();
+        state.number = applied.unwrap_or(0);
+        for record in missing(log, state.number).map_err(bad)? {
+            let mut batch = sled::Batch::default();
+            for entry in record.entries() {
+                match entry.map_err(bad)? {
+                    (key, Some(value)) => batch.insert(key, value),
+                    (key, None) => batch.remove(key),
+                }
+            }
+            state.number = record.last;
+            self.put(batch, state.number)?;
+        }
+        if !log.is_empty() {
+            // The log begins anew, so what it has must not be in sled's buffers only; nor what sled itself
+            // has found in pages that a crash left unsynced.
+            self.db.flush()?;
+            self.file.sync_data()?;
+        }
+        Ok(())
+    }
+
+    /// Put a batch into sled, which then has the writes up to `number`.
+    fn put(&self, mut batch: sled::Batch, number: u64) -> sled::Result<()> {
+        let stored = [&[view::WHOLE][..], &keys::encode_number(number)].concat();
+        batch.insert(keys::applied().as_ref(), stored);
+        self.db.apply_batch(batch)
     }
 
     /// A view for readers.
     pub(crate) fn view(&self) -> View<'_> {
-        self.settle_for_reader();
-        let guard = self.applying.read().unwrap_or_else(PoisonError::into_inner);
-        View {
-            disk: self,
-            guard: Some(guard),
+        let state = self.look();
+        if state.changed.is_empty() {
+            return View::of(self, Some(state));
+        }
+        drop(state);
+        let mut state = self.change();
+        // If it fails, whoever writes next is told.
+        let _ = self.settle_state(&mut state);
+        View::of(self, Some(RwLockWriteGuard::downgrade(state)))
+    }
+
+    /// Rows for readers.
+    pub(crate) fn rows(&self) -> Rows<'_> {
+        Rows::of(self, Some(self.look()))
+    }
+
+    /// Rows for readers, unless something is being changed.
+    pub(crate) fn rows_at_once(&self) -> Option<Rows<'_>> {
+        match self.state.try_read() {
+            Ok(state) => Some(Rows::of(self, Some(state))),
+            Err(TryLockError::Poisoned(poisoned)) => {
+                Some(Rows::of(self, Some(poisoned.into_inner())))
+            }
+            Err(TryLockError::WouldBlock) => None,
         }
     }
 
-    /// A view for readers, unless a batch is being applied.
-    pub(crate) fn view_at_once(&self) -> Option<View<'_>> {
-        self.settle_for_reader();
-        let guard = match self.applying.try_read() {
-            Ok(guard) => guard,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return None,
-        };
-        Some(View {
-            disk: self,
-            guard: Some(guard),
-        })
-    }
-
-    /// A view for the writer thread, which is the only one to apply batches.
+    /// A view for the writer thread, which is the only one to apply writes.
     pub(crate) fn writer_view(&self) -> View<'_> {
-        View {
-            disk: self,
-            guard: None,
-        }
+        View::of(self, None)
     }
 
-    /// Write all of it or nothing. Until [`Self::settle`], only the writer thread sees it.
+    /// Write all of it or nothing.
     pub(crate) fn apply(&self, writes: Writes) -> Result<(), StoreError> {
-        let mut gathered = self.gathered();
-        if let Some(failed) = &gathered.failed {
+        if writes.is_empty() {
+            return Ok(());
+        }
+        let mut state = self.change();
+        if let Some(failed) = &state.failed {
             return Err(failed.clone());
         }
-        for (key, value) in writes.0 {
-            gathered.bytes += key.len() + value.as_ref().map_or(0, |value| value.len());
-            gathered.changed.insert(key, value);
-        }
-        match gathered.bytes > GATHERED_MAX {
-            true => self.settle_gathered(&mut gathered),
+        state.number += 1;
+        state.gather(writes);
+        match state.bytes > self.gather_bytes {
+            true => self.settle_state(&mut state),
             false => Ok(()),
         }
     }
 
-    /// Let readers see what a group of commands has applied.
-    pub(crate) fn settle_group(&self) -> Result<(), StoreError> {
-        match self.gather_until_read {
-            true => Ok(()),
-            false => self.settle(),
-        }
-    }
-
-    /// Put everything applied into the database.
+    /// Put everything applied into sled, so that it can be iterated over.
     pub(crate) fn settle(&self) -> Result<(), StoreError> {
-        self.settle_gathered(&mut self.gathered())
+        self.settle_state(&mut self.change())
     }
 
-    fn settle_for_reader(&self) {
-        if self.gather_until_read {
-            // Whoever writes next is told.
-            let _ = self.settle();
-        }
+    fn look(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn gathered(&self) -> MutexGuard<'_, Gathered> {
-        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
+    fn change(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn settle_gathered(&self, gathered: &mut Gathered) -> Result<(), StoreError> {
-        if let Some(failed) = &gathered.failed {
+    fn settle_state(&self, state: &mut State) -> Result<(), StoreError> {
+        if let Some(failed) = &state.failed {
             return Err(failed.clone());
         }
-        if gathered.changed.is_empty() {
+        if state.changed.is_empty() {
             return Ok(());
         }
         let mut batch = sled::Batch::default();
-        for (key, value) in gathered.changed.drain() {
+        for (key, value) in state.changed.drain() {
             match value {
                 Some(value) => batch.insert(key, value),
                 None => batch.remove(key),
             }
         }
-        gathered.bytes = 0;
-        let _guard = self
-            .applying
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        let applied = self.db.apply_batch(batch).map_err(|error| failed(&error));
-        gathered.failed = applied.clone().err();
-        applied
+        state.bytes = 0;
+        let put = self
+            .put(batch, state.number)
+            .map_err(|error| failed(&error));
+        state.failed = put.clone().err();
+        put
     }
 
     /// Wait until everything applied is on disk.
     pub(crate) fn flush(&self) -> Result<(), StoreError> {
-        self.settle_group()?;
-        self.db.flush().map_err(|error| failed(&error))?;
-        self.file
-            .sync_data()
-            .map_err(|error| StoreError::Backend(error.to_string()))
+        let mut wal = self.wal();
+        let (unflushed, last) = {
+            let mut state = self.change();
+            if let Some(failed) = &state.failed {
+                return Err(failed.clone());
+            }
+            (state.unflushed.take(), state.number)
+        };
+        let Some(Unflushed { first, record }) = unflushed else {
+            return Ok(());
+        };
+        // Readers go on meanwhile.
+        let flushed = match record {
+            Some(record) if wal.fits(record.len()) => wal
+                .append(&record.finish(first, last))
+                .map_err(|error| io_failed(&error)),
+            _ => self.settle().and_then(|()| {
+                self.sync().map_err(|error| io_failed(&error))?;
+                wal.rewind();
+                Ok(())
+            }),
+        };
+        if let Err(error) = &flushed {
+            self.change().failed.get_or_insert_with(|| error.clone());
+        }
+        flushed
+    }
+
+    fn wal(&self) -> MutexGuard<'_, Wal> {
+        self.wal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Bytes of files on disk.
@@ -210,6 +322,7 @@ impl Disk {
         self.db.apply_batch(batch)
     }
 
+    /// Wait until what is in sled is on disk.
     pub(crate) fn sync(&self) -> std::io::Result<()> {
         self.db.flush().map_err(|error| match error {
             sled::Error::Io(error) => error,
@@ -219,12 +332,38 @@ impl Disk {
     }
 
     pub(crate) fn bytes(&self) -> sled::Result<u64> {
-        self.db.size_on_disk()
+        Ok(self.db.size_on_disk()? + self.wal().len())
+    }
+}
+
+impl State {
+    fn gather(&mut self, writes: Writes) {
+        let first = self.number;
+        let unflushed = self.unflushed.get_or_insert_with(|| Unflushed {
+            first,
+            record: Some(Encoder::default()),
+        });
+        for (key, value) in writes.0 {
+            if let Some(record) = &mut unflushed.record {
+                record.add(&key, value.as_deref());
+            }
+            self.bytes += key.len() + value.as_ref().map_or(0, |value| value.len());
+            self.changed.insert(key, value);
+        }
+        if let Some(record) = &unflushed.record
+            && record.len() > RECORD_MAX
+        {
+            unflushed.record = None;
+        }
     }
 }
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        self.settle_for_reader();
+        // It is durable as it is; the next opening has less to do, and sees what failed.
+        let _ = self.settle().and_then(|()| {
+            let synced = self.sync();
+            synced.map_err(|error| io_failed(&error))
+        });
     }
 }

@@ -6,7 +6,7 @@ use tidegate_engine::run::{LogLine, Run, RunId};
 use tidegate_engine::store::RunFilter;
 use tidegate_engine::{ConnectionKey, ConnectionName, Name, StoreError, SyncKey};
 
-use crate::disk::{View, damaged};
+use crate::disk::{Rows, View, damaged};
 use crate::layout::keys::{self, Key, Tag};
 use crate::layout::rows::{self, ConnectionRow, SyncRow};
 use crate::read::connection;
@@ -18,7 +18,7 @@ fn not_found(what: &'static str, name: &impl ToString) -> StoreError {
     }
 }
 
-pub(crate) fn integration(view: &View<'_>, name: &Name) -> Result<Integration, StoreError> {
+pub(crate) fn integration(view: &Rows<'_>, name: &Name) -> Result<Integration, StoreError> {
     let row = view.row(&keys::integration(name), rows::decode)?;
     row.ok_or_else(|| not_found("integration", name))
 }
@@ -77,7 +77,7 @@ pub(crate) fn connections(
         .collect()
 }
 
-pub(crate) fn checkpoint(view: &View<'_>, key: &SyncKey) -> Result<Option<String>, StoreError> {
+pub(crate) fn checkpoint(view: &Rows<'_>, key: &SyncKey) -> Result<Option<String>, StoreError> {
     let connection = connection(view, &key.connection)?.number;
     let row = view.row(
         &keys::sync(connection, &key.sync, &key.variant),
@@ -89,10 +89,10 @@ pub(crate) fn checkpoint(view: &View<'_>, key: &SyncKey) -> Result<Option<String
     view.row(&keys::checkpoint(number), keys::decode_text)
 }
 
-pub(crate) fn run(view: &View<'_>, id: RunId) -> Result<Run, StoreError> {
+pub(crate) fn run(view: &Rows<'_>, id: RunId) -> Result<Run, StoreError> {
     let run = view.row(&keys::run(id), rows::decode)?;
     let run: Run = run.ok_or_else(|| not_found("run", &id))?;
-    if purging(view)? && !is_listed(view, &run)? {
+    if !is_listed(view, &run)? {
         return Err(not_found("run", &id));
     }
     Ok(run)
@@ -105,7 +105,7 @@ fn purging(view: &View<'_>) -> Result<bool, StoreError> {
 }
 
 /// Whether a run is one of a connection that is there: one of the same name may have been dropped.
-pub(crate) fn is_listed(view: &View<'_>, run: &Run) -> Result<bool, StoreError> {
+pub(crate) fn is_listed(view: &Rows<'_>, run: &Run) -> Result<bool, StoreError> {
     let row = match connection(view, run.target.connection()) {
         Err(StoreError::NotFound { .. }) => return Ok(false),
         row => row?,

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use tidegate_engine::StoreError;
 
 use crate::components::write_atomically;
-use crate::disk::{Disk, Writes, damaged};
+use crate::disk::{Disk, OpenFailed, Writes, damaged};
 use crate::layout::{Corrupt, keys};
 use crate::rewrite;
 
 /// The format that this version writes. Data directories of earlier ones become this one when they
 /// are opened: `docs/store-format.md` says what changed.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// Choices when opening a store.
 #[derive(Debug, Clone, Copy)]
@@ -43,9 +43,11 @@ pub struct Tuning {
     pub keys_max: u64,
     /// Deliveries that may wait for one webhook endpoint.
     pub pending_max: u64,
-    /// Gather what commands write until somebody reads, as if they had all waited at the same time; for
-    /// tests.
-    pub gather_until_read: bool,
+    /// Bytes of the write-ahead log: when it is full, sled syncs its own files, which takes tens of
+    /// milliseconds, and the log begins anew.
+    pub wal_bytes: u64,
+    /// Bytes of writes that are gathered before sled gets them.
+    pub gather_bytes: usize,
 }
 
 impl Default for Options {
@@ -67,7 +69,8 @@ impl Default for Tuning {
             step_bytes: 1024 * 1024,
             keys_max: tidegate_engine::idempotency::KEYS_MAX,
             pending_max: tidegate_engine::limits::WEBHOOK_PENDING,
-            gather_until_read: false,
+            wal_bytes: 4 * 1024 * 1024,
+            gather_bytes: 1024 * 1024,
         }
     }
 }
@@ -96,6 +99,23 @@ pub enum OpenError {
         .path.display()
     )]
     Damaged { path: PathBuf, reason: String },
+}
+
+impl OpenFailed {
+    /// What it means for whoever opens the directory that has `db`.
+    pub(crate) fn of(self, db: &Path) -> OpenError {
+        match self {
+            Self::Sled(sled::Error::Io(error)) => OpenError::io(db, error),
+            Self::Sled(error) => OpenError::Damaged {
+                path: db.to_owned(),
+                reason: error.to_string(),
+            },
+            Self::Wal(reason) => OpenError::Damaged {
+                path: db.join("wal"),
+                reason,
+            },
+        }
+    }
 }
 
 impl OpenError {
@@ -142,13 +162,7 @@ pub(crate) fn open(root: &Path, options: &Options) -> Result<DataDir, OpenError>
     let mut notes: Vec<String> = rewrite::recover(root)?.into_iter().collect();
     notes.append(&mut remove_unfinished_snapshots(&db)?);
     let opened = patiently(SLED_PATIENCE, || Disk::open(&db, options), is_locked);
-    let disk = opened.map_err(|error| match error {
-        sled::Error::Io(error) => OpenError::io(&db, error),
-        other => OpenError::Damaged {
-            path: db.clone(),
-            reason: other.to_string(),
-        },
-    })?;
+    let disk = opened.map_err(|error| error.of(&db))?;
     if let Some(found) = found.filter(|found| *found < FORMAT) {
         // The rows of earlier formats are read as they are. Nothing has been written yet: from here
         // on versions that know the earlier format only must not open it any more.
@@ -245,8 +259,8 @@ fn patiently<T, E>(
 }
 
 /// Whether somebody has sled's lock, which it only says in words.
-fn is_locked(error: &sled::Error) -> bool {
-    matches!(error, sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
+fn is_locked(error: &OpenFailed) -> bool {
+    matches!(error, OpenFailed::Sled(sled::Error::Io(error)) if error.to_string().contains("could not acquire lock"))
 }
 
 /// Take the lock file, and write into it who has it.

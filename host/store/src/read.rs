@@ -6,7 +6,7 @@ use tidegate_engine::record::{Action, Record};
 use tidegate_engine::store::{Changes, ModelStats, ReadChanges};
 use tidegate_engine::{ConnectionKey, ModelKey, Name, StoreError};
 
-use crate::disk::{Disk, View, damaged};
+use crate::disk::{Disk, Rows, View, damaged};
 use crate::feeds::Feeds;
 use crate::layout::keys::{self, Tag};
 use crate::layout::pack::{Entry, Pack};
@@ -26,7 +26,7 @@ pub(crate) struct Reader {
 
 /// The row of a connection.
 pub(crate) fn connection(
-    view: &View<'_>,
+    view: &Rows<'_>,
     key: &ConnectionKey,
 ) -> Result<ConnectionRow, StoreError> {
     let row = view.row(
@@ -40,7 +40,7 @@ pub(crate) fn connection(
 }
 
 /// The number of a model's feed, if there ever was a change of it.
-pub(crate) fn feed_number(view: &View<'_>, key: &ModelKey) -> Result<Option<u64>, StoreError> {
+pub(crate) fn feed_number(view: &Rows<'_>, key: &ModelKey) -> Result<Option<u64>, StoreError> {
     let connection = connection(view, &key.connection)?.number;
     view.row(&keys::model(connection, &key.model), keys::decode_number)
 }

@@ -14,7 +14,7 @@ use std::fs::{self, File};
 use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use crate::disk::Disk;
+use crate::disk::{Disk, OpenFailed};
 use crate::open::{self, OpenError, Options};
 
 /// Bytes of keys and values that are copied in one batch.
@@ -104,11 +104,8 @@ pub fn rewrite(root: &Path, options: &Options) -> Result<Rewritten, OpenError> {
     let places = Places::new(root);
     let failed = |error: Failed| match error {
         Failed::Io(error) => OpenError::io(root, error),
-        Failed::Sled(sled::Error::Io(error)) => OpenError::io(root, error),
-        Failed::Sled(error) => OpenError::Damaged {
-            path: places.db.clone(),
-            reason: error.to_string(),
-        },
+        Failed::Open(error) => error.of(&places.next),
+        Failed::Sled(error) => OpenFailed::Sled(error).of(&places.db),
         Failed::Differs => OpenError::Damaged {
             path: places.next.clone(),
             reason: "the copy is not what was copied; it was removed".into(),
@@ -133,6 +130,7 @@ pub fn rewrite(root: &Path, options: &Options) -> Result<Rewritten, OpenError> {
 enum Failed {
     Io(Error),
     Sled(sled::Error),
+    Open(OpenFailed),
     /// What was read again is something else.
     Differs,
 }
@@ -144,7 +142,7 @@ impl From<sled::Error> for Failed {
 }
 
 fn copy(from: &Disk, path: &Path, options: &Options) -> Result<u64, Failed> {
-    let to = Disk::open(path, options)?;
+    let to = Disk::open(path, options).map_err(Failed::Open)?;
     let mut sum = crc32fast::Hasher::new();
     let (mut batch, mut bytes) = (sled::Batch::default(), 0);
     for item in from.everything() {

@@ -28,7 +28,7 @@ use tidegate_engine::{
 
 use crate::check;
 use crate::components::Components;
-use crate::disk::View;
+use crate::disk::{Rows, View};
 use crate::feeds::Feeds;
 use crate::lists;
 use crate::open::{self, DataDir, OpenError, Options};
@@ -170,16 +170,16 @@ impl SledStore {
     }
 
     /// Read a row or two: that takes less time than handing it to another thread, which is only done
-    /// while a batch is being applied.
+    /// while something is being changed.
     pub(crate) async fn row<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&View<'_>) -> Result<T, StoreError> + Send + 'static,
+        read: impl FnOnce(&Rows<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.check_open()?;
-        if let Some(view) = self.reader.disk.view_at_once() {
-            return read(&view);
+        if let Some(rows) = self.reader.disk.rows_at_once() {
+            return read(&rows);
         }
-        self.view(read).await
+        self.read(move |reader| read(&reader.disk.rows())).await
     }
 }
 

@@ -142,6 +142,8 @@ fn installed(
     let lock = File::create(folder.join("lock")).unwrap();
     lock.lock().unwrap();
     let stamp = folder.join("stamp");
+    // Programs of a Python environment know where they lie: a checkout that was moved needs another one.
+    let wanted = format!("{}\n{wanted}", folder.display());
     if fs::read_to_string(&stamp).is_ok_and(|made| made == wanted) {
         return Ok(folder);
     }

@@ -59,10 +59,10 @@ pub(super) fn check(look: &mut Look<'_>) -> Result<Catalog, StoreError> {
 
 fn store_rows(look: &mut Look<'_>, known: &mut Known) -> Result<(), StoreError> {
     look.subject("the store's own rows");
-    let (id, counters) = (keys::store_id(), keys::counters());
+    let (id, counters, applied) = (keys::store_id(), keys::counters(), keys::applied());
     look.rows(&Key::new(Tag::Store), |look, key, value| {
         let bad = |corrupt| damaged(key, corrupt);
-        if **key == *id.as_ref() {
+        if **key == *id.as_ref() || **key == *applied.as_ref() {
             keys::decode_number(value).map_err(bad)?;
         } else if **key == *counters.as_ref() {
             known.counters = rows::decode(value).map_err(bad)?;

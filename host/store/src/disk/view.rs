@@ -4,7 +4,7 @@ use std::sync::RwLockReadGuard;
 
 use tidegate_engine::StoreError;
 
-use super::{Disk, damaged, failed};
+use super::{Disk, State, damaged, failed};
 use crate::layout::Corrupt;
 use crate::layout::codec::Reader;
 use crate::layout::keys::{self, Key, Tag};
@@ -14,16 +14,32 @@ pub(super) const WHOLE: u8 = 0;
 /// The first byte of what stands for a value in parts.
 pub(super) const IN_PARTS: u8 = 1;
 
-/// A consistent view between two batches, or the writer thread's own, with what is gathered.
-/// Short-lived: writing waits for it.
+/// Rows by their keys, all of the same moment, with what is not in sled yet. Short-lived: writing waits for
+/// them.
 #[derive(Debug)]
-pub(crate) struct View<'a> {
-    pub(super) disk: &'a Disk,
-    /// `None` for the writer thread.
-    pub(super) guard: Option<RwLockReadGuard<'a, ()>>,
+pub(crate) struct Rows<'a> {
+    disk: &'a Disk,
+    /// `None` for the writer thread, beside which nothing changes.
+    state: Option<RwLockReadGuard<'a, State>>,
 }
 
-impl<'a> View<'a> {
+/// Rows that can also be iterated over: everything is in sled.
+#[derive(Debug)]
+pub(crate) struct View<'a>(Rows<'a>);
+
+impl<'a> std::ops::Deref for View<'a> {
+    type Target = Rows<'a>;
+
+    fn deref(&self) -> &Rows<'a> {
+        &self.0
+    }
+}
+
+impl<'a> Rows<'a> {
+    pub(super) fn of(disk: &'a Disk, state: Option<RwLockReadGuard<'a, State>>) -> Self {
+        Self { disk, state }
+    }
+
     pub(crate) fn get(&self, key: &Key) -> Result<Option<sled::IVec>, StoreError> {
         self.stored(key.as_ref())?
             .map(|stored| self.whole(key.as_ref(), &stored))
@@ -32,21 +48,14 @@ impl<'a> View<'a> {
 
     /// The value at `key` as it is stored.
     fn stored(&self, key: &[u8]) -> Result<Option<sled::IVec>, StoreError> {
-        if self.guard.is_none()
-            && let Some(changed) = self.disk.gathered().changed.get(key)
-        {
-            return Ok(changed.clone());
+        let changed = match &self.state {
+            Some(state) => state.changed.get(key).cloned(),
+            None => self.disk.look().changed.get(key).cloned(),
+        };
+        match changed {
+            Some(value) => Ok(value),
+            None => self.disk.db.get(key).map_err(|error| failed(&error)),
         }
-        self.disk.db.get(key).map_err(|error| failed(&error))
-    }
-
-    /// What may be iterated over.
-    pub(super) fn tree(&self) -> &'a sled::Tree {
-        if self.guard.is_none() {
-            // If it fails, it does again when the group ends, and none of its commands is acknowledged.
-            let _ = self.disk.settle();
-        }
-        &self.disk.db
     }
 
     /// Decode the value at `key`.
@@ -59,6 +68,56 @@ impl<'a> View<'a> {
         value
             .map(|value| decode(&value).map_err(|c| damaged(key.as_ref(), c)))
             .transpose()
+    }
+
+    /// The value that was stored, put together if it is in parts, with its checksum.
+    pub(crate) fn whole(&self, key: &[u8], stored: &sled::IVec) -> Result<sled::IVec, StoreError> {
+        match stored.first() {
+            Some(&WHOLE) => Ok(stored.subslice(1, stored.len() - 1)),
+            Some(&IN_PARTS) => {
+                let parts = Parts::decode(stored).map_err(|c| damaged(key, c))?;
+                let mut value = Vec::new();
+                for part in 0..parts.count {
+                    let part = self.stored(part_key(key, part).as_ref())?;
+                    value.extend_from_slice(&part.unwrap_or_default());
+                }
+                if crc32fast::hash(&value) != parts.crc {
+                    return Err(damaged(
+                        key,
+                        Corrupt("a long value does not have its checksum"),
+                    ));
+                }
+                Ok(value.into())
+            }
+            _ => Err(damaged(key, Corrupt("a value of an unknown kind"))),
+        }
+    }
+
+    /// Parts that the value at `key` has; 0 for one in one piece, or none.
+    pub(crate) fn parts(&self, key: &Key) -> Result<u64, StoreError> {
+        match self.stored(key.as_ref())? {
+            Some(stored) if stored.first() == Some(&IN_PARTS) => {
+                let parts = Parts::decode(&stored).map_err(|c| damaged(key.as_ref(), c))?;
+                Ok(parts.count)
+            }
+            _ => Ok(0),
+        }
+    }
+}
+
+impl<'a> View<'a> {
+    /// With a `state` of which everything is in sled.
+    pub(super) fn of(disk: &'a Disk, state: Option<RwLockReadGuard<'a, State>>) -> Self {
+        Self(Rows::of(disk, state))
+    }
+
+    /// What may be iterated over.
+    pub(super) fn tree(&self) -> &'a sled::Tree {
+        if self.state.is_none() {
+            // If it fails, it does again when the group ends, and none of its commands is acknowledged.
+            let _ = self.disk.settle();
+        }
+        &self.disk.db
     }
 
     /// Keys from `first` to before `end`, in order.
@@ -106,40 +165,6 @@ impl<'a> View<'a> {
     ) -> impl Iterator<Item = Result<(sled::IVec, sled::IVec), StoreError>> + use<'a, 'v> {
         let items = self.tree().range(first.as_ref()..end.as_ref());
         items.map(|item| item.map_err(|error| failed(&error)))
-    }
-
-    /// The value that was stored, put together if it is in parts, with its checksum.
-    pub(crate) fn whole(&self, key: &[u8], stored: &sled::IVec) -> Result<sled::IVec, StoreError> {
-        match stored.first() {
-            Some(&WHOLE) => Ok(stored.subslice(1, stored.len() - 1)),
-            Some(&IN_PARTS) => {
-                let parts = Parts::decode(stored).map_err(|c| damaged(key, c))?;
-                let mut value = Vec::new();
-                for part in 0..parts.count {
-                    let part = self.stored(part_key(key, part).as_ref())?;
-                    value.extend_from_slice(&part.unwrap_or_default());
-                }
-                if crc32fast::hash(&value) != parts.crc {
-                    return Err(damaged(
-                        key,
-                        Corrupt("a long value does not have its checksum"),
-                    ));
-                }
-                Ok(value.into())
-            }
-            _ => Err(damaged(key, Corrupt("a value of an unknown kind"))),
-        }
-    }
-
-    /// Parts that the value at `key` has; 0 for one in one piece, or none.
-    pub(crate) fn parts(&self, key: &Key) -> Result<u64, StoreError> {
-        match self.stored(key.as_ref())? {
-            Some(stored) if stored.first() == Some(&IN_PARTS) => {
-                let parts = Parts::decode(&stored).map_err(|c| damaged(key.as_ref(), c))?;
-                Ok(parts.count)
-            }
-            _ => Ok(0),
-        }
     }
 }
 

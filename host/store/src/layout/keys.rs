@@ -238,6 +238,11 @@ pub(crate) fn counters() -> Key {
     Key::new(Tag::Store).name("counters")
 }
 
+/// The number of the last write that sled has.
+pub(crate) fn applied() -> Key {
+    Key::new(Tag::Store).name("applied")
+}
+
 pub(crate) fn integration(name: &Name) -> Key {
     Key::new(Tag::Integration).name(name.as_str())
 }

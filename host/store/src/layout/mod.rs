@@ -1,4 +1,4 @@
-//! The on-disk format, version 3: what is stored under which key. `docs/store-format.md` explains it.
+//! The on-disk format, version 4: what is stored under which key. `docs/store-format.md` explains it.
 //!
 //! Nothing in here does I/O. Decoding never trusts what it reads: [`Corrupt`] says what is wrong.
 
@@ -9,6 +9,7 @@ pub(crate) mod pack;
 pub(crate) mod rows;
 pub(crate) mod segment;
 pub(crate) mod seqset;
+pub(crate) mod wal;
 
 /// Stored bytes that make no sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -9,7 +9,7 @@ use tidegate_engine::schedule::{Fire, FireOutcome};
 use tidegate_engine::store::{Claim, Claimed, Forgotten, JobFilter, QueueFigures};
 use tidegate_engine::{StoreError, Timestamp};
 
-use crate::disk::{View, Writes, damaged};
+use crate::disk::{Rows, View, Writes, damaged};
 use crate::layout::keys::{self, Key, Tag};
 use crate::layout::rows;
 use crate::lists;
@@ -301,14 +301,14 @@ impl Writer {
 }
 
 /// A job, if its connection is there.
-pub(crate) fn job(view: &View<'_>, id: JobId) -> Result<Job, StoreError> {
+pub(crate) fn job(view: &Rows<'_>, id: JobId) -> Result<Job, StoreError> {
     let job: Option<Job> = view.row(&keys::job(id), rows::decode)?;
     let job = job.filter(|job| is_listed(view, job).unwrap_or(true));
     job.ok_or_else(|| not_found("job", &id))
 }
 
 /// What the action of a job returned, as long as that is remembered.
-pub(crate) fn job_output(view: &View<'_>, id: JobId) -> Result<Option<String>, StoreError> {
+pub(crate) fn job_output(view: &Rows<'_>, id: JobId) -> Result<Option<String>, StoreError> {
     let job = job(view, id)?;
     match job.run.filter(|_| job.holds_key) {
         Some(run) => view.row(&keys::output(run), keys::decode_text),
@@ -317,7 +317,7 @@ pub(crate) fn job_output(view: &View<'_>, id: JobId) -> Result<Option<String>, S
 }
 
 /// Whether a job is one of a connection that is there: one of the same name may have been dropped.
-fn is_listed(view: &View<'_>, job: &Job) -> Result<bool, StoreError> {
+fn is_listed(view: &Rows<'_>, job: &Job) -> Result<bool, StoreError> {
     let row = match crate::read::connection(view, job.target.connection()) {
         Err(StoreError::NotFound { .. }) => return Ok(false),
         row => row?,

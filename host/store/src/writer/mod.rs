@@ -1,7 +1,7 @@
 //! The writer thread: it alone changes the database, so it is what gives everything an order.
 //!
-//! Commands wait in a queue. The thread takes all that are there, plans and applies each, writes them
-//! as one batch, flushes once, publishes what readers may now see, and only then answers.
+//! Commands wait in a queue. The thread takes all that are there, plans and applies each, makes them durable
+//! by one flush, publishes what readers may now see, and only then answers.
 
 mod api_keys;
 mod catalog;
@@ -153,11 +153,6 @@ impl Writer {
 
     fn take_failure(&mut self) -> Option<StoreError> {
         self.failure.take()
-    }
-
-    /// Let readers see what is applied, but for what is shown once it is durable.
-    fn settle(&self) -> Result<(), StoreError> {
-        self.disk.settle_group()
     }
 
     /// Make everything applied durable, then show it to readers.

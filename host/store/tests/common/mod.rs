@@ -177,6 +177,20 @@ pub fn read(model: ModelKey) -> ReadChanges {
     }
 }
 
+/// Copy a data directory's files as they are at this moment.
+pub fn copy_files(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let to = to.join(path.file_name().unwrap());
+        match path.is_dir() {
+            true => copy_files(&path, &to),
+            // sled removes files of its own at any time.
+            false => drop(std::fs::copy(&path, to)),
+        }
+    }
+}
+
 /// Run async code to its end.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()

@@ -51,6 +51,7 @@ use tidegate_engine::run::{
 use tidegate_engine::store::{
     ActionFilter, Commit, DueDelivery, Durability, ReadChanges, RunFilter, SnapshotGuard,
 };
+use tidegate_engine::transfer::ImportId;
 use tidegate_engine::upkeep::Scope;
 use tidegate_engine::{Store, StoreError, Timestamp};
 use tidegate_store::{Options, SledStore, Tuning};
@@ -83,7 +84,9 @@ struct Pair {
     due: Vec<DueDelivery>,
 }
 
-fn open_small(path: &std::path::Path, gather_until_read: bool) -> SledStore {
+/// With a write-ahead log that is full after a few commands, or with none: then each command is in sled at
+/// once, and flushed there.
+fn open_small(path: &std::path::Path, gathers: bool) -> SledStore {
     let tuning = Tuning {
         compact_slack: 8,
         fold_after: 4,
@@ -92,7 +95,8 @@ fn open_small(path: &std::path::Path, gather_until_read: bool) -> SledStore {
         step_bytes: 20_000,
         keys_max: tidegate_engine::idempotency::KEYS_MAX,
         pending_max: tidegate_engine::limits::WEBHOOK_PENDING,
-        gather_until_read,
+        wal_bytes: if gathers { 30_000 } else { 0 },
+        gather_bytes: if gathers { 50_000 } else { 0 },
     };
     SledStore::open(
         path,
@@ -333,14 +337,25 @@ impl Pair {
                     store.deploy(new).await.unwrap();
                 }
             }
-            Step::Reopen { close } => {
+            Step::Reopen(how) => {
                 let sled = self.sled.take().unwrap();
-                if *close {
-                    sled.close().await.unwrap();
-                    let closed = sled.run(run_id(1)).await;
-                    assert!(matches!(closed, Err(StoreError::Backend(_))), "{closed:?}");
+                match how {
+                    Reopen::Close => {
+                        sled.close().await.unwrap();
+                        let closed = sled.run(run_id(1)).await;
+                        assert!(matches!(closed, Err(StoreError::Backend(_))), "{closed:?}");
+                        drop(sled);
+                    }
+                    Reopen::Drop => drop(sled),
+                    Reopen::Kill => {
+                        // A durable command that changes nothing: what was relaxed is on disk, too.
+                        sled.abort_import(ImportId(1)).await.unwrap();
+                        let left = tempfile::tempdir().unwrap();
+                        copy_files(self.dir.path(), left.path());
+                        drop(sled);
+                        self.dir = left;
+                    }
                 }
-                drop(sled);
                 self.sled = Some(open_small(self.dir.path(), self.gathers));
                 let report = self.sled.as_ref().unwrap().check().await.unwrap();
                 assert_eq!(report.findings, [], "after opening");
@@ -408,7 +423,7 @@ fn run(steps: &[Step]) {
             pair.step(step).await;
         }
         pair.check_all().await;
-        pair.step(&Step::Reopen { close: false }).await;
+        pair.step(&Step::Reopen(Reopen::Drop)).await;
         pair.check_all().await;
     });
 }

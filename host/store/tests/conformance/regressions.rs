@@ -51,7 +51,7 @@ fn cases() -> Vec<(&'static str, Vec<Step>)> {
         age,
     };
     let drop = |what| Step::Drop { what, idle: true };
-    let reopen = Step::Reopen { close: true };
+    let reopen = Step::Reopen(Reopen::Close);
     let delete = |count| commit(Kind::Delete, count);
     let start = Step::Start {
         slot: 0,

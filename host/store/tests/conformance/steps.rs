@@ -126,9 +126,16 @@ pub(crate) enum Step {
     Deploy {
         version: u8,
     },
-    Reopen {
-        close: bool,
-    },
+    Reopen(Reopen),
+}
+
+/// How a store ends before it is opened again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Reopen {
+    Close,
+    Drop,
+    /// The files as they are at that moment, without what the process still has in memory.
+    Kill,
 }
 
 #[derive(Debug, Clone)]
@@ -219,7 +226,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(connection, tag, stale)| Step::Update { connection, tag, stale }),
         1 => (0usize..3).prop_map(|connection| Step::Remove { connection }),
         1 => (0u8..3).prop_map(|version| Step::Deploy { version }),
-        4 => any::<bool>().prop_map(|close| Step::Reopen { close }),
+        6 => prop_oneof![Just(Reopen::Close), Just(Reopen::Drop), Just(Reopen::Kill)].prop_map(Step::Reopen),
     ]
 }
 

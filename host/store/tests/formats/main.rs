@@ -14,6 +14,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[macro_use]
+mod same;
+mod work;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,7 +33,7 @@ use tidegate_store::{Options, SledStore, Tuning};
 use common::*;
 
 /// Formats that there is a fixture of.
-const EARLIER: [u32; 2] = [1, 2];
+const EARLIER: [u32; 3] = [1, 2, 3];
 
 const MODELS: [&str; 2] = ["Contact", "Deal"];
 
@@ -142,6 +145,9 @@ async fn fill_format(store: &dyn Store, format: u32) {
     if format >= 2 {
         fill_more(store).await;
     }
+    if format >= 3 {
+        work::fill(store).await;
+    }
 }
 
 /// Work that goes on where [`fill`] stopped: the snapshot ends, records change.
@@ -179,20 +185,6 @@ async fn go_on(store: &dyn Store) -> u64 {
     deleted
 }
 
-macro_rules! same {
-    ($left:expr, $right:expr, $store:ident => $call:expr) => {{
-        let left = {
-            let $store: &dyn Store = $left;
-            $call.await
-        };
-        let right = {
-            let $store: &dyn Store = $right;
-            $call.await
-        };
-        assert_eq!(left, right);
-    }};
-}
-
 /// Everything that can be read is the same in both.
 async fn compare(sled: &dyn Store, memory: &dyn Store) {
     let crm = name("crm");
@@ -212,7 +204,8 @@ async fn compare(sled: &dyn Store, memory: &dyn Store) {
     };
     let runs = (sled.runs(all.clone()).await, memory.runs(all).await);
     assert_eq!(known(runs.0.unwrap()), known(runs.1.unwrap()));
-    for number in 1..=4 {
+    work::compare(sled, memory).await;
+    for number in 1..=5 {
         same!(sled, memory, store => store.logs(run_id(number), 0, 100));
     }
     let ids: Vec<String> = (0..50).map(|number| format!("id-{number:03}")).collect();
@@ -295,7 +288,7 @@ fn earlier_formats_are_migrated_and_written_on() {
         block_on(async {
             fill_format(&memory, format).await;
             let store = open(dir.path());
-            let note = format!("the data directory was format {format} and is now format 3");
+            let note = format!("the data directory was format {format} and is now format 4");
             assert_eq!(store.notes(), [note]);
             compare(&store, &memory).await;
             // A cursor from then still fits.
