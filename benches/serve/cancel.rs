@@ -10,11 +10,23 @@ use crate::{percentile, rounded};
 const ROUNDS: usize = 40;
 
 pub(crate) fn measure() {
+    for beside in [0, 8] {
+        cancel(beside);
+    }
+}
+
+/// With so many other runs that never wait either.
+fn cancel(beside: usize) {
     let house = House::new();
     let origin = "http://127.0.0.1:9";
     house.deploy("tests/plugins/acts", "acts", origin, &[]);
-    house.connect("acts", 1, origin);
+    house.connect("acts", 1 + beside, origin);
     let server = house.serve();
+    for number in 1..=beside {
+        let action = format!("/v1/integrations/acts/connections/c{number}/actions/loop");
+        server.post_later(&action, &json!(null));
+    }
+    std::thread::sleep(Duration::from_millis(500));
     let mut took = Vec::new();
     for _ in 0..ROUNDS {
         std::thread::scope(|scope| {
@@ -25,7 +37,7 @@ pub(crate) fn measure() {
                 Instant::now()
             });
             let run = loop {
-                let runs = server.get("/v1/runs?limit=1");
+                let runs = server.get("/v1/runs?limit=1&connection=c0&integration=acts");
                 let run = &runs["runs"][0];
                 if run["outcome"] == "running" {
                     break run["run"].as_str().expect("an id").to_owned();
@@ -40,7 +52,7 @@ pub(crate) fn measure() {
         });
     }
     let line = json!({
-        "bench": "serve", "figure": "cancel", "runs": ROUNDS,
+        "bench": "serve", "figure": "cancel", "runs": ROUNDS, "beside": beside,
         "median_ms": rounded(percentile(&mut took, 50)), "all_ms": rounded(percentile(&mut took, 100)),
     });
     println!("{line}");

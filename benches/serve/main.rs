@@ -5,7 +5,7 @@
 //! | `noop-fire` | CPU of a schedule that fires and a job that does nothing: fire, claim and end, each stored; no plugin |
 //! | `lateness` | 10,000 schedules due in the same minute, each running an action that does nothing, spread over most of the minute and all at once: how late they fire beyond their spread, and the server's CPU for each with its run |
 //! | `action` | an action that sends one request, called again and again: the median of what it adds to that request |
-//! | `cancel` | from cancelling a run whose guest is in an endless loop until its answer is there |
+//! | `cancel` | from cancelling a run whose guest is in an endless loop until its answer is there, alone and beside eight others |
 //! | `ndjson` | a model's records as NDJSON: records a second of the server's CPU, and of the clock |
 //! | `idle` | 1,000 connections with hourly schedules that are not due: memory, share of a core |
 //!

@@ -146,6 +146,17 @@ impl Server {
         serde_json::from_str(&text).expect("JSON")
     }
 
+    /// Leave something to a job.
+    pub(crate) fn post_later(&self, target: &str, body: &Value) {
+        let request = self.agent.post(format!("{}{target}", self.url));
+        let request = request.header("authorization", &self.authorization);
+        let request = request.header("content-type", "application/json");
+        let answer = request
+            .header("prefer", "respond-async")
+            .send(body.to_string());
+        answer.unwrap_or_else(|error| panic!("{target}: {error}"));
+    }
+
     /// A request that may be refused.
     pub(crate) fn try_post(&self, target: &str, body: &Value) {
         let request = self.agent.post(format!("{}{target}", self.url));

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_contract as contract;
@@ -11,10 +12,15 @@ use wasmtime::component::Linker;
 use wasmtime::{Config, Engine};
 
 use crate::clock::Clock;
+use crate::cores::Cores;
 use crate::state::{Imports, RunState};
 
-/// How often guests yield: the granularity of CPU budgets and cancellation.
-const EPOCH_TICK: Duration = Duration::from_millis(10);
+/// How often guests yield: the granularity of CPU budgets and cancellation, and what whoever shares a
+/// thread with one waits for.
+const EPOCH_TICK: Duration = Duration::from_millis(2);
+
+/// The same while no guest runs, so that one that begins may have a longer first turn.
+const IDLE_TICK: Duration = Duration::from_millis(10);
 
 /// What a runtime is made from.
 #[derive(Debug)]
@@ -47,6 +53,9 @@ pub struct Runtime {
     pub(crate) cache: Option<PathBuf>,
     pub(crate) clock: Clock,
     pub(crate) gate: Gate,
+    pub(crate) cores: Cores,
+    /// Guests that run: there is one more of it for each.
+    pub(crate) running: Arc<()>,
 }
 
 impl fmt::Debug for Runtime {
@@ -66,13 +75,16 @@ impl Runtime {
         link_wasi(&mut linker).map_err(setup)?;
         contract::Plugin::add_to_linker::<RunState, Imports>(&mut linker, |state| state)
             .map_err(setup)?;
-        start_ticker(&engine).map_err(|error| RuntimeError::Setup(error.to_string()))?;
+        let running = Arc::new(());
+        start_ticker(&engine, &running).map_err(|error| RuntimeError::Setup(error.to_string()))?;
         Ok(Self {
             engine,
             linker,
             cache: options.cache,
             clock: options.clock,
             gate: options.gate,
+            cores: Cores::default(),
+            running,
         })
     }
 
@@ -125,15 +137,19 @@ fn link_wasi(linker: &mut Linker<RunState>) -> wasmtime::Result<()> {
 }
 
 /// A thread that advances the epoch for as long as the engine lives.
-fn start_ticker(engine: &Engine) -> std::io::Result<()> {
-    let engine = engine.weak();
+fn start_ticker(engine: &Engine, running: &Arc<()>) -> std::io::Result<()> {
+    let (engine, running) = (engine.weak(), Arc::downgrade(running));
     std::thread::Builder::new()
         .name("epoch-ticker".to_owned())
         .spawn(move || {
             while let Some(engine) = engine.upgrade() {
                 engine.increment_epoch();
                 drop(engine);
-                std::thread::sleep(EPOCH_TICK);
+                // The runtime has one itself.
+                std::thread::sleep(match running.strong_count() > 1 {
+                    true => EPOCH_TICK,
+                    false => IDLE_TICK,
+                });
             }
         })?;
     Ok(())

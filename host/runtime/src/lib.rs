@@ -19,6 +19,7 @@
 //! | `inspect` | the manifest, asked for in a sandbox without capabilities |
 //! | [`run`](Runtime::run) | one run, from what it is given to its outcome |
 //! | `guest` | one instance of a component, called and dropped |
+//! | `cores` | guests that compute take turns |
 //! | [`replay`](Runtime::replay) | a run again, from its cassette |
 //! | `world` | the seam between imports and the gate and the store |
 //! | `tape` | what stands in that seam while a run is recorded or replayed |
@@ -35,6 +36,7 @@
 mod bounds;
 mod cache;
 mod clock;
+mod cores;
 mod engine;
 mod guest;
 pub mod identify;
@@ -60,6 +62,6 @@ pub use inspect::{InspectError, Inspection};
 pub use meter::Meter;
 pub use output::OutputCheck;
 pub use replay::{Function, Replayed};
-pub use run::{Observer, Plugin, RunResult, RunSpec};
+pub use run::{Observer, Plugin, Remains, RunResult, RunSpec};
 pub use tape::{Recording, Redactor};
 pub use tidegate_contract::VERSION as CONTRACT_VERSION;
