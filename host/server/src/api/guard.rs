@@ -1,6 +1,8 @@
 //! The guard before each route: who asks, whether they may, how much and how long.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
@@ -8,8 +10,11 @@ use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tidegate_engine::api_key::{ApiKeyId, KeyScope};
 use tidegate_engine::integration::Digest;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -71,19 +76,44 @@ pub(super) async fn guard(
 
 /// Let what changes something come to its end even when nobody waits for it any more: the client is
 /// gone, or the time is over.
-async fn detached(app: &App, answer: impl Future<Output = Response> + Send + 'static) -> Response {
+fn detached(
+    app: &App,
+    answer: impl Future<Output = Response> + Send + 'static,
+) -> impl Future<Output = Response> + Send {
     let working = app.working();
     let task = async move {
         let response = answer.await;
         drop(working);
         response
     };
-    match tokio::spawn(task.in_current_span()).await {
-        Ok(response) => response,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Failed::new(Type::Stopping, "the server has stopped").into_response(),
-        },
+    Detached(Some(task.in_current_span().boxed()))
+}
+
+/// Becomes a task of its own when it is dropped before its end: one from the start would cost each request
+/// two more changes of threads.
+struct Detached(Option<BoxFuture<'static, Response>>);
+
+impl Future for Detached {
+    type Output = Response;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response> {
+        // One that panics is not put back.
+        let Some(mut task) = self.0.take() else {
+            return Poll::Pending;
+        };
+        let polled = task.as_mut().poll(cx);
+        if polled.is_pending() {
+            self.0 = Some(task);
+        }
+        polled
+    }
+}
+
+impl Drop for Detached {
+    fn drop(&mut self) {
+        if let (Some(task), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn(task);
+        }
     }
 }
 
