@@ -245,7 +245,7 @@ impl Store for MemoryStore {
         self.with(|state| state.end_snapshot(run, fence, model, guard, checkpoint, now))
     }
 
-    async fn finish_run(&self, run: RunId, fence: Fence, end: RunEnd) -> Result<(), StoreError> {
+    async fn finish_run(&self, run: RunId, fence: Fence, end: RunEnd) -> Result<Run, StoreError> {
         self.with(|state| state.finish_run(run, fence, end))
     }
 
@@ -255,7 +255,7 @@ impl Store for MemoryStore {
         fence: Fence,
         end: RunEnd,
         output: String,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Run, StoreError> {
         self.with(|state| state.finish_keyed_run(run, fence, end, output))
     }
 

@@ -350,9 +350,9 @@ pub trait Store: ApiKeys + Schedules + Jobs + Webhooks + Send + Sync + std::fmt:
         checkpoint: Option<String>,
         now: Timestamp,
     ) -> Result<u64, StoreError>;
-    /// Write a run's end. Only the first end of a run counts; a later one is `Fenced`. A run that
-    /// holds an idempotency key lets go of it here.
-    async fn finish_run(&self, run: RunId, fence: Fence, end: RunEnd) -> Result<(), StoreError>;
+    /// Write a run's end, and hand out the run. Only the first end of a run counts; a later one is `Fenced`.
+    /// A run that holds an idempotency key lets go of it here.
+    async fn finish_run(&self, run: RunId, fence: Fence, end: RunEnd) -> Result<Run, StoreError>;
     /// Like [`Self::finish_run`], for a run that succeeded under an idempotency key: with `output`,
     /// the JSON text that it returned, for those who repeat it.
     async fn finish_keyed_run(
@@ -361,7 +361,7 @@ pub trait Store: ApiKeys + Schedules + Jobs + Webhooks + Send + Sync + std::fmt:
         fence: Fence,
         end: RunEnd,
         output: String,
-    ) -> Result<(), StoreError>;
+    ) -> Result<Run, StoreError>;
     /// Forget the idempotency keys that have expired, and end all runs of this connection's or every host's process that are still `running` though
     /// nothing runs them, as `Interrupted` with `why`. Called once when the only host starts.
     async fn recover_runs(&self, why: Failure, now: Timestamp) -> Result<Vec<RunId>, StoreError>;

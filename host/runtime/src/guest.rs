@@ -21,7 +21,7 @@ use crate::log::Stdio;
 use crate::meter::Metered;
 use crate::outcome::Ending;
 use crate::random;
-use crate::run::Plugin;
+use crate::run::{Plugin, Remains};
 use crate::state::{Live, RunState};
 use crate::tape::{Stopped, TakingTurns};
 
@@ -32,6 +32,7 @@ pub(crate) struct Ended {
     pub(crate) refused_growth: Option<&'static str>,
     /// What an action or event returned, JSON text.
     pub(crate) output: Option<String>,
+    pub(crate) remains: Remains,
 }
 
 impl Runtime {
@@ -75,7 +76,9 @@ impl Runtime {
                 budget,
                 calls_max,
             };
-            let timed = tokio::time::timeout(Duration::from_millis(wall), metered);
+            let _running = Arc::clone(&self.running);
+            let on_core = self.cores.share(metered);
+            let timed = tokio::time::timeout(Duration::from_millis(wall), on_core);
             match select(pin!(timed), cancelled).await {
                 Either::Right(((), _)) => Err(Ending::Cancelled),
                 Either::Left((Err(_elapsed), _)) => Err(Ending::WallExhausted),
@@ -99,6 +102,7 @@ impl Runtime {
             ending,
             refused_growth,
             output,
+            remains: Remains::of(store),
         }
     }
 }

@@ -119,6 +119,26 @@ pub struct RunResult {
     pub output: Option<String>,
     /// The cassette's bytes, or why there is no whole one; `None` if the run was not recorded.
     pub recorded: Option<Result<u64, String>>,
+    pub remains: Remains,
+}
+
+/// What is left of the guest. Dropping it gives its memory back, which takes a while: best when nobody waits.
+pub struct Remains {
+    _guest: Box<dyn Send>,
+}
+
+impl Remains {
+    pub(crate) fn of(guest: impl Send + 'static) -> Self {
+        Self {
+            _guest: Box::new(guest),
+        }
+    }
+}
+
+impl fmt::Debug for Remains {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remains").finish_non_exhaustive()
+    }
 }
 
 /// What a run is made of, live or replayed.
@@ -317,6 +337,7 @@ impl Runtime {
             figures: meter.figures(),
             output,
             recorded: tape.and_then(|tape| tape.finish(end)),
+            remains: ended.remains,
         }
     }
 

@@ -34,7 +34,7 @@ use crate::lists;
 use crate::open::{self, DataDir, OpenError, Options};
 use crate::read::{Found, Reader};
 use crate::stats;
-use crate::writer::{Queue, Urgency, Writer};
+use crate::writer::{Queue, Writer};
 
 /// Bodies of a commit that are hashed without leaving the async thread: less than 0.1 ms of work.
 const HASH_INLINE_BYTES: usize = 32 * 1024;
@@ -130,8 +130,16 @@ impl SledStore {
         &self,
         command: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.command(Durability::Durable, command).await
+    }
+
+    async fn command<T: Send + 'static>(
+        &self,
+        durability: Durability,
+        command: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         self.check_open()?;
-        self.queue.run(Urgency::Durable, command).await
+        self.queue.run(durability, command).await
     }
 
     /// Read off the async threads.
@@ -299,11 +307,7 @@ impl Store for SledStore {
         fence: Fence,
         commit: Commit,
     ) -> Result<Vec<Counts>, StoreError> {
-        self.check_open()?;
-        let urgency = match commit.durability {
-            Durability::Durable => Urgency::Durable,
-            Durability::Relaxed => Urgency::Relaxed,
-        };
+        let durability = commit.durability;
         let bytes = commit
             .pages
             .iter()
@@ -320,11 +324,10 @@ impl Store for SledStore {
             })
             .await?
         };
-        self.queue
-            .run(urgency, move |writer| {
-                writer.commit_page(run, fence, &commit, &hashes)
-            })
-            .await
+        self.command(durability, move |writer| {
+            writer.commit_page(run, fence, &commit, &hashes)
+        })
+        .await
     }
 
     async fn begin_snapshot(
@@ -353,7 +356,7 @@ impl Store for SledStore {
             .await
     }
 
-    async fn finish_run(&self, run: RunId, fence: Fence, end: RunEnd) -> Result<(), StoreError> {
+    async fn finish_run(&self, run: RunId, fence: Fence, end: RunEnd) -> Result<Run, StoreError> {
         self.write(move |writer| writer.finish_run(run, fence, end))
             .await
     }
@@ -364,7 +367,7 @@ impl Store for SledStore {
         fence: Fence,
         end: RunEnd,
         output: String,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Run, StoreError> {
         self.write(move |writer| writer.finish_keyed_run(run, fence, end, &output))
             .await
     }
@@ -385,7 +388,7 @@ impl Store for SledStore {
     async fn append_logs(&self, run: RunId, lines: Vec<LogLine>) -> Result<(), StoreError> {
         self.check_open()?;
         let append = move |writer: &mut Writer| writer.append_logs(run, &lines);
-        self.queue.run(Urgency::Relaxed, append).await
+        self.queue.run(Durability::Relaxed, append).await
     }
 
     async fn logs(&self, run: RunId, from: u64, limit: usize) -> Result<Vec<LogLine>, StoreError> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::idempotency::{IdempotencyKey, KEYS_MAX, Kept, KeyRow, KeyUse, Keyed, Queued, Use};
 use crate::job::{Job, JobId, NewJob};
-use crate::run::{Fence, NewRun, RunEnd, RunId};
+use crate::run::{Fence, NewRun, Run, RunEnd, RunId};
 use crate::store::StoreError;
 use crate::{ConnectionKey, Name, Timestamp};
 
@@ -184,12 +184,12 @@ impl State {
         fence: Fence,
         end: RunEnd,
         output: String,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Run, StoreError> {
         let holds = self.keys.holds(id);
-        self.finish_run(id, fence, end)?;
+        let run = self.finish_run(id, fence, end)?;
         if holds {
             self.keys.outputs.insert(id, output);
         }
-        Ok(())
+        Ok(run)
     }
 }

@@ -84,11 +84,12 @@ impl State {
         id: RunId,
         fence: Fence,
         end: RunEnd,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Run, StoreError> {
         self.writing(id, fence)?;
         let events = self.end_run(id, end);
         self.write_events(events);
-        Ok(())
+        let run = self.runs.get(&id).cloned();
+        run.ok_or(StoreError::Fenced { run: id })
     }
 
     /// End a run: whoever holds on to it lets go. Returns the events that tell of it.

@@ -295,13 +295,15 @@ async fn drive(
     drop(begun.flight);
     count(&target, &end);
     let output = result.output;
-    let finished = match &output {
+    let finish = match &output {
         Some(output) if begun.holds_key && end.outcome == Outcome::Success => {
-            let (store, output) = (&local.store, output.clone());
-            store.finish_keyed_run(id, fence, end, output).await
+            let output = output.clone();
+            local.store.finish_keyed_run(id, fence, end, output)
         }
-        _ => local.store.finish_run(id, fence, end).await,
+        _ => local.store.finish_run(id, fence, end),
     };
+    let remains = result.remains;
+    let (finished, ()) = tokio::join!(finish, async move { drop(remains) });
     if let Err(StoreError::Fenced { .. }) = finished {
         // What it recorded came after the removal.
         forget_cassettes(local).await?;
@@ -310,8 +312,7 @@ async fn drive(
         );
         return Err(Problem::new(Kind::Conflict, message));
     }
-    finished?;
-    let run = local.store.run(id).await?;
+    let run = finished?;
     if let Some(end) = &run.end {
         spans::ended(end);
     }

@@ -26,12 +26,13 @@ mod work;
 use std::sync::Arc;
 
 use tidegate_engine::StoreError;
+use tidegate_engine::store::Durability;
 use tidegate_engine::upkeep::CheckReport;
 
 use crate::components::Components;
 use crate::disk::Disk;
 use crate::layout::keys::Key;
-use crate::writer::{Queue, Urgency};
+use crate::writer::Queue;
 
 use look::Look;
 
@@ -120,7 +121,7 @@ impl Check<'_> {
         look_at: impl FnOnce(&mut Look<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let disk = Arc::clone(self.disk);
-        let step = self.queue.run(Urgency::Durable, move |writer| {
+        let step = self.queue.run(Durability::Durable, move |writer| {
             writer.flush()?;
             let view = disk.writer_view();
             let mut look = Look::new(&view);

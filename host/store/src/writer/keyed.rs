@@ -120,7 +120,7 @@ impl Writer {
         fence: Fence,
         end: RunEnd,
         output: &str,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Run, StoreError> {
         let running = self.writing(id, fence)?;
         let (has_key, job) = (running.key.is_some(), running.run.job);
         let job = job.and_then(|id| self.board.active_job(id));
@@ -129,10 +129,7 @@ impl Writer {
         if holds {
             writes.put_new(keys::output(id), output.as_bytes());
         }
-        let events = self.end_run(&mut writes, id, end)?;
-        self.apply_telling(writes, events, None)?;
-        self.running.remove(&id);
-        Ok(())
+        self.put_end(writes, id, end)
     }
 
     /// The run that holds the key has ended.

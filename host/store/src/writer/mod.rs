@@ -35,7 +35,7 @@ use tidegate_engine::transfer::ImportId;
 use tidegate_engine::{ConnectionKey, Name, StoreError, SyncKey};
 
 pub(crate) use prune::Pruning;
-pub(crate) use queue::{Queue, Urgency};
+pub(crate) use queue::Queue;
 pub(crate) use settle::Settling;
 
 use crate::disk::{Disk, View, Writes, damaged};

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tidegate_engine::StoreError;
+use tidegate_engine::store::Durability;
 use tokio::sync::oneshot;
 
 use super::Writer;
@@ -15,13 +16,6 @@ const GROUP_MAX: usize = 256;
 /// How long a relaxed commit may wait for a flush.
 const RELAXED_MAX: Duration = Duration::from_millis(50);
 
-/// Whether a command is answered before it is flushed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Urgency {
-    Durable,
-    Relaxed,
-}
-
 /// Answers a command, once it is known whether the flush went well.
 type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
@@ -29,7 +23,7 @@ type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 type Command = dyn FnOnce(Result<&mut Writer, StoreError>) -> Answer + Send;
 
 enum Job {
-    Command(Urgency, Box<Command>),
+    Command(Durability, Box<Command>),
     Stop(Answer),
 }
 
@@ -82,10 +76,11 @@ impl Queue {
         })
     }
 
-    /// Run `command` in the writer thread and wait for its answer.
+    /// Run `command` in the writer thread and wait for its answer, which a relaxed one has before it is
+    /// flushed.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
-        urgency: Urgency,
+        durability: Durability,
         command: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (sender, answer) = oneshot::channel();
@@ -95,7 +90,7 @@ impl Queue {
             Box::new(move |flushed| drop(sender.send(done.and_then(|done| flushed.map(|()| done)))))
         });
         self.jobs
-            .send(Job::Command(urgency, job))
+            .send(Job::Command(durability, job))
             .map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
     }
@@ -149,13 +144,18 @@ impl Thread {
             for job in group {
                 match job {
                     Job::Command(..) if stop.is_some() => {}
-                    Job::Command(urgency, command) => {
-                        urgent |= urgency == Urgency::Durable;
-                        answers.push(match &self.failed {
+                    Job::Command(durability, command) => {
+                        let answer = match &self.failed {
                             None => command(Ok(&mut self.writer)),
                             Some(failed) => command(Err(stopped(failed))),
-                        });
+                        };
                         self.failed = self.failed.take().or_else(|| self.writer.take_failure());
+                        match durability {
+                            Durability::Durable => answers.push(answer),
+                            // Whoever asks for this does not wait for the disk.
+                            Durability::Relaxed => answer(self.failed.clone().map_or(Ok(()), Err)),
+                        }
+                        urgent |= durability == Durability::Durable;
                     }
                     Job::Stop(answer) => stop = Some(answer),
                 }

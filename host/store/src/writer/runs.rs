@@ -215,13 +215,24 @@ impl Writer {
         id: RunId,
         fence: Fence,
         end: RunEnd,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Run, StoreError> {
         self.writing(id, fence)?;
-        let mut writes = Writes::default();
+        self.put_end(Writes::default(), id, end)
+    }
+
+    /// End a run that may still write, together with other writes.
+    pub(super) fn put_end(
+        &mut self,
+        mut writes: Writes,
+        id: RunId,
+        end: RunEnd,
+    ) -> Result<Run, StoreError> {
         let events = self.end_run(&mut writes, id, end)?;
         self.apply_telling(writes, events, None)?;
-        self.running.remove(&id);
-        Ok(())
+        let ended = self.running.remove(&id);
+        ended
+            .map(|running| running.run)
+            .ok_or(StoreError::Fenced { run: id })
     }
 
     /// Put the end of a run. Returns the events that tell of it.
@@ -254,11 +265,12 @@ impl Writer {
                 event = webhook::run_ended(&running.run, &end, checkpoint.as_deref(), retry_at);
             }
         }
-        let run = Run {
-            end: Some(end),
-            ..running.run.clone()
-        };
+        let mut run = running.run.clone();
+        run.end = Some(end);
         self.put_run(writes, &run)?;
+        if let Some(running) = self.running.get_mut(&id) {
+            running.run = run;
+        }
         writes.remove_short(keys::running(id));
         Ok(event.into_iter().chain(paused).collect())
     }

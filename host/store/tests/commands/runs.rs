@@ -39,9 +39,15 @@ fn fences_keep_old_runs_out() {
             store.commit_page(run, stale, page.clone()).await,
             fenced.clone().map(|()| vec![])
         );
-        assert_eq!(store.finish_run(run, stale, end(9)).await, fenced.clone());
+        assert_eq!(
+            store.finish_run(run, stale, end(9)).await.map(drop),
+            fenced.clone()
+        );
         store.finish_run(run, fence, end(9)).await.unwrap();
-        assert_eq!(store.finish_run(run, fence, end(10)).await, fenced);
+        assert_eq!(
+            store.finish_run(run, fence, end(10)).await.map(drop),
+            fenced
+        );
         assert_eq!(
             store.commit_page(run, fence, page.clone()).await,
             fenced.clone().map(|()| vec![])
