@@ -84,15 +84,26 @@ mod tests {
     #[tokio::test]
     async fn they_take_turns_and_nobody_is_left_out() {
         let cores = Cores(Arc::new(Semaphore::new(1)));
+        let taken = Arc::clone(&cores.0).acquire_owned().await.unwrap();
         let polled = Arc::new(Mutex::new(String::new()));
         let guests = ['a', 'b', 'c'].map(|name| {
             let guest = give_way(name, 4, Arc::clone(&polled));
             tokio::spawn(cores.share(Box::pin(guest)))
         });
+        tokio::task::yield_now().await;
+        assert_eq!(*polled.lock().unwrap(), "", "the core is taken");
+        drop(taken);
         for guest in guests {
             guest.await.unwrap();
         }
-        assert_eq!(*polled.lock().unwrap(), "abcabcabcabc");
+        let polled = polled.lock().unwrap();
+        for until in 0..=polled.len() {
+            let times = |name| polled[..until].matches(name).count();
+            let all = ['a', 'b', 'c'].map(times);
+            let (most, least) = (all.iter().max(), all.iter().min());
+            assert!(most.unwrap() - least.unwrap() <= 1, "{polled}");
+        }
+        assert_eq!(polled.len(), 12);
     }
 
     #[tokio::test]
