@@ -367,3 +367,30 @@ impl Drop for Disk {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_gathered_does_not_grow_without_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let tuning = Tuning {
+            gather_bytes: 5_000,
+            ..Tuning::default()
+        };
+        let options = Options {
+            tuning,
+            ..Options::default()
+        };
+        let disk = Disk::open(dir.path(), &options).unwrap();
+        for number in 0..100 {
+            let mut writes = Writes::default();
+            writes.put_new(keys::checkpoint(number), &[0; 500]);
+            disk.apply(writes).unwrap();
+            assert!(disk.look().bytes <= 5_000);
+        }
+        let found = disk.rows().get(&keys::checkpoint(7)).unwrap();
+        assert_eq!(found.unwrap(), [0; 500]);
+    }
+}

@@ -15,11 +15,13 @@ mod common;
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tidegate_engine::Store;
 use tidegate_engine::record::{Page, Save};
 use tidegate_engine::run::{Fence, RunId};
+use tidegate_engine::store::Durability;
 use tidegate_store::{OpenError, Options, SledStore, Tuning};
 
 use common::*;
@@ -154,6 +156,28 @@ fn acknowledged_is_on_disk_whatever_sled_had_written() {
         }
     });
     assert!(rounds > 3 && large > 3, "{rounds} rounds, {large} large");
+}
+
+#[test]
+fn what_is_relaxed_reaches_the_disk_by_itself() {
+    let dir = closed_store(1 << 20);
+    let synced = copied(dir.path());
+    let store = open(dir.path());
+    block_on(async {
+        let run = start(&store, 1).await;
+        let mut commit = commit(vec![page_of(1, false)], 1);
+        commit.checkpoint = Some("1".into());
+        commit.durability = Durability::Relaxed;
+        store.commit_page(run.0, run.1, commit).await.unwrap();
+    });
+    let begun = Instant::now();
+    loop {
+        let left = with_log(synced.path(), &log_of(dir.path()));
+        if block_on(last_commit(&open(left.path()))) == 1 {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "it does not");
+    }
 }
 
 #[test]

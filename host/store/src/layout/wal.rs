@@ -113,15 +113,12 @@ fn entry<'a>(reader: &mut Reader<'a>) -> Result<(&'a [u8], Option<&'a [u8]>), Co
 
 /// The records of a log that are not in the database, which has the writes up to number `applied`.
 pub(crate) fn missing(log: &[u8], applied: u64) -> Result<Vec<Record<'_>>, Corrupt> {
-    let (mut rest, mut last) = (log, 0);
+    let mut rest = log;
     let (mut records, mut reached) = (Vec::new(), applied);
     while let Some((record, after)) = Record::decode(rest) {
-        if record.first <= last {
-            // The log begins anew when it is full: this is left of an earlier round.
-            break;
-        }
-        (rest, last) = (after, record.last);
-        if record.last <= applied {
+        rest = after;
+        if record.last <= reached {
+            // The database has it; it may be left of the round before the log began anew.
             continue;
         }
         if record.first > reached + 1 {
