@@ -205,6 +205,15 @@ fn bounds_and_exclusions() {
     assert!(host.schedule(id).progress.completed);
     assert_eq!(host.started(few).len(), 3);
     assert!(host.schedule(few).progress.completed);
+    // Nor are there more of them when several are made up for at once.
+    let mut definition = Definition::new(sync_of("acme", "contacts"), vec![every("1h")]);
+    (definition.misfire, definition.catchup_window_ms) = (Misfire::All, Some(DAY));
+    definition.max_fires = Some(3);
+    let few = host.put(definition).id;
+    host.now = Timestamp(host.now.0 + DAY);
+    host.fire();
+    assert_eq!(host.schedule(few).progress.fires, 3);
+    assert!(host.schedule(few).progress.completed);
 }
 
 #[test]
