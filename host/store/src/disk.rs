@@ -117,6 +117,17 @@ impl<E: Into<sled::Error>> From<E> for OpenFailed {
     }
 }
 
+fn bad_log(corrupt: Corrupt) -> OpenFailed {
+    OpenFailed::Wal(corrupt.to_string())
+}
+
+/// The number of the last write that a database has, if it ever had a log.
+fn applied(db: &sled::Db) -> Result<Option<u64>, OpenFailed> {
+    let stored = db.get(keys::applied())?;
+    let decode = |stored: &sled::IVec| keys::decode_number(stored.get(1..).unwrap_or_default());
+    stored.as_ref().map(decode).transpose().map_err(bad_log)
+}
+
 impl Disk {
     /// Open a database, with what its write-ahead log has and sled does not.
     pub(crate) fn open(path: &Path, options: &Options) -> Result<Self, OpenFailed> {
@@ -132,7 +143,13 @@ impl Disk {
             gather_bytes,
             ..
         } = options.tuning;
-        let (wal, log) = Wal::open(&path.join("wal"), wal_bytes)?;
+        let applied = applied(&db)?;
+        let wal = path.join("wal");
+        if applied.is_some() && !wal.exists() {
+            let gone = "it is not there; what was acknowledged last may be in it alone";
+            return Err(OpenFailed::Wal(gone.into()));
+        }
+        let (wal, log) = Wal::open(&wal, wal_bytes)?;
         let disk = Self {
             db,
             file,
@@ -140,30 +157,18 @@ impl Disk {
             wal: Mutex::new(wal),
             gather_bytes,
         };
-        disk.catch_up(log.as_deref())?;
+        disk.catch_up(applied.unwrap_or(0), &log)?;
         Ok(disk)
     }
 
-    /// Bring sled to where the log ends.
-    fn catch_up(&self, log: Option<&[u8]>) -> Result<(), OpenFailed> {
-        let key = keys::applied();
-        let bad = |corrupt: Corrupt| OpenFailed::Wal(corrupt.to_string());
-        let stored = self.db.get(&key)?;
-        let decode = |stored: &sled::IVec| keys::decode_number(stored.get(1..).unwrap_or_default());
-        let applied = stored.as_ref().map(decode).transpose().map_err(bad)?;
-        let log = match (log, applied) {
-            (None, Some(_)) => {
-                let gone = "it is not there; what was acknowledged last may be in it alone";
-                return Err(OpenFailed::Wal(gone.into()));
-            }
-            (log, _) => log.unwrap_or_default(),
-        };
+    /// Bring sled, which has the writes up to number `applied`, to where the log ends.
+    fn catch_up(&self, applied: u64, log: &[u8]) -> Result<(), OpenFailed> {
         let mut state = self.change();
-        state.number = applied.unwrap_or(0);
-        for record in missing(log, state.number).map_err(bad)? {
+        state.number = applied;
+        for record in missing(log, applied).map_err(bad_log)? {
             let mut batch = sled::Batch::default();
             for entry in record.entries() {
-                match entry.map_err(bad)? {
+                match entry.map_err(bad_log)? {
                     (key, Some(value)) => batch.insert(key, value),
                     (key, None) => batch.remove(key),
                 }

@@ -26,8 +26,8 @@ pub(super) struct Wal {
 }
 
 impl Wal {
-    /// Open or make the log; returns what is in it, too, if it was there.
-    pub(super) fn open(path: &Path, max: u64) -> Result<(Self, Option<Vec<u8>>), Error> {
+    /// Open or make the log; returns what is in it, too.
+    pub(super) fn open(path: &Path, max: u64) -> Result<(Self, Vec<u8>), Error> {
         let is_new = !path.exists();
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(false);
@@ -43,7 +43,7 @@ impl Wal {
             len: found.len() as u64,
             max,
         };
-        Ok((wal, (!is_new).then_some(found)))
+        Ok((wal, found))
     }
 
     /// Whether there is room for a record of `len` bytes before the log has to begin anew.
