@@ -58,12 +58,11 @@ impl Served {
     }
 }
 
-/// A time so many milliseconds from now.
+/// A time so many milliseconds from now, as the API shows it: with three digits, zeros or not.
 fn soon(ms: i64) -> String {
     let now = jiff::Timestamp::now().as_millisecond();
-    jiff::Timestamp::from_millisecond(now + ms)
-        .unwrap()
-        .to_string()
+    let then = jiff::Timestamp::from_millisecond(now + ms).unwrap();
+    format!("{then:.3}")
 }
 
 #[test]
