@@ -36,6 +36,10 @@ mod server;
 #[path = "../sync/source.rs"]
 mod source;
 
+/// As the binary has it: `noop-fire` measures the server's parts in this process.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 type Figure = (&'static str, fn());
 
 const FIGURES: [Figure; 6] = [
