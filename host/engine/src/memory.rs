@@ -6,6 +6,7 @@
 
 mod api_keys;
 mod connections;
+mod early;
 mod jobs;
 mod keyed;
 mod records;
@@ -17,7 +18,7 @@ mod upkeep;
 mod webhooks;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
@@ -149,13 +150,11 @@ impl Store for MemoryStore {
         self.with(|state| state.deploy(&deployment))
     }
 
-    async fn integration(&self, name: &Name) -> Result<Integration, StoreError> {
+    async fn integration(&self, name: &Name) -> Result<Arc<Integration>, StoreError> {
         self.with(|state| {
-            state
-                .integrations
-                .get(name)
-                .cloned()
-                .ok_or_else(|| not_found("integration", name))
+            let integration = state.integrations.get(name).cloned();
+            let integration = integration.ok_or_else(|| not_found("integration", name));
+            integration.map(Arc::new)
         })
     }
 

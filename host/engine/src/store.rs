@@ -6,9 +6,12 @@
 //! process uses the store.
 
 mod api_keys;
+mod early;
 mod jobs;
 mod schedules;
 mod webhooks;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -28,6 +31,7 @@ use crate::upkeep::{CheckReport, Dropped, Pruned, Scope, StoreStats};
 use crate::{ConnectionKey, ModelKey, Name, SyncKey, Timestamp};
 
 pub use api_keys::ApiKeys;
+pub use early::{Early, Stored};
 pub use jobs::{Claim, Claimed, Forgotten, JobFilter, Jobs, QueueFigures};
 pub use schedules::{Again, Backfill, PutSchedule, ScheduleFilter, Schedules};
 
@@ -273,7 +277,9 @@ pub struct RunFilter {
 /// What a backend must do. Commands that others want to hear of write their events in the same
 /// transaction ([`Webhooks`]).
 #[async_trait]
-pub trait Store: ApiKeys + Schedules + Jobs + Webhooks + Send + Sync + std::fmt::Debug {
+pub trait Store:
+    ApiKeys + Early + Schedules + Jobs + Webhooks + Send + Sync + std::fmt::Debug
+{
     /// Keep a component's bytes under their digest. Idempotent.
     async fn put_component(&self, bytes: Vec<u8>) -> Result<Digest, StoreError>;
     /// The bytes of a component, checked against their digest.
@@ -282,7 +288,7 @@ pub trait Store: ApiKeys + Schedules + Jobs + Webhooks + Send + Sync + std::fmt:
     /// Make a deployment the current one of its integration, which comes to be if it is new.
     /// Connections, checkpoints and records stay as they are. Returns the integration.
     async fn deploy(&self, deployment: NewDeployment) -> Result<Integration, StoreError>;
-    async fn integration(&self, name: &Name) -> Result<Integration, StoreError>;
+    async fn integration(&self, name: &Name) -> Result<Arc<Integration>, StoreError>;
     /// By name, at most `limit`, after `after`.
     async fn integrations(
         &self,

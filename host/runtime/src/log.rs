@@ -13,6 +13,7 @@ use serde_json::Value;
 use tidegate_engine::limits::Limits;
 use tidegate_engine::run::{Level, LogLine, LogSource};
 use tokio::io::AsyncWrite;
+use tokio::sync::Notify;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
 use crate::clock::Clock;
@@ -25,6 +26,8 @@ const FIELDS_BYTES_MAX: usize = 8 * 1024;
 #[derive(Clone)]
 pub(crate) struct RunLog {
     inner: Arc<Mutex<Inner>>,
+    /// Told of each line that is pending.
+    written: Arc<Notify>,
     clock: Clock,
     observer: Arc<dyn Observer>,
     line_bytes_max: usize,
@@ -50,6 +53,7 @@ impl RunLog {
         };
         Self {
             inner: Arc::new(Mutex::new(inner)),
+            written: Arc::default(),
             clock,
             observer,
             line_bytes_max: usize::try_from(limits.log_line_bytes).unwrap_or(usize::MAX),
@@ -92,6 +96,7 @@ impl RunLog {
         if line.index < inner.half {
             self.observer.log(&line);
             inner.pending.push(line);
+            self.written.notify_one();
             return;
         }
         if inner.ring.len() as u64 >= inner.half {
@@ -104,6 +109,11 @@ impl RunLog {
     /// What the host says about the run.
     pub(crate) fn host(&self, level: Level, message: &str) {
         self.write(level, LogSource::Host, message, "");
+    }
+
+    /// Wait until a line was written that is not stored yet.
+    pub(crate) async fn written(&self) {
+        self.written.notified().await;
     }
 
     /// Lines of the first half that are not stored yet.

@@ -97,7 +97,7 @@ impl Runtime {
             metadata: object(&head.metadata),
             output_check,
             head,
-            manifest,
+            capabilities: manifest.capabilities,
             models,
             world: World {
                 outside: None,

@@ -12,13 +12,13 @@ use tidegate_egress::{Credentials, Policy, Session};
 use tidegate_engine::cassette::{End, Head, PluginId, Seed, VERSION};
 use tidegate_engine::grant::FeedGrant;
 use tidegate_engine::idempotency::IdempotencyKey;
-use tidegate_engine::integration::{Connection, Deployment, Digest};
+use tidegate_engine::integration::{Connection, Deployment, Digest, Integration};
 use tidegate_engine::limits::Limits;
-use tidegate_engine::manifest::{FeedRequest, Manifest};
+use tidegate_engine::manifest::{Capabilities, FeedRequest};
 use tidegate_engine::run::{
     Blame, Failure, FailureClass, Fence, Figures, Level, LogLine, Outcome, RunId, Target, Trigger,
 };
-use tidegate_engine::store::{Durability, SnapshotGuard};
+use tidegate_engine::store::{Durability, SnapshotGuard, Stored};
 use tidegate_engine::{Name, Store};
 use wasmtime::component::Component;
 
@@ -74,7 +74,8 @@ pub struct RunSpec {
     pub target: Target,
     pub trigger: Trigger,
     pub attempt: u32,
-    pub deployment: Deployment,
+    /// Whose current deployment runs.
+    pub integration: Arc<Integration>,
     pub connection: Connection,
     /// The integration's config with the connection's merged over it.
     pub config: Map<String, Value>,
@@ -89,6 +90,8 @@ pub struct RunSpec {
     /// What an action's output is checked with.
     pub output_check: Option<OutputCheck>,
     pub durability: Durability,
+    /// Nothing leaves the host before this.
+    pub stored: Stored,
     /// Whether a full pull may delete more than the limit `snapshot_delete_percent`, even everything.
     pub allow_deletes: bool,
     /// What the guest's randomness comes from: never the same for two runs.
@@ -144,7 +147,7 @@ impl fmt::Debug for Remains {
 /// What a run is made of, live or replayed.
 pub(crate) struct Given {
     pub(crate) head: Head,
-    pub(crate) manifest: Manifest,
+    pub(crate) capabilities: Capabilities,
     pub(crate) models: Vec<Name>,
     pub(crate) metadata: Map<String, Value>,
     pub(crate) output_check: Option<OutputCheck>,
@@ -207,9 +210,13 @@ impl Runtime {
         let tape = spec
             .recording
             .map(|recording| Arc::new(Tape::record(recording, &head)));
-        let session = self.session(&spec.deployment, &spec.connection, spec.credentials);
-        let manifest = spec.deployment.manifest;
-        let limits = Limits::resolve(&manifest.capabilities.limits, &head.grants.limits);
+        let session = self.session(
+            &spec.integration.current,
+            &spec.connection,
+            spec.credentials,
+        );
+        let capabilities = spec.integration.current.manifest.capabilities.clone();
+        let limits = Limits::resolve(&capabilities.limits, &head.grants.limits);
         spec.meter.watch_session(session.clone());
         let outside = Outside {
             session,
@@ -218,6 +225,7 @@ impl Runtime {
             fence: spec.fence,
             connection: spec.connection.key,
             durability: spec.durability,
+            stored: spec.stored,
             guard: SnapshotGuard {
                 max_share_percent: u8::try_from(limits.snapshot_delete_percent).unwrap_or(100),
                 allow_all: spec.allow_deletes,
@@ -226,7 +234,7 @@ impl Runtime {
         };
         let given = Given {
             head,
-            manifest,
+            capabilities,
             models: spec.models,
             metadata: spec.connection.metadata,
             output_check: spec.output_check,
@@ -242,7 +250,8 @@ impl Runtime {
 
     /// What the run is given, as a cassette keeps it.
     fn head(&self, plugin: &Plugin, spec: &RunSpec) -> Head {
-        let manifest = &spec.deployment.manifest;
+        let deployment = &spec.integration.current;
+        let manifest = &deployment.manifest;
         Head {
             tidegate_cassette: VERSION,
             plugin: PluginId {
@@ -261,7 +270,7 @@ impl Runtime {
             checkpoint: spec.checkpoint.clone(),
             input: spec.input.clone(),
             idempotency_key: spec.idempotency_key.clone(),
-            grants: spec.deployment.grants.clone(),
+            grants: deployment.grants.clone(),
             seed: spec.seed,
         }
     }
@@ -275,7 +284,7 @@ impl Runtime {
     ) -> RunResult {
         let output_check = given.output_check.take();
         let head = &given.head;
-        let limits = Limits::resolve(&given.manifest.capabilities.limits, &head.grants.limits);
+        let limits = Limits::resolve(&given.capabilities.limits, &head.grants.limits);
         let run = head.run;
         let meter = Arc::clone(&given.meter);
         let tape = given.world.tape.clone();
@@ -342,7 +351,9 @@ impl Runtime {
     }
 
     fn live(&self, given: Given, limits: Limits, log: RunLog) -> (Live, BoxFuture<'static, ()>) {
-        let Given { head, manifest, .. } = given;
+        let Given {
+            head, capabilities, ..
+        } = given;
         let key = head.target.connection();
         let context = json!({
             "run": head.run,
@@ -366,8 +377,8 @@ impl Runtime {
         let live = Live {
             connection: key.clone(),
             models: given.models,
-            feeds: granted_feeds(&manifest.capabilities.feeds, &head.grants.feeds),
-            metadata_write: manifest.capabilities.metadata_write && head.grants.metadata_write,
+            feeds: granted_feeds(&capabilities.feeds, &head.grants.feeds),
+            metadata_write: capabilities.metadata_write && head.grants.metadata_write,
             limits,
             is_sync: matches!(head.target, Target::Sync(_)),
             checkpoint: head.checkpoint,
@@ -415,6 +426,8 @@ fn granted_feeds(requested: &[FeedRequest], granted: &[FeedGrant]) -> Vec<FeedGr
 /// Store log lines every so often, so that a long run can be followed and a crash loses little.
 async fn flush_logs(run: RunId, log: RunLog, live: Arc<Live>) -> std::convert::Infallible {
     loop {
+        // Most runs write none, and a timer wakes a thread.
+        log.written().await;
         tokio::time::sleep(LOG_FLUSH_EVERY).await;
         let lines = log.take_pending();
         if !lines.is_empty() {

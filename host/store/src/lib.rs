@@ -28,6 +28,7 @@ mod check;
 mod components;
 mod disk;
 mod feeds;
+mod integrations;
 mod layout;
 mod lists;
 pub mod open;

@@ -11,16 +11,11 @@ use crate::layout::keys::{self, Key, Tag};
 use crate::layout::rows::{self, ConnectionRow, SyncRow};
 use crate::read::connection;
 
-fn not_found(what: &'static str, name: &impl ToString) -> StoreError {
+pub(crate) fn not_found(what: &'static str, name: &impl ToString) -> StoreError {
     StoreError::NotFound {
         what,
         name: name.to_string(),
     }
-}
-
-pub(crate) fn integration(view: &Rows<'_>, name: &Name) -> Result<Integration, StoreError> {
-    let row = view.row(&keys::integration(name), rows::decode)?;
-    row.ok_or_else(|| not_found("integration", name))
 }
 
 pub(crate) fn integrations(

@@ -8,6 +8,7 @@ use tidegate_engine::{ConnectionKey, ModelKey, Name, StoreError};
 
 use crate::disk::{Disk, Rows, View, damaged};
 use crate::feeds::Feeds;
+use crate::integrations::Integrations;
 use crate::layout::keys::{self, Tag};
 use crate::layout::pack::{Entry, Pack};
 use crate::layout::rows::{self, ConnectionRow};
@@ -22,6 +23,7 @@ pub(crate) struct Reader {
     pub(crate) disk: std::sync::Arc<Disk>,
     pub(crate) feeds: std::sync::Arc<Feeds>,
     pub(crate) store_id: u64,
+    pub(crate) integrations: std::sync::Arc<Integrations>,
 }
 
 /// The row of a connection.

@@ -1,5 +1,6 @@
 //! The store: the engine's trait on top of the writer thread and the readers beside it.
 
+mod early;
 mod jobs;
 mod schedules;
 
@@ -30,6 +31,7 @@ use crate::check;
 use crate::components::Components;
 use crate::disk::{Rows, View};
 use crate::feeds::Feeds;
+use crate::integrations::Integrations;
 use crate::lists;
 use crate::open::{self, DataDir, OpenError, Options};
 use crate::read::{Found, Reader};
@@ -77,9 +79,11 @@ impl SledStore {
         let store_id = open::store_id(&disk).map_err(failed)?;
         let feeds = Arc::new(Feeds::default());
         let deliveries_changed = Arc::new(Bell::default());
+        let integrations = Arc::new(Integrations::default());
         let writer = Writer::open(
             Arc::clone(&disk),
             Arc::clone(&feeds),
+            Arc::clone(&integrations),
             store_id,
             Arc::clone(&deliveries_changed),
             options.tuning,
@@ -95,6 +99,7 @@ impl SledStore {
                 disk,
                 feeds,
                 store_id,
+                integrations,
             }),
             components: Components::new(components),
             closed: AtomicBool::new(false),
@@ -139,7 +144,7 @@ impl SledStore {
         command: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.check_open()?;
-        self.queue.run(durability, command).await
+        self.queue.send(durability, command)?.answer().await
     }
 
     /// Read off the async threads.
@@ -234,9 +239,10 @@ impl Store for SledStore {
         .await
     }
 
-    async fn integration(&self, name: &Name) -> Result<Integration, StoreError> {
+    async fn integration(&self, name: &Name) -> Result<Arc<Integration>, StoreError> {
         let name = name.clone();
-        self.row(move |view| lists::integration(view, &name)).await
+        let integrations = Arc::clone(&self.reader.integrations);
+        self.row(move |view| integrations.get(view, &name)).await
     }
 
     async fn integrations(
@@ -388,7 +394,7 @@ impl Store for SledStore {
     async fn append_logs(&self, run: RunId, lines: Vec<LogLine>) -> Result<(), StoreError> {
         self.check_open()?;
         let append = move |writer: &mut Writer| writer.append_logs(run, &lines);
-        self.queue.run(Durability::Relaxed, append).await
+        self.queue.send(Durability::Relaxed, append)?.answer().await
     }
 
     async fn logs(&self, run: RunId, from: u64, limit: usize) -> Result<Vec<LogLine>, StoreError> {

@@ -20,6 +20,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use tidegate_engine::record::{Page, Save};
+use tidegate_engine::run::Target;
+use tidegate_engine::store::Early;
 use tidegate_engine::upkeep::Scope;
 use tidegate_engine::{Store, StoreError, Timestamp};
 
@@ -75,12 +77,19 @@ async fn fill(root: &Path) {
         store.put_component(vec![0; 20 << 20]).await.err()
     );
     let contact = model("acme", "Contact");
+    let target = Target::Action {
+        connection: connection("acme"),
+        action: name("create"),
+    };
+    let action = new_run(2, target);
     let later = [
         store
             .commit_page(run, fence, commit(vec![page_of(0)], 1))
             .await
             .err(),
         store.finish_run(run, fence, end(1)).await.err(),
+        store.finish_run_early(run, fence, end(1)).await.err(),
+        store.start_run_early(action).await.err(),
         store.prune(&contact, Timestamp(99)).await.err(),
         store
             .drop_scope(&Scope::Integration(name("crm")))

@@ -18,10 +18,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use tidegate_engine::Store;
 use tidegate_engine::record::{Page, Save};
-use tidegate_engine::run::{Fence, RunId};
-use tidegate_engine::store::Durability;
+use tidegate_engine::run::{Blame, Failure, FailureClass, Fence, Outcome, RunId, Target};
+use tidegate_engine::store::{Durability, Early};
+use tidegate_engine::{Store, StoreError, Timestamp};
 use tidegate_store::{OpenError, Options, SledStore, Tuning};
 
 use common::*;
@@ -178,6 +178,59 @@ fn what_is_relaxed_reaches_the_disk_by_itself() {
         }
         assert!(begun.elapsed() < Duration::from_secs(30), "it does not");
     }
+}
+
+/// What is known of an action's run after a power cut now.
+async fn run_after_a_cut(synced: &Path, log: &[u8], number: u64) -> Option<Option<Outcome>> {
+    let left = with_log(synced, log);
+    let store = open(left.path());
+    let found = store.run(run_id(number)).await.ok()?;
+    let Some(end) = found.end else {
+        let why = Failure::new(FailureClass::Internal, Blame::Host, "the process ended");
+        let recovered = store.recover_runs(why, Timestamp(99)).await.unwrap();
+        assert_eq!(recovered, [run_id(number)]);
+        let late = store
+            .finish_run(run_id(number), found.fence, end(99))
+            .await
+            .map(drop);
+        let id = run_id(number);
+        assert_eq!(late, Err(StoreError::Fenced { run: id }));
+        return Some(None);
+    };
+    Some(Some(end.outcome))
+}
+
+#[test]
+fn an_early_start_is_on_disk_when_it_says_so_and_an_early_end_by_itself() {
+    let dir = closed_store(1 << 20);
+    let synced = copied(dir.path());
+    let store = open(dir.path());
+    block_on(async {
+        for number in 1..=20 {
+            let target = Target::Action {
+                connection: connection("acme"),
+                action: name("create"),
+            };
+            let new = new_run(number, target);
+            let (started, stored) = store.start_run_early(new).await.unwrap();
+            stored.wait().await.unwrap();
+            let log = log_of(dir.path());
+            let found = run_after_a_cut(synced.path(), &log, number).await;
+            assert_eq!(found, Some(None), "run {number} after its start");
+
+            let id = run_id(number);
+            let ended = store.finish_run_early(id, started.fence, end(number)).await;
+            ended.unwrap();
+            let begun = Instant::now();
+            loop {
+                let log = log_of(dir.path());
+                match run_after_a_cut(synced.path(), &log, number).await.unwrap() {
+                    None => assert!(begun.elapsed() < Duration::from_secs(30), "it does not"),
+                    outcome => break assert_eq!(outcome, Some(Outcome::Success)),
+                }
+            }
+        }
+    });
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The job queue of the memory store.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use crate::Timestamp;
@@ -55,7 +57,7 @@ impl State {
                 job,
                 run: *run,
                 started,
-                integration,
+                integration: Arc::new(integration),
             });
         }
         Ok(claimed)

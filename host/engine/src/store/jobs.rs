@@ -1,5 +1,7 @@
 //! The commands of the job queue.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +32,7 @@ pub struct Claimed {
     pub run: RunId,
     pub started: Started,
     /// As it was deployed at that moment: the run is of this deployment to its end.
-    pub integration: Integration,
+    pub integration: Arc<Integration>,
 }
 
 /// Which jobs to list, newest first.

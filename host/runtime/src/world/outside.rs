@@ -10,7 +10,7 @@ use tidegate_engine::cassette::{Body, Change, Refusal, RefusalKind, Response};
 use tidegate_engine::cursor::Cursor;
 use tidegate_engine::record::{Action, Counts, Page, PageError, Record};
 use tidegate_engine::run::{Blame, Failure, FailureClass, Fence, Figures, RunId};
-use tidegate_engine::store::{Commit, Durability, ReadChanges, SnapshotGuard};
+use tidegate_engine::store::{Commit, Durability, ReadChanges, SnapshotGuard, Stored};
 use tidegate_engine::{ConnectionKey, ModelKey, Name, Store, StoreError, integration};
 use tracing::Instrument;
 
@@ -25,12 +25,16 @@ pub(crate) struct Outside {
     pub(crate) fence: Fence,
     pub(crate) connection: ConnectionKey,
     pub(crate) durability: Durability,
+    /// The run's start.
+    pub(crate) stored: Stored,
     pub(crate) guard: SnapshotGuard,
     pub(crate) clock: Clock,
 }
 
 impl Outside {
     pub(super) async fn send(&self, request: Request) -> Result<Response, Refusal> {
+        // Whatever it does outside, there is a run that tells of it.
+        self.stored.wait().await.map_err(store_refusal)?;
         match self.session.send(request).await {
             Ok(response) => Ok(Response {
                 status: response.status,
@@ -139,7 +143,7 @@ impl Outside {
         let integration = self.store.integration(&key.integration).await;
         let integration = integration.map_err(store_refusal)?;
         let connection = self.store.connection(key).await.map_err(store_refusal)?;
-        let mut config = integration.current.config;
+        let mut config = integration.current.config.clone();
         integration::merge(&mut config, &connection.config);
         let manifest = &integration.current.manifest;
         let declared = manifest.models.iter().map(|model| model.name.clone());
@@ -248,6 +252,85 @@ fn store_refusal(error: StoreError) -> Refusal {
         | StoreError::Full { .. } => refusal(RefusalKind::Denied, message),
         StoreError::Damaged { .. } | StoreError::Backend(_) => {
             fails(RefusalKind::Other, FailureClass::Internal, Blame::Host)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use tidegate_egress::{Gate, GateOptions, Policy};
+    use tidegate_engine::Timestamp;
+    use tidegate_engine::limits::Limits;
+    use tidegate_engine::memory::MemoryStore;
+    use tokio::net::TcpListener;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    /// The outside of a run that may ask `port` of this machine.
+    fn outside(port: u16, stored: Stored) -> Outside {
+        let connection: ConnectionKey = serde_json::from_value(serde_json::json!({
+            "integration": "crm",
+            "connection": "acme",
+        }))
+        .unwrap();
+        let base_url = format!("http://127.0.0.1:{port}/");
+        let policy = Policy {
+            connection: connection.clone(),
+            since: Timestamp(1),
+            rate_limit: None,
+            requested: vec![serde_json::from_value(base_url.clone().into()).unwrap()],
+            granted: vec![base_url.parse().unwrap()],
+            private: vec!["127.0.0.0/8".parse().unwrap()],
+            base_url: base_url.parse().unwrap(),
+            credentials: None,
+            limits: Limits::default(),
+        };
+        Outside {
+            session: Gate::new(GateOptions::default()).session(policy),
+            store: Arc::new(MemoryStore::default()),
+            run: RunId::from_parts(Timestamp(1), 1),
+            fence: Fence(1),
+            connection,
+            durability: Durability::Durable,
+            stored,
+            guard: SnapshotGuard::default(),
+            clock: Clock::system(),
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_leaves_before_the_start_is_on_disk() {
+        for is_stored in [true, false] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let (tell, told) = oneshot::channel();
+            let stored = Stored::when(async { told.await.unwrap() });
+            let outside = outside(listener.local_addr().unwrap().port(), stored);
+            let request = Request {
+                method: "POST".to_owned(),
+                url: "contacts".to_owned(),
+                ..Request::default()
+            };
+            let mut sent = Box::pin(outside.send(request));
+            for _ in 0..1000 {
+                assert!(futures::poll!(&mut sent).is_pending());
+                tokio::task::yield_now().await;
+                assert!(listener.accept().now_or_never().is_none());
+            }
+            if is_stored {
+                tell.send(Ok(())).unwrap();
+                tokio::select! {
+                    sent = &mut sent => panic!("nobody answers: {sent:?}"),
+                    accepted = listener.accept() => drop(accepted.unwrap()),
+                }
+                continue;
+            }
+            let full = StoreError::Backend("the disk is full".into());
+            tell.send(Err(full)).unwrap();
+            let refused = sent.await.unwrap_err();
+            assert!(refused.message.contains("the disk is full"), "{refused:?}");
+            assert!(listener.accept().now_or_never().is_none());
         }
     }
 }

@@ -40,7 +40,7 @@ pub(super) async fn plan(local: &Local, request: &DeployRequest) -> Result<Deplo
         .clone()
         .unwrap_or_else(|| manifest.name.clone());
     let previous = match local.store.integration(&integration).await {
-        Ok(integration) => Some(integration.current),
+        Ok(integration) => Some(Arc::unwrap_or_clone(integration).current),
         Err(StoreError::NotFound { .. }) => None,
         Err(error) => return Err(error.into()),
     };

@@ -13,7 +13,7 @@ use tidegate_engine::integration::{Connection, Integration};
 use tidegate_engine::run::{
     Blame, Failure, FailureClass, Figures, LogLine, NewRun, Outcome, RunEnd, RunId, Target, Trigger,
 };
-use tidegate_engine::store::{Claimed, Durability, Started};
+use tidegate_engine::store::{Claimed, Durability, Started, Stored};
 use tidegate_engine::{ConnectionKey, Name, StoreError, Timestamp};
 use tidegate_runtime::{Meter, Observer, OutputCheck, Plugin, Recording, RunResult, RunSpec};
 use tracing::Instrument;
@@ -51,7 +51,7 @@ impl Observer for Watch {
 
 /// Where a run takes place.
 pub(super) struct Site {
-    pub(super) integration: Integration,
+    pub(super) integration: Arc<Integration>,
     pub(super) connection: Connection,
     /// The integration's config with the connection's merged over it, valid by the manifest's schema.
     pub(super) config: Map<String, Value>,
@@ -66,7 +66,7 @@ impl Site {
     /// The same with the integration as it was at some moment.
     pub(super) async fn at(
         local: &Local,
-        integration: Integration,
+        integration: Arc<Integration>,
         key: &ConnectionKey,
     ) -> Result<Self> {
         let connection = local.find_connection(key).await?;
@@ -138,6 +138,9 @@ impl Prepared {
 struct Begun {
     id: RunId,
     started: Started,
+    stored: Stored,
+    /// Whether its end is answered before it is on disk.
+    is_early: bool,
     trigger: Trigger,
     attempt: u32,
     idempotency_key: Option<IdempotencyKey>,
@@ -182,10 +185,13 @@ pub(super) async fn run(
     let (flight, stopped) = local.flights.enter(id, launch.target.connection());
     let key = launch.key.take();
     let idempotency_key = key.as_ref().map(|used| used.key.clone());
-    let started = match key {
-        None => local.store.start_run(new_run).await?,
+    // Somebody waits for what it returns (docs/decisions/0010).
+    let is_early = key.is_none() && matches!(launch.target, Target::Action { .. });
+    let (started, stored) = match key {
+        None if is_early => local.store.start_run_early(new_run).await?,
+        None => (local.store.start_run(new_run).await?, Stored::already()),
         Some(key) => match local.store.start_keyed_run(new_run, key).await? {
-            Keyed::Started(started) => started,
+            Keyed::Started(started) => (started, Stored::already()),
             Keyed::Kept(kept) => {
                 return Ok(Invoked {
                     run: kept.run,
@@ -198,6 +204,8 @@ pub(super) async fn run(
     let begun = Begun {
         id,
         started,
+        stored,
+        is_early,
         trigger: local.trigger(),
         attempt: 1,
         holds_key: idempotency_key.is_some(),
@@ -226,6 +234,8 @@ pub(super) async fn run_claimed(
     let begun = Begun {
         id: claimed.run,
         started: claimed.started,
+        stored: Stored::already(),
+        is_early: false,
         trigger: claimed.job.trigger,
         attempt: claimed.job.attempts + 1,
         idempotency_key: claimed.job.idempotency_key,
@@ -262,7 +272,7 @@ async fn drive(
         target: launch.target,
         trigger: begun.trigger,
         attempt: begun.attempt,
-        deployment: site.integration.current,
+        integration: site.integration,
         connection: site.connection,
         config: site.config,
         models: launch.models,
@@ -272,6 +282,7 @@ async fn drive(
         idempotency_key: begun.idempotency_key,
         output_check: launch.output_check,
         durability: launch.durability,
+        stored: begun.stored.clone(),
         allow_deletes: launch.allow_deletes,
         seed: prepared.seed,
         recording: prepared.recording,
@@ -299,6 +310,10 @@ async fn drive(
         Some(output) if begun.holds_key && end.outcome == Outcome::Success => {
             let output = output.clone();
             local.store.finish_keyed_run(id, fence, end, output)
+        }
+        _ if begun.is_early => {
+            begun.stored.wait().await?;
+            local.store.finish_run_early(id, fence, end)
         }
         _ => local.store.finish_run(id, fence, end),
     };
@@ -386,11 +401,17 @@ async fn watched(
         .runtime()?
         .run(plugin, spec, Arc::clone(&local.store), watch);
     tokio::pin!(running);
-    let mut tick = tokio::time::interval(PROGRESS_EVERY);
-    let result = loop {
-        tokio::select! {
-            result = &mut running => break result,
-            _ = tick.tick() => progress.figures(&meter.figures()),
+    let result = match progress.wants_figures() {
+        // A timer wakes a thread.
+        false => running.await,
+        true => {
+            let mut tick = tokio::time::interval(PROGRESS_EVERY);
+            loop {
+                tokio::select! {
+                    result = &mut running => break result,
+                    _ = tick.tick() => progress.figures(&meter.figures()),
+                }
+            }
         }
     };
     progress.figures(&result.figures);

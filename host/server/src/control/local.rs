@@ -180,7 +180,7 @@ impl Local {
     }
 
     /// An integration, or a problem that lists those there are.
-    pub(super) async fn find_integration(&self, name: &Name) -> Result<Integration> {
+    pub(super) async fn find_integration(&self, name: &Name) -> Result<Arc<Integration>> {
         match self.store.integration(name).await {
             Err(error @ StoreError::NotFound { .. }) => {
                 let known = self.store.integrations(None, HINT_NAMES_MAX).await?;
@@ -310,7 +310,7 @@ impl Control for Local {
     }
 
     async fn integration(&self, name: &Name) -> Result<Integration> {
-        self.find_integration(name).await
+        self.find_integration(name).await.map(Arc::unwrap_or_clone)
     }
 
     async fn add_connection(&self, connection: NewConnection) -> Result<()> {

@@ -189,8 +189,12 @@ pub trait Progress: Send + Sync {
     fn started(&self, run: RunId);
     /// A log line.
     fn log(&self, line: &LogLine);
-    /// The figures so far, about ten times a second.
+    /// The figures so far, about ten times a second if they are wanted, and at the end.
     fn figures(&self, figures: &Figures);
+    /// Whether anybody wants figures before the end.
+    fn wants_figures(&self) -> bool {
+        true
+    }
 }
 
 /// Nobody watches: the run's log is in the store.
@@ -201,6 +205,9 @@ impl Progress for Quiet {
     fn started(&self, _: RunId) {}
     fn log(&self, _: &LogLine) {}
     fn figures(&self, _: &Figures) {}
+    fn wants_figures(&self) -> bool {
+        false
+    }
 }
 
 /// Everything that commands ask of the engine.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::sync::Arc;
 
 use serde::Serialize;
 use tidegate_engine::canonical;
@@ -47,7 +48,9 @@ pub(crate) async fn export(
         ExportScope::All {} => export.integrations().await?,
         ExportScope::Integration { integration } => {
             let integration = store.integration(integration).await?;
-            export.integration(integration).await?;
+            export
+                .integration(Arc::unwrap_or_clone(integration))
+                .await?;
         }
         ExportScope::Connection(key) => {
             let connection = store.connection(key).await?;

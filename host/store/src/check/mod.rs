@@ -121,14 +121,14 @@ impl Check<'_> {
         look_at: impl FnOnce(&mut Look<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let disk = Arc::clone(self.disk);
-        let step = self.queue.run(Durability::Durable, move |writer| {
+        let step = self.queue.send(Durability::Durable, move |writer| {
             writer.flush()?;
             let view = disk.writer_view();
             let mut look = Look::new(&view);
             let seen = look_at(&mut look)?;
             Ok((seen, look.report))
         });
-        let (seen, report) = step.await?;
+        let (seen, report) = step?.answer().await?;
         self.report.add(report);
         Ok(seen)
     }

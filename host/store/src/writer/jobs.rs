@@ -12,7 +12,6 @@ use tidegate_engine::{StoreError, Timestamp};
 use crate::disk::{Rows, View, Writes, damaged};
 use crate::layout::keys::{self, Key, Tag};
 use crate::layout::rows;
-use crate::lists;
 
 use super::{Writer, not_found};
 
@@ -54,7 +53,7 @@ impl Writer {
                 break;
             };
             let key = job.target.connection();
-            let integration = lists::integration(&self.view(), &key.integration)?;
+            let integration = self.integrations.get(&self.view(), &key.integration)?;
             let connection = self.connection_row(key)?.number;
             let new = rules::run_of(&job, *run, &integration.current, claim.now);
             let (running, started) = self.plan_start(&mut writes, new, connection, None)?;

@@ -40,6 +40,7 @@ pub(crate) use settle::Settling;
 
 use crate::disk::{Disk, View, Writes, damaged};
 use crate::feeds::{Feeds, Publication};
+use crate::integrations::Integrations;
 use crate::layout::keys::{self, Key};
 use crate::layout::rows::{self, ConnectionRow, Counters};
 use crate::open::Tuning;
@@ -52,6 +53,7 @@ const FEEDS_MAX: usize = 2_000;
 pub(crate) struct Writer {
     disk: Arc<Disk>,
     published: Arc<Feeds>,
+    integrations: Arc<Integrations>,
     /// Goes into cursors.
     store_id: u64,
     counters: Counters,
@@ -104,6 +106,7 @@ impl Writer {
     pub(crate) fn open(
         disk: Arc<Disk>,
         published: Arc<Feeds>,
+        integrations: Arc<Integrations>,
         store_id: u64,
         deliveries_changed: Arc<Bell>,
         tuning: Tuning,
@@ -115,6 +118,7 @@ impl Writer {
         let mut writer = Self {
             disk,
             published,
+            integrations,
             store_id,
             counters,
             running: BTreeMap::new(),

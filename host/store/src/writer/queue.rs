@@ -39,6 +39,16 @@ impl std::fmt::Debug for Queue {
     }
 }
 
+/// A command on its way.
+#[derive(Debug)]
+pub(crate) struct Sent<T>(oneshot::Receiver<Result<T, StoreError>>);
+
+impl<T> Sent<T> {
+    pub(crate) async fn answer(self) -> Result<T, StoreError> {
+        self.0.await.map_err(|_| closed())?
+    }
+}
+
 /// What commands are told after a failed write.
 fn stopped(failed: &StoreError) -> StoreError {
     let why = match failed {
@@ -76,13 +86,12 @@ impl Queue {
         })
     }
 
-    /// Run `command` in the writer thread and wait for its answer, which a relaxed one has before it is
-    /// flushed.
-    pub(crate) async fn run<T: Send + 'static>(
+    /// Send `command` to the writer thread. A relaxed one has its answer before it is flushed.
+    pub(crate) fn send<T: Send + 'static>(
         &self,
         durability: Durability,
         command: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
+    ) -> Result<Sent<T>, StoreError> {
         let (sender, answer) = oneshot::channel();
         let job = Box::new(move |writer: Result<&mut Writer, StoreError>| -> Answer {
             let done = writer.and_then(command);
@@ -92,7 +101,7 @@ impl Queue {
         self.jobs
             .send(Job::Command(durability, job))
             .map_err(|_| closed())?;
-        answer.await.map_err(|_| closed())?
+        Ok(Sent(answer))
     }
 
     /// Let the commands before this one finish, then end the thread.

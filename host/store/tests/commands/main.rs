@@ -12,6 +12,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod connections;
+mod early;
 mod feeds;
 mod keyed;
 mod keyed_jobs;

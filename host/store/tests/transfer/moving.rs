@@ -1,5 +1,7 @@
 //! A store with something to move, and moving it by the trait alone.
 
+use std::sync::Arc;
+
 use tidegate_engine::canonical::BodyHash;
 use tidegate_engine::record::{Action, Record};
 use tidegate_engine::store::StoreError;
@@ -122,9 +124,9 @@ pub async fn connection_parts(store: &dyn Store, key: &ConnectionKey) -> Vec<Imp
 }
 
 pub async fn everything(store: &dyn Store) -> Vec<ImportPart> {
-    let mut parts = vec![ImportPart::Integration(Box::new(
+    let mut parts = vec![ImportPart::Integration(Box::new(Arc::unwrap_or_clone(
         store.integration(&name("crm")).await.unwrap(),
-    ))];
+    )))];
     for connection_name in ["acme", "bolt"] {
         parts.extend(connection_parts(store, &connection(connection_name)).await);
     }
