@@ -24,6 +24,7 @@ use crate::open::{Options, Tuning};
 pub(crate) use view::{Rows, View, decode_part_key};
 use wal::Wal;
 pub(crate) use writes::Writes;
+use writes::Written;
 
 /// The longest record of the write-ahead log, in bytes. What writes more is flushed through sled: its own
 /// log then costs less than writing everything twice.
@@ -41,8 +42,8 @@ pub(crate) struct Disk {
     gather_bytes: usize,
 }
 
-/// Writes by key; `None` removes.
-type Changed = HashMap<sled::IVec, Option<sled::IVec>>;
+/// Writes by key.
+type Changed = HashMap<sled::IVec, Written>;
 
 #[derive(Default)]
 struct State {
@@ -52,6 +53,8 @@ struct State {
     bytes: usize,
     /// The number of the last write. Each one that is applied has the next.
     number: u64,
+    /// The number up to which sled has them.
+    settled: u64,
     /// What is not flushed yet.
     unflushed: Option<Unflushed>,
     /// A write that failed: nothing is written any more.
@@ -164,7 +167,7 @@ impl Disk {
     /// Bring sled, which has the writes up to number `applied`, to where the log ends.
     fn catch_up(&self, applied: u64, log: &[u8]) -> Result<(), OpenFailed> {
         let mut state = self.change();
-        state.number = applied;
+        (state.number, state.settled) = (applied, applied);
         for record in missing(log, applied).map_err(bad_log)? {
             let mut batch = sled::Batch::default();
             for entry in record.entries() {
@@ -173,8 +176,8 @@ impl Disk {
                     (key, None) => batch.remove(key),
                 }
             }
-            state.number = record.last;
-            self.put(batch, state.number)?;
+            self.put(batch, record.last)?;
+            (state.number, state.settled) = (record.last, record.last);
         }
         if !log.is_empty() {
             // The log begins anew, so what it has must not be in sled's buffers only; nor what sled itself
@@ -260,12 +263,13 @@ impl Disk {
         if let Some(failed) = &state.failed {
             return Err(failed.clone());
         }
-        if state.changed.is_empty() {
+        // Even if nothing is left to put: the number is what the log is compared with.
+        if state.settled == state.number {
             return Ok(());
         }
         let mut batch = sled::Batch::default();
         for (key, value) in state.changed.drain() {
-            match value {
+            match value.value() {
                 Some(value) => batch.insert(key, value),
                 None => batch.remove(key),
             }
@@ -275,6 +279,7 @@ impl Disk {
             .put(batch, state.number)
             .map_err(|error| failed(&error));
         state.failed = put.clone().err();
+        state.settled = state.number;
         put
     }
 
@@ -348,12 +353,20 @@ impl State {
             first,
             record: Some(Encoder::default()),
         });
-        for (key, value) in writes.0 {
+        for (key, written) in writes.0 {
+            let value = written.value();
             if let Some(record) = &mut unflushed.record {
-                record.add(&key, value.as_deref());
+                record.add(&key, value.map(AsRef::as_ref));
             }
-            self.bytes += key.len() + value.as_ref().map_or(0, |value| value.len());
-            self.changed.insert(key, value);
+            self.bytes += key.len() + value.map_or(0, |value| value.len());
+            let written = match self.changed.get(&key) {
+                Some(before) => before.then(written),
+                None => Some(written),
+            };
+            match written {
+                Some(written) => self.changed.insert(key, written),
+                None => self.changed.remove(&key),
+            };
         }
         if let Some(record) = &unflushed.record
             && record.len() > RECORD_MAX
@@ -397,5 +410,63 @@ mod tests {
         }
         let found = disk.rows().get(&keys::checkpoint(7)).unwrap();
         assert_eq!(found.unwrap(), [0; 500]);
+    }
+
+    fn write(disk: &Disk, with: impl FnOnce(&mut Writes)) {
+        let mut writes = Writes::default();
+        with(&mut writes);
+        disk.apply(writes).unwrap();
+        disk.flush().unwrap();
+    }
+
+    #[test]
+    fn what_comes_and_goes_never_reaches_sled_and_the_log_still_follows_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let tuning = Tuning {
+            wal_bytes: 4_000,
+            ..Tuning::default()
+        };
+        let options = Options {
+            tuning,
+            ..Options::default()
+        };
+        let key = || keys::checkpoint(1);
+        for _ in 0..3 {
+            let disk = Disk::open(dir.path(), &options).unwrap();
+            // Through several logs.
+            for _ in 0..200 {
+                write(&disk, |writes| writes.put_first(key(), b"comes"));
+                let found = disk.rows().get(&key()).unwrap();
+                assert_eq!(found.as_deref(), Some(&b"comes"[..]));
+                write(&disk, |writes| writes.remove_short(key()));
+                assert_eq!(disk.rows().get(&key()).unwrap(), None);
+                assert!(disk.look().changed.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn what_sled_has_heard_of_is_removed_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = || keys::checkpoint(1);
+        let disk = Disk::open(dir.path(), &Options::default()).unwrap();
+        write(&disk, |writes| writes.put_first(key(), b"1"));
+        disk.settle().unwrap();
+        // It is there, so it may not be forgotten.
+        write(&disk, |writes| writes.remove_short(key()));
+        write(&disk, |writes| writes.put_first(key(), b"2"));
+        write(&disk, |writes| writes.remove_short(key()));
+        disk.settle().unwrap();
+        assert_eq!(disk.db.get(key()).unwrap(), None);
+
+        write(&disk, |writes| writes.put_first(key(), b"3"));
+        write(&disk, |writes| writes.put_new(key(), b"4"));
+        let found = disk.rows().get(&key()).unwrap();
+        assert_eq!(found.as_deref(), Some(&b"4"[..]));
+        write(&disk, |writes| writes.remove_short(key()));
+        assert!(disk.look().changed.is_empty());
+        drop(disk);
+        let disk = Disk::open(dir.path(), &Options::default()).unwrap();
+        assert_eq!(disk.rows().get(&key()).unwrap(), None);
     }
 }

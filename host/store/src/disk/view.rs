@@ -53,7 +53,7 @@ impl<'a> Rows<'a> {
             None => self.disk.look().changed.get(key).cloned(),
         };
         match changed {
-            Some(value) => Ok(value),
+            Some(written) => Ok(written.value().cloned()),
             None => self.disk.db.get(key).map_err(|error| failed(&error)),
         }
     }
@@ -95,12 +95,17 @@ impl<'a> Rows<'a> {
 
     /// Parts that the value at `key` has; 0 for one in one piece, or none.
     pub(crate) fn parts(&self, key: &Key) -> Result<u64, StoreError> {
+        Ok(self.found(key)?.unwrap_or(0))
+    }
+
+    /// The same, if there is a value.
+    pub(crate) fn found(&self, key: &Key) -> Result<Option<u64>, StoreError> {
         match self.stored(key.as_ref())? {
             Some(stored) if stored.first() == Some(&IN_PARTS) => {
                 let parts = Parts::decode(&stored).map_err(|c| damaged(key.as_ref(), c))?;
-                Ok(parts.count)
+                Ok(Some(parts.count))
             }
-            _ => Ok(0),
+            stored => Ok(stored.map(|_| 0)),
         }
     }
 }

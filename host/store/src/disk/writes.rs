@@ -12,6 +12,34 @@ use crate::layout::keys::Key;
 /// second time after a crash.
 pub(crate) const PART_BYTES: usize = 6000;
 
+/// What is written at a key.
+#[derive(Debug, Clone)]
+pub(super) enum Written {
+    /// A value where sled has none.
+    First(sled::IVec),
+    Value(sled::IVec),
+    Removed,
+}
+
+impl Written {
+    pub(super) fn value(&self) -> Option<&sled::IVec> {
+        match self {
+            Self::First(value) | Self::Value(value) => Some(value),
+            Self::Removed => None,
+        }
+    }
+
+    /// This, and then `next`; `None` if sled need not hear of it.
+    pub(super) fn then(&self, next: Self) -> Option<Self> {
+        match (self, next) {
+            (Self::First(_), Self::Removed) => None,
+            (Self::First(_), Self::Value(value)) => Some(Self::First(value)),
+            (Self::Value(_) | Self::Removed, Self::First(value)) => Some(Self::Value(value)),
+            (_, next) => Some(next),
+        }
+    }
+}
+
 /// Writes that happen together.
 #[derive(Debug, Default)]
 pub(crate) struct Writes(pub(super) Changed);
@@ -40,13 +68,19 @@ impl Writes {
         self.insert(key, stored);
     }
 
+    /// Put a short value where none is and none was gathered. Removed soon, sled never hears of it.
+    pub(crate) fn put_first(&mut self, key: Key, value: &[u8]) {
+        let stored = [&[WHOLE], value].concat();
+        self.0.insert(key.into(), Written::First(stored.into()));
+    }
+
     fn insert(&mut self, key: Key, stored: impl Into<sled::IVec>) {
-        self.0.insert(key.into(), Some(stored.into()));
+        self.0.insert(key.into(), Written::Value(stored.into()));
     }
 
     /// Remove a value that is known to be short.
     pub(crate) fn remove_short(&mut self, key: Key) {
-        self.0.insert(key.into(), None);
+        self.0.insert(key.into(), Written::Removed);
     }
 
     /// Put a value over one that may have been longer.
@@ -56,13 +90,19 @@ impl Writes {
         key: Key,
         value: &[u8],
     ) -> Result<(), StoreError> {
-        self.remove_parts(view, &key)?;
-        self.put_new(key, value);
+        let parts = view.parts(&key)?;
+        self.put_over(parts, key, value);
         Ok(())
     }
 
+    /// Put a value over one that has so many parts.
+    pub(crate) fn put_over(&mut self, parts: u64, key: Key, value: &[u8]) {
+        self.remove_parts(parts, &key);
+        self.put_new(key, value);
+    }
+
     pub(crate) fn remove(&mut self, view: &View<'_>, key: Key) -> Result<(), StoreError> {
-        self.remove_parts(view, &key)?;
+        self.remove_parts(view.parts(&key)?, &key);
         self.remove_short(key);
         Ok(())
     }
@@ -88,17 +128,14 @@ impl Writes {
             Err(StoreError::Damaged { .. }) => 0,
             parts => parts?,
         };
-        for part in 0..parts {
-            self.remove_short(part_key(key.as_ref(), part));
-        }
+        self.remove_parts(parts, &key);
         self.remove_short(key);
         Ok(usize::try_from(parts).map_or(usize::MAX, |parts| parts.saturating_mul(PART_BYTES)))
     }
 
-    fn remove_parts(&mut self, view: &View<'_>, key: &Key) -> Result<(), StoreError> {
-        for part in 0..view.parts(key)? {
+    fn remove_parts(&mut self, parts: u64, key: &Key) {
+        for part in 0..parts {
             self.remove_short(part_key(key.as_ref(), part));
         }
-        Ok(())
     }
 }

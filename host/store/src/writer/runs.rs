@@ -175,9 +175,11 @@ impl Writer {
         self.counters.fence += 1;
         let run = rules::started(new, Fence(self.counters.fence), checkpoint.as_deref());
         let (id, fence) = (run.id, run.fence);
-        self.put_run(writes, &run)?;
+        let key = keys::run(id);
+        let value = encode(key.as_ref(), &run)?;
+        writes.put_new(key, &value);
         let value = held.as_ref().map_or(&[][..], Key::as_ref);
-        writes.put_new(keys::running(id), value);
+        writes.put_first(keys::running(id), value);
         let integration = &run.target.connection().integration;
         writes.put_new(keys::runs_of_integration(integration).run(id), &[]);
         writes.put_new(keys::runs_of_connection(connection).run(id), &[]);

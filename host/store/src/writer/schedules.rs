@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tidegate_engine::board::{Change, Fired};
-use tidegate_engine::job::{Job, JobId};
+use tidegate_engine::job::{Job, JobId, JobState};
 use tidegate_engine::schedule::{Fire, FireOutcome, Pause, Schedule, ScheduleId};
 use tidegate_engine::store::{Backfill, PutSchedule, ScheduleFilter};
 use tidegate_engine::{ConnectionKey, StoreError, Timestamp};
@@ -98,19 +98,27 @@ impl Writer {
 
     fn write_job(&self, writes: &mut Writes, job: &Job) -> Result<(), StoreError> {
         let key = keys::job(job.id);
-        let view = self.view();
-        if view.get(&key)?.is_none() {
+        let value = encode(key.as_ref(), job)?;
+        let Some(parts) = self.view().found(&key)? else {
             let number = self.connection_row(job.target.connection())?.number;
             let id = job.id.to_bytes();
             writes.put_new(keys::jobs_of_connection(number).raw(&id), &[]);
+            match job.state.is_active() {
+                true => writes.put_first(keys::queued(job.id), &[]),
+                // It came to be and ended in one command.
+                false => writes.remove_short(keys::queued(job.id)),
+            }
+            writes.put_new(key, &value);
+            return Ok(());
+        };
+        match job.state {
+            JobState::Queued => writes.put_new(keys::queued(job.id), &[]),
+            // It was queued before.
+            JobState::Running { .. } => {}
+            _ => writes.remove_short(keys::queued(job.id)),
         }
-        if job.state.is_active() {
-            writes.put_new(keys::queued(job.id), &[]);
-        } else {
-            writes.remove_short(keys::queued(job.id));
-        }
-        let value = encode(key.as_ref(), job)?;
-        writes.put(&view, key, &value)
+        writes.put_over(parts, key, &value);
+        Ok(())
     }
 
     /// Store what the board has changed, and nothing else.
