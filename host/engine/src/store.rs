@@ -368,8 +368,8 @@ pub trait Store:
         end: RunEnd,
         output: String,
     ) -> Result<Run, StoreError>;
-    /// Forget the idempotency keys that have expired, and end all runs of this connection's or every host's process that are still `running` though
-    /// nothing runs them, as `Interrupted` with `why`. Called once when the only host starts.
+    /// Forget the idempotency keys that have expired, and end all runs that are still `running` though nothing
+    /// runs them, as `Interrupted` with `why`; returns those. Called once, when the only host starts.
     async fn recover_runs(&self, why: Failure, now: Timestamp) -> Result<Vec<RunId>, StoreError>;
 
     async fn run(&self, id: RunId) -> Result<Run, StoreError>;

@@ -104,6 +104,33 @@ fn under_a_key_it_acts_once() {
     assert_eq!(create("k2", "b").json()["output"]["id"], "i2");
 }
 
+/// Answered and killed at once: with a key its outcome is known, without one at least that it ran.
+#[test]
+fn what_was_answered_is_known_after_a_kill() {
+    let (mut served, server) = served(|_| Reply::status(204));
+    let mut calls = 0;
+    for key in [None, Some("k-1"), None, Some("k-2"), None] {
+        let call = served
+            .call("POST", &format!("{ACTIONS}/hold"))
+            .json(&json!({}));
+        let answer = match key {
+            Some(key) => call.header("Idempotency-Key", key).send(),
+            None => call.send(),
+        };
+        served = served.killed();
+        let answer = answer.json();
+        calls += 1;
+        assert_eq!(answer["outcome"], "success", "{answer}");
+        assert_eq!(server.requests().len(), calls);
+        let run = served.get(&format!("/v1/runs/{}", answer["run"].as_str().unwrap()));
+        let outcome = run["outcome"].as_str().unwrap();
+        match key {
+            Some(_) => assert_eq!(outcome, "success", "{run}"),
+            None => assert!(["success", "interrupted"].contains(&outcome), "{run}"),
+        }
+    }
+}
+
 #[test]
 fn an_action_goes_on_when_its_client_is_gone() {
     let gate = Gate::default();
