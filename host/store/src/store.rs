@@ -3,6 +3,7 @@
 mod early;
 mod jobs;
 mod schedules;
+mod ways;
 
 use std::fs::File;
 use std::path::Path;
@@ -29,14 +30,14 @@ use tidegate_engine::{
 
 use crate::check;
 use crate::components::Components;
-use crate::disk::{Rows, View};
 use crate::feeds::Feeds;
 use crate::integrations::Integrations;
 use crate::lists;
 use crate::open::{self, DataDir, OpenError, Options};
-use crate::read::{Found, Reader};
+use crate::read::Reader;
 use crate::stats;
 use crate::writer::{Queue, Writer};
+use ways::blocking;
 
 /// Bodies of a commit that are hashed without leaving the async thread: less than 0.1 ms of work.
 const HASH_INLINE_BYTES: usize = 32 * 1024;
@@ -130,79 +131,6 @@ impl SledStore {
     pub(crate) fn components(&self) -> &Components {
         &self.components
     }
-
-    pub(crate) async fn write<T: Send + 'static>(
-        &self,
-        command: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        self.command(Durability::Durable, command).await
-    }
-
-    async fn command<T: Send + 'static>(
-        &self,
-        durability: Durability,
-        command: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        self.check_open()?;
-        self.queue.send(durability, command)?.answer().await
-    }
-
-    /// Read off the async threads.
-    async fn read<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        self.check_open()?;
-        let reader = Arc::clone(&self.reader);
-        blocking(move || read(&reader)).await
-    }
-
-    /// Look records up. Nobody may see what a crash could still take back: if it is not flushed, look
-    /// again right after a flush.
-    async fn found<T: Send + 'static>(
-        &self,
-        look: impl Fn(&Reader) -> Result<Found<T>, StoreError> + Clone + Send + 'static,
-    ) -> Result<Vec<Option<T>>, StoreError> {
-        let found = self.read(look.clone()).await?;
-        let Found::Unflushed = found else {
-            return found.all();
-        };
-        let reader = Arc::clone(&self.reader);
-        let again = move |writer: &mut Writer| {
-            writer.flush()?;
-            look(&reader)
-        };
-        self.write(again).await?.all()
-    }
-
-    pub(crate) async fn view<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&View<'_>) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        self.read(move |reader| read(&reader.disk.view())).await
-    }
-
-    /// Read a row or two: that takes less time than handing it to another thread, which is only done
-    /// while something is being changed.
-    pub(crate) async fn row<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&Rows<'_>) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        self.check_open()?;
-        if let Some(rows) = self.reader.disk.rows_at_once() {
-            return read(&rows);
-        }
-        self.read(move |reader| read(&reader.disk.rows())).await
-    }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| {
-        StoreError::Backend(format!("a read of the store did not finish: {error}"))
-    })?
 }
 
 fn hash_pages(commit: &Commit) -> Result<Vec<Vec<BodyHash>>, StoreError> {
