@@ -2,7 +2,7 @@
 //!
 //! | figure | |
 //! |---|---|
-//! | `noop-fire` | CPU of a schedule that fires and a job that does nothing: fire, claim and end, each stored; no plugin |
+//! | `noop-fire` | CPU of a schedule that fires and a job that does nothing: fire, claim and end, each stored; no plugin. Once with all of them due within a minute, once all at the same moment |
 //! | `lateness` | 10,000 schedules due in the same minute, each running an action that does nothing, spread over most of the minute and all at once: how late they fire beyond their spread, and the server's CPU for each with its run |
 //! | `action` | an action that sends one request, called again and again: the median of what it adds to that request |
 //! | `cancel` | from cancelling a run whose guest is in an endless loop until its answer is there, alone and beside eight others |

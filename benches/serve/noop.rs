@@ -1,4 +1,7 @@
 //! What schedules and the queue cost by themselves: jobs that do nothing.
+//!
+//! Each schedule fires twice, and the second time counts: a schedule fires for years. Either all are due
+//! in the same minute, spread over it, and each second's jobs run before the next second; or all at once.
 
 use std::time::Instant;
 
@@ -18,62 +21,127 @@ use crate::{from_env, rounded};
 const FIRED_AT_ONCE: usize = 500;
 const CLAIMED_AT_ONCE: usize = 32;
 const RUNNING: u32 = 64;
-/// All schedules are due at this moment.
-const MOMENT: Timestamp = Timestamp(1_800_000_000_000);
+/// When they are due for the first time, and for the second.
+const FIRST: Timestamp = Timestamp(1_800_000_000_000);
+const SECOND: Timestamp = Timestamp(FIRST.0 + 3_600_000);
+
+/// Over how many seconds the schedules are due.
+#[derive(Clone, Copy)]
+struct Spread(usize);
 
 pub(crate) fn measure() {
     let schedules = from_env("TIDEGATE_BENCH_SCHEDULES", 10_000);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
-    runtime.expect("a runtime").block_on(run(schedules));
+    let runtime = runtime.expect("a runtime");
+    for spread in [Spread(60), Spread(1)] {
+        runtime.block_on(run(schedules, spread));
+    }
 }
 
-async fn run(schedules: usize) {
+async fn run(schedules: usize, spread: Spread) {
     let folder = tempfile::tempdir().expect("a directory");
     let store = SledStore::open(folder.path(), Options::default()).expect("a store");
-    prepare(&store, schedules).await;
-
-    let (mut last, mut fired) = ((cpu(), Instant::now()), 0);
-    let mut lap = || {
-        let now = (cpu(), Instant::now());
-        let took = (now.0 - last.0, (now.1 - last.1).as_secs_f64());
-        last = now;
-        took
+    prepare(&store, schedules, spread).await;
+    let mut round = Round::default();
+    round.run(&store, FIRST, spread).await;
+    round = Round {
+        runs: round.runs,
+        ..Round::default()
     };
-    while fired < schedules {
-        fired += store
-            .fire_due(MOMENT, FIRED_AT_ONCE)
-            .await
-            .expect("it fires")
-            .len();
-    }
-    let (fire_cpu, fire_wall) = lap();
+    round.run(&store, SECOND, spread).await;
+    assert_eq!(round.jobs, schedules);
 
-    let (mut ended, mut runs) = (0, 0_u128);
-    while ended < schedules {
+    let each = |seconds: f64| rounded(seconds * 1000.0 / schedules as f64);
+    let line = json!({
+        "bench": "serve", "figure": "noop-fire", "schedules": schedules, "due_within_seconds": spread.0,
+        "cpu_ms": each(round.fire.cpu + round.job.cpu),
+        "fire_cpu_ms": each(round.fire.cpu), "job_cpu_ms": each(round.job.cpu),
+        "fires_per_second": (schedules as f64 / round.fire.wall).round(),
+        "jobs_per_second": (schedules as f64 / round.job.wall).round(),
+    });
+    println!("{line}");
+}
+
+/// Seconds that something took in all.
+#[derive(Default)]
+struct Took {
+    cpu: f64,
+    wall: f64,
+}
+
+impl Took {
+    async fn add<T>(&mut self, what: impl Future<Output = T>) -> T {
+        let (cpu_before, began) = (cpu(), Instant::now());
+        let done = what.await;
+        self.cpu += cpu() - cpu_before;
+        self.wall += began.elapsed().as_secs_f64();
+        done
+    }
+}
+
+/// One time that all schedules fire.
+#[derive(Default)]
+struct Round {
+    jobs: usize,
+    /// In this and the rounds before.
+    runs: u128,
+    fire: Took,
+    job: Took,
+}
+
+impl Round {
+    async fn run(&mut self, store: &SledStore, moment: Timestamp, spread: Spread) {
+        for second in 0..spread.0 {
+            let now = Timestamp(moment.0 + 1000 * second as u64);
+            let fired = self.fire.add(fire(store, now)).await;
+            self.job.add(work(store, now, fired, self.runs)).await;
+            self.jobs += fired;
+            self.runs += fired as u128;
+        }
+    }
+}
+
+async fn fire(store: &SledStore, now: Timestamp) -> usize {
+    let mut fired = 0;
+    while store
+        .next_wake()
+        .await
+        .expect("it is known")
+        .is_some_and(|at| at <= now)
+    {
+        let some = store.fire_due(now, FIRED_AT_ONCE).await;
+        fired += some.expect("it fires").len();
+    }
+    fired
+}
+
+async fn work(store: &SledStore, now: Timestamp, jobs: usize, runs: u128) {
+    let mut ended = 0;
+    while ended < jobs {
         let mut claimed = Vec::new();
-        while claimed.len() < RUNNING as usize && ended + claimed.len() < schedules {
-            let wanted = CLAIMED_AT_ONCE.min(schedules - ended - claimed.len());
+        while claimed.len() < RUNNING as usize && ended + claimed.len() < jobs {
+            let wanted = CLAIMED_AT_ONCE.min(jobs - ended - claimed.len());
+            let first = runs + (ended + claimed.len()) as u128;
             let claim = Claim {
-                runs: (0..wanted)
-                    .map(|n| RunId::from_parts(MOMENT, runs + n as u128))
+                runs: (first..first + wanted as u128)
+                    .map(|n| RunId::from_parts(now, n))
                     .collect(),
                 caps: Caps {
                     total: RUNNING,
                     per_integration: RUNNING,
                     ..Caps::default()
                 },
-                now: MOMENT,
-                lease_until: Timestamp(MOMENT.0 + 30_000),
+                now,
+                lease_until: Timestamp(now.0 + 30_000),
             };
-            runs += wanted as u128;
             claimed.extend(store.claim(claim).await.expect("there are jobs"));
         }
         ended += claimed.len();
         let ends = claimed.iter().map(|claimed| {
             let end = RunEnd {
-                at: MOMENT,
+                at: now,
                 outcome: Outcome::Success,
                 failure: None,
                 figures: Figures::default(),
@@ -82,20 +150,10 @@ async fn run(schedules: usize) {
         });
         futures::future::try_join_all(ends).await.expect("they end");
     }
-    let (job_cpu, job_wall) = lap();
-
-    let each = |seconds: f64| rounded(seconds * 1000.0 / schedules as f64);
-    let line = json!({
-        "bench": "serve", "figure": "noop-fire", "schedules": schedules,
-        "cpu_ms": each(fire_cpu + job_cpu), "fire_cpu_ms": each(fire_cpu), "job_cpu_ms": each(job_cpu),
-        "fires_per_second": (schedules as f64 / fire_wall).round(),
-        "jobs_per_second": (schedules as f64 / job_wall).round(),
-    });
-    println!("{line}");
 }
 
 /// A connection with a schedule, so many times.
-async fn prepare(store: &SledStore, schedules: usize) {
+async fn prepare(store: &SledStore, schedules: usize, spread: Spread) {
     common::deploy(store).await;
     let puts = (0..schedules).map(async |number| {
         let key = common::key(&format!("c{number}"));
@@ -107,9 +165,13 @@ async fn prepare(store: &SledStore, schedules: usize) {
             reset: false,
             allow_deletes: false,
         };
+        let offset = 1000 * (number * spread.0 / schedules) as u64;
+        let moments = [FIRST, SECOND].map(|moment| When::At {
+            at: Timestamp(moment.0 + offset),
+        });
         let put = PutSchedule {
             id: ScheduleId::from_parts(Timestamp(1), number as u128),
-            definition: Definition::new(target, vec![When::At { at: MOMENT }]),
+            definition: Definition::new(target, moments.to_vec()),
             origin: Origin::User,
             revision: None,
             now: Timestamp(1),

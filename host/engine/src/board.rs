@@ -61,7 +61,7 @@ impl Board {
     }
 
     /// Take in a job that is stored and waits or runs.
-    pub fn load_job(&mut self, job: Job) {
+    pub fn load_job(&mut self, job: &Job) {
         self.put_job(job);
     }
 
@@ -79,7 +79,7 @@ impl Board {
     }
 
     /// The same for a schedule whose definition is as it was.
-    fn put_progress(&mut self, schedule: Schedule) {
+    fn put_progress(&mut self, schedule: &Schedule) {
         let id = schedule.id;
         let Some(entry) = self.schedules.get_mut(&id) else {
             return;
@@ -87,10 +87,12 @@ impl Board {
         if let Some(at) = wake_at(&entry.schedule) {
             self.timetable.remove(&(at, id));
         }
-        if let Some(at) = wake_at(&schedule) {
+        if let Some(at) = wake_at(schedule) {
             self.timetable.insert((at, id));
         }
-        entry.schedule = schedule;
+        entry.schedule.progress = schedule.progress.clone();
+        entry.schedule.revision = schedule.revision;
+        entry.schedule.updated_at = schedule.updated_at;
     }
 
     fn take_entry(&mut self, id: ScheduleId) -> Option<Schedule> {
@@ -105,7 +107,7 @@ impl Board {
     }
 
     /// Keep a job that waits or runs, and forget one that has ended.
-    fn put_job(&mut self, job: Job) {
+    fn put_job(&mut self, job: &Job) {
         self.forget_job(job.id);
         if !job.state.is_active() {
             return;
@@ -117,15 +119,15 @@ impl Board {
                 .insert(job.id);
         }
         match job.state {
-            crate::job::JobState::Running { .. } => self.queue.insert_running(&job),
+            crate::job::JobState::Running { .. } => self.queue.insert_running(job),
             _ => {
                 if let Some(at) = job.expires_at {
                     self.expiries.insert((at, job.id));
                 }
-                self.queue.insert(&job);
+                self.queue.insert(job);
             }
         }
-        self.jobs.insert(job.id, job);
+        self.jobs.insert(job.id, job.clone());
     }
 
     fn forget_job(&mut self, id: JobId) {

@@ -20,7 +20,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::idempotency::IdempotencyKey;
 use crate::run::{Failure, FailureClass, Outcome, RunEnd, RunId, Target, Trigger};
 use crate::schedule::{DefinitionError, ScheduleId, bounds};
-use crate::{ConnectionKey, Name, SyncKey, Timestamp};
+use crate::{ConnectionKey, Name, SyncKey, Timestamp, is_default};
 
 /// Most attempts of one job.
 pub const ATTEMPTS_MAX: u32 = 100;
@@ -326,9 +326,11 @@ pub struct Job {
     pub trigger: Trigger,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fire: Option<FireKey>,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub priority: Priority,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<ConcurrencyKey>,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub retry: Retry,
     pub created_at: Timestamp,
     pub due_at: Timestamp,
@@ -347,7 +349,7 @@ pub struct Job {
     /// Attempts that count.
     pub attempts: u32,
     /// Runs in a row that ended for no fault of theirs without advancing.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub lost: u32,
     /// The checkpoint at which its last run was interrupted, as [`checkpoint_mark`] has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

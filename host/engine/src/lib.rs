@@ -62,3 +62,8 @@ pub mod webhook;
 pub use name::{ConnectionKey, ConnectionName, ModelKey, Name, SyncKey};
 pub use store::{Store, StoreError};
 pub use time::Timestamp;
+
+/// What a row need not say.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

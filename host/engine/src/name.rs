@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Longest [`Name`], in bytes: it appears in keys, files, labels and URLs.
 pub const NAME_BYTES_MAX: usize = 64;
@@ -25,9 +26,10 @@ pub struct NameError {
 macro_rules! name_type {
     ($(#[$doc:meta])* $type:ident, $what:literal, $max:expr, $extra:literal, $allowed:literal) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $type(String);
+        ///
+        /// Shared: every run, job and row has a few, and hands them on.
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $type(Arc<str>);
 
         impl $type {
             /// The name as text.
@@ -46,7 +48,7 @@ macro_rules! name_type {
                     && text.starts_with(|c: char| c.is_ascii_alphanumeric())
                     && text.chars().all(allowed);
                 if good {
-                    return Ok(Self(text.to_owned()));
+                    return Ok(Self(text.into()));
                 }
                 // A hostile name can be long; the error is for a terminal.
                 let text = text.chars().take(100).collect();
@@ -54,16 +56,16 @@ macro_rules! name_type {
             }
         }
 
-        impl TryFrom<String> for $type {
-            type Error = NameError;
-            fn try_from(text: String) -> Result<Self, NameError> {
-                text.parse()
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
             }
         }
 
-        impl From<$type> for String {
-            fn from(name: $type) -> Self {
-                name.0
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
             }
         }
 
@@ -98,7 +100,7 @@ impl Name {
     /// The variant of a sync that is run in one part.
     #[must_use]
     pub fn base_variant() -> Self {
-        Self("base".to_owned())
+        Self("base".into())
     }
 }
 

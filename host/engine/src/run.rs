@@ -10,7 +10,7 @@ use crate::cursor::Cursor;
 use crate::integration::Digest;
 use crate::job::JobId;
 use crate::record::Counts;
-use crate::{ConnectionKey, Name, SyncKey, Timestamp};
+use crate::{ConnectionKey, Name, SyncKey, Timestamp, is_default};
 
 /// Identifies a run: `run_` and a ULID, so that ids sort by start time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -300,21 +300,32 @@ impl Failure {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Figures {
+    #[serde(skip_serializing_if = "is_default")]
     pub commits: u64,
     /// By model.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub counts: BTreeMap<Name, Counts>,
     /// Requests sent, retries included.
+    #[serde(skip_serializing_if = "is_default")]
     pub requests: u64,
+    #[serde(skip_serializing_if = "is_default")]
     pub retries: u64,
+    #[serde(skip_serializing_if = "is_default")]
     pub bytes_out: u64,
     /// Bodies after decompression.
+    #[serde(skip_serializing_if = "is_default")]
     pub bytes_in: u64,
     /// CPU time of the guest.
+    #[serde(skip_serializing_if = "is_default")]
     pub cpu_ms: u64,
+    #[serde(skip_serializing_if = "is_default")]
     pub wall_ms: u64,
     /// Peak linear memory of the guest.
+    #[serde(skip_serializing_if = "is_default")]
     pub memory_bytes: u64,
+    #[serde(skip_serializing_if = "is_default")]
     pub log_lines: u64,
+    #[serde(skip_serializing_if = "is_default")]
     pub log_lines_dropped: u64,
 }
 
@@ -408,6 +419,7 @@ pub struct Run {
     pub attempt: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<JobId>,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub reset: bool,
     pub started_at: Timestamp,
     pub fence: Fence,
@@ -415,8 +427,10 @@ pub struct Run {
     #[serde(default, alias = "origin", skip_serializing_if = "Option::is_none")]
     pub basis: Option<Basis>,
     /// What its commits have done so far; the final figures are in `end`.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub progress: Figures,
     /// `None` while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<RunEnd>,
 }
 

@@ -4,6 +4,8 @@
 //! What commands write is gathered in memory, where every lookup finds it. [`Disk::flush`] makes it durable
 //! in the write-ahead log; it goes into sled when somebody iterates over keys, or when there is much of it.
 
+#[cfg(test)]
+mod tests;
 mod view;
 mod wal;
 mod writes;
@@ -26,9 +28,13 @@ use wal::Wal;
 pub(crate) use writes::Writes;
 use writes::Written;
 
-/// The longest record of the write-ahead log, in bytes. What writes more is flushed through sled: its own
-/// log then costs less than writing everything twice.
-const RECORD_MAX: usize = 64 * 1024;
+/// The longest record of the write-ahead log, in bytes. What writes more is flushed through sled.
+const RECORD_MAX: usize = 1024 * 1024;
+
+/// A value of so many bytes is long, and a record has at most so many bytes of them: pages of records. sled
+/// alone costs less than writing them twice; with short rows, such as those of jobs, it is the other way.
+const LONG: usize = 1024;
+const LONG_MAX: usize = 64 * 1024;
 
 /// The database of one data directory.
 pub(crate) struct Disk {
@@ -47,14 +53,21 @@ type Changed = HashMap<sled::IVec, Written>;
 
 #[derive(Default)]
 struct State {
-    /// What is not in sled yet.
+    /// What is not in sled yet: what was written lately.
     changed: Changed,
     /// Bytes of it.
     bytes: usize,
+    /// What was written before that and not since. It is flushed, and goes into sled next. So what comes and
+    /// goes, or changes again soon, as jobs do, does so without sled.
+    older: Changed,
+    /// The number of the last write when that was set apart.
+    older_number: u64,
     /// The number of the last write. Each one that is applied has the next.
     number: u64,
     /// The number up to which sled has them.
     settled: u64,
+    /// The number up to which they are on disk, in the log or in sled.
+    flushed: u64,
     /// What is not flushed yet.
     unflushed: Option<Unflushed>,
     /// A write that failed: nothing is written any more.
@@ -67,6 +80,8 @@ struct Unflushed {
     first: u64,
     /// `None` for more than a record may have.
     record: Option<Encoder>,
+    /// Bytes of the long values in it.
+    long: usize,
 }
 
 impl std::fmt::Debug for State {
@@ -79,6 +94,17 @@ impl std::fmt::Debug for Disk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Disk").finish_non_exhaustive()
     }
+}
+
+fn batch(changed: impl Iterator<Item = (sled::IVec, Written)>) -> sled::Batch {
+    let mut batch = sled::Batch::default();
+    for (key, written) in changed {
+        match written.value() {
+            Some(value) => batch.insert(key, value),
+            None => batch.remove(key),
+        }
+    }
+    batch
 }
 
 /// Say where something is wrong.
@@ -167,7 +193,8 @@ impl Disk {
     /// Bring sled, which has the writes up to number `applied`, to where the log ends.
     fn catch_up(&self, applied: u64, log: &[u8]) -> Result<(), OpenFailed> {
         let mut state = self.change();
-        (state.number, state.settled) = (applied, applied);
+        state.settled_at(applied);
+        state.flushed = applied;
         for record in missing(log, applied).map_err(bad_log)? {
             let mut batch = sled::Batch::default();
             for entry in record.entries() {
@@ -177,7 +204,8 @@ impl Disk {
                 }
             }
             self.put(batch, record.last)?;
-            (state.number, state.settled) = (record.last, record.last);
+            state.settled_at(record.last);
+            state.flushed = record.last;
         }
         if !log.is_empty() {
             // The log begins anew, so what it has must not be in sled's buffers only; nor what sled itself
@@ -195,10 +223,23 @@ impl Disk {
         self.db.apply_batch(batch)
     }
 
+    /// The same, key by key in their order, which costs sled less. After a crash it may have some without
+    /// the others; the log has them all.
+    fn put_each(&self, mut changed: Vec<(sled::IVec, Written)>, number: u64) -> sled::Result<()> {
+        changed.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        for (key, written) in changed {
+            match written.value() {
+                Some(value) => self.db.insert(key, value)?,
+                None => self.db.remove(key)?,
+            };
+        }
+        self.put(sled::Batch::default(), number)
+    }
+
     /// A view for readers.
     pub(crate) fn view(&self) -> View<'_> {
         let state = self.look();
-        if state.changed.is_empty() {
+        if state.is_settled() {
             return View::of(self, Some(state));
         }
         drop(state);
@@ -240,6 +281,7 @@ impl Disk {
         }
         state.number += 1;
         state.gather(writes);
+        // Otherwise the next flush sees to it, when it costs less.
         match state.bytes > self.gather_bytes {
             true => self.settle_state(&mut state),
             false => Ok(()),
@@ -249,6 +291,26 @@ impl Disk {
     /// Put everything applied into sled, so that it can be iterated over.
     pub(crate) fn settle(&self) -> Result<(), StoreError> {
         self.settle_state(&mut self.change())
+    }
+
+    /// Put what has not changed for a while into sled, once there is much and all is flushed: what was
+    /// written over since is in the log.
+    fn settle_older(&self, state: &mut State) -> Result<(), StoreError> {
+        if let Some(failed) = &state.failed {
+            return Err(failed.clone());
+        }
+        if state.bytes <= self.gather_bytes / 2 || !state.is_flushed() {
+            return Ok(());
+        }
+        if state.older_number > state.settled {
+            let older = state.older.drain().collect();
+            let put = self.put_each(older, state.older_number);
+            state.failed = put.map_err(|error| failed(&error)).err();
+            state.settled = state.older_number;
+        }
+        state.older = std::mem::take(&mut state.changed);
+        (state.older_number, state.bytes) = (state.number, 0);
+        state.failed.clone().map_or(Ok(()), Err)
     }
 
     fn look(&self) -> RwLockReadGuard<'_, State> {
@@ -267,20 +329,16 @@ impl Disk {
         if state.settled == state.number {
             return Ok(());
         }
-        let mut batch = sled::Batch::default();
-        for (key, value) in state.changed.drain() {
-            match value.value() {
-                Some(value) => batch.insert(key, value),
-                None => batch.remove(key),
-            }
-        }
-        state.bytes = 0;
-        let put = self
-            .put(batch, state.number)
-            .map_err(|error| failed(&error));
-        state.failed = put.clone().err();
-        state.settled = state.number;
-        put
+        let is_flushed = state.is_flushed();
+        let changed = state.older.drain().chain(state.changed.drain());
+        let put = match is_flushed {
+            true => self.put_each(changed.collect(), state.number),
+            // What a crash leaves half of is nowhere else.
+            false => self.put(batch(changed), state.number),
+        };
+        state.failed = put.map_err(|error| failed(&error)).err();
+        state.settled_at(state.number);
+        state.failed.clone().map_or(Ok(()), Err)
     }
 
     /// Wait until everything applied is on disk.
@@ -293,7 +351,7 @@ impl Disk {
             }
             (state.unflushed.take(), state.number)
         };
-        let Some(Unflushed { first, record }) = unflushed else {
+        let Some(Unflushed { first, record, .. }) = unflushed else {
             return Ok(());
         };
         // Readers go on meanwhile.
@@ -307,10 +365,12 @@ impl Disk {
                 Ok(())
             }),
         };
-        if let Err(error) = &flushed {
-            self.change().failed.get_or_insert_with(|| error.clone());
+        let mut state = self.change();
+        match flushed {
+            Ok(()) => state.flushed = last,
+            Err(error) => state.failed = Some(state.failed.take().unwrap_or(error)),
         }
-        flushed
+        self.settle_older(&mut state)
     }
 
     fn wal(&self) -> MutexGuard<'_, Wal> {
@@ -347,19 +407,44 @@ impl Disk {
 }
 
 impl State {
+    /// What is written at a key, if sled may not have it.
+    fn get(&self, key: &[u8]) -> Option<&Written> {
+        self.changed.get(key).or_else(|| self.older.get(key))
+    }
+
+    /// Whether sled has everything.
+    fn is_settled(&self) -> bool {
+        self.changed.is_empty() && self.older.is_empty()
+    }
+
+    /// Whether everything is on disk.
+    fn is_flushed(&self) -> bool {
+        self.flushed == self.number
+    }
+
+    /// The last write has this number, and sled has everything.
+    fn settled_at(&mut self, number: u64) {
+        (self.number, self.settled, self.older_number) = (number, number, number);
+        self.bytes = 0;
+    }
+
     fn gather(&mut self, writes: Writes) {
         let first = self.number;
         let unflushed = self.unflushed.get_or_insert_with(|| Unflushed {
             first,
             record: Some(Encoder::default()),
+            long: 0,
         });
         for (key, written) in writes.0 {
             let value = written.value();
             if let Some(record) = &mut unflushed.record {
                 record.add(&key, value.map(AsRef::as_ref));
             }
-            self.bytes += key.len() + value.map_or(0, |value| value.len());
-            let written = match self.changed.get(&key) {
+            let len = value.map_or(0, |value| value.len());
+            self.bytes += key.len() + len;
+            unflushed.long += if len < LONG { 0 } else { len };
+            let older = self.older.remove(&key);
+            let written = match self.changed.get(&key).or(older.as_ref()) {
                 Some(before) => before.then(written),
                 None => Some(written),
             };
@@ -369,7 +454,7 @@ impl State {
             };
         }
         if let Some(record) = &unflushed.record
-            && record.len() > RECORD_MAX
+            && (record.len() > RECORD_MAX || unflushed.long > LONG_MAX)
         {
             unflushed.record = None;
         }
@@ -383,90 +468,5 @@ impl Drop for Disk {
             let synced = self.sync();
             synced.map_err(|error| io_failed(&error))
         });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_gathered_does_not_grow_without_end() {
-        let dir = tempfile::tempdir().unwrap();
-        let tuning = Tuning {
-            gather_bytes: 5_000,
-            ..Tuning::default()
-        };
-        let options = Options {
-            tuning,
-            ..Options::default()
-        };
-        let disk = Disk::open(dir.path(), &options).unwrap();
-        for number in 0..100 {
-            let mut writes = Writes::default();
-            writes.put_new(keys::checkpoint(number), &[0; 500]);
-            disk.apply(writes).unwrap();
-            assert!(disk.look().bytes <= 5_000);
-        }
-        let found = disk.rows().get(&keys::checkpoint(7)).unwrap();
-        assert_eq!(found.unwrap(), [0; 500]);
-    }
-
-    fn write(disk: &Disk, with: impl FnOnce(&mut Writes)) {
-        let mut writes = Writes::default();
-        with(&mut writes);
-        disk.apply(writes).unwrap();
-        disk.flush().unwrap();
-    }
-
-    #[test]
-    fn what_comes_and_goes_never_reaches_sled_and_the_log_still_follows_on() {
-        let dir = tempfile::tempdir().unwrap();
-        let tuning = Tuning {
-            wal_bytes: 4_000,
-            ..Tuning::default()
-        };
-        let options = Options {
-            tuning,
-            ..Options::default()
-        };
-        let key = || keys::checkpoint(1);
-        for _ in 0..3 {
-            let disk = Disk::open(dir.path(), &options).unwrap();
-            // Through several logs.
-            for _ in 0..200 {
-                write(&disk, |writes| writes.put_first(key(), b"comes"));
-                let found = disk.rows().get(&key()).unwrap();
-                assert_eq!(found.as_deref(), Some(&b"comes"[..]));
-                write(&disk, |writes| writes.remove_short(key()));
-                assert_eq!(disk.rows().get(&key()).unwrap(), None);
-                assert!(disk.look().changed.is_empty());
-            }
-        }
-    }
-
-    #[test]
-    fn what_sled_has_heard_of_is_removed_there() {
-        let dir = tempfile::tempdir().unwrap();
-        let key = || keys::checkpoint(1);
-        let disk = Disk::open(dir.path(), &Options::default()).unwrap();
-        write(&disk, |writes| writes.put_first(key(), b"1"));
-        disk.settle().unwrap();
-        // It is there, so it may not be forgotten.
-        write(&disk, |writes| writes.remove_short(key()));
-        write(&disk, |writes| writes.put_first(key(), b"2"));
-        write(&disk, |writes| writes.remove_short(key()));
-        disk.settle().unwrap();
-        assert_eq!(disk.db.get(key()).unwrap(), None);
-
-        write(&disk, |writes| writes.put_first(key(), b"3"));
-        write(&disk, |writes| writes.put_new(key(), b"4"));
-        let found = disk.rows().get(&key()).unwrap();
-        assert_eq!(found.as_deref(), Some(&b"4"[..]));
-        write(&disk, |writes| writes.remove_short(key()));
-        assert!(disk.look().changed.is_empty());
-        drop(disk);
-        let disk = Disk::open(dir.path(), &Options::default()).unwrap();
-        assert_eq!(disk.rows().get(&key()).unwrap(), None);
     }
 }

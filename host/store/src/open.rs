@@ -14,7 +14,7 @@ use crate::rewrite;
 
 /// The format that this version writes. Data directories of earlier ones become this one when they
 /// are opened: `docs/store-format.md` says what changed.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
 
 /// Choices when opening a store.
 #[derive(Debug, Clone, Copy)]
@@ -239,10 +239,10 @@ const LOCK_PATIENCE: Duration = Duration::from_millis(250);
 
 /// The same for sled's own lock: a store of this process that was closed a moment ago may have
 /// threads of sled still ending. No other process can have it, for ours is taken first.
-const SLED_PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const SLED_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Try until it works, fails otherwise than for a lock, or has taken too long.
-fn patiently<T, E>(
+pub(crate) fn patiently<T, E>(
     patience: Duration,
     attempt: impl Fn() -> Result<T, E>,
     is_locked: impl Fn(&E) -> bool,
@@ -259,7 +259,7 @@ fn patiently<T, E>(
 }
 
 /// Whether somebody has sled's lock, which it only says in words.
-fn is_locked(error: &OpenFailed) -> bool {
+pub(crate) fn is_locked(error: &OpenFailed) -> bool {
     matches!(error, OpenFailed::Sled(sled::Error::Io(error)) if error.to_string().contains("could not acquire lock"))
 }
 

@@ -74,14 +74,14 @@ fn a_newer_format_is_refused() {
     let format = dir.path().join("format");
     assert_eq!(
         fs::read_to_string(&format).unwrap(),
-        "tidegate data directory, format 4\n"
+        "tidegate data directory, format 5\n"
     );
-    fs::write(&format, "tidegate data directory, format 5\n").unwrap();
+    fs::write(&format, "tidegate data directory, format 6\n").unwrap();
     assert!(matches!(
         error(dir.path()),
         OpenError::Newer {
-            found: 5,
-            supported: 4
+            found: 6,
+            supported: 5
         }
     ));
     for text in ["something else\n", "tidegate data directory, format 0\n"] {

@@ -106,7 +106,7 @@ impl Board {
         }
         let place = self.queue.place(new.target.connection(), new.due_at);
         let job = Job::queued(new, place);
-        self.put_job(job.clone());
+        self.put_job(&job);
         Ok((job.clone(), vec![Change::Job(job)]))
     }
 
@@ -114,7 +114,7 @@ impl Board {
     pub fn enqueue_keyed(&mut self, new: NewJob) -> Result<(Job, Vec<Change>), StoreError> {
         let (mut job, _) = self.enqueue(new)?;
         job.holds_key = true;
-        self.put_job(job.clone());
+        self.put_job(&job);
         Ok((job.clone(), vec![Change::Job(job)]))
     }
 
@@ -127,7 +127,7 @@ impl Board {
             };
             let mut job = job.clone();
             job.end(JobState::Expired, now);
-            self.put_job(job.clone());
+            self.put_job(&job);
             changes.push(Change::Job(job));
         }
         changes
@@ -199,7 +199,7 @@ impl Board {
             job.place = self.queue.place(job.target.connection(), job.due_at);
         }
         self.leases.remove(&run);
-        self.put_job(job.clone());
+        self.put_job(&job);
         let mut changes = vec![Change::Job(job.clone())];
         let paused = self.count_failure(&job, end.at, &mut changes);
         Some(Settled {
@@ -217,18 +217,18 @@ impl Board {
         at: Timestamp,
         changes: &mut Vec<Change>,
     ) -> Option<Schedule> {
-        let entry = self.schedules.get(&job.fire?.schedule)?;
-        let mut schedule = entry.schedule.clone();
+        let schedule = &self.schedules.get(&job.fire?.schedule)?.schedule;
         let before = schedule.progress.failures;
-        match job.state {
-            JobState::Succeeded => schedule.progress.failures = 0,
-            JobState::Dead => schedule.progress.failures += 1,
+        let failures = match job.state {
+            JobState::Succeeded => 0,
+            JobState::Dead => before + 1,
             _ => return None,
-        }
-        let failures = schedule.progress.failures;
+        };
         if failures == before {
             return None;
         }
+        let mut schedule = schedule.clone();
+        schedule.progress.failures = failures;
         let most = schedule.definition.pause_on_failures;
         let pauses =
             most.is_some_and(|most| failures >= most) && schedule.progress.paused.is_none();
@@ -243,7 +243,7 @@ impl Board {
                 failures: Some(failures),
             });
         }
-        self.put_progress(schedule.clone());
+        self.put_progress(&schedule);
         changes.push(Change::Schedule(schedule.clone()));
         pauses.then_some(schedule)
     }
@@ -271,7 +271,7 @@ impl Board {
             _ => {
                 let mut job = job.clone();
                 job.end(JobState::Cancelled, now);
-                self.put_job(job.clone());
+                self.put_job(&job);
                 Some(job)
             }
         }
@@ -295,7 +295,7 @@ impl Board {
         }
         job.redrive(now);
         job.place = self.queue.place(job.target.connection(), now);
-        self.put_job(job.clone());
+        self.put_job(&job);
         Ok((job.clone(), vec![Change::Job(job)]))
     }
 

@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::job::{Job, JobId, Priority};
+use crate::schedule::ScheduleId;
 use crate::{ConnectionKey, Name, SyncKey, Timestamp};
 
 /// How far apart the places of one connection's jobs are, in milliseconds.
@@ -41,8 +42,17 @@ type Order = (Priority, u64, JobId);
 enum Gate {
     /// A sync runs once at a time.
     Sync(SyncKey),
-    /// A schedule's, as its overlap policy says, or one that a caller chose.
+    /// As a schedule's overlap policy says.
+    Schedule(ScheduleId),
+    /// One that a caller chose.
     Key(String),
+}
+
+impl Gate {
+    /// Whether jobs of several connections may wait for it.
+    fn is_shared(&self) -> bool {
+        matches!(self, Self::Key(_))
+    }
 }
 
 #[derive(Debug)]
@@ -76,7 +86,7 @@ pub(super) struct Queue {
     running: u32,
     running_of: HashMap<Name, u32>,
     passed: HashMap<Gate, u32>,
-    /// Lanes with jobs behind a gate that lanes share, and how many each has.
+    /// Lanes with jobs behind a gate that lanes share ([`Gate::is_shared`]), and how many each has.
     behind: HashMap<Gate, BTreeMap<ConnectionKey, usize>>,
 }
 
@@ -144,7 +154,7 @@ impl Queue {
             gates: gates(job),
             running: false,
         };
-        for (gate, _) in &slot.gates {
+        for (gate, _) in slot.gates.iter().filter(|(gate, _)| gate.is_shared()) {
             let lanes = self.behind.entry(gate.clone()).or_default();
             *lanes.entry(lane.clone()).or_default() += 1;
         }
@@ -183,7 +193,9 @@ impl Queue {
             if slot.running {
                 lower(&mut self.passed, gate);
             }
-            if let Some(lanes) = self.behind.get_mut(gate) {
+            if gate.is_shared()
+                && let Some(lanes) = self.behind.get_mut(gate)
+            {
                 if let Some(count) = lanes.get_mut(&slot.lane) {
                     *count -= 1;
                     if *count == 0 {
@@ -283,7 +295,9 @@ impl Queue {
         lane.running += 1;
         let mut touched = BTreeSet::from([lane_key]);
         for (gate, _) in gates {
-            if let Some(lanes) = self.behind.get(&gate) {
+            if gate.is_shared()
+                && let Some(lanes) = self.behind.get(&gate)
+            {
                 touched.extend(lanes.keys().cloned());
             }
             *self.passed.entry(gate).or_default() += 1;
@@ -343,6 +357,9 @@ fn lower<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, u32>, key: &K) {
 fn gates(job: &Job) -> Vec<(Gate, u32)> {
     let sync = job.target.sync().map(|sync| (Gate::Sync(sync), 1));
     let key = job.concurrency.as_ref();
-    let key = key.map(|key| (Gate::Key(key.key.clone()), key.max));
+    let key = key.map(|key| match job.fire {
+        Some(fire) => (Gate::Schedule(fire.schedule), key.max),
+        None => (Gate::Key(key.key.clone()), key.max),
+    });
     sync.into_iter().chain(key).collect()
 }

@@ -140,7 +140,7 @@ impl Board {
         schedule.updated_at = pause.at;
         schedule.progress.paused = Some(pause);
         schedule.progress.next = None;
-        self.put_progress(schedule.clone());
+        self.put_progress(&schedule);
         Ok((schedule.clone(), vec![Change::Schedule(schedule)]))
     }
 
@@ -157,7 +157,7 @@ impl Board {
         schedule.revision += 1;
         schedule.updated_at = now;
         self.resumed(&mut schedule, now);
-        self.put_progress(schedule.clone());
+        self.put_progress(&schedule);
         Ok((schedule.clone(), vec![Change::Schedule(schedule)]))
     }
 
@@ -183,7 +183,7 @@ impl Board {
             if let Some(job) = self.jobs.get(&job).filter(waits) {
                 let mut job = job.clone();
                 job.end(JobState::Cancelled, now);
-                self.put_job(job.clone());
+                self.put_job(&job);
                 changes.push(Change::Job(job));
             }
         }
@@ -250,7 +250,7 @@ impl Board {
             // Its pause is over, or nothing can be said of it.
             schedule.revision += 1;
             self.resumed(&mut schedule, now);
-            self.put_progress(schedule.clone());
+            self.put_progress(&schedule);
             changes.push(Change::Schedule(schedule));
             return Ok(None);
         };
@@ -285,9 +285,9 @@ impl Board {
             } else {
                 schedule.progress.fires += 1;
                 let job = self.fire_job(&schedule, moment, now);
-                changes.push(Change::Job(job.clone()));
                 let id = job.id;
-                self.put_job(job);
+                self.put_job(&job);
+                changes.push(Change::Job(job));
                 FireOutcome::Started { job: id }
             };
             rows.push(fire(id, moment, now, outcome));
@@ -300,7 +300,7 @@ impl Board {
         progress.next = next.filter(|_| !spent);
         progress.completed = progress.next.is_none();
         progress.fired_at = Some(now);
-        self.put_progress(schedule.clone());
+        self.put_progress(&schedule);
         changes.push(Change::Schedule(schedule));
         changes.extend(rows.iter().cloned().map(Change::Fire));
         Ok(Some(Fired {
@@ -391,9 +391,9 @@ impl Board {
             new.id = JobId::derived(now, &[parts[0].as_bytes(), parts[1].as_bytes()]);
             let place = self.queue.place(definition.target.connection(), now);
             let job = Job::queued(new, place);
-            changes.push(Change::Job(job.clone()));
             let row = fire(id, moment, now, FireOutcome::Started { job: job.id });
-            self.put_job(job);
+            self.put_job(&job);
+            changes.push(Change::Job(job));
             changes.push(Change::Fire(row.clone()));
             fires.push(row);
         }
@@ -417,7 +417,7 @@ impl Board {
             }
         }
         for schedule in planned {
-            self.put_progress(schedule.clone());
+            self.put_progress(&schedule);
             changes.push(Change::Schedule(schedule));
         }
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Cron, DstGap, Interval, ScheduleError, Timing};
 use crate::job::{JobTarget, Priority, Retry};
 use crate::limits::SCHEDULE_PAYLOAD_BYTES;
-use crate::{Name, Timestamp};
+use crate::{Name, Timestamp, is_default};
 
 /// Most rules of one schedule, and most exclusions, each.
 pub const RULES_MAX: usize = 10;
@@ -117,23 +117,23 @@ pub struct Definition {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_fires: Option<u64>,
     /// Fires start up to so many milliseconds late, always the same for one schedule.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub spread_ms: u64,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub overlap: Overlap,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub misfire: Misfire,
     /// How late a fire may be made up for; by default until the next is due, a day at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catchup_window_ms: Option<u64>,
-    #[serde(default = "ten")]
+    #[serde(default = "ten", skip_serializing_if = "is_ten")]
     pub max_catchup: u32,
     /// Pause after so many jobs in a row have failed for good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause_on_failures: Option<u32>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub priority: Priority,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub retry: Retry,
     /// How long a job of it may wait in the queue before it expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -150,6 +150,10 @@ pub struct Definition {
 
 fn ten() -> u32 {
     10
+}
+
+fn is_ten(number: &u32) -> bool {
+    *number == ten()
 }
 
 /// What is wrong with a definition.
@@ -372,17 +376,22 @@ pub struct Progress {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<Due>,
     /// It will never be due again.
+    #[serde(skip_serializing_if = "is_default")]
     pub completed: bool,
     /// When it was last looked at because it was due.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fired_at: Option<Timestamp>,
     /// Fires that became jobs.
+    #[serde(skip_serializing_if = "is_default")]
     pub fires: u64,
     /// Fires that were skipped because an earlier one's job had not ended.
+    #[serde(skip_serializing_if = "is_default")]
     pub overlaps: u64,
     /// Moments that passed while nothing could fire, and were not made up for.
+    #[serde(skip_serializing_if = "is_default")]
     pub missed: u64,
     /// Jobs in a row that failed for good.
+    #[serde(skip_serializing_if = "is_default")]
     pub failures: u32,
 }
 

@@ -5,6 +5,7 @@
 mod api_key;
 mod check;
 mod connection;
+mod figures;
 mod integration;
 mod job;
 mod record;

@@ -3,10 +3,11 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tidegate_engine::integration::Digest;
-use tidegate_engine::run::{self, Failure, Figures, Outcome, RunId, Trigger};
+use tidegate_engine::run::{self, Failure, Outcome, RunId, Trigger};
 use tidegate_engine::{ConnectionName, Name};
 use utoipa::ToSchema;
 
+use super::figures::Figures;
 use crate::control;
 use crate::output;
 use crate::problem::{Problem, Result};
@@ -36,7 +37,6 @@ pub(crate) struct Run {
     outcome: &'static str,
     #[schema(value_type = Option<Object>)]
     failure: Option<Failure>,
-    #[schema(value_type = Object)]
     figures: Figures,
 }
 
@@ -59,7 +59,7 @@ impl From<&run::Run> for Run {
             ended_at: end.map(|end| output::time(end.at)),
             outcome: end.map_or("running", |end| end.outcome.as_str()),
             failure: end.and_then(|end| end.failure.clone()),
-            figures: end.map_or(&run.progress, |end| &end.figures).clone(),
+            figures: end.map_or(&run.progress, |end| &end.figures).into(),
         }
     }
 }

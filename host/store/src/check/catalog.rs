@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tidegate_engine::api_key::ApiKey;
 use tidegate_engine::integration::{Digest, Integration};
-use tidegate_engine::run::{Run, Target};
 use tidegate_engine::{ConnectionKey, ModelKey, Name, StoreError, SyncKey};
 
 use crate::disk::damaged;
@@ -219,21 +218,6 @@ fn syncs(look: &mut Look<'_>, known: &mut Known) -> Result<(), StoreError> {
             variant,
         };
         not_above(look, &sync, "row", row.number, known.counters.sync);
-        if let Some(id) = row.running {
-            let run: Option<Run> = look.view.row(&keys::run(id), rows::decode)?;
-            let marked = look.view.get(&keys::running(id))?.is_some();
-            match run {
-                Some(run) if marked && run.target == Target::Sync(sync.clone()) => {}
-                Some(run) if marked => look.wrong(
-                    format!("{sync}"),
-                    format!("it says that {} works on it, which runs {:?}", run.id, run.target.name()),
-                ),
-                _ => look.wrong(
-                    format!("{sync}"),
-                    format!("it says that {id} works on it, which is not running: no run of it can start"),
-                ),
-            }
-        }
         if let Some(other) = known.syncs.insert(row.number, sync.clone()) {
             look.wrong(
                 format!("{sync}"),

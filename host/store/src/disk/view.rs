@@ -49,8 +49,8 @@ impl<'a> Rows<'a> {
     /// The value at `key` as it is stored.
     fn stored(&self, key: &[u8]) -> Result<Option<sled::IVec>, StoreError> {
         let changed = match &self.state {
-            Some(state) => state.changed.get(key).cloned(),
-            None => self.disk.look().changed.get(key).cloned(),
+            Some(state) => state.get(key).cloned(),
+            None => self.disk.look().get(key).cloned(),
         };
         match changed {
             Some(written) => Ok(written.value().cloned()),

@@ -1,4 +1,4 @@
-//! The on-disk format, version 4: what is stored under which key. `docs/store-format.md` explains it.
+//! The on-disk format, version 5: what is stored under which key. `docs/store-format.md` explains it.
 //!
 //! Nothing in here does I/O. Decoding never trusts what it reads: [`Corrupt`] says what is wrong.
 

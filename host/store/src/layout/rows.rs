@@ -29,8 +29,6 @@ pub(crate) struct ConnectionRow {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SyncRow {
     pub(crate) number: u64,
-    /// The run that works on it.
-    pub(crate) running: Option<RunId>,
 }
 
 /// An open snapshot of a model by a sync.
@@ -58,7 +56,11 @@ pub(crate) struct Ending {
 
 /// A row as it is stored.
 pub(crate) fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, Corrupt> {
-    serde_json::to_vec(row).map_err(|_| Corrupt("a row can't be written as JSON"))
+    // Most rows are no longer.
+    let mut bytes = Vec::with_capacity(512);
+    let written = serde_json::to_writer(&mut bytes, row);
+    written.map_err(|_| Corrupt("a row can't be written as JSON"))?;
+    Ok(bytes)
 }
 
 /// The row of [`encode`].

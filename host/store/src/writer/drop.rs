@@ -34,6 +34,7 @@ impl Writer {
             Scope::Integration(name) => self.drop_integration(&mut writes, &mut purges, name)?,
         };
         self.apply(writes)?;
+        self.numbers.get_mut().forget();
         for purge in &purges {
             if let Purge::Feed(number) = purge {
                 self.forget_feed(*number);
@@ -69,6 +70,7 @@ impl Writer {
         }
         let dropped = self.drop_connection(&mut writes, &mut purges, &row)?;
         self.apply_telling(writes, events, None)?;
+        self.numbers.get_mut().forget();
         for id in own {
             self.running.remove(&id);
         }
@@ -103,7 +105,7 @@ impl Writer {
         purges: &mut Vec<Purge>,
         key: &ModelKey,
     ) -> Result<Dropped, StoreError> {
-        let connection = self.connection_row(&key.connection)?.number;
+        let connection = self.connection_number(&key.connection)?;
         self.check_idle(&Scope::Model(key.clone()))?;
         let stored = keys::model(connection, &key.model);
         let number = self.view().row(&stored, keys::decode_number)?;

@@ -197,7 +197,7 @@ impl Writer {
         if staged.connections.contains_key(&model.connection) {
             return Ok(None);
         }
-        let connection = self.connection_row(&model.connection)?.number;
+        let connection = self.connection_number(&model.connection)?;
         let key = keys::model(connection, &model.model);
         let Some(feed) = self.view().row(&key, keys::decode_number)? else {
             return Ok(None);
@@ -269,7 +269,7 @@ impl Writer {
         for (model, own) in &staged.models {
             let connection = match numbers.get(&model.connection) {
                 Some(number) => *number,
-                None => self.connection_row(&model.connection)?.number,
+                None => self.connection_number(&model.connection)?,
             };
             let key = keys::model(connection, &model.model);
             writes.put_new(key, &keys::encode_number(own.feed));
@@ -285,7 +285,6 @@ impl Writer {
             self.counters.sync += 1;
             let row = SyncRow {
                 number: self.counters.sync,
-                running: None,
             };
             self.put_sync(&mut writes, *connection, sync, row)?;
             writes.put_new(keys::checkpoint(row.number), checkpoint.as_bytes());

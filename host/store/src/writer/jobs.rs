@@ -4,7 +4,7 @@ use tidegate_engine::board::{Board, Change, Ended};
 use tidegate_engine::idempotency::KEPT_MS;
 use tidegate_engine::job::{Job, JobId, NewJob, checkpoint_mark};
 use tidegate_engine::memory::rules;
-use tidegate_engine::run::{Failure, Fence, Run, RunEnd, RunId, Target};
+use tidegate_engine::run::{Failure, Fence, Outcome, Run, RunEnd, RunId, Target};
 use tidegate_engine::schedule::{Fire, FireOutcome};
 use tidegate_engine::store::{Claim, Claimed, Forgotten, JobFilter, QueueFigures};
 use tidegate_engine::{StoreError, Timestamp};
@@ -22,7 +22,7 @@ impl Writer {
     }
 
     pub(crate) fn enqueue(&mut self, new: NewJob) -> Result<Job, StoreError> {
-        self.connection_row(new.target.connection())?;
+        self.connection_number(new.target.connection())?;
         let stored: Option<Job> = self.view().row(&keys::job(new.id), rows::decode)?;
         if let Some(job) = stored {
             return rules::same_job(&job, &new);
@@ -54,7 +54,7 @@ impl Writer {
             };
             let key = job.target.connection();
             let integration = self.integrations.get(&self.view(), &key.integration)?;
-            let connection = self.connection_row(key)?.number;
+            let connection = self.connection_number(key)?;
             let new = rules::run_of(&job, *run, &integration.current, claim.now);
             let (running, started) = self.plan_start(&mut writes, new, connection, None)?;
             self.put_changes(&mut writes, &[Change::Job(job.clone())])?;
@@ -86,16 +86,17 @@ impl Writer {
         let Some(running) = self.running.get(&id) else {
             return Ok(Ended::without_job(end));
         };
-        let sync = running.sync.as_ref().map(|(_, number)| *number);
-        let checkpoint = sync.map(|number| self.stored_checkpoint(number));
-        let checkpoint = checkpoint.transpose()?.flatten();
         let Some(job) = running.run.job else {
             if let Target::Sync(key) = &running.run.target {
                 self.board.set_busy(key, false);
             }
             return Ok(Ended::without_job(end));
         };
-        let mark = checkpoint_mark(checkpoint.as_deref());
+        let sync = running.sync.as_ref().map(|(_, number)| *number);
+        // Others don't ask how far it has come.
+        let sync = sync.filter(|_| end.outcome == Outcome::Interrupted);
+        let checkpoint = sync.map(|number| self.stored_checkpoint(number));
+        let mark = checkpoint_mark(checkpoint.transpose()?.flatten().as_deref());
         let Some(settled) = self.board.settle(job, id, end.clone(), mark) else {
             return Ok(Ended::without_job(end));
         };
@@ -150,7 +151,7 @@ impl Writer {
 
     pub(crate) fn redrive_job(&mut self, id: JobId, now: Timestamp) -> Result<Job, StoreError> {
         let job = self.stored_job(id)?;
-        self.connection_row(job.target.connection())?;
+        self.connection_number(job.target.connection())?;
         let mut writes = Writes::default();
         let is_new = self.retake_key(&mut writes, &job, now)?;
         let (job, changes) = self.board.redrive(job, now)?;
@@ -228,9 +229,9 @@ impl Writer {
                 continue;
             }
             // One whose connection is being purged goes with it.
-            if let Ok(row) = self.connection_row(job.target.connection()) {
+            if let Ok(connection) = self.connection_number(job.target.connection()) {
                 let id = job.id.to_bytes();
-                writes.remove_short(keys::jobs_of_connection(row.number).raw(&id));
+                writes.remove_short(keys::jobs_of_connection(connection).raw(&id));
                 writes.remove(&view, keys::job(job.id))?;
                 forgotten += 1;
             }
@@ -256,14 +257,14 @@ impl Writer {
                 continue;
             }
             let connection = run.target.connection();
-            let Ok(row) = self.connection_row(connection) else {
+            let Ok(number) = self.connection_number(connection) else {
                 continue;
             };
             writes.remove_prefix(&view, &keys::logs(run.id))?;
             writes.remove_any(&view, keys::output(run.id))?;
             writes.remove(&view, keys::run(run.id))?;
             writes.remove_short(keys::runs_of_integration(&connection.integration).run(run.id));
-            writes.remove_short(keys::runs_of_connection(row.number).run(run.id));
+            writes.remove_short(keys::runs_of_connection(number).run(run.id));
             forgotten += 1;
         }
         Ok(forgotten)

@@ -42,7 +42,7 @@ impl Writer {
     ) -> Result<Keyed, StoreError> {
         let (key, action) = rules::action_of(&new)?;
         let key = key.clone();
-        let connection = self.connection_row(&key)?.number;
+        let connection = self.connection_number(&key)?;
         let place = keys::idempotency(connection)
             .name(action.as_str())
             .raw(wanted.key.as_str().as_bytes());

@@ -22,7 +22,7 @@ impl Writer {
     ) -> Result<Queued, StoreError> {
         let (connection, action) = rules::action_of_job(&new.target)?;
         let connection = connection.clone();
-        let number = self.connection_row(&connection)?.number;
+        let number = self.connection_number(&connection)?;
         let place = keys::idempotency(number)
             .name(action.as_str())
             .raw(wanted.key.as_str().as_bytes());
@@ -70,7 +70,7 @@ impl Writer {
         match row {
             Some(row) => self.forget_key(writes, place, &row)?,
             None => {
-                let number = self.connection_row(connection)?.number;
+                let number = self.connection_number(connection)?;
                 self.make_room(connection, number)?;
             }
         }
@@ -105,7 +105,7 @@ impl Writer {
 
     /// The connection of `job` has one key more.
     pub(super) fn count_key(&mut self, job: &Job) -> Result<(), StoreError> {
-        let number = self.connection_row(job.target.connection())?.number;
+        let number = self.connection_number(job.target.connection())?;
         self.keys.count(number);
         Ok(())
     }
@@ -115,7 +115,7 @@ impl Writer {
         let Some(key) = job.idempotency_key.as_ref().filter(|_| job.holds_key) else {
             return Ok(None);
         };
-        let number = self.connection_row(job.target.connection())?.number;
+        let number = self.connection_number(job.target.connection())?;
         let place = keys::idempotency(number).name(job.target.name().as_str());
         Ok(Some(place.raw(key.as_str().as_bytes())))
     }

@@ -14,6 +14,7 @@ mod import;
 pub(crate) mod jobs;
 mod keyed;
 mod keyed_jobs;
+mod numbers;
 mod outbox;
 mod prune;
 mod purge;
@@ -24,6 +25,7 @@ mod settle;
 mod snapshot;
 mod webhooks;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -57,6 +59,7 @@ pub(crate) struct Writer {
     /// Goes into cursors.
     store_id: u64,
     counters: Counters,
+    numbers: RefCell<numbers::Numbers>,
     /// Runs that have not ended.
     running: BTreeMap<RunId, Running>,
     feeds: HashMap<u64, feed::FeedState>,
@@ -121,6 +124,7 @@ impl Writer {
             integrations,
             store_id,
             counters,
+            numbers: RefCell::default(),
             running: BTreeMap::new(),
             feeds: HashMap::new(),
             imports: BTreeMap::new(),
@@ -211,6 +215,15 @@ impl Writer {
         self.view()
             .row(&stored, rows::decode)?
             .ok_or_else(|| not_found("connection", key))
+    }
+
+    fn connection_number(&self, key: &ConnectionKey) -> Result<u64, StoreError> {
+        if let Some(number) = self.numbers.borrow_mut().get(key) {
+            return Ok(number);
+        }
+        let number = self.connection_row(key)?.number;
+        self.numbers.borrow_mut().put(key.clone(), number);
+        Ok(number)
     }
 
     fn put_connection(

@@ -35,7 +35,7 @@ impl Writer {
                 place: id.to_string(),
                 reason: "it is marked as running, and there is no such run".into(),
             })?;
-            let connection = self.connection_row(run.target.connection())?.number;
+            let connection = self.connection_number(run.target.connection())?;
             let sync = match &run.target {
                 Target::Sync(key) => {
                     let row = self.sync_row(connection, key)?;
@@ -67,6 +67,14 @@ impl Writer {
         )
     }
 
+    /// The run that works on a sync: there is one at a time.
+    fn run_of_sync(&self, sync: u64) -> Option<RunId> {
+        // There are as many as may run at the same time: few.
+        let mut running = self.running.iter();
+        let own = |running: &Running| running.sync.as_ref().is_some_and(|(_, own)| *own == sync);
+        running.find(|(_, running)| own(running)).map(|(id, _)| *id)
+    }
+
     pub(super) fn put_sync(
         &self,
         writes: &mut Writes,
@@ -91,7 +99,7 @@ impl Writer {
     }
 
     pub(crate) fn start_run(&mut self, new: NewRun) -> Result<Started, StoreError> {
-        let connection = self.connection_row(new.target.connection())?.number;
+        let connection = self.connection_number(new.target.connection())?;
         let stored: Option<Run> = self.view().row(&keys::run(new.id), rows::decode)?;
         if let Some(run) = stored {
             // The latter is of a connection that was dropped, and about to go.
@@ -147,29 +155,26 @@ impl Writer {
         let mut number = None;
         if let Target::Sync(key) = &new.target {
             let row = self.sync_row(connection, key)?;
-            if let Some(by) = row.and_then(|row| row.running) {
+            let sync = match row {
+                Some(row) => row.number,
+                None => {
+                    self.counters.sync += 1;
+                    let number = self.counters.sync;
+                    self.put_sync(writes, connection, key, SyncRow { number })?;
+                    number
+                }
+            };
+            if let Some(by) = self.run_of_sync(sync) {
                 return Err(StoreError::Busy {
                     what: key.to_string(),
                     by: by.to_string(),
                 });
             }
-            let sync = match row {
-                Some(row) => row.number,
-                None => {
-                    self.counters.sync += 1;
-                    self.counters.sync
-                }
-            };
             if new.reset {
                 self.forget_progress(writes, connection, sync)?;
             } else {
                 checkpoint = self.stored_checkpoint(sync)?;
             }
-            let row = SyncRow {
-                number: sync,
-                running: Some(new.id),
-            };
-            self.put_sync(writes, connection, key, row)?;
             number = Some((key.clone(), sync));
         }
         self.counters.fence += 1;
@@ -256,12 +261,7 @@ impl Writer {
             self.settle_key(writes, key, &end)?;
         }
         let mut event = None;
-        if let Some((key, number)) = &running.sync {
-            let row = SyncRow {
-                number: *number,
-                running: None,
-            };
-            self.put_sync(writes, running.connection, key, row)?;
+        if let Some((_, number)) = &running.sync {
             if self.hooks.has_endpoints() {
                 let checkpoint = self.stored_checkpoint(*number)?;
                 event = webhook::run_ended(&running.run, &end, checkpoint.as_deref(), retry_at);

@@ -38,7 +38,7 @@ impl Writer {
                 reason: "it is marked as queued, and there is no such job".into(),
             })?);
         }
-        for job in jobs {
+        for job in &jobs {
             self.board.load_job(job);
         }
         Ok(())
@@ -64,7 +64,7 @@ impl Writer {
                 Change::Schedule(schedule) => self.write_schedule(writes, schedule)?,
                 Change::Removed(schedule) => {
                     let connection = schedule.definition.target.connection();
-                    let number = self.connection_row(connection)?.number;
+                    let number = self.connection_number(connection)?;
                     writes.remove(&self.view(), keys::schedule(schedule.id))?;
                     let id = schedule.id.to_bytes();
                     writes.remove_short(keys::schedules_of_connection(number).raw(&id));
@@ -88,7 +88,7 @@ impl Writer {
         let key = keys::schedule(schedule.id);
         if schedule.revision == 1 && schedule.progress.fired_at.is_none() {
             let connection = schedule.definition.target.connection();
-            let number = self.connection_row(connection)?.number;
+            let number = self.connection_number(connection)?;
             let id = schedule.id.to_bytes();
             writes.put_new(keys::schedules_of_connection(number).raw(&id), &[]);
         }
@@ -100,7 +100,7 @@ impl Writer {
         let key = keys::job(job.id);
         let value = encode(key.as_ref(), job)?;
         let Some(parts) = self.view().found(&key)? else {
-            let number = self.connection_row(job.target.connection())?.number;
+            let number = self.connection_number(job.target.connection())?;
             let id = job.id.to_bytes();
             writes.put_new(keys::jobs_of_connection(number).raw(&id), &[]);
             match job.state.is_active() {
@@ -129,7 +129,7 @@ impl Writer {
     }
 
     pub(crate) fn put_schedule(&mut self, put: PutSchedule) -> Result<Schedule, StoreError> {
-        self.connection_row(put.definition.target.connection())?;
+        self.connection_number(put.definition.target.connection())?;
         let PutSchedule {
             id,
             definition,

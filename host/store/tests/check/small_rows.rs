@@ -1,6 +1,5 @@
 //! What can be broken among the small rows, the runs, and in what belongs to nothing.
 
-use crate::common::run_id;
 use crate::damage::{ACME, Row, move_key, run_key, sync_key};
 use crate::raw::of_feed;
 
@@ -83,30 +82,6 @@ pub const ROWS: &[Row] = &[
         |raw| raw.put(&[b"m", ACME, b"Deal\0"].concat(), b"two"),
         "Deal",
         "should be a number",
-    ),
-    (
-        "a sync whose run is gone",
-        |raw| {
-            raw.replace(
-                &sync_key("contacts"),
-                "null",
-                &format!("\"{}\"", run_id(77)),
-            );
-        },
-        "crm/contacts (acme)",
-        "which is not running",
-    ),
-    (
-        "a sync whose run is another's",
-        |raw| {
-            raw.replace(
-                &sync_key("contacts"),
-                "null",
-                &format!("\"{}\"", run_id(500)),
-            );
-        },
-        "crm/contacts (acme)",
-        "which runs \"deals\"",
     ),
     (
         "two syncs with one number",
