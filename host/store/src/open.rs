@@ -46,7 +46,7 @@ pub struct Tuning {
     /// Bytes of the write-ahead log: when it is full, sled syncs its own files, which takes tens of
     /// milliseconds, and the log begins anew.
     pub wal_bytes: u64,
-    /// Bytes of writes that are gathered before sled gets them.
+    /// Bytes of writes that are gathered at most before sled gets them; at half of it, it gets what is older.
     pub gather_bytes: usize,
 }
 
@@ -69,7 +69,7 @@ impl Default for Tuning {
             step_bytes: 1024 * 1024,
             keys_max: tidegate_engine::idempotency::KEYS_MAX,
             pending_max: tidegate_engine::limits::WEBHOOK_PENDING,
-            wal_bytes: 4 * 1024 * 1024,
+            wal_bytes: 8 * 1024 * 1024,
             gather_bytes: 1024 * 1024,
         }
     }
