@@ -20,7 +20,7 @@ pub enum ImportPart {
     /// With deployments whose components are stored.
     Integration(Box<Integration>),
     /// Of an integration that is there or in this import.
-    Connection(Connection),
+    Connection(Box<Connection>),
     /// The next records of a model, in the order of their feed. The connection is there or in this
     /// import; the model has no records but those of this import.
     Records {

@@ -76,7 +76,11 @@ impl State {
             ImportPart::Connection(connection) => {
                 let key = connection.key.clone();
                 self.check_new_connection(staged, &key)?;
-                if staged.connections.insert(key.clone(), connection).is_some() {
+                if staged
+                    .connections
+                    .insert(key.clone(), *connection)
+                    .is_some()
+                {
                     return Err(exists("connection", &key));
                 }
             }

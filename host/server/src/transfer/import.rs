@@ -156,7 +156,8 @@ impl Import<'_> {
             "connection" => {
                 let connection = parse::<ConnectionLine>(line)?.connection()?;
                 self.seen.connections += 1;
-                self.stage(ImportPart::Connection(connection)).await
+                self.stage(ImportPart::Connection(Box::new(connection)))
+                    .await
             }
             "checkpoint" => {
                 let line: CheckpointLine<'_> = parse(line)?;

@@ -102,7 +102,7 @@ impl Writer {
                 if staged.connections.contains_key(&key) {
                     return Err(exists("connection", &key));
                 }
-                staged.connections.insert(key, connection);
+                staged.connections.insert(key, *connection);
             }
             ImportPart::Records { model, records } => {
                 self.stage_records(staged, model, &records)?;

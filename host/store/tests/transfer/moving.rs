@@ -113,7 +113,9 @@ pub async fn records_of(store: &dyn Store, model: &ModelKey) -> Vec<ImportPart> 
 }
 
 pub async fn connection_parts(store: &dyn Store, key: &ConnectionKey) -> Vec<ImportPart> {
-    let mut parts = vec![ImportPart::Connection(store.connection(key).await.unwrap())];
+    let mut parts = vec![ImportPart::Connection(Box::new(
+        store.connection(key).await.unwrap(),
+    ))];
     for (key, checkpoint) in store.checkpoints(key).await.unwrap() {
         parts.push(ImportPart::Checkpoint { key, checkpoint });
     }
