@@ -261,11 +261,11 @@ impl Writer {
             self.settle_key(writes, key, &end)?;
         }
         let mut event = None;
-        if let Some((_, number)) = &running.sync {
-            if self.hooks.has_endpoints() {
-                let checkpoint = self.stored_checkpoint(*number)?;
-                event = webhook::run_ended(&running.run, &end, checkpoint.as_deref(), retry_at);
-            }
+        if let Some((_, number)) = &running.sync
+            && self.hooks.has_endpoints()
+        {
+            let checkpoint = self.stored_checkpoint(*number)?;
+            event = webhook::run_ended(&running.run, &end, checkpoint.as_deref(), retry_at);
         }
         let mut run = running.run.clone();
         run.end = Some(end);
