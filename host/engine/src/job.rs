@@ -370,7 +370,9 @@ pub struct Job {
 /// where it was interrupted before is a stall.
 #[must_use]
 pub fn judged(job: &Job, mut end: RunEnd, mark: u64) -> RunEnd {
-    if end.outcome == Outcome::Interrupted && !was_lost(&end) && job.mark == Some(mark) {
+    // One that is lost there again and again takes its host down, or can't get any further.
+    let is_stalled = !was_lost(&end) || job.lost + 1 >= LOST_MAX;
+    if end.outcome == Outcome::Interrupted && job.mark == Some(mark) && is_stalled {
         end.outcome = Outcome::Stalled;
     }
     end
@@ -437,7 +439,7 @@ impl Job {
                     (true, false) => 1,
                     (true, true) => self.lost + 1,
                 };
-                (self.lost < LOST_MAX).then_some(end.at)
+                Some(end.at)
             }
             Outcome::Failed => {
                 self.attempts += 1;

@@ -335,6 +335,10 @@ impl Store for MemoryStore {
         self.with(|state| state.remove_connection(key, now))
     }
 
+    async fn ready(&self) -> Result<(), StoreError> {
+        self.with(|_| Ok(()))
+    }
+
     async fn settle(&self) -> Result<(), StoreError> {
         self.with(|_| Ok(()))
     }

@@ -417,6 +417,8 @@ pub trait Store:
         key: &ConnectionKey,
         now: Timestamp,
     ) -> Result<Dropped, StoreError>;
+    /// Whether what is written is stored. Once that has failed it does so until the store is opened again.
+    async fn ready(&self) -> Result<(), StoreError>;
     /// Do now what was put off, compaction above all.
     async fn settle(&self) -> Result<(), StoreError>;
 

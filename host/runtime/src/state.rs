@@ -88,6 +88,11 @@ impl Live {
     /// Count bytes that a call has copied, and keep them counted as held until the call ends.
     pub(crate) fn hold(self: &Arc<Self>, bytes: usize) -> wasmtime::Result<Held> {
         self.copied(bytes)?;
+        self.hold_answer(bytes)
+    }
+
+    /// Count bytes of a call's answer as held until the call ends.
+    pub(crate) fn hold_answer(self: &Arc<Self>, bytes: usize) -> wasmtime::Result<Held> {
         let held = Held {
             live: Arc::clone(self),
             bytes: bytes as u64,

@@ -6,7 +6,7 @@
 use http::{HeaderMap, Method};
 use tidegate_engine::ConnectionKey;
 use tidegate_engine::job::{Job, JobId};
-use tidegate_engine::run::{RunEnd, RunId, Target};
+use tidegate_engine::run::{Run, RunId, Target};
 use tidegate_engine::webhook::{EndpointId, EventId};
 use tracing::Span;
 use tracing::field::Empty;
@@ -55,10 +55,17 @@ fn run(id: RunId, job: Option<JobId>, whose: &ConnectionKey, kind: &str, name: &
     span
 }
 
-/// The current run has ended.
-pub(crate) fn ended(end: &RunEnd) {
+/// The current run has ended, and that is stored: say so, and count it.
+pub(crate) fn ended(run: &Run) {
+    let Some(end) = &run.end else { return };
     let failure = end.failure.as_ref();
     let blame = failure.map(|failure| failure.blame.as_str());
+    let labels = [
+        ("kind", run.target.kind()),
+        ("outcome", end.outcome.as_str()),
+        ("blame", blame.unwrap_or("nobody")),
+    ];
+    metrics::counter!("tidegate_runs_total", &labels).increment(1);
     let failure = failure.map(|failure| failure.message.as_str());
     let (outcome, wall_ms) = (end.outcome.as_str(), end.figures.wall_ms);
     tracing::info!(outcome, blame, failure, wall_ms, "ended");

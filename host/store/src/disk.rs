@@ -96,7 +96,7 @@ impl std::fmt::Debug for Disk {
     }
 }
 
-fn batch(changed: impl Iterator<Item = (sled::IVec, Written)>) -> sled::Batch {
+fn batch<'a>(changed: impl Iterator<Item = (&'a sled::IVec, &'a Written)>) -> sled::Batch {
     let mut batch = sled::Batch::default();
     for (key, written) in changed {
         match written.value() {
@@ -207,12 +207,10 @@ impl Disk {
             state.settled_at(record.last);
             state.flushed = record.last;
         }
-        if !log.is_empty() {
-            // The log begins anew, so what it has must not be in sled's buffers only; nor what sled itself
-            // has found in pages that a crash left unsynced.
-            self.db.flush()?;
-            self.file.sync_data()?;
-        }
+        // The log begins anew, so what it has must not be in sled's buffers only; nor what sled itself has found
+        // in pages that a crash left unsynced, which may be so though the log is empty.
+        self.db.flush()?;
+        self.file.sync_data()?;
         Ok(())
     }
 
@@ -225,8 +223,13 @@ impl Disk {
 
     /// The same, key by key in their order, which costs sled less. After a crash it may have some without
     /// the others; the log has them all.
-    fn put_each(&self, mut changed: Vec<(sled::IVec, Written)>, number: u64) -> sled::Result<()> {
-        changed.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    fn put_each<'a>(
+        &self,
+        changed: impl Iterator<Item = (&'a sled::IVec, &'a Written)>,
+        number: u64,
+    ) -> sled::Result<()> {
+        let mut changed: Vec<_> = changed.collect();
+        changed.sort_unstable_by_key(|(key, _)| *key);
         for (key, written) in changed {
             match written.value() {
                 Some(value) => self.db.insert(key, value)?,
@@ -244,9 +247,9 @@ impl Disk {
         }
         drop(state);
         let mut state = self.change();
-        // If it fails, whoever writes next is told.
-        let _ = self.settle_state(&mut state);
-        View::of(self, Some(RwLockWriteGuard::downgrade(state)))
+        let failed = self.settle_state(&mut state).err();
+        let view = View::of(self, Some(RwLockWriteGuard::downgrade(state)));
+        view.lacking(failed)
     }
 
     /// Rows for readers.
@@ -303,14 +306,13 @@ impl Disk {
             return Ok(());
         }
         if state.older_number > state.settled {
-            let older = state.older.drain().collect();
-            let put = self.put_each(older, state.older_number);
-            state.failed = put.map_err(|error| failed(&error)).err();
+            let put = self.put_each(state.older.iter(), state.older_number);
+            state.noted(put)?;
             state.settled = state.older_number;
         }
         state.older = std::mem::take(&mut state.changed);
         (state.older_number, state.bytes) = (state.number, 0);
-        state.failed.clone().map_or(Ok(()), Err)
+        Ok(())
     }
 
     fn look(&self) -> RwLockReadGuard<'_, State> {
@@ -329,16 +331,18 @@ impl Disk {
         if state.settled == state.number {
             return Ok(());
         }
-        let is_flushed = state.is_flushed();
-        let changed = state.older.drain().chain(state.changed.drain());
-        let put = match is_flushed {
-            true => self.put_each(changed.collect(), state.number),
+        let changed = state.older.iter().chain(&state.changed);
+        let put = match state.is_flushed() {
+            true => self.put_each(changed, state.number),
             // What a crash leaves half of is nowhere else.
             false => self.put(batch(changed), state.number),
         };
-        state.failed = put.map_err(|error| failed(&error)).err();
+        // If it failed, lookups go on finding what sled may lack.
+        state.noted(put)?;
+        state.older.clear();
+        state.changed.clear();
         state.settled_at(state.number);
-        state.failed.clone().map_or(Ok(()), Err)
+        Ok(())
     }
 
     /// Wait until everything applied is on disk.
@@ -420,6 +424,13 @@ impl State {
     /// Whether everything is on disk.
     fn is_flushed(&self) -> bool {
         self.flushed == self.number
+    }
+
+    /// Take in how a write went: nothing is written after one that failed.
+    fn noted(&mut self, put: sled::Result<()>) -> Result<(), StoreError> {
+        let put = put.map_err(|error| failed(&error));
+        self.failed = put.clone().err();
+        put
     }
 
     /// The last write has this number, and sled has everything.

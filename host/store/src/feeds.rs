@@ -106,11 +106,31 @@ impl Feeds {
     }
 }
 
+impl Published {
+    fn of(loaded: &Loaded) -> Self {
+        let Loaded {
+            exists,
+            header,
+            live,
+            ..
+        } = loaded;
+        let mut live = live.clone();
+        live.forget_dirty();
+        Self {
+            exists: *exists,
+            last_seq: header.last_seq,
+            pruned_seq: header.pruned_seq,
+            live,
+            stats: header.stats,
+        }
+    }
+}
+
 impl Feed {
     /// Look at the published state, loading it if need be.
     ///
-    /// The writer does this before it changes anything of a feed, so what is loaded here has no
-    /// unflushed changes in it.
+    /// The writer makes its [`Self::offer`] before it changes anything of a feed, so what is loaded here has
+    /// no unflushed changes in it.
     pub(crate) fn with<T>(
         &self,
         view: &View<'_>,
@@ -120,21 +140,15 @@ impl Feed {
         if let Some(published) = &*state {
             return Ok(look(published));
         }
-        let Loaded {
-            exists,
-            header,
-            mut live,
-            ..
-        } = load(view, self.number)?;
-        live.forget_dirty();
-        let published = Published {
-            exists,
-            last_seq: header.last_seq,
-            pruned_seq: header.pruned_seq,
-            live,
-            stats: header.stats,
-        };
-        Ok(look(state.insert(published)))
+        let loaded = load(view, self.number)?;
+        Ok(look(state.insert(Published::of(&loaded))))
+    }
+
+    /// What the writer has loaded, which has not changed anything of the feed yet. It must not load while it
+    /// holds what readers wait for: they have the database's lock by then, which loading waits for.
+    pub(crate) fn offer(&self, loaded: &Loaded) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.get_or_insert_with(|| Published::of(loaded));
     }
 
     fn change(&self, last_seq: u64, pruned_seq: u64, superseded: &[u64], stats: ModelStats) {

@@ -163,6 +163,9 @@ pub(crate) fn open(root: &Path, options: &Options) -> Result<DataDir, OpenError>
     notes.append(&mut remove_unfinished_snapshots(&db)?);
     let opened = patiently(SLED_PATIENCE, || Disk::open(&db, options), is_locked);
     let disk = opened.map_err(|error| error.of(&db))?;
+    // Its own files are synced; that they are in the directory is to last, too.
+    let synced = fs::File::open(root).and_then(|root| root.sync_all());
+    synced.map_err(|error| OpenError::io(root, error))?;
     if let Some(found) = found.filter(|found| *found < FORMAT) {
         // The rows of earlier formats are read as they are. Nothing has been written yet: from here
         // on versions that know the earlier format only must not open it any more.

@@ -383,6 +383,10 @@ impl Store for SledStore {
         self.remove_by_steps(key, now).await
     }
 
+    async fn ready(&self) -> Result<(), StoreError> {
+        self.write(|_| Ok(())).await
+    }
+
     async fn settle(&self) -> Result<(), StoreError> {
         self.settle_by_steps().await
     }

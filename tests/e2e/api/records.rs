@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::{Served, expect_problem};
+use super::{Served, expect_problem, make_key};
 use crate::support::cli::Tidegate;
 use crate::support::crm::{MODEL, Source, changing, contact, contacts, reply, synced_twice};
 use crate::support::server::{Gate, Server};
@@ -213,6 +213,25 @@ fn changes_are_followed_as_events() {
         again.contains("\"id\":\"i2\"") && !again.contains("\"id\":\"i1\""),
         "{again}"
     );
+    // Neither a key that is revoked nor one that expires goes on reading, even if nothing happens.
+    let revoked = make_key(&served.tidegate, "read", "");
+    let expiring = make_key(&served.tidegate, "read", "--expires-in 6s");
+    for (key, says) in [(&expiring, "expired"), (&revoked, "revoked")] {
+        let call = served.bare("GET", ITEMS).key(key);
+        let mut events = call.header("Accept", "text/event-stream").begin();
+        events.until("\"id\":\"i2\"");
+        if says == "revoked" {
+            let keys = served.get("/v1/api-keys");
+            let keys = keys["api_keys"].as_array().unwrap();
+            for key in keys.iter().filter(|key| key["name"] == "read") {
+                let place = format!("/v1/api-keys/{}", key["id"].as_str().unwrap());
+                served.call("DELETE", &place).send();
+            }
+        }
+        let last = events.until("event: problem");
+        let rest = String::from_utf8(events.whole().body).unwrap();
+        assert!((last.clone() + &rest).contains(says), "{last}{rest}");
+    }
     // A server that stops ends the stream in order.
     let mut last = follow(None);
     last.until("\"id\":\"i2\"");

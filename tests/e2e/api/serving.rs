@@ -10,9 +10,13 @@ use serde_json::{Value, json};
 use super::client::Call;
 use super::{Served, expect_problem, make_key, serve};
 use crate::actions::acts;
-use crate::support::cli::{Cmd, INVALID, OK, Tidegate};
+use crate::support::cli::{Cmd, INVALID, OK, RUN_FAILED, Tidegate};
+use crate::support::plugins;
 use crate::support::server::{Gate, Reply, Server};
 use crate::support::{PATIENCE, root, wait_until};
+
+/// What somebody else would have had to do did not happen.
+const UPSTREAM: i32 = 11;
 
 #[test]
 fn it_lives_and_is_ready_and_says_what_it_does() {
@@ -214,4 +218,62 @@ fn bad_options_are_told() {
     other
         .cmd(&taken)
         .refused(INVALID, &["can't listen", "--listen"]);
+}
+
+#[test]
+fn nothing_asks_the_server_itself_whatever_is_granted() {
+    let words = "--webhook-allow-private 127.0.0.0/8";
+    let served = Served::start_with(Tidegate::new(), words);
+    let tidegate = &served.tidegate;
+    let found = std::fs::read(tidegate.data().join("server.json")).unwrap();
+    let found: Value = serde_json::from_slice(&found).unwrap();
+    let for_commands = found["address"].as_str().unwrap();
+    for (number, address) in [&*served.address.to_string(), for_commands]
+        .into_iter()
+        .enumerate()
+    {
+        let (name, own) = (format!("crm{number}"), format!("http://{address}"));
+        tidegate.deploy(&plugins::demo_crm(), &name, &own);
+        tidegate.connect(&name, "acme", &own);
+        let asked = tidegate.cmd(&format!("request {name} acme GET /livez"));
+        asked.refused(RUN_FAILED, &["where Tidegate itself listens"]);
+        let added = tidegate
+            .cmd(&format!("webhooks add {own}/livez --json"))
+            .ok();
+        let id = added.json()["id"].as_str().unwrap().to_owned();
+        let test = tidegate.cmd(&format!("webhooks test {id} --json"));
+        let denied = test.refused(UPSTREAM, &[]).json();
+        assert_eq!(denied["error"]["kind"], "denied", "{denied}");
+    }
+}
+
+#[test]
+fn a_server_that_can_store_nothing_says_so_and_ends() {
+    let tidegate = Tidegate::new();
+    tidegate.deploy(&plugins::demo_crm(), "crm", "http://127.0.0.1:1");
+    tidegate.connect("crm", "acme", "http://127.0.0.1:1");
+    let manage = make_key(&tidegate, "manage", "--rate-limit 100000/1s");
+    let serve = tidegate.cmd("serve --listen 127.0.0.1:0 --grace 1s --log json");
+    let running = serve.with_little_disk(4000).start();
+    let url = running.wait_for_url();
+    let address = url.split_once("://").unwrap().1.parse().unwrap();
+    let place = "/v1/integrations/crm/connections/acme/metadata";
+    let write = |number: usize| {
+        let filling = json!({"number": number, "text": "x".repeat(30_000)});
+        let call = Call::new(address, "PATCH", place).key(&manage);
+        call.json(&filling).send().status
+    };
+    let stored = (0..10_000).take_while(|number| write(*number) == 200);
+    let stored = stored.last().unwrap();
+    let ready = Call::new(address, "GET", "/readyz").send();
+    expect_problem(&ready, "stopping", 503);
+    let ended = running.finish();
+    ended.expect_refusal(70, &["the database's files"]);
+    let told = "nothing can be stored any more, so the server ends";
+    assert!(ended.stdout.contains(told), "{}", ended.stdout);
+    // With room again all is well, and what was acknowledged is there.
+    let shown = tidegate.cmd("connections show crm acme --json").ok().json();
+    let number = shown["metadata"]["number"].as_u64().unwrap();
+    assert!(number >= stored as u64, "{number} of {stored}");
+    tidegate.cmd("data check").ok();
 }

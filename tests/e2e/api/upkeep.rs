@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::{Served, expect_problem};
-use crate::support::cli::Tidegate;
+use crate::support::cli::{PLUGIN, Tidegate};
 use crate::support::crm::{changing, synced_twice};
+use crate::support::plugins;
 
 #[test]
 fn measured_checked_pruned_exported_dropped_and_imported() {
@@ -67,6 +68,78 @@ fn measured_checked_pruned_exported_dropped_and_imported() {
         let answer = served.call("POST", "/v1/data/drop").json(&body).send();
         expect_problem(&answer, "invalid-request", 400);
     }
+}
+
+/// An export with a component, which `changed` may have changed.
+fn export(tidegate: &Tidegate, changed: impl Fn(&mut Value)) -> String {
+    let export = tidegate.cmd("data export").ok().stdout;
+    let lines = export.lines().map(|line| {
+        let mut line: Value = serde_json::from_str(line).unwrap();
+        changed(&mut line);
+        format!("{line}\n")
+    });
+    lines.collect()
+}
+
+#[test]
+fn an_import_starts_what_starts_by_itself() {
+    let server = changing();
+    let tidegate = synced_twice(&server);
+    let deploy = tidegate.cmd("deploy").arg(plugins::demo_crm());
+    deploy.words("--as crm --yes --auto-start").ok();
+    let export = export(&tidegate, |_| {});
+    let other = Served::start(Tidegate::new());
+    let import = other.call("POST", "/v1/data/import");
+    import
+        .body("application/x-ndjson", export.as_bytes())
+        .ok(200);
+    let schedules = other.get("/v1/schedules");
+    assert_eq!(
+        schedules["schedules"].as_array().unwrap().len(),
+        2,
+        "{schedules}"
+    );
+}
+
+#[test]
+fn an_import_brings_no_component_that_a_deploy_would_not() {
+    let tidegate = Tidegate::new();
+    tidegate.deploy(&plugins::demo_crm(), "crm", "http://127.0.0.1:1");
+    let whole = export(&tidegate, |_| {});
+    // Of "no plugin".
+    let digest = "97c3e8c0a5f53fba121012a971cd22f8455db6319dd8f0be32b0401642cd93d8";
+    let junk = export(&tidegate, |line| {
+        if line["type"] == "component" {
+            *line = json!({"type": "component", "digest": digest, "piece": 0, "pieces": 1, "base64": "bm8gcGx1Z2lu"});
+        }
+        if line["type"] == "integration" {
+            line["integration"]["current"]["digest"] = json!(digest);
+        }
+    });
+    for (options, export, says) in [
+        ("", &junk, "bad-plugin"),
+        ("--require-signature", &whole, "bad-plugin"),
+    ] {
+        let served = Served::start_with(Tidegate::new(), options);
+        let import = |export: &str| {
+            let call = served.call("POST", "/v1/data/import");
+            call.body("application/x-ndjson", export.as_bytes()).send()
+        };
+        expect_problem(&import(export), says, 422);
+        assert_eq!(served.get("/v1/integrations")["integrations"], json!([]));
+        // By the command it is the same.
+        let command = served.tidegate.cmd("data import").stdin(export);
+        command.refused(PLUGIN, &[]);
+    }
+    let other = Tidegate::new();
+    let words = "data import --require-signature";
+    other
+        .cmd(words)
+        .stdin(&whole)
+        .refused(PLUGIN, &["signature"]);
+    // What is deployed there already is known.
+    other.deploy(&plugins::demo_crm(), "crm2", "http://127.0.0.1:1");
+    other.cmd(words).stdin(&whole).ok();
 }
 
 #[test]

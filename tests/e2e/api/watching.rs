@@ -15,6 +15,7 @@ use super::{Served, make_key};
 use crate::actions::Acts;
 use crate::support::cli::{INVALID, OK, Tidegate};
 use crate::support::crm::{Source, contacts, reply};
+use crate::support::plugins;
 use crate::support::server::{Gate, Reply, Server};
 use crate::support::{PATIENCE, root, wait_until};
 
@@ -170,6 +171,47 @@ fn metrics_are_those_of_the_page() {
         !text.contains("acme"),
         "a label for each connection: {text}"
     );
+}
+
+#[test]
+fn runs_that_can_t_even_begin_are_counted() {
+    let tidegate = Tidegate::new();
+    tidegate.deploy(&plugins::demo_crm(), "crm", "http://127.0.0.1:1");
+    let words = "connections add crm acme --base-url http://127.0.0.1:1 --secret token=env:TOKEN";
+    tidegate.cmd(words).env("TOKEN", "t").ok();
+    let served = Served::start(tidegate);
+    // What opens its credentials is gone.
+    std::fs::remove_file(served.tidegate.data().join("master.key")).unwrap();
+    served.post(TRIGGER, &json!({}), 202);
+    let failed = "tidegate_runs_total{kind=\"sync\",outcome=\"failed\",blame=\"";
+    wait_until("the failed run", PATIENCE, || {
+        let text = served.call("GET", "/metrics").send().body;
+        let text = String::from_utf8(text).unwrap();
+        text.contains(failed).then_some(())
+    });
+}
+
+#[test]
+fn an_endpoint_that_is_disabled_is_told_of_though_no_event_can() {
+    let gone = Server::start(|_| Reply::status(410));
+    let tidegate = Tidegate::new();
+    let add = format!("webhooks add {}/hook --json", gone.origin());
+    let id = tidegate.cmd(&add).ok().json()["id"].clone();
+    let source = Server::start(|_| reply(&contacts(0..3, 1), None));
+    Source::DemoCrm.set_up(&tidegate, &source.origin());
+    tidegate.sync_ok("crm/contacts", "acme");
+    let words = "--webhook-allow-private 127.0.0.0/8 --log json";
+    let served = Served::start_with(tidegate, words);
+    let line = wait_until("the line", PATIENCE, || {
+        lines(
+            &served,
+            "an endpoint is disabled: nothing is delivered to it",
+        )
+        .pop()
+    });
+    assert_eq!((&line["endpoint"], &line["why"]), (&id, &json!("gone")));
+    let refused = lines(&served, "not delivered").pop().unwrap();
+    assert_eq!(refused["status"], 410, "{refused}");
 }
 
 #[test]

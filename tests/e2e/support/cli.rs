@@ -174,6 +174,23 @@ impl Cmd {
         self
     }
 
+    /// Let its files grow to so many blocks of 512 or 1,024 bytes only, as if the disk were full.
+    pub fn with_little_disk(self, blocks: u32) -> Self {
+        let script = format!("ulimit -f {blocks}; trap '' XFSZ; exec \"$0\" \"$@\"");
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &script])
+            .arg(self.command.get_program());
+        command.args(self.command.get_args());
+        for (name, value) in self.command.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        Self { command, ..self }
+    }
+
     /// Start it and go on.
     #[track_caller]
     pub fn start(mut self) -> Running {

@@ -29,6 +29,8 @@ pub enum Change {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fired {
     pub schedule: ScheduleId,
+    /// How long after its moments it is due.
+    pub spread_ms: u64,
     pub fires: Vec<Fire>,
     /// Runs that are to stop, because a later fire takes their place.
     pub cancelled: Vec<RunId>,
@@ -305,6 +307,7 @@ impl Board {
         changes.extend(rows.iter().cloned().map(Change::Fire));
         Ok(Some(Fired {
             schedule: id,
+            spread_ms: first.at.since(first.scheduled_for),
             fires: rows,
             cancelled,
         }))

@@ -105,7 +105,7 @@ impl State {
 
     fn due_deliveries(&self, wanted: &DueDeliveries) -> Due {
         let own = &self.webhooks;
-        let mut due: BTreeSet<(Timestamp, u64, EndpointId)> = BTreeSet::new();
+        let mut due = Vec::new();
         let mut next_at = None;
         for endpoint in own
             .endpoints
@@ -113,23 +113,17 @@ impl State {
             .filter(|endpoint| endpoint.disabled.is_none())
         {
             let id = endpoint.id;
-            let in_flight: Vec<u64> = wanted
-                .in_flight
-                .iter()
-                .filter(|(own, _)| *own == id)
-                .map(|(_, seq)| *seq)
-                .collect();
+            let in_flight = wanted.in_flight_of(id);
             let mut heads = own.heads(id);
             heads.sort_unstable();
             heads.retain(|(_, seq)| !in_flight.contains(seq));
             let (now, later): (Vec<_>, Vec<_>) =
                 heads.into_iter().partition(|(at, _)| *at <= wanted.now);
-            let room = wanted.per_endpoint.saturating_sub(in_flight.len());
-            due.extend(now.into_iter().take(room).map(|(at, seq)| (at, seq, id)));
+            due.push((id, now));
             next_at = later.into_iter().map(|(at, _)| at).chain(next_at).min();
         }
-        let first = due.into_iter().take(wanted.limit);
-        let deliveries = first.filter_map(|(_, seq, id)| {
+        let chosen = wanted.choose(due).into_iter();
+        let deliveries = chosen.filter_map(|(id, _, seq)| {
             Some(DueDelivery {
                 endpoint: own.endpoints.get(&id)?.clone(),
                 event: own.events.get(&seq)?.clone(),

@@ -1,5 +1,7 @@
 //! The commands of webhooks: endpoints, what is due, what came of it, and the log.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +21,35 @@ pub struct DueDeliveries {
     pub limit: usize,
 }
 
+impl DueDeliveries {
+    /// Which of an endpoint are on their way, by their events' numbers.
+    #[must_use]
+    pub fn in_flight_of(&self, endpoint: EndpointId) -> Vec<u64> {
+        let own = self.in_flight.iter().filter(|(id, _)| *id == endpoint);
+        own.map(|(_, seq)| *seq).collect()
+    }
+
+    /// Choose among what is due. `due` has it by endpoint, the oldest first. The endpoint with the fewest on
+    /// their way comes first, and only then what has waited longest: the backlog of one that does not answer
+    /// is always the oldest, and must not keep the others waiting.
+    #[must_use]
+    pub fn choose(
+        &self,
+        due: Vec<(EndpointId, Vec<(Timestamp, u64)>)>,
+    ) -> Vec<(EndpointId, Timestamp, u64)> {
+        let mut ordered = BTreeSet::new();
+        for (id, heads) in due {
+            let before = self.in_flight_of(id).len();
+            let places = before..self.per_endpoint;
+            for (place, (at, seq)) in places.zip(heads) {
+                ordered.insert((place, at, seq, id));
+            }
+        }
+        let first = ordered.into_iter().take(self.limit);
+        first.map(|(_, at, seq, id)| (id, at, seq)).collect()
+    }
+}
+
 /// A delivery to make now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DueDelivery {
@@ -31,7 +62,7 @@ pub struct DueDelivery {
 /// What is due.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Due {
-    /// Those that have waited longest first.
+    /// In the order of [`DueDeliveries::choose`].
     pub deliveries: Vec<DueDelivery>,
     /// When the next one is due that is not due yet.
     pub next_at: Option<Timestamp>,

@@ -183,7 +183,14 @@ fn a_job_that_kills_its_host_does_not_do_so_for_ever() {
         claimed = host.claim(1, Caps::default()).remove(0);
     }
     block_on(host.store.recover_runs(why, host.now)).unwrap();
-    assert_eq!(host.job(&claimed).state, JobState::Dead);
+    let job = host.job(&claimed);
+    assert_eq!(
+        (job.state, job.outcome),
+        (JobState::Dead, Some(Outcome::Stalled))
+    );
+    let run = block_on(host.store.run(claimed.run)).unwrap();
+    let outcome = run.end.unwrap().outcome;
+    assert_eq!(outcome, Outcome::Stalled, "which alerts people");
 }
 
 #[test]

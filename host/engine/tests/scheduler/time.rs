@@ -241,6 +241,20 @@ fn what_is_due_together_starts_apart() {
     }
     let again = host.schedule(host_schedule(&host)).progress.next;
     assert_eq!(again, Some(starts[0]), "always the same");
+    // Whoever measures how late it is knows since when it was due.
+    host.now = starts.iter().map(|due| due.at).max().unwrap();
+    let mut due_at: Vec<_> = starts.iter().map(|due| due.at.0).collect();
+    let fired = host.fire().into_iter();
+    let own = fired.flat_map(|f| {
+        let spread_ms = f.spread_ms;
+        f.fires
+            .into_iter()
+            .map(move |f| f.scheduled_for.0 + spread_ms)
+    });
+    let mut measured: Vec<_> = own.collect();
+    due_at.sort_unstable();
+    measured.sort_unstable();
+    assert_eq!(measured, due_at);
 }
 
 fn host_schedule(host: &Host) -> tidegate_engine::schedule::ScheduleId {

@@ -1,5 +1,7 @@
 //! `records`: the record store of the run's connection.
 
+use std::sync::Arc;
+
 use tidegate_contract::tidegate::plugin::records::{
     Error, Host, HostWithStore, ModelOutcome, Page as GuestPage,
 };
@@ -14,6 +16,8 @@ use crate::world::page_refusal;
 
 /// Most ids of one `get`: the answer is held in memory whole.
 const GET_IDS_MAX: usize = 1000;
+/// Most bytes of bodies that one look into the store may bring.
+const GET_BYTES: u64 = 32 * 1024 * 1024;
 
 impl Host for RunState {}
 
@@ -36,7 +40,7 @@ impl<T: Send> HostWithStore<T> for Imports {
     ) -> wasmtime::Result<Result<Vec<Option<String>>, Error>> {
         let live = accessor.with(|mut access| access.get().live("records.get"))?;
         let _held = live.hold(model.len() + ids.iter().map(String::len).sum::<usize>())?;
-        Ok(get(&live, &model, &ids).await)
+        get(&live, &model, &ids).await
     }
 
     async fn begin_snapshot(
@@ -142,16 +146,32 @@ fn outcome(live: &Live, model: &Name, counts: Counts) -> ModelOutcome {
     }
 }
 
-async fn get(live: &Live, model: &str, ids: &[String]) -> Result<Vec<Option<String>>, Error> {
-    let model = granted(live, model)?;
+async fn get(
+    live: &Arc<Live>,
+    model: &str,
+    ids: &[String],
+) -> wasmtime::Result<Result<Vec<Option<String>>, Error>> {
+    let model = match granted(live, model) {
+        Ok(model) => model,
+        Err(error) => return Ok(Err(error)),
+    };
     if ids.len() > GET_IDS_MAX {
-        return Err(Error::Invalid(format!(
-            "{} ids; the most at once is {GET_IDS_MAX}",
-            ids.len()
-        )));
+        let message = format!("{} ids; the most at once is {GET_IDS_MAX}", ids.len());
+        return Ok(Err(Error::Invalid(message)));
     }
-    let bodies = live.world.get(model, ids).await;
-    bodies.map_err(|refusal| error(live, refusal))
+    // A few at a time, so that what is held is known before there is too much of it.
+    let step = GET_BYTES / live.limits.record_bytes.max(1);
+    let step = usize::try_from(step).unwrap_or(usize::MAX).max(1);
+    let (mut bodies, mut held) = (Vec::with_capacity(ids.len()), Vec::new());
+    for ids in ids.chunks(step) {
+        let found = match live.world.get(model.clone(), ids).await {
+            Ok(found) => found,
+            Err(refusal) => return Ok(Err(error(live, refusal))),
+        };
+        held.push(live.hold_answer(found.iter().flatten().map(String::len).sum())?);
+        bodies.extend(found);
+    }
+    Ok(Ok(bodies))
 }
 
 async fn end_snapshot(live: &Live, model: &str, checkpoint: Option<String>) -> Result<u64, Error> {

@@ -91,6 +91,7 @@ async fn create(
         expires_in: new.expires_in.map(Duration::from_secs),
         rate_limit: new.rate_limit,
     };
+    let _changing = app.keyring.changing.lock().await;
     let made = app.control.create_api_key(new).await?;
     let shown = MadeApiKey {
         key: (&made.key).into(),
@@ -102,12 +103,13 @@ async fn create(
 
 /// Revoke an API key
 ///
-/// From then on it is refused.
+/// From then on it is refused, and answers to it that go on end.
 #[utoipa::path(delete, path = "/v1/api-keys/{id}", tag = "API keys",
     params(("id" = String, Path, description = "As the list of keys has it: `key_…`")),
     responses((status = 204, description = "It is gone")),
 )]
 async fn revoke(State(app): State<App>, Path(id): Path<ApiKeyId>) -> Answer<StatusCode> {
+    let _changing = app.keyring.changing.lock().await;
     app.control.revoke_api_key(id).await?;
     app.keyring.remove(id);
     Ok(StatusCode::NO_CONTENT)

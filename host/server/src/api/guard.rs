@@ -22,6 +22,7 @@ use super::app::{App, Via};
 use super::keyring::{Entry, Unknown, is_same};
 use super::problem::{Answer, Failed, Type};
 use super::routes::Rule;
+use super::stream;
 
 /// How long after the body's time is over the whole request's is: whoever is slow is told so.
 const AFTER_BODY: Duration = Duration::from_millis(500);
@@ -68,10 +69,10 @@ pub(super) async fn guard(
             .await
             .unwrap_or_else(|_| slow(time).into_response()),
     };
-    if let Some(entry) = entry {
-        response.extensions_mut().insert(Caller(Some(entry.key.id)));
-    }
-    response
+    let Some(entry) = entry else { return response };
+    response.extensions_mut().insert(Caller(Some(entry.key.id)));
+    let now = app.clock.now();
+    stream::until(response, async move { refused(entry.ended(now).await) })
 }
 
 /// Let what changes something come to its end even when nobody waits for it any more: the client is
@@ -130,12 +131,7 @@ fn authorize(app: &App, rule: &Rule, request: &Request) -> Answer<Option<Arc<Ent
         };
     }
     let now = app.clock.now();
-    let entry = app.keyring.find(text, now).map_err(|unknown| {
-        unauthenticated(match unknown {
-            Unknown::Key => "there is no such API key, or it has been revoked",
-            Unknown::Expired => "the API key has expired",
-        })
-    })?;
+    let entry = app.keyring.find(text, now).map_err(refused)?;
     check_scope(&entry, scope)?;
     entry.admit().map_err(|wait| {
         Failed::new(Type::RateLimited, "the API key asks faster than it may")
@@ -152,6 +148,13 @@ fn authorize(app: &App, rule: &Rule, request: &Request) -> Answer<Option<Arc<Ent
         });
     }
     Ok(Some(entry))
+}
+
+fn refused(unknown: Unknown) -> Failed {
+    unauthenticated(match unknown {
+        Unknown::Key => "there is no such API key, or it has been revoked",
+        Unknown::Expired => "the API key has expired",
+    })
 }
 
 fn check_scope(entry: &Entry, scope: KeyScope) -> Answer<()> {

@@ -25,7 +25,7 @@ async fn livez() -> impl IntoResponse {
     (TEXT, "ok\n")
 }
 
-/// Whether requests can be served: the store answers, and the server is not about to stop
+/// Whether requests can be served: what is written is stored, and the server is not about to stop
 #[utoipa::path(get, path = "/readyz", tag = "health", responses(
     (status = 200, description = "They can", body = String, content_type = "text/plain"),
 ))]
@@ -33,6 +33,10 @@ async fn readyz(State(app): State<App>) -> Answer<impl IntoResponse> {
     if *app.stopping.borrow() {
         return Err(Failed::new(Type::Stopping, "the server is about to stop"));
     }
-    app.control.ready().await?;
+    app.control.ready().await.map_err(|_| {
+        // The server is about to find that out and end.
+        let detail = "nothing can be stored any more; the server's log says why";
+        Failed::new(Type::Stopping, detail)
+    })?;
     Ok((TEXT, "ok\n"))
 }

@@ -3,6 +3,7 @@
 //! This process holds the data directory, so nobody else changes the keys; the routes that do tell
 //! the keyring.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -14,9 +15,15 @@ use tidegate_engine::Timestamp;
 use tidegate_engine::api_key::{ApiKey, ApiKeyId, LAST_USED_MS, key_digest};
 use tidegate_engine::integration::Digest;
 use tidegate_engine::limits::{API_RATE_BURST, API_RATE_REQUESTS};
+use tokio::sync::watch;
 
 /// All keys.
-pub(crate) struct Keyring(RwLock<Vec<Arc<Entry>>>);
+pub(crate) struct Keyring {
+    entries: RwLock<Vec<Arc<Entry>>>,
+    /// Held while keys are changed in the store and here, so that one who reads them all for [`Self::set`]
+    /// brings back none that is being revoked.
+    pub(crate) changing: tokio::sync::Mutex<()>,
+}
 
 /// A key, and how fast it has asked lately.
 pub(crate) struct Entry {
@@ -24,6 +31,8 @@ pub(crate) struct Entry {
     limiter: DefaultDirectRateLimiter,
     /// When its last use was written down, in Unix milliseconds.
     touched: AtomicU64,
+    /// Whether it opens nothing any more.
+    revoked: watch::Sender<bool>,
 }
 
 /// Why a text opens nothing.
@@ -37,13 +46,16 @@ pub(crate) enum Unknown {
 impl Keyring {
     pub(crate) fn new(keys: Vec<ApiKey>) -> Self {
         let entries = keys.into_iter().map(Entry::new).map(Arc::new);
-        Self(RwLock::new(entries.collect()))
+        Self {
+            entries: RwLock::new(entries.collect()),
+            changing: tokio::sync::Mutex::default(),
+        }
     }
 
     /// The key with this text. It is compared with each one in constant time.
     pub(crate) fn find(&self, text: &str, now: Timestamp) -> Result<Arc<Entry>, Unknown> {
         let digest = key_digest(text).ok_or(Unknown::Key)?;
-        let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         let mut found = None;
         for entry in entries.iter() {
             if is_same(entry.key.digest, digest) {
@@ -59,8 +71,9 @@ impl Keyring {
 
     /// These are all there are; those that were there already go on counting.
     pub(crate) fn set(&self, keys: Vec<ApiKey>) {
-        let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         let old = std::mem::take(&mut *entries);
+        let kept: BTreeSet<ApiKeyId> = keys.iter().map(|key| key.id).collect();
         *entries = keys
             .into_iter()
             .map(|key| {
@@ -68,16 +81,24 @@ impl Keyring {
                 known.map_or_else(|| Arc::new(Entry::new(key)), Arc::clone)
             })
             .collect();
+        for entry in old.iter().filter(|entry| !kept.contains(&entry.key.id)) {
+            entry.revoked.send_replace(true);
+        }
     }
 
     pub(crate) fn add(&self, key: ApiKey) {
-        let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         entries.push(Arc::new(Entry::new(key)));
     }
 
     pub(crate) fn remove(&self, id: ApiKeyId) {
-        let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        entries.retain(|entry| entry.key.id != id);
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let (gone, kept) = entries.drain(..).partition(|entry| entry.key.id == id);
+        *entries = kept;
+        let gone: Vec<Arc<Entry>> = gone;
+        for entry in gone {
+            entry.revoked.send_replace(true);
+        }
     }
 }
 
@@ -92,6 +113,7 @@ impl Entry {
         Self {
             limiter: RateLimiter::direct(quota(&key)),
             touched: AtomicU64::new(touched),
+            revoked: watch::Sender::new(false),
             key,
         }
     }
@@ -100,6 +122,22 @@ impl Entry {
     pub(crate) fn admit(&self) -> Result<(), Duration> {
         let admitted = self.limiter.check();
         admitted.map_err(|refused| refused.wait_time_from(DefaultClock::default().now()))
+    }
+
+    /// Resolves when the key opens nothing any more, with why.
+    pub(crate) async fn ended(&self, now: Timestamp) -> Unknown {
+        let mut revoked = self.revoked.subscribe();
+        let expired = async {
+            match self.key.expires_at {
+                Some(at) => tokio::time::sleep(Duration::from_millis(at.since(now))).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            // The sender is this entry's own.
+            _ = revoked.wait_for(|gone| *gone) => Unknown::Key,
+            () = expired => Unknown::Expired,
+        }
     }
 
     /// Whether its use now is to be written down; true once in a while.

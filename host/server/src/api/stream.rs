@@ -6,7 +6,7 @@ use axum::body::{Body, Bytes};
 use axum::http::HeaderMap;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
-use futures::stream::{Stream, unfold};
+use futures::stream::{Stream, StreamExt, unfold};
 
 use super::problem::{Answer, Details, Failed};
 
@@ -30,16 +30,18 @@ impl Form {
         let values = headers.get_all(ACCEPT).iter();
         let named = values.filter_map(|value| value.to_str().ok());
         let mut named = named.flat_map(|value| value.split(','));
-        let form = named.find_map(|part| {
-            let kind = part.split(';').next().unwrap_or_default().trim();
-            match kind.to_ascii_lowercase().as_str() {
-                "application/x-ndjson" | "application/jsonl" => Some(Self::Lines),
-                "text/event-stream" => Some(Self::Events),
-                "application/json" => Some(Self::Page),
-                _ => None,
-            }
-        });
+        let form =
+            named.find_map(|part| Self::named(part.split(';').next().unwrap_or_default().trim()));
         form.unwrap_or(Self::Page)
+    }
+
+    fn named(media_type: &str) -> Option<Self> {
+        match media_type.to_ascii_lowercase().as_str() {
+            "application/x-ndjson" | "application/jsonl" => Some(Self::Lines),
+            "text/event-stream" => Some(Self::Events),
+            "application/json" => Some(Self::Page),
+            _ => None,
+        }
     }
 
     fn media_type(self) -> &'static str {
@@ -61,6 +63,29 @@ pub(super) trait Source: Send + Sized + 'static {
 pub(super) fn answer(form: Form, source: impl Source) -> Response {
     let body = Body::from_stream(parts(form, source));
     ([(CONTENT_TYPE, form.media_type())], body).into_response()
+}
+
+/// Cut an answer that goes on as soon as `ended` says why; that is its last line or event.
+pub(super) fn until(
+    response: Response,
+    ended: impl Future<Output = Failed> + Send + 'static,
+) -> Response {
+    let kind = response.headers().get(CONTENT_TYPE);
+    let form = kind.and_then(|kind| Form::named(kind.to_str().ok()?));
+    let Some(form @ (Form::Lines | Form::Events)) = form else {
+        return response;
+    };
+    let (head, body) = response.into_parts();
+    let state = Some((body.into_data_stream(), Box::pin(ended)));
+    let parts = unfold(state, move |state| async move {
+        let (mut parts, mut ended) = state?;
+        tokio::select! {
+            biased;
+            failed = &mut ended => Some((Ok(problem_part(form, failed)), None)),
+            part = parts.next() => part.map(|part| (part, Some((parts, ended)))),
+        }
+    });
+    Response::from_parts(head, Body::from_stream(parts))
 }
 
 fn parts(

@@ -179,12 +179,12 @@ impl Local {
             failure: Some(failure_of(&problem)),
             figures: Figures::default(),
         };
-        match self.store.finish_run(run, fence, end.clone()).await {
+        let run = match self.store.finish_run(run, fence, end).await {
             // Its end is stored already, or somebody else goes on.
             Err(StoreError::Fenced { .. }) => return Ok(()),
             finished => finished?,
         };
-        spans::ended(&end);
+        spans::ended(&run);
         Ok(())
     }
 

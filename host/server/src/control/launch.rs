@@ -265,7 +265,6 @@ async fn drive(
         // Nobody else sets it.
         let _ = told.set(stopped.await);
     };
-    let target = launch.target.clone();
     let spec = RunSpec {
         run: id,
         fence,
@@ -304,7 +303,6 @@ async fn drive(
         why.get().filter(|_| begun.is_of_job),
     );
     drop(begun.flight);
-    count(&target, &end);
     let output = result.output;
     let finish = match &output {
         Some(output) if begun.holds_key && end.outcome == Outcome::Success => {
@@ -328,9 +326,7 @@ async fn drive(
         return Err(Problem::new(Kind::Conflict, message));
     }
     let run = finished?;
-    if let Some(end) = &run.end {
-        spans::ended(end);
-    }
+    spans::ended(&run);
     Ok(Invoked {
         run,
         output,
@@ -368,20 +364,6 @@ fn ended(
         failure: Some(Failure::new(FailureClass::Internal, Blame::Host, message)),
         figures,
     }
-}
-
-/// Count a run that has ended.
-fn count(target: &Target, end: &RunEnd) {
-    let blame = end
-        .failure
-        .as_ref()
-        .map_or("nobody", |failure| failure.blame.as_str());
-    let labels = [
-        ("kind", target.kind()),
-        ("outcome", end.outcome.as_str()),
-        ("blame", blame),
-    ];
-    metrics::counter!("tidegate_runs_total", &labels).increment(1);
 }
 
 /// Run it, and tell `progress` how it goes on.

@@ -1,6 +1,7 @@
 //! [`Control`] in this process: it holds the data directory while it lives.
 
 use std::io::{BufRead, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,6 +69,8 @@ pub struct Local {
     pub(super) key_use: Arc<RwLock<()>>,
     /// Private ranges that webhooks may go to.
     pub(super) webhook_private: Vec<IpNet>,
+    /// Where the server listens, which no plugin and no webhook may ask.
+    pub(super) own_addresses: std::sync::OnceLock<Vec<SocketAddr>>,
 }
 
 impl Local {
@@ -122,6 +125,7 @@ impl Local {
             jobs_changed: Bell::default(),
             served,
             webhook_private: Vec::new(),
+            own_addresses: std::sync::OnceLock::new(),
         };
         // Whatever they are, other commands go on.
         if let Err(problem) = super::upkeep::forget_cassettes(&local).await {
@@ -168,6 +172,7 @@ impl Local {
             clock: self.clock.clone(),
             gate: Gate::new(GateOptions {
                 proxy: egress_proxy()?,
+                own_addresses: self.own_addresses.get().cloned().unwrap_or_default(),
                 ..GateOptions::default()
             }),
         })
@@ -475,14 +480,14 @@ impl Control for Local {
     async fn import(
         &self,
         input: &mut (dyn BufRead + Send),
+        signed_only: bool,
         progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<Totals> {
-        super::upkeep::import(self, input, progress).await
+        super::upkeep::import(self, input, signed_only, progress).await
     }
 
     async fn ready(&self) -> Result<()> {
-        self.store.integrations(None, 1).await?;
-        Ok(())
+        Ok(self.store.ready().await?)
     }
 
     async fn close(&self) -> Result<()> {

@@ -300,14 +300,16 @@ pub trait Control: Work + Webhooks {
     /// Write `scope` as JSON lines. Writing may block.
     async fn export(&self, scope: &ExportScope, out: &mut (dyn Write + Send)) -> Result<Totals>;
     /// Bring in everything of an export, or nothing; `progress` hears how many records have been
-    /// read. Reading may block.
+    /// read. Reading may block. With `signed_only` its components must be here already: an export has
+    /// no signatures.
     async fn import(
         &self,
         input: &mut (dyn BufRead + Send),
+        signed_only: bool,
         progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<Totals>;
 
-    /// Fails when nothing can be read any more.
+    /// Fails when what is written is not stored any more: the disk is full, say.
     async fn ready(&self) -> Result<()>;
     /// Let go of the data directory, once everything acknowledged is on disk.
     async fn close(&self) -> Result<()>;

@@ -329,6 +329,13 @@ impl Local {
         self.webhook_private = private;
     }
 
+    /// Where the server listens: neither plugins nor webhooks may ask there, whatever is granted. For `serve`,
+    /// once, before anything runs.
+    pub fn listens_at(&self, own: Vec<std::net::SocketAddr>) {
+        // Nobody else says so.
+        let _ = self.own_addresses.set(own);
+    }
+
     /// Deliver webhooks until `stop`; returns when what is on its way has ended, 20 s later at most. An
     /// error means that the store failed.
     pub async fn deliver_webhooks(&self, stop: impl Future<Output = ()>) -> Result<()> {

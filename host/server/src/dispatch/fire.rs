@@ -48,8 +48,9 @@ async fn fire(local: &Local) -> Result<Duration, tidegate_engine::StoreError> {
             }
             let own = schedule.fires.iter().filter(|fire| fire.outcome.is_own());
             for fire in own {
+                let after = fire.at.since(fire.scheduled_for);
                 metrics::histogram!("tidegate_fire_lateness_seconds")
-                    .record(seconds(fire.at.since(fire.scheduled_for)));
+                    .record(seconds(after.saturating_sub(schedule.spread_ms)));
             }
         }
         if !fired.is_empty() {

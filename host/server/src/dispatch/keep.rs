@@ -1,9 +1,11 @@
-//! Leases and retention.
+//! Leases, figures and retention.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_engine::run::{Blame, Failure, FailureClass};
+use tidegate_engine::webhook::{Disabled, EndpointId, WhyDisabled};
 use tidegate_engine::{StoreError, Timestamp};
 use tokio::time::MissedTickBehavior;
 
@@ -23,12 +25,32 @@ pub(super) async fn leases(local: Arc<Local>, running: Running) {
     // The first time at once: nothing has a lease yet, and metrics begin with figures.
     let mut tick = tokio::time::interval(LEASES_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut disabled = BTreeSet::new();
     loop {
         tick.tick().await;
         if let Err(error) = prolong(&local, &running).await {
             tracing::error!(%error, "leases");
         }
+        if let Err(error) = tell_disabled(&local, &mut disabled).await {
+            tracing::error!(%error, "endpoints");
+        }
     }
+}
+
+/// Say which endpoints get nothing any more, once each: if it is the only one, no event can.
+async fn tell_disabled(local: &Local, known: &mut BTreeSet<EndpointId>) -> Result<(), StoreError> {
+    let endpoints = local.store().endpoints().await?;
+    let disabled = endpoints.iter().filter_map(|e| Some((e.id, e.disabled?)));
+    let disabled: BTreeMap<EndpointId, Disabled> = disabled.collect();
+    for (endpoint, Disabled { why, .. }) in &disabled {
+        if known.insert(*endpoint) && *why != WhyDisabled::Operator {
+            let why = why.as_str();
+            tracing::warn!(%endpoint, why, "an endpoint is disabled: nothing is delivered to it");
+        }
+    }
+    known.retain(|endpoint| disabled.contains_key(endpoint));
+    metrics::gauge!("tidegate_webhook_endpoints_disabled").set(count(disabled.len()));
+    Ok(())
 }
 
 async fn prolong(local: &Local, running: &Running) -> Result<(), StoreError> {

@@ -52,8 +52,9 @@ async fn prove(State(app): State<App>, Path(nonce): Path<String>) -> Response {
 
 async fn answer(State(app): State<App>, Path(call): Path<String>, request: Request) -> Response {
     let body = request.into_body();
-    if call == "import" {
-        return runs::answer_import(&app, body);
+    if matches!(call.as_str(), runs::IMPORT | runs::IMPORT_SIGNED) {
+        let signed_only = app.signatures_only || call == runs::IMPORT_SIGNED;
+        return runs::answer_import(&app, signed_only, body);
     }
     let args = match to_bytes(body, CALL_BYTES_MAX).await {
         Ok(args) => args,
@@ -77,6 +78,7 @@ async fn heed(app: &App, call: &str) {
     if !matches!(call, "create_api_key" | "revoke_api_key") {
         return;
     }
+    let _changing = app.keyring.changing.lock().await;
     match app.control.api_keys().await {
         Ok(keys) => app.keyring.set(keys),
         Err(problem) => tracing::error!(%problem, "API keys were changed, and can't be read"),

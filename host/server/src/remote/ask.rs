@@ -213,9 +213,10 @@ impl Control for Remote {
     async fn import(
         &self,
         input: &mut (dyn BufRead + Send),
+        signed_only: bool,
         progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<Totals> {
-        runs::import(self, input, progress).await
+        runs::import(self, input, signed_only, progress).await
     }
 
     /// The server keeps it open.

@@ -2,20 +2,19 @@
 
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::sync::Arc;
-use std::sync::{Mutex, PoisonError};
 
 use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tidegate_engine::run::{Figures, LogLine, Run, RunId};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::answer::{last, read};
 use super::client::Remote;
 use super::frame::Frame;
 use crate::api::{App, receive};
-use crate::control::{InvokeRequest, Invoked, Progress, SyncRequest};
+use crate::control::{Control, InvokeRequest, Invoked, Progress, SyncRequest};
 use crate::problem::{Problem, Result};
 use crate::transfer::pipe::{PART_BYTES, PARTS, Receiving, Sending, here};
 use crate::transfer::{ExportScope, Totals};
@@ -75,11 +74,17 @@ pub(super) async fn export(
     remote.call_with("export", scope, each).await
 }
 
+/// Its body is the export, so what else it says is in the call's name.
+pub(super) const IMPORT: &str = "import";
+pub(super) const IMPORT_SIGNED: &str = "import_signed";
+
 pub(super) async fn import(
     remote: &Remote,
     input: &mut (dyn BufRead + Send),
+    signed_only: bool,
     progress: &mut (dyn FnMut(u64) + Send),
 ) -> Result<Totals> {
+    let call = if signed_only { IMPORT_SIGNED } else { IMPORT };
     let (sender, parts) = mpsc::channel::<std::io::Result<Bytes>>(PARTS);
     let body = futures::stream::unfold(parts, |mut parts| async move {
         let part = parts.recv().await?;
@@ -105,7 +110,7 @@ pub(super) async fn import(
         }
     };
     let answered = async {
-        let frames = remote.begin("import", Body::from_stream(body)).await?;
+        let frames = remote.begin(call, Body::from_stream(body)).await?;
         let each = |frame| {
             if let Frame::Read(records) = frame {
                 progress(records);
@@ -123,12 +128,13 @@ pub(super) async fn import(
 /// Tells a command of its run.
 struct Telling {
     frames: mpsc::Sender<Frame>,
-    run: Mutex<Option<RunId>>,
+    /// Once it has begun.
+    run: watch::Sender<Option<RunId>>,
 }
 
 impl Progress for Telling {
     fn started(&self, run: RunId) {
-        *self.run.lock().unwrap_or_else(PoisonError::into_inner) = Some(run);
+        self.run.send_replace(Some(run));
         let _ = self.frames.try_send(Frame::Started(run));
     }
 
@@ -156,7 +162,7 @@ pub(super) fn answer_run(app: &App, call: &str, args: &[u8]) -> Response {
     let (sender, receiver) = mpsc::channel(LINES);
     let telling = Arc::new(Telling {
         frames: sender.clone(),
-        run: Mutex::default(),
+        run: watch::Sender::new(None),
     });
     let watching = Arc::clone(&telling);
     let control = Arc::clone(&app.control);
@@ -179,6 +185,17 @@ pub(super) fn answer_run(app: &App, call: &str, args: &[u8]) -> Response {
     frames(receiver)
 }
 
+/// Cancel a run whose command is gone, as soon as it has begun.
+async fn cancel(control: &dyn Control, begun: &mut watch::Receiver<Option<RunId>>) {
+    // The sender goes with the run.
+    let id = begun.wait_for(Option::is_some).await.map_or(None, |id| *id);
+    if let Some(id) = id {
+        tracing::info!(run = %id, "its command is gone: it is cancelled");
+        // It may have ended just now.
+        let _ = control.cancel_run(id).await;
+    }
+}
+
 /// Let the run go on to its end, or cancel it when its command is gone.
 fn watch<T: Serialize + Send>(
     app: &App,
@@ -192,13 +209,12 @@ fn watch<T: Serialize + Send>(
         let ended = tokio::select! {
             ended = &mut run => ended,
             () = sender.closed() => {
-                let id = *telling.run.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(id) = id {
-                    tracing::info!(run = %id, "its command is gone: it is cancelled");
-                    // It may have ended just now.
-                    let _ = control.cancel_run(id).await;
+                let mut begun = telling.run.subscribe();
+                tokio::select! {
+                    // It may have ended just now, or never begun.
+                    ended = &mut run => ended,
+                    () = cancel(&*control, &mut begun) => run.await,
                 }
-                run.await
             }
         };
         // A command that is gone hears no end.
@@ -234,7 +250,7 @@ pub(super) fn answer_export(app: &App, args: &[u8]) -> Response {
     frames(receiver)
 }
 
-pub(super) fn answer_import(app: &App, body: Body) -> Response {
+pub(super) fn answer_import(app: &App, signed_only: bool, body: Body) -> Response {
     let (sender, receiver) = mpsc::channel(LINES);
     let (parts, input) = mpsc::channel(PARTS);
     let (control, handle, stall) = (
@@ -249,7 +265,10 @@ pub(super) fn answer_import(app: &App, body: Body) -> Response {
             // As with a run's figures.
             let _ = reading.try_send(Frame::Read(records));
         };
-        here(&handle, control.import(&mut input, &mut progress))
+        here(
+            &handle,
+            control.import(&mut input, signed_only, &mut progress),
+        )
     });
     tokio::spawn(async move {
         receive(body, parts, stall).await;

@@ -48,6 +48,9 @@ pub(crate) use traces::Traces;
 /// How long runs that were told to stop, and answers about them, may take after the grace period.
 const AFTER_GRACE: Duration = Duration::from_secs(3);
 
+/// How often it is looked whether anything can be stored.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
 /// How to serve.
 #[derive(Debug)]
 pub(crate) struct Options {
@@ -89,6 +92,7 @@ async fn serve(
     let scheme = if tls.is_some() { "https" } else { "http" };
     let (public, address) = bind(options.listen).await?;
     let (own, own_address) = bind((Ipv4Addr::LOCALHOST, 0).into()).await?;
+    local.listens_at(vec![address, own_address]);
 
     let found = Finding::new(own_address)?;
     let (stop, stopping) = watch::channel(false);
@@ -120,7 +124,13 @@ async fn serve(
     output::notice(format!("listening on {scheme}://{address}"));
     tracing::info!(%address, data = %data.display(), "listening");
 
-    signals.heard().await;
+    let failed = tokio::select! {
+        () = signals.heard() => None,
+        failed = failing(local) => Some(failed),
+    };
+    if let Some(problem) = &failed {
+        tracing::error!("nothing can be stored any more, so the server ends: {problem}");
+    }
     let grace_ms = u64::try_from(options.grace.as_millis()).unwrap_or(u64::MAX);
     tracing::info!(
         grace_ms,
@@ -136,7 +146,19 @@ async fn serve(
         delivered(deliveries, options.grace),
     );
     tracing::info!("stopped");
-    Ok(())
+    failed.map_or(Ok(()), Err)
+}
+
+/// Resolves when a write has failed. Nothing is stored after that until the store is opened again, which whoever
+/// watches over the process sees to.
+async fn failing(local: &Local) -> Problem {
+    let mut tick = tokio::time::interval(LOOK_EVERY);
+    loop {
+        tick.tick().await;
+        if let Err(problem) = local.ready().await {
+            return problem;
+        }
+    }
 }
 
 /// Deliver webhooks until the server is to stop.

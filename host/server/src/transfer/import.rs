@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, Read};
 
+use async_trait::async_trait;
 use serde::Deserialize;
 use tidegate_engine::integration::Digest;
 use tidegate_engine::transfer::{ImportId, ImportPart, ImportedRecord};
@@ -19,16 +20,27 @@ use crate::problem::{self, Problem, Result};
 const PART: usize = 1000;
 const PART_BYTES: usize = 4 * 1024 * 1024;
 
+/// What becomes of the components of an import.
+#[async_trait]
+pub(crate) trait Components: Send + Sync {
+    /// Keep one, whatever it is; earlier deployments may be of plugins that this version can't run.
+    async fn keep(&self, digest: Digest, bytes: Vec<u8>) -> Result<()>;
+    /// It is what an integration runs: whoever can't be deployed can't be imported.
+    async fn deployed(&self, digest: Digest) -> Result<()>;
+}
+
 /// Bring everything of an export into the store, or nothing. `id` is a new one; `progress` hears
 /// how many records have been read.
 pub(crate) async fn import(
     store: &dyn Store,
+    components: &dyn Components,
     id: ImportId,
     input: &mut (dyn BufRead + Send),
     progress: &mut (dyn FnMut(u64) + Send),
 ) -> Result<Totals> {
     let mut import = Import {
         store,
+        components,
         id,
         parts: 0,
         line: 0,
@@ -51,6 +63,7 @@ pub(crate) async fn import(
 
 struct Import<'a> {
     store: &'a dyn Store,
+    components: &'a dyn Components,
     id: ImportId,
     /// Parts staged so far.
     parts: u64,
@@ -149,6 +162,7 @@ impl Import<'_> {
             "component" => self.component(&parse(line)?).await,
             "integration" => {
                 let IntegrationLine { integration } = parse(line)?;
+                self.components.deployed(integration.current.digest).await?;
                 self.seen.integrations += 1;
                 self.stage(ImportPart::Integration(Box::new(integration)))
                     .await
@@ -225,7 +239,7 @@ impl Import<'_> {
                 pieces.digest
             )));
         }
-        self.store.put_component(pieces.bytes).await?;
+        self.components.keep(pieces.digest, pieces.bytes).await?;
         self.seen.components += 1;
         Ok(())
     }

@@ -14,7 +14,7 @@ use tidegate_engine::transfer::Imported;
 use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name};
 
 pub(crate) use export::export;
-pub(crate) use import::{describe, import};
+pub(crate) use import::{Components, describe, import};
 pub(crate) use lines::one_line;
 
 /// The version of the format that this version writes; it reads all up to it.

@@ -112,7 +112,11 @@ fn hidden(endpoint: &Endpoint, secrets: &[SigningSecret]) -> Vec<String> {
         }
     }
     let url = &endpoint.url;
-    hidden.extend(url.query().map(str::to_owned));
+    let query = url.query().unwrap_or_default();
+    hidden.push(query.to_owned());
+    // Each value as it is sent, and as its receiver reads it.
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    hidden.extend(pairs.map(|(_, value)| value.to_owned()));
     hidden.extend(url.query_pairs().map(|(_, value)| value.into_owned()));
     hidden
 }

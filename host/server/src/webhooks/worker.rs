@@ -3,20 +3,23 @@
 //! What is on its way is known in memory only. Whatever a crash cuts off is due again, with the same
 //! id, when the next worker starts.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tidegate_engine::limits::{WEBHOOK_ENDPOINT_IN_FLIGHT, WEBHOOK_IN_FLIGHT};
 use tidegate_engine::store::{DueDeliveries, DueDelivery};
-use tidegate_engine::webhook::{Attempt, Endpoint, EndpointId, Event, NoAnswer, NoAnswerKind};
+use tidegate_engine::webhook::{
+    Attempt, DeliveryState, Endpoint, EndpointId, Event, NoAnswer, NoAnswerKind,
+};
 use tidegate_engine::{Store, Timestamp};
 use tidegate_runtime::Clock;
 use tokio::sync::RwLock;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{Id, JoinError, JoinSet};
 use tracing::Instrument;
 
 use super::{Alarm, Receivers, attempt, open_secrets};
-use crate::problem::{Problem, Result};
+use crate::problem::Result;
 use crate::spans;
 
 /// How long events are kept with their deliveries.
@@ -37,23 +40,26 @@ pub(crate) struct Worker {
     pub(crate) key_use: Arc<RwLock<()>>,
 }
 
-/// A delivery on its way.
-type Place = (EndpointId, u64);
+/// What is on its way, by its task.
+type InFlight = HashMap<Id, (EndpointId, u64)>;
 
 impl Worker {
     /// Deliver until `stop`, then let what is on its way end, which takes 20 s at most; dropping the
-    /// future cuts it off. An error means that the store failed.
+    /// future cuts it off. An error means that the store failed: nobody could write what comes of an attempt,
+    /// and it would be made again and again.
     pub(crate) async fn run(self: Arc<Self>, stop: impl Future<Output = ()>) -> Result<()> {
         let mut stop = std::pin::pin!(stop);
         // On their own: none waits for the store to say what is due.
         let mut flying = JoinSet::new();
-        let mut in_flight: Vec<Place> = Vec::new();
+        let mut in_flight = InFlight::new();
         let mut heard = 0;
         let mut forget_at = self.clock.now();
         loop {
             let now = self.clock.now();
             if now >= forget_at {
-                self.forget(now).await?;
+                if let Err(problem) = self.forget(now).await {
+                    tracing::error!("old events were not forgotten: {problem}");
+                }
                 forget_at = Timestamp(now.0.saturating_add(FORGET_EVERY_MS));
             }
             let room = usize_of(WEBHOOK_IN_FLIGHT).saturating_sub(in_flight.len());
@@ -61,39 +67,39 @@ impl Worker {
             if room > 0 {
                 let wanted = DueDeliveries {
                     now,
-                    in_flight: in_flight.clone(),
+                    in_flight: in_flight.values().copied().collect(),
                     per_endpoint: usize_of(WEBHOOK_ENDPOINT_IN_FLIGHT),
                     limit: room,
                 };
                 let due = self.store.due_deliveries(wanted).await?;
                 wake_at = due.next_at.map_or(wake_at, |next| next.min(wake_at));
                 for delivery in due.deliveries {
-                    in_flight.push((delivery.endpoint.id, delivery.event.seq));
-                    flying.spawn(Arc::clone(&self).deliver(delivery));
+                    let place = (delivery.endpoint.id, delivery.event.seq);
+                    let task = flying.spawn(Arc::clone(&self).deliver(delivery));
+                    in_flight.insert(task.id(), place);
                 }
             }
             tokio::select! {
                 () = &mut stop => break,
-                Some(first) = flying.join_next() => {
+                Some(first) = flying.join_next_with_id() => {
                     let mut next = Some(first);
                     while let Some(landed) = next {
-                        let landed = landing(landed)?;
-                        in_flight.retain(|place| *place != landed);
-                        next = flying.try_join_next();
+                        land(landed, &mut in_flight)?;
+                        next = flying.try_join_next_with_id();
                     }
                 }
                 changed = self.store.deliveries_changed(heard) => heard = changed?,
                 () = self.alarm.until(wake_at) => {}
             }
         }
-        while let Some(landed) = flying.join_next().await {
-            landing(landed)?;
+        while let Some(landed) = flying.join_next_with_id().await {
+            land(landed, &mut in_flight)?;
         }
         Ok(())
     }
 
     /// Make an attempt and write what came of it.
-    async fn deliver(self: Arc<Self>, due: DueDelivery) -> Result<Place> {
+    async fn deliver(self: Arc<Self>, due: DueDelivery) -> Result<()> {
         let DueDelivery {
             endpoint,
             event,
@@ -101,8 +107,7 @@ impl Worker {
         } = due;
         let span = spans::delivery(endpoint.id, event.id);
         let settled = self.settle(&endpoint, &event, made);
-        settled.instrument(span).await?;
-        Ok((endpoint.id, event.seq))
+        settled.instrument(span).await
     }
 
     async fn settle(&self, endpoint: &Endpoint, event: &Event, made: u32) -> Result<()> {
@@ -121,12 +126,17 @@ impl Worker {
             .status
             .map_or("none".to_owned(), |status| status.to_string());
         metrics::counter!("tidegate_webhook_attempts_total", "status" => status).increment(1);
-        tracing::debug!(
-            status = attempt.status,
-            latency_ms = attempt.latency_ms,
-            state = state.map(tidegate_engine::webhook::DeliveryState::as_str),
-            "delivered"
-        );
+        let (status, latency_ms) = (attempt.status, attempt.latency_ms);
+        let state = state.map(DeliveryState::as_str);
+        match attempt.no_answer {
+            None if attempt.succeeded() => {
+                tracing::debug!(status, latency_ms, state, "delivered");
+            }
+            why => {
+                let why = why.map(|why| why.message);
+                tracing::info!(status, latency_ms, state, why, "not delivered");
+            }
+        }
         Ok(())
     }
 
@@ -140,8 +150,24 @@ impl Worker {
     }
 }
 
-fn landing(landed: std::result::Result<Result<Place>, JoinError>) -> Result<Place> {
-    landed.map_err(Problem::internal)?
+/// A delivery has ended. One that panicked stays where it is until the next start, as it would again.
+fn land(
+    landed: std::result::Result<(Id, Result<()>), JoinError>,
+    in_flight: &mut InFlight,
+) -> Result<()> {
+    match landed {
+        Ok((task, settled)) => {
+            in_flight.remove(&task);
+            settled
+        }
+        Err(error) => {
+            let place = in_flight.get(&error.id());
+            let (endpoint, event) = place.copied().unzip();
+            let endpoint = endpoint.map(tracing::field::display);
+            tracing::error!(endpoint, event, "a delivery failed within: {error}");
+            Ok(())
+        }
+    }
 }
 
 /// Nothing was sent, as nothing could be signed.

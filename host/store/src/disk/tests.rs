@@ -226,3 +226,26 @@ fn what_sled_has_heard_of_is_removed_there() {
     let disk = Disk::open(dir.path(), &Options::default()).unwrap();
     assert_eq!(disk.rows().get(&key()).unwrap(), None);
 }
+
+#[test]
+fn after_a_write_that_failed_lookups_find_all_and_nothing_is_left_out_of_a_list() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::open(dir.path(), &Options::default()).unwrap();
+    let (one, other) = (keys::checkpoint(1), keys::checkpoint(2));
+    write(&disk, |writes| writes.put_new(keys::checkpoint(1), b"one"));
+    disk.settle().unwrap();
+    write(&disk, |writes| writes.put_new(keys::checkpoint(2), b"two"));
+    let full = StoreError::Backend("the disk is full".into());
+    disk.change().failed = Some(full.clone());
+    let view = disk.view();
+    for (key, value) in [(&one, b"one"), (&other, b"two")] {
+        assert_eq!(view.get(key).unwrap().unwrap(), value);
+    }
+    let listed: Vec<_> = view.range(&one, &other.after_prefix()).collect();
+    assert_eq!(listed, [Err(full.clone())]);
+    assert_eq!(view.at_or_before(&one, &other), Err(full.clone()));
+    drop(view);
+    let mut writes = Writes::default();
+    writes.put_new(keys::checkpoint(3), b"three");
+    assert_eq!(disk.apply(writes), Err(full));
+}

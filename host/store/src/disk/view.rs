@@ -1,5 +1,6 @@
 //! Looking at the database: rows, ranges, and long values put together from their parts.
 
+use std::ops::Bound;
 use std::sync::RwLockReadGuard;
 
 use tidegate_engine::StoreError;
@@ -25,13 +26,17 @@ pub(crate) struct Rows<'a> {
 
 /// Rows that can also be iterated over: everything is in sled.
 #[derive(Debug)]
-pub(crate) struct View<'a>(Rows<'a>);
+pub(crate) struct View<'a> {
+    rows: Rows<'a>,
+    /// Why not everything is in sled: then nothing can be iterated over. Lookups find it all.
+    failed: Option<StoreError>,
+}
 
 impl<'a> std::ops::Deref for View<'a> {
     type Target = Rows<'a>;
 
     fn deref(&self) -> &Rows<'a> {
-        &self.0
+        &self.rows
     }
 }
 
@@ -113,16 +118,40 @@ impl<'a> Rows<'a> {
 impl<'a> View<'a> {
     /// With a `state` of which everything is in sled.
     pub(super) fn of(disk: &'a Disk, state: Option<RwLockReadGuard<'a, State>>) -> Self {
-        Self(Rows::of(disk, state))
+        Self {
+            rows: Rows::of(disk, state),
+            failed: None,
+        }
+    }
+
+    pub(super) fn lacking(self, failed: Option<StoreError>) -> Self {
+        Self { failed, ..self }
     }
 
     /// What may be iterated over.
-    pub(super) fn tree(&self) -> &'a sled::Tree {
-        if self.state.is_none() {
-            // If it fails, it does again when the group ends, and none of its commands is acknowledged.
-            let _ = self.disk.settle();
+    pub(super) fn tree(&self) -> Result<&'a sled::Tree, StoreError> {
+        match (&self.failed, &self.state) {
+            (Some(failed), _) => return Err(failed.clone()),
+            (None, Some(_)) => {}
+            (None, None) => self.disk.settle()?,
         }
-        &self.disk.db
+        Ok(&self.disk.db)
+    }
+
+    /// Keys in a range with what is stored there, or why there is nothing to be had.
+    pub(super) fn items(
+        &self,
+        range: (Bound<&[u8]>, Bound<&[u8]>),
+    ) -> impl DoubleEndedIterator<Item = Result<(sled::IVec, sled::IVec), StoreError>> + use<'a>
+    {
+        let (items, lacking) = match self.tree() {
+            Ok(tree) => (Some(tree.range::<&[u8], _>(range)), None),
+            Err(error) => (None, Some(Err(error))),
+        };
+        let items = items.into_iter().flatten();
+        items
+            .map(|item| item.map_err(|error| failed(&error)))
+            .chain(lacking)
     }
 
     /// Keys from `first` to before `end`, in order.
@@ -132,8 +161,8 @@ impl<'a> View<'a> {
         end: &Key,
     ) -> impl DoubleEndedIterator<Item = Result<(sled::IVec, sled::IVec), StoreError>> + use<'a, 'v>
     {
-        self.tree().range(first.as_ref()..end.as_ref()).map(|item| {
-            let (key, stored) = item.map_err(|error| failed(&error))?;
+        self.items(between(first, end)).map(|item| {
+            let (key, stored) = item?;
             let value = self.whole(&key, &stored)?;
             Ok((key, value))
         })
@@ -154,10 +183,14 @@ impl<'a> View<'a> {
         prefix: &Key,
         key: &Key,
     ) -> Result<Option<(sled::IVec, sled::IVec)>, StoreError> {
-        let range = prefix.as_ref()..=key.as_ref();
-        let found = self.tree().range(range).next_back();
-        let Some(found) = found else { return Ok(None) };
-        let (key, stored) = found.map_err(|error| failed(&error))?;
+        let range = (
+            Bound::Included(prefix.as_ref()),
+            Bound::Included(key.as_ref()),
+        );
+        let Some(found) = self.items(range).next_back() else {
+            return Ok(None);
+        };
+        let (key, stored) = found?;
         let value = self.whole(&key, &stored)?;
         Ok(Some((key, value)))
     }
@@ -168,9 +201,16 @@ impl<'a> View<'a> {
         first: &Key,
         end: &Key,
     ) -> impl Iterator<Item = Result<(sled::IVec, sled::IVec), StoreError>> + use<'a, 'v> {
-        let items = self.tree().range(first.as_ref()..end.as_ref());
-        items.map(|item| item.map_err(|error| failed(&error)))
+        self.items(between(first, end))
     }
+}
+
+/// From `first` to before `end`.
+pub(super) fn between<'k>(first: &'k Key, end: &'k Key) -> (Bound<&'k [u8]>, Bound<&'k [u8]>) {
+    (
+        Bound::Included(first.as_ref()),
+        Bound::Excluded(end.as_ref()),
+    )
 }
 
 struct Parts {

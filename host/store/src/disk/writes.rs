@@ -2,8 +2,8 @@
 
 use tidegate_engine::StoreError;
 
-use super::view::{IN_PARTS, View, WHOLE, part_key};
-use super::{Changed, failed};
+use super::Changed;
+use super::view::{IN_PARTS, View, WHOLE, between, part_key};
 use crate::layout::codec::put_number;
 use crate::layout::keys::Key;
 
@@ -114,8 +114,8 @@ impl Writes {
         prefix: &Key,
     ) -> Result<(), StoreError> {
         let end = prefix.after_prefix();
-        for item in view.tree().range(prefix.as_ref()..end.as_ref()) {
-            let (key, _) = item.map_err(|error| failed(&error))?;
+        for item in view.items(between(prefix, &end)) {
+            let (key, _) = item?;
             self.remove(view, Key::stored(&key))?;
         }
         Ok(())

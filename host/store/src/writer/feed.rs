@@ -53,15 +53,16 @@ impl Writer {
             let disk = Arc::clone(&self.disk);
             let view = disk.writer_view();
             let published = self.published.get(number);
-            // Readers load it now or have, while nothing of it is unflushed.
-            published.with(&view, |_| ())?;
+            let loaded = load(&view, number)?;
+            // Readers have it from now on at the latest, while nothing of it is unflushed.
+            published.offer(&loaded);
             let Loaded {
                 header,
                 live,
                 tombs,
                 pruned,
                 ..
-            } = load(&view, number)?;
+            } = loaded;
             let snapshots = self.load_snapshots(number)?;
             let state = FeedState {
                 published,
@@ -234,4 +235,62 @@ fn put_chunks(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::disk::Disk;
+    use crate::feeds::Feeds;
+    use crate::open::Options;
+
+    #[test]
+    fn the_writer_holds_nothing_that_readers_wait_for_while_it_loads() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options::default();
+        let disk = Arc::new(Disk::open(dir.path(), &options).unwrap());
+        let mut writes = Writes::default();
+        writes.put_new(keys::of_feed(Tag::Feed, 7), &Header::default().encode());
+        disk.apply(writes).unwrap();
+        let feeds = Arc::new(Feeds::default());
+        let mut writer = Writer::open(
+            Arc::clone(&disk),
+            Arc::clone(&feeds),
+            Arc::default(),
+            1,
+            Arc::default(),
+            options.tuning,
+        )
+        .unwrap();
+        let (reading, waits) = mpsc::channel();
+        let (go, goes) = mpsc::channel::<()>();
+        let (done, ended) = mpsc::channel();
+        let (own, of_reader) = (Arc::clone(&disk), done.clone());
+        thread::spawn(move || {
+            let view = own.view();
+            reading.send(()).unwrap();
+            goes.recv().unwrap();
+            feeds.get(7).with(&view, |_| ()).unwrap();
+            drop(view);
+            of_reader.send(()).unwrap();
+        });
+        waits.recv().unwrap();
+        thread::spawn(move || {
+            writer.load_feed(7).unwrap();
+            done.send(()).unwrap();
+        });
+        // Until it waits for the reader.
+        while disk.rows_at_once().is_some() {
+            thread::yield_now();
+        }
+        go.send(()).unwrap();
+        for _ in 0..2 {
+            let ended = ended.recv_timeout(Duration::from_secs(30));
+            ended.expect("the reader and the writer wait for each other");
+        }
+    }
 }

@@ -87,19 +87,18 @@ impl Writer {
     }
 
     pub(crate) fn due_deliveries(&mut self, wanted: &DueDeliveries) -> Result<Due, StoreError> {
-        let mut heads: BTreeSet<(Timestamp, u64, EndpointId)> = BTreeSet::new();
+        let mut heads = Vec::new();
         let mut due = Due::default();
         let enabled = self.hooks.endpoints.values();
         for endpoint in enabled.filter(|endpoint| endpoint.disabled.is_none()) {
             let id = endpoint.id;
-            let in_flight = wanted.in_flight.iter().filter(|(own, _)| *own == id);
-            let in_flight: Vec<u64> = in_flight.map(|(_, seq)| *seq).collect();
+            let in_flight = wanted.in_flight_of(id);
             let room = wanted.per_endpoint.saturating_sub(in_flight.len());
             let (now, next_at) = self.hooks.due(id, wanted.now, &in_flight, room);
-            heads.extend(now.into_iter().map(|(at, seq)| (at, seq, id)));
+            heads.push((id, now));
             due.next_at = next_at.into_iter().chain(due.next_at).min();
         }
-        for (at, seq, id) in heads.into_iter().take(wanted.limit) {
+        for (id, at, seq) in wanted.choose(heads) {
             match self.due_delivery(id, seq) {
                 Ok(delivery) => due.deliveries.push(delivery),
                 // `check` finds it; meanwhile the others go on.
@@ -216,15 +215,24 @@ impl Writer {
         let mut forgotten = 0;
         let mut waited: Vec<Delivery> = Vec::new();
         for item in self.view().prefix(&Key::new(Tag::Event)) {
-            let (key, value) = item?;
-            let event: Event = rows::decode(&value).map_err(|corrupt| damaged(&key, corrupt))?;
+            let (_, value) = item?;
+            // `check` finds what is damaged; meanwhile the others go.
+            let Ok(event) = rows::decode::<Event>(&value) else {
+                continue;
+            };
             if event.at >= before || forgotten >= limit as u64 {
                 break;
             }
             let mut own = Vec::new();
             let mut is_kept = false;
             for endpoint in self.hooks.endpoints.values() {
-                let delivery = self.delivery(endpoint.id, event.seq)?;
+                let delivery = match self.delivery(endpoint.id, event.seq) {
+                    Err(StoreError::Damaged { .. }) => {
+                        is_kept = true;
+                        continue;
+                    }
+                    found => found?,
+                };
                 let waits = delivery
                     .as_ref()
                     .is_some_and(|own| own.state.next_at().is_some());

@@ -12,6 +12,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod connections;
+mod due;
 mod early;
 mod feeds;
 mod keyed;

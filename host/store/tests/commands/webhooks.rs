@@ -31,7 +31,7 @@ pub(super) async fn due(store: &dyn Store, now: u64) -> Due {
 }
 
 /// What is due, as event numbers by endpoint.
-async fn due_seqs(store: &dyn Store, now: u64) -> Vec<(EndpointId, u64)> {
+pub(super) async fn due_seqs(store: &dyn Store, now: u64) -> Vec<(EndpointId, u64)> {
     let due = due(store, now).await.deliveries;
     due.iter()
         .map(|due| (due.endpoint.id, due.event.seq))
@@ -39,7 +39,7 @@ async fn due_seqs(store: &dyn Store, now: u64) -> Vec<(EndpointId, u64)> {
 }
 
 /// A run of a connection that saves a record and ends at `at`, or fails.
-async fn run_once(store: &dyn Store, connection_name: &str, at: u64, outcome: Outcome) {
+pub(super) async fn run_once(store: &dyn Store, connection_name: &str, at: u64, outcome: Outcome) {
     let run = new_run(at, Target::Sync(sync(connection_name, "contacts")));
     let started = store.start_run(run).await.unwrap();
     let body = format!("{{\"at\":{at}}}");
@@ -220,78 +220,6 @@ fn every_end_is_told_of() {
             ("connection.auth_failed", 43),
         ];
         assert_eq!(told, want);
-    });
-}
-
-#[test]
-fn streams_keep_their_order_and_don_t_wait_for_each_other() {
-    on_both(async |store| {
-        for number in [1, 2] {
-            store.add_endpoint(new_endpoint(number)).await.unwrap();
-        }
-        for (connection_name, at) in [("acme", 10), ("acme", 11), ("bolt", 12)] {
-            run_once(store, connection_name, at, Outcome::Success).await;
-        }
-        let (one, two) = (endpoint_id(1), endpoint_id(2));
-        assert_eq!(
-            due_seqs(store, 12).await,
-            [(one, 1), (two, 1), (one, 3), (two, 3)]
-        );
-        // The first one fails: what follows it in its stream waits, the others go on.
-        let state = store
-            .settle_delivery(one, 1, 0, attempt(100, 500))
-            .await
-            .unwrap()
-            .unwrap();
-        let next_at = state.next_at().unwrap().0;
-        assert_eq!(due_seqs(store, 100).await, [(two, 1), (one, 3), (two, 3)]);
-        assert_eq!(due(store, 100).await.next_at, Some(Timestamp(next_at)));
-        store
-            .settle_delivery(two, 1, 0, attempt(100, 204))
-            .await
-            .unwrap();
-        store
-            .settle_delivery(one, 3, 0, attempt(100, 204))
-            .await
-            .unwrap();
-        assert_eq!(due_seqs(store, next_at - 1).await, [(two, 2), (two, 3)]);
-        assert_eq!(
-            due_seqs(store, next_at).await,
-            [(two, 2), (two, 3), (one, 1)]
-        );
-        // What was settled is not settled again, whatever comes late.
-        for made in [0, 2, 7] {
-            assert_eq!(
-                store.settle_delivery(one, 1, made, attempt(101, 200)).await,
-                Ok(None)
-            );
-        }
-        assert_eq!(
-            store.settle_delivery(two, 1, 1, attempt(101, 200)).await,
-            Ok(None)
-        );
-        // Exhausted at last, it lets the next one go.
-        for made in 1..8 {
-            let state = store
-                .settle_delivery(one, 1, made, attempt(200, 500))
-                .await
-                .unwrap();
-            assert_eq!(state.unwrap().as_str() == "exhausted", made == 7);
-        }
-        assert_eq!(due_seqs(store, 200).await, [(one, 2), (two, 2), (two, 3)]);
-        // Limits: of one endpoint, in all, and those on their way.
-        let wanted = DueDeliveries {
-            now: Timestamp(200),
-            in_flight: vec![(two, 2)],
-            per_endpoint: 1,
-            limit: 9,
-        };
-        let due = store.due_deliveries(wanted).await.unwrap().deliveries;
-        let due: Vec<_> = due
-            .iter()
-            .map(|due| (due.endpoint.id, due.event.seq))
-            .collect();
-        assert_eq!(due, [(one, 2)]);
     });
 }
 

@@ -114,11 +114,14 @@ pub(super) struct Imported {
 
 /// Bring in everything of an export, or nothing
 ///
-/// Whatever is there already is not touched: then the answer is 409.
+/// Whatever is there already is not touched: then the answer is 409. What is deployed in it is inspected as an
+/// upload is. On a server that takes signed components only, those of the export must be there already: an
+/// export has no signatures.
 #[utoipa::path(post, path = "/v1/data/import", tag = "data",
     request_body(content = String, content_type = "application/x-ndjson"),
     responses(
         (status = 200, description = "What it brought", body = Imported),
+        (status = 404, description = "It has something of a connection or an integration that is nowhere"),
         (status = 409, description = "Something of it is there already"),
         (status = 422, description = "A component of it can't be deployed"),
     ),
@@ -130,7 +133,9 @@ pub(super) async fn import(State(app): State<App>, request: Request) -> Answer<J
     let thread = tokio::task::spawn_blocking(move || {
         let mut input = BufReader::with_capacity(PART_BYTES, Receiving::new(parts));
         let mut unwatched = |_| {};
-        here(&handle, app.control.import(&mut input, &mut unwatched))
+        let signed_only = app.signatures_only;
+        let import = app.control.import(&mut input, signed_only, &mut unwatched);
+        here(&handle, import)
     });
     receive(request.into_body(), sender, stall).await;
     let totals = thread.await.map_err(Problem::internal)??;

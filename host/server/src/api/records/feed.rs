@@ -2,6 +2,7 @@
 //!
 //! Records are written as they were stored, into one buffer for many: no body is parsed.
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::super::app::App;
-use super::super::problem::Answer;
+use super::super::problem::{Answer, Failed};
 use super::super::stream::{HEARTBEAT, Source};
 use crate::shown::write_record;
 
@@ -26,6 +27,9 @@ const PART_RECORDS: usize = 1000;
 const PART_BYTES: usize = 4 * 1024 * 1024;
 /// How often to look for what no commit of this process tells of: imports, drops.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// Records looked up at once by their ids: each has at most 4 MiB.
+const IDS_AT_ONCE: usize = 8;
 
 /// What is read.
 pub(super) struct Feed {
@@ -101,7 +105,7 @@ impl Feed {
     }
 }
 
-/// The records with these ids, those that are there, in the order asked. There is no next page.
+/// The records with these ids, those that are there, each once, in the order asked. There is no next page.
 pub(super) async fn by_ids(app: &App, model: &ModelKey, ids: &[String]) -> Answer<Response> {
     let read = ReadChanges {
         model: model.clone(),
@@ -111,13 +115,26 @@ pub(super) async fn by_ids(app: &App, model: &ModelKey, ids: &[String]) -> Answe
         bytes_max: 1,
     };
     let place = app.control.read_changes(read).await?;
-    let records = app.control.records(model, ids).await?;
+    let mut seen = HashSet::new();
+    let ids: Vec<String> = ids.iter().filter(|id| seen.insert(*id)).cloned().collect();
     let mut out = b"{\"records\":[".to_vec();
-    for (number, record) in records.iter().flatten().enumerate() {
-        if number > 0 {
-            out.push(b',');
+    let (mut bytes, mut separator) = (0, false);
+    // A few at a time, so that it is known in time when it is too much.
+    for ids in ids.chunks(IDS_AT_ONCE) {
+        let records = app.control.records(model, ids).await?;
+        for record in records.iter().flatten() {
+            bytes += record.body.as_ref().map_or(0, String::len) as u64;
+            if bytes > API_PAGE_BYTES {
+                let detail = format!(
+                    "ids: the bodies of these records are more than the limit api_page_bytes, {API_PAGE_BYTES} bytes"
+                );
+                return Err(Failed::invalid(detail).hint("ask for fewer of them at once"));
+            }
+            if std::mem::replace(&mut separator, true) {
+                out.push(b',');
+            }
+            write_record(&mut out, record, place.cursor_after(record))?;
         }
-        write_record(&mut out, record, place.cursor_after(record))?;
     }
     out.extend_from_slice(b"],\"next_cursor\":null,\"more\":false}");
     Ok(json(out))

@@ -19,6 +19,9 @@ const BUFFER: usize = 256 * 1024;
 pub(super) struct Args {
     /// The export; stdin without it
     file: Option<PathBuf>,
+    /// Take no components that are not here already: an export has no signatures
+    #[arg(long, env = "TIDEGATE_REQUIRE_SIGNATURE")]
+    require_signature: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -41,7 +44,9 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
             bar.tick();
         }
     };
-    let imported = control.import(&mut *input, &mut progress).await;
+    let imported = control
+        .import(&mut *input, args.require_signature, &mut progress)
+        .await;
     if let Some(bar) = &bar {
         bar.finish_and_clear();
     }

@@ -247,7 +247,7 @@ async fn no_secret_is_kept_of_an_answer() {
     let receiver = Receiver::new(move |seen, _| {
         let secret = tell.lock().unwrap().clone().unwrap();
         let text = format!(
-            "no: {secret} {} ?token=hunter2-hunter2",
+            "no: {secret} {} ?account=7&amp;token=hunter2%2Bhunter2 hunter2+hunter2",
             &secret["whsec_".len()..]
         );
         let signed = format!("{text} {}", seen.id);
@@ -256,7 +256,10 @@ async fn no_secret_is_kept_of_an_answer() {
     .await;
     let mut scene = Scene::new().await;
     let id = scene
-        .endpoint(&format!("{}/?token=hunter2-hunter2", receiver.origin))
+        .endpoint(&format!(
+            "{}/?account=7&token=hunter2%2Bhunter2",
+            receiver.origin
+        ))
         .await;
     let secret = scene.secret(id).text();
     *told.lock().unwrap() = Some(secret.clone());

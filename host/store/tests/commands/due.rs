@@ -1,0 +1,114 @@
+//! Deliveries that are due: in which order, and whose first.
+
+use tidegate_engine::store::DueDeliveries;
+
+use super::webhooks::{attempt, due, due_seqs, run_once};
+use super::*;
+
+#[test]
+fn streams_keep_their_order_and_don_t_wait_for_each_other() {
+    on_both(async |store| {
+        for number in [1, 2] {
+            store.add_endpoint(new_endpoint(number)).await.unwrap();
+        }
+        for (connection_name, at) in [("acme", 10), ("acme", 11), ("bolt", 12)] {
+            run_once(store, connection_name, at, Outcome::Success).await;
+        }
+        let (one, two) = (endpoint_id(1), endpoint_id(2));
+        assert_eq!(
+            due_seqs(store, 12).await,
+            [(one, 1), (two, 1), (one, 3), (two, 3)]
+        );
+        // The first one fails: what follows it in its stream waits, the others go on.
+        let state = store
+            .settle_delivery(one, 1, 0, attempt(100, 500))
+            .await
+            .unwrap()
+            .unwrap();
+        let next_at = state.next_at().unwrap().0;
+        assert_eq!(due_seqs(store, 100).await, [(two, 1), (one, 3), (two, 3)]);
+        assert_eq!(due(store, 100).await.next_at, Some(Timestamp(next_at)));
+        store
+            .settle_delivery(two, 1, 0, attempt(100, 204))
+            .await
+            .unwrap();
+        store
+            .settle_delivery(one, 3, 0, attempt(100, 204))
+            .await
+            .unwrap();
+        assert_eq!(due_seqs(store, next_at - 1).await, [(two, 2), (two, 3)]);
+        assert_eq!(
+            due_seqs(store, next_at).await,
+            [(two, 2), (one, 1), (two, 3)]
+        );
+        // What was settled is not settled again, whatever comes late.
+        for made in [0, 2, 7] {
+            assert_eq!(
+                store.settle_delivery(one, 1, made, attempt(101, 200)).await,
+                Ok(None)
+            );
+        }
+        assert_eq!(
+            store.settle_delivery(two, 1, 1, attempt(101, 200)).await,
+            Ok(None)
+        );
+        // Exhausted at last, it lets the next one go.
+        for made in 1..8 {
+            let state = store
+                .settle_delivery(one, 1, made, attempt(200, 500))
+                .await
+                .unwrap();
+            assert_eq!(state.unwrap().as_str() == "exhausted", made == 7);
+        }
+        assert_eq!(due_seqs(store, 200).await, [(one, 2), (two, 2), (two, 3)]);
+        // Limits: of one endpoint, in all, and those on their way.
+        let wanted = DueDeliveries {
+            now: Timestamp(200),
+            in_flight: vec![(two, 2)],
+            per_endpoint: 1,
+            limit: 9,
+        };
+        let due = store.due_deliveries(wanted).await.unwrap().deliveries;
+        let due: Vec<_> = due
+            .iter()
+            .map(|due| (due.endpoint.id, due.event.seq))
+            .collect();
+        assert_eq!(due, [(one, 2)]);
+    });
+}
+
+#[test]
+fn the_backlog_of_one_endpoint_keeps_no_other_waiting() {
+    on_both(async |store| {
+        for name in ["a", "b", "c", "d", "e", "f"] {
+            store.add_connection(new_connection(name)).await.unwrap();
+        }
+        store.add_endpoint(new_endpoint(1)).await.unwrap();
+        for (number, name) in ["a", "b", "c", "d"].into_iter().enumerate() {
+            run_once(store, name, 10 + number as u64, Outcome::Success).await;
+        }
+        store.add_endpoint(new_endpoint(2)).await.unwrap();
+        for (number, name) in ["e", "f"].into_iter().enumerate() {
+            run_once(store, name, 20 + number as u64, Outcome::Success).await;
+        }
+        let (one, two) = (endpoint_id(1), endpoint_id(2));
+        // What is on the way, how many more there may be, and which are chosen.
+        let rows = [
+            (vec![(one, 1), (one, 2)], 1, vec![(two, 5)]),
+            (vec![(one, 1)], 3, vec![(two, 5), (one, 2), (two, 6)]),
+            (vec![(one, 1), (two, 5)], 2, vec![(one, 2), (two, 6)]),
+            (vec![], 3, vec![(one, 1), (two, 5), (one, 2)]),
+        ];
+        for (in_flight, limit, chosen) in rows {
+            let wanted = DueDeliveries {
+                now: Timestamp(100),
+                in_flight,
+                per_endpoint: 3,
+                limit,
+            };
+            let due = store.due_deliveries(wanted).await.unwrap().deliveries;
+            let due: Vec<_> = due.iter().map(|d| (d.endpoint.id, d.event.seq)).collect();
+            assert_eq!(due, chosen);
+        }
+    });
+}
