@@ -224,6 +224,13 @@ impl Survey {
 
 pub(super) async fn rotate(local: &Local, request: RotateKeys) -> Result<Rotated> {
     let mut ring = KeyRing::load(&local.data)?;
+    if local.served && *ring.place() == Place::Environment && ring.next().is_none() {
+        // Everybody else in the server would go on with what it was started with.
+        let message = "the master key comes from the server's environment, which has no next one";
+        return Err(Problem::new(Kind::Conflict, message).hint(
+            "start the server again with the new key in TIDEGATE_MASTER_KEY_NEXT, too, and rotate then",
+        ));
+    }
     let to = request.to.as_ref();
     let to = to
         .map(|text| MasterKey::decode(text.expose()).map_err(|problem| problem.at("the new key")))

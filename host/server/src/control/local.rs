@@ -62,7 +62,7 @@ pub struct Local {
     /// Who is told of commits.
     pub(super) changes: Arc<super::changes::Changes>,
     /// Whether a server has it: then applications start its runs, and the server hears signals.
-    served: bool,
+    pub(super) served: bool,
     pub(super) tokens: Arc<Keeper>,
     /// Read from when the master keys are loaded until what they seal is stored, or what they open
     /// is open; written where a rotation changes them. So nothing is left under a key that is gone.
