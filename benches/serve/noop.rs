@@ -163,6 +163,7 @@ async fn prepare(store: &SledStore, schedules: usize, spread: Spread) {
             sync: "pull".parse().expect("a name"),
             variant: Name::base_variant(),
             reset: false,
+            empty: false,
             allow_deletes: false,
         };
         let offset = 1000 * (number * spread.0 / schedules) as u64;

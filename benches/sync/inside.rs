@@ -92,6 +92,7 @@ async fn sync(local: &Local, connection: &str) {
         connection: key(connection),
         sync: name("Contact"),
         reset: false,
+        empty: false,
         allow_deletes: false,
         durability: Durability::Durable,
         record: None,

@@ -182,6 +182,7 @@ async fn a_secret_is_nowhere_to_be_found() {
             connection: key("spy", &connection),
             sync: name(sync),
             reset: false,
+            empty: false,
             allow_deletes: false,
             durability: Durability::Durable,
             record: Some(cassette.clone()),

@@ -161,6 +161,7 @@ impl House {
             connection: key(integration, connection),
             sync: name(sync),
             reset: false,
+            empty: false,
             allow_deletes: false,
             durability: Durability::Durable,
             record: None,

@@ -61,6 +61,7 @@ fn every_command_and_option_that_is_documented_exists() {
         "test",
         "cassettes",
         "schedules",
+        "syncs",
         "serve",
         "api-keys",
         "rollback",
@@ -95,6 +96,8 @@ fn every_command_and_option_that_is_documented_exists() {
             "schedules" => &[
                 "add", "list", "show", "pause", "resume", "remove", "fires", "backfill", "preview",
             ],
+            "syncs" => &["list", "pause", "start"],
+            "runs" => &["retry"],
             "jobs" => &["list", "show", "cancel", "redrive", "discard"],
             "api-keys" => &["create", "list", "revoke"],
             "webhooks" => &[

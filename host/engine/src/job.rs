@@ -76,6 +76,9 @@ pub enum JobTarget {
         /// Forget the checkpoint at the first attempt.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         reset: bool,
+        /// Delete the records of its models first, at an attempt that has no checkpoint yet.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        empty: bool,
         /// Let its snapshots delete whatever is gone.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         allow_deletes: bool,

@@ -78,7 +78,8 @@ impl Meter {
         let _ = self.session.set(session);
     }
 
-    pub(crate) fn committed(&self, model: &Name, counts: Counts) {
+    /// Count records that were committed.
+    pub fn committed(&self, model: &Name, counts: Counts) {
         let mut all = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         all.entry(model.clone()).or_default().add(counts);
     }

@@ -42,6 +42,10 @@ const LOOKS: &[&str] = &[
     "trigger crm/nothing -c acme",
     "run crm/nothing -c acme",
     "connections remove crm nobody --yes",
+    "syncs list crm --connection acme --json",
+    "syncs list crm --connection acme",
+    "syncs start crm/nothing -c acme",
+    "runs retry run_01JD3A80000000000000000000",
 ];
 
 /// Exit code, stdout and stderr, but for the time of an export.

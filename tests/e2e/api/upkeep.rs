@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Served, expect_problem};
+use super::client::Call;
+use super::{Served, expect_problem, make_key};
 use crate::support::cli::{PLUGIN, Tidegate};
 use crate::support::crm::{changing, synced_twice};
 use crate::support::plugins;
@@ -162,4 +163,37 @@ fn master_keys_are_rotated() {
         .send();
     let problem = expect_problem(&bad, "invalid-request", 400);
     assert!(!problem.to_string().contains("7141"), "{problem}");
+}
+
+#[test]
+fn a_master_key_of_the_servers_environment_is_not_rotated_behind_its_back() {
+    const KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+    const NEXT: &str = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=";
+    let tidegate = Tidegate::new();
+    tidegate.deploy(&plugins::demo_crm(), "crm", "http://127.0.0.1:1");
+    let words = "connections add crm acme --base-url http://127.0.0.1:1 --secret token=env:TOKEN";
+    let add = tidegate.cmd(words).env("TOKEN", "t");
+    add.env("TIDEGATE_MASTER_KEY", KEY).ok();
+    let manage = make_key(&tidegate, "manage", "");
+    for (next, status) in [(None, 409), (Some(NEXT), 200)] {
+        let serve = tidegate.cmd("serve --listen 127.0.0.1:0");
+        let mut serve = serve.env("TIDEGATE_MASTER_KEY", KEY);
+        if let Some(next) = next {
+            serve = serve.env("TIDEGATE_MASTER_KEY_NEXT", next);
+        }
+        let running = serve.start();
+        let url = running.wait_for_url();
+        let address = url.split_once("://").unwrap().1.parse().unwrap();
+        let rotate = Call::new(address, "POST", "/v1/master-keys/rotate").key(&manage);
+        let answer = rotate.json(&json!({})).send();
+        let said = String::from_utf8_lossy(&answer.body).into_owned();
+        assert_eq!(answer.status, status, "{said}");
+        assert_eq!(
+            said.contains("TIDEGATE_MASTER_KEY_NEXT"),
+            next.is_none(),
+            "{said}"
+        );
+        running.signal(rustix::process::Signal::TERM);
+        running.finish();
+    }
 }

@@ -59,7 +59,7 @@ impl Served {
 }
 
 /// A time so many milliseconds from now, as the API shows it: with three digits, zeros or not.
-fn soon(ms: i64) -> String {
+pub(super) fn soon(ms: i64) -> String {
     let now = jiff::Timestamp::now().as_millisecond();
     let then = jiff::Timestamp::from_millisecond(now + ms).unwrap();
     format!("{then:.3}")

@@ -43,6 +43,7 @@ pub(crate) fn sync_of(connection_name: &str, sync: &str) -> JobTarget {
         sync: name(sync),
         variant: Name::base_variant(),
         reset: false,
+        empty: false,
         allow_deletes: false,
     }
 }

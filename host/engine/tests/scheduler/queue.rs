@@ -249,6 +249,7 @@ proptest! {
                             sync: format!("s{sync}").parse().unwrap(),
                             variant: tidegate_engine::Name::base_variant(),
                             reset: false,
+                            empty: false,
                             allow_deletes: false,
                         },
                         None => JobTarget::Action { connection, action: "push".parse().unwrap(), input: "{}".to_owned().into() },

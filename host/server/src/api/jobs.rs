@@ -1,13 +1,13 @@
-//! `/v1/jobs`: what waits, runs and has ended; cancelling, redriving, discarding. And triggering syncs.
+//! `/v1/jobs`: what waits, runs and has ended; cancelling, redriving, discarding.
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use tidegate_engine::job::JobId;
+use tidegate_engine::job::{Job, JobId};
 use tidegate_engine::schedule::ScheduleId;
 use tidegate_engine::store::JobFilter;
-use tidegate_engine::{ConnectionKey, ConnectionName, Name};
+use tidegate_engine::{ConnectionName, Name};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
@@ -17,7 +17,6 @@ use super::extract::{Json, Path, Query};
 use super::page::{Page, page_limit};
 use super::problem::{Answer, Failed};
 use super::routes::{Routes, Rule};
-use crate::control::TriggerRequest;
 use crate::shown;
 
 /// The words of a job's states.
@@ -38,7 +37,6 @@ pub(super) fn routes(routes: Routes) -> Routes {
         .add(Rule::TRIGGER, routes!(cancel))
         .add(Rule::TRIGGER, routes!(redrive))
         .add(Rule::TRIGGER, routes!(discard))
-        .add(Rule::TRIGGER, routes!(trigger))
 }
 
 /// A job.
@@ -162,56 +160,9 @@ async fn discard(State(app): State<App>, Path(path): Path<JobPath>) -> Answer<Js
     Ok(Json((&job).into()))
 }
 
-/// A sync of a connection.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Path)]
-struct SyncPath {
-    #[param(value_type = String)]
-    integration: Name,
-    #[param(value_type = String)]
-    connection: ConnectionName,
-    #[param(value_type = String)]
-    sync: Name,
-}
-
-/// How to run a sync.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
-struct Trigger {
-    /// Start without a checkpoint; records are kept.
-    reset: bool,
-    /// Let a full pull delete whatever is gone at the source, however much that is.
-    allow_deletes: bool,
-}
-
-/// Trigger a sync
-///
-/// It runs as soon as there is room. While a job waits to do the same, that one is the answer.
-#[utoipa::path(post,
-    path = "/v1/integrations/{integration}/connections/{connection}/syncs/{sync}/trigger",
-    tag = "syncs", params(SyncPath), request_body = Trigger,
-    responses(
-        (status = 202, description = "The job that runs it", body = shown::Job),
-        (status = 404, description = "There is no such integration, connection or sync"),
-        (status = 409, description = "Too many jobs wait already"),
-    ),
-)]
-async fn trigger(
-    State(app): State<App>,
-    Path(path): Path<SyncPath>,
-    Json(body): Json<Trigger>,
-) -> Answer<impl IntoResponse> {
-    let request = TriggerRequest {
-        connection: ConnectionKey {
-            integration: path.integration,
-            connection: path.connection,
-        },
-        sync: path.sync,
-        reset: body.reset,
-        allow_deletes: body.allow_deletes,
-    };
-    let job = app.control.trigger(request).await?;
+/// The answer that a job does what was asked, with its place.
+pub(super) fn accepted(job: &Job) -> Response {
     let place = format!("/v1/jobs/{}", job.id);
-    let job = shown::Job::from(&job);
-    Ok((StatusCode::ACCEPTED, [("location", place)], Json(job)))
+    let job = shown::Job::from(job);
+    (StatusCode::ACCEPTED, [("location", place)], Json(job)).into_response()
 }

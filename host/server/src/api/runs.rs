@@ -1,4 +1,4 @@
-//! `/v1/runs`: what ran, how it ended and what it logged; cancelling.
+//! `/v1/runs`: what ran, how it ended and what it logged; cancelling, trying again.
 
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use utoipa_axum::routes;
 use super::app::App;
 use super::connections::connection_of;
 use super::extract::{Json, Path, Query};
+use super::jobs::accepted;
 use super::page::{Page, page_limit};
 use super::problem::Answer;
 use super::routes::{Routes, Rule};
@@ -33,6 +34,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
         .add(Rule::READ, routes!(show))
         .add(Rule::READ.untimed(), routes!(logs))
         .add(Rule::TRIGGER, routes!(cancel))
+        .add(Rule::TRIGGER, routes!(retry))
 }
 
 /// A run.
@@ -139,6 +141,19 @@ async fn cancel(State(app): State<App>, Path(path): Path<RunPath>) -> Answer<imp
     app.control.cancel_run(path.run).await?;
     let run = app.control.run(path.run).await?;
     Ok((StatusCode::ACCEPTED, Json(shown::Run::from(&run))))
+}
+
+/// Try a run again that did not succeed
+///
+/// By its job: one that is dead is queued again, one that waits or runs is the answer, and one that was given up
+/// is queued anew. A sync that was run without a job is triggered. It goes on from its checkpoint.
+#[utoipa::path(post, path = "/v1/runs/{run}/retry", tag = "runs", params(RunPath), responses(
+    (status = 202, description = "The job that does it", body = shown::Job),
+    (status = 404, description = "There is no such run, or what it ran is gone"),
+    (status = 409, description = "It has not ended; it succeeded, or its job has since; it is of an action whose input is not kept; too many jobs wait already"),
+))]
+async fn retry(State(app): State<App>, Path(path): Path<RunPath>) -> Answer<Response> {
+    Ok(accepted(&app.control.retry_run(path.run).await?))
 }
 
 /// Read a run's log

@@ -199,11 +199,11 @@ async fn remove(State(app): State<App>, Path(path): Path<SchedulePath>) -> Answe
 /// A pause.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-struct NewPause {
+pub(super) struct NewPause {
     /// Why.
-    note: String,
+    pub(super) note: String,
     /// It resumes by itself then.
-    until: Option<String>,
+    pub(super) until: Option<String>,
 }
 
 /// Pause a schedule

@@ -1,73 +1,154 @@
-//! `…/syncs`: what a connection's syncs write, how far they have read, and their last runs.
-
-use std::collections::BTreeMap;
+//! `…/syncs`: what a connection's syncs write, how far they have read, when they run and ran; triggering, pausing
+//! and starting them.
 
 use axum::extract::State;
-use serde::Serialize;
-use serde_json::value::RawValue;
-use tidegate_engine::Name;
-use utoipa::ToSchema;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use tidegate_engine::{ConnectionKey, ConnectionName, Name};
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
 use super::app::App;
 use super::connections::ConnectionPath;
 use super::extract::{Json, Path};
+use super::jobs::accepted;
 use super::problem::Answer;
 use super::routes::{Routes, Rule};
-use crate::control::SyncStatus;
+use super::schedules::NewPause;
+use crate::control::TriggerRequest;
 use crate::problem::Problem;
 use crate::shown;
 
 pub(super) fn routes(routes: Routes) -> Routes {
-    routes.add(Rule::READ, routes!(list))
+    routes
+        .add(Rule::READ, routes!(list))
+        .add(Rule::TRIGGER, routes!(trigger))
+        .add(Rule::TRIGGER, routes!(pause))
+        .add(Rule::TRIGGER, routes!(start))
 }
 
 /// The syncs of a connection.
 #[derive(Debug, Serialize, ToSchema)]
 struct Syncs {
-    syncs: Vec<Sync>,
-}
-
-/// A sync of a connection.
-#[derive(Debug, Serialize, ToSchema)]
-struct Sync {
-    #[schema(value_type = String)]
-    sync: Name,
-    /// The models that it writes.
-    #[schema(value_type = Vec<String>)]
-    models: Vec<Name>,
-    /// How far it has read the outside API, by variant; the plugin's own JSON.
-    #[schema(value_type = Object)]
-    checkpoints: BTreeMap<Name, Box<RawValue>>,
-    last_run: Option<shown::Run>,
-}
-
-impl TryFrom<SyncStatus> for Sync {
-    type Error = Problem;
-
-    fn try_from(status: SyncStatus) -> Result<Self, Problem> {
-        let checkpoints = status.checkpoints.into_iter().map(|(variant, checkpoint)| {
-            let raw = RawValue::from_string(checkpoint).map_err(Problem::internal)?;
-            Ok((variant, raw))
-        });
-        Ok(Self {
-            sync: status.sync,
-            models: status.models,
-            checkpoints: checkpoints.collect::<Result<_, Problem>>()?,
-            last_run: status.last_run.as_ref().map(Into::into),
-        })
-    }
+    syncs: Vec<shown::Sync>,
 }
 
 /// List a connection's syncs
 #[utoipa::path(get, path = "/v1/integrations/{integration}/connections/{connection}/syncs",
     tag = "syncs", params(ConnectionPath),
-    responses((status = 200, description = "With checkpoints and last runs", body = Syncs)),
+    responses((status = 200, description = "With counts, checkpoints, schedules and last runs", body = Syncs)),
 )]
 async fn list(State(app): State<App>, Path(path): Path<ConnectionPath>) -> Answer<Json<Syncs>> {
     let syncs = app.control.syncs(&path.key()).await?;
-    let syncs = syncs.into_iter().map(Sync::try_from);
+    let syncs = syncs.into_iter().map(shown::Sync::try_from);
     Ok(Json(Syncs {
         syncs: syncs.collect::<Result<_, Problem>>()?,
     }))
+}
+
+/// A sync of a connection.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+struct SyncPath {
+    #[param(value_type = String)]
+    integration: Name,
+    #[param(value_type = String)]
+    connection: ConnectionName,
+    #[param(value_type = String)]
+    sync: Name,
+}
+
+impl SyncPath {
+    fn parts(self) -> (ConnectionKey, Name) {
+        let key = ConnectionKey {
+            integration: self.integration,
+            connection: self.connection,
+        };
+        (key, self.sync)
+    }
+}
+
+/// How to run a sync.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+struct Trigger {
+    /// Start without a checkpoint; records are kept.
+    reset: bool,
+    /// Delete the records of its models first, and start without a checkpoint: the change feed tells of what is
+    /// deleted, and of what comes back as added.
+    empty: bool,
+    /// Let a full pull delete whatever is gone at the source, however much that is.
+    allow_deletes: bool,
+}
+
+/// Trigger a sync
+///
+/// It runs as soon as there is room. While a job waits to do the same, that one is the answer.
+#[utoipa::path(post,
+    path = "/v1/integrations/{integration}/connections/{connection}/syncs/{sync}/trigger",
+    tag = "syncs", params(SyncPath), request_body = Trigger,
+    responses(
+        (status = 202, description = "The job that runs it", body = shown::Job),
+        (status = 404, description = "There is no such integration, connection or sync"),
+        (status = 409, description = "Too many jobs wait already"),
+    ),
+)]
+async fn trigger(
+    State(app): State<App>,
+    Path(path): Path<SyncPath>,
+    Json(body): Json<Trigger>,
+) -> Answer<Response> {
+    let (connection, sync) = path.parts();
+    let request = TriggerRequest {
+        connection,
+        sync,
+        reset: body.reset,
+        empty: body.empty,
+        allow_deletes: body.allow_deletes,
+    };
+    Ok(accepted(&app.control.trigger(request).await?))
+}
+
+/// Pause a sync
+///
+/// All its schedules are paused, those that are over aside. What runs goes on, and it can be triggered.
+#[utoipa::path(post,
+    path = "/v1/integrations/{integration}/connections/{connection}/syncs/{sync}/pause",
+    tag = "syncs", params(SyncPath), request_body = NewPause,
+    responses(
+        (status = 200, description = "As it is now", body = shown::Sync),
+        (status = 404, description = "There is no such integration, connection or sync"),
+    ),
+)]
+async fn pause(
+    State(app): State<App>,
+    Path(path): Path<SyncPath>,
+    Json(body): Json<NewPause>,
+) -> Answer<Json<shown::Sync>> {
+    let (key, sync) = path.parts();
+    let until = body.until.as_deref().map(shown::moment).transpose()?;
+    let status = app
+        .control
+        .pause_sync(&key, &sync, body.note, until)
+        .await?;
+    Ok(Json(shown::Sync::try_from(status)?))
+}
+
+/// Start a sync
+///
+/// Its schedules are resumed. If none of them is ever due again, the manifest's default is made, whether the
+/// integration starts those by itself or not. What was due meanwhile is not made up for.
+#[utoipa::path(post,
+    path = "/v1/integrations/{integration}/connections/{connection}/syncs/{sync}/start",
+    tag = "syncs", params(SyncPath),
+    responses(
+        (status = 200, description = "As it is now", body = shown::Sync),
+        (status = 404, description = "There is no such integration, connection or sync"),
+        (status = 409, description = "It has no schedule, and its manifest no default: make one; there are too many already"),
+    ),
+)]
+async fn start(State(app): State<App>, Path(path): Path<SyncPath>) -> Answer<Json<shown::Sync>> {
+    let (key, sync) = path.parts();
+    let status = app.control.start_sync(&key, &sync).await?;
+    Ok(Json(shown::Sync::try_from(status)?))
 }

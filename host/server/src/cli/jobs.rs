@@ -148,7 +148,7 @@ async fn show_one(control: &dyn Control, one: &One) -> Result<()> {
     Ok(())
 }
 
-fn show(job: &Job, json: bool) -> Result<()> {
+pub(super) fn show(job: &Job, json: bool) -> Result<()> {
     if json {
         return output::json(&shown::Job::from(job));
     }
@@ -187,6 +187,9 @@ pub(super) struct TriggerArgs {
     /// Start without a checkpoint; records are kept
     #[arg(long)]
     reset: bool,
+    /// Delete the records of its models first, and start without a checkpoint
+    #[arg(long)]
+    empty: bool,
     /// Let a full pull delete whatever is gone at the source, however much that is
     #[arg(long)]
     allow_deletes: bool,
@@ -204,6 +207,7 @@ pub(super) async fn trigger(global: &Global, args: TriggerArgs) -> Result<()> {
         },
         sync: args.sync.function,
         reset: args.reset,
+        empty: args.empty,
         allow_deletes: args.allow_deletes,
     };
     let job = control.trigger(request).await;

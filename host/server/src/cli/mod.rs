@@ -24,6 +24,7 @@ mod schedules;
 mod serve;
 mod source;
 mod span;
+mod syncs;
 mod test;
 mod webhooks;
 
@@ -105,7 +106,7 @@ enum Command {
     Cassettes(cassettes::Args),
     /// Read a model's change feed
     Records(records::Args),
-    /// List runs
+    /// List runs, and try one again
     Runs(runs::Args),
     /// Queue a run of a sync; it starts while `tidegate serve` runs
     Trigger(jobs::TriggerArgs),
@@ -113,6 +114,8 @@ enum Command {
     Jobs(jobs::Args),
     /// Make, list, pause and preview schedules
     Schedules(schedules::Args),
+    /// List a connection's syncs; pause and start them
+    Syncs(syncs::Args),
     /// Show what a run logged and printed
     Logs(logs::Args),
     /// Tell URLs of what happens: endpoints, their secrets, and what was delivered to them
@@ -172,6 +175,7 @@ async fn dispatch(cli: Cli) -> Result<()> {
         Command::Trigger(args) => jobs::trigger(&global, args).await,
         Command::Jobs(args) => jobs::run(&global, args).await,
         Command::Schedules(args) => schedules::run(&global, args).await,
+        Command::Syncs(args) => syncs::run(&global, args).await,
         Command::Logs(args) => logs::run(&global, args).await,
         Command::Webhooks(args) => webhooks::run(&global, args).await,
         Command::Data(args) => data::run(&global, args).await,

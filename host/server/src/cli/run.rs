@@ -29,6 +29,9 @@ pub(super) struct Args {
     /// Start without a checkpoint; records are kept, so that changes are still told apart
     #[arg(long)]
     reset: bool,
+    /// Delete the records of its models first, and start without a checkpoint
+    #[arg(long)]
+    empty: bool,
     /// Let a full pull delete whatever is gone at the source, however much that is
     #[arg(long)]
     allow_deletes: bool,
@@ -74,6 +77,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
         },
         sync: args.sync.function,
         reset: args.reset,
+        empty: args.empty,
         allow_deletes: args.allow_deletes,
         durability: if args.relaxed {
             Durability::Relaxed

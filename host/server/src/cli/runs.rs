@@ -1,5 +1,6 @@
-//! `tidegate runs`: what ran, how it ended, who is to blame.
+//! `tidegate runs`: what ran, how it ended, who is to blame; and trying one again.
 
+use clap::Subcommand;
 use tidegate_engine::run::{Figures, Run, RunId};
 use tidegate_engine::store::RunFilter;
 use tidegate_engine::{ConnectionKey, ConnectionName, Name};
@@ -11,7 +12,31 @@ use crate::shown;
 
 /// Arguments of `runs`.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    look: Look,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Try one again that did not succeed; it starts while `tidegate serve` runs
+    Retry(Retry),
+}
+
+#[derive(Debug, clap::Args)]
+struct Retry {
+    run: RunId,
+    /// Print the job that does it as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which runs to show.
+#[derive(Debug, clap::Args)]
+struct Look {
     /// One run, in full
     run: Option<RunId>,
     /// Only this integration's
@@ -31,10 +56,24 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
+    match args.command {
+        Some(Command::Retry(retried)) => retry(global, &retried).await,
+        None => look(global, &args.look).await,
+    }
+}
+
+async fn retry(global: &Global, args: &Retry) -> Result<()> {
+    let control = global.open_existing().await?;
+    let job = control.retry_run(args.run).await;
+    control.close().await?;
+    super::jobs::show(&job?, args.json)
+}
+
+async fn look(global: &Global, args: &Look) -> Result<()> {
     let control = global.open().await?;
     let runs = match args.run {
         Some(id) => vec![control.run(id).await?],
-        None => control.runs(filter(&args)?).await?,
+        None => control.runs(filter(args)?).await?,
     };
     control.close().await?;
     if args.json {
@@ -50,7 +89,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     Ok(())
 }
 
-fn filter(args: &Args) -> Result<RunFilter> {
+fn filter(args: &Look) -> Result<RunFilter> {
     let connection = match (&args.integration, &args.connection) {
         (Some(integration), Some(connection)) => Some(ConnectionKey {
             integration: integration.clone(),
@@ -71,7 +110,7 @@ fn figures(run: &Run) -> &Figures {
     run.end.as_ref().map_or(&run.progress, |end| &end.figures)
 }
 
-fn outcome(run: &Run) -> &'static str {
+pub(super) fn outcome(run: &Run) -> &'static str {
     run.end
         .as_ref()
         .map_or("running", |end| end.outcome.as_str())

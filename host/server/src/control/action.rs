@@ -38,6 +38,7 @@ pub(super) async fn invoke(
         output_check: Some(checked.output_check),
         models: checked.models,
         reset: false,
+        empty: false,
         allow_deletes: false,
         durability: Durability::Durable,
         input: Some(request.input),

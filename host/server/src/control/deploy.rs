@@ -8,7 +8,7 @@ use tidegate_engine::connection::{CONFIG_BYTES_MAX, check_size};
 use tidegate_engine::grant::{FeedGrant, Grants, HostPattern, HostRequest};
 use tidegate_engine::integration::{Deployment, Integration, NewDeployment};
 use tidegate_engine::limits;
-use tidegate_engine::manifest::{FeedRequest, Manifest};
+use tidegate_engine::manifest::{FeedRequest, Manifest, ResolvedSync};
 use tidegate_engine::{Name, StoreError};
 use tidegate_runtime::{InspectError, Inspection, RuntimeError};
 
@@ -341,15 +341,15 @@ impl<'a> ConfigSchema<'a> {
     }
 }
 
-/// The models that a sync of this name writes, or a problem that lists the syncs there are.
+/// The sync of this name, or a problem that lists those there are.
 pub(super) fn find_sync(
     integration: &Integration,
     config: &Map<String, Value>,
     sync: &Name,
-) -> Result<Vec<Name>> {
+) -> Result<ResolvedSync> {
     let syncs = integration.current.manifest.syncs_for(config);
     if let Some(found) = syncs.iter().find(|s| s.name == *sync) {
-        return Ok(found.models.clone());
+        return Ok(found.clone());
     }
     let message = format!(
         "integration {} has no sync {:?}",

@@ -28,6 +28,8 @@ pub struct TriggerRequest {
     pub connection: ConnectionKey,
     pub sync: Name,
     pub reset: bool,
+    /// Delete the records of its models first, too; it resets then.
+    pub empty: bool,
     /// The snapshot guard's exception.
     pub allow_deletes: bool,
 }
@@ -40,25 +42,30 @@ pub(super) async fn check_target(local: &Local, target: &JobTarget) -> Result<()
 
 /// What a job of `target` launches.
 fn launch_of(local: &Local, site: &Site, target: &JobTarget) -> Result<Launch> {
-    let (models, reset, allow_deletes, output_check) = match target {
-        JobTarget::Sync {
-            sync,
-            reset,
-            allow_deletes,
-            ..
-        } => {
-            let models = find_sync(&site.integration, &site.config, sync)?;
-            (models, *reset, *allow_deletes, None)
+    let (models, output_check) = match target {
+        JobTarget::Sync { sync, .. } => {
+            let found = find_sync(&site.integration, &site.config, sync)?;
+            (found.models, None)
         }
         JobTarget::Action { action, input, .. } => {
             let found = action::checked(local, site, action, input.as_str())?;
-            (found.models, false, false, Some(found.output_check))
+            (found.models, Some(found.output_check))
         }
+    };
+    let (reset, empty, allow_deletes) = match target {
+        JobTarget::Sync {
+            reset,
+            empty,
+            allow_deletes,
+            ..
+        } => (*reset, *empty, *allow_deletes),
+        JobTarget::Action { .. } => (false, false, false),
     };
     Ok(Launch {
         target: target.run_target(),
         models,
         reset,
+        empty,
         allow_deletes,
         durability: Durability::Durable,
         input: target.input().map(str::to_owned),
@@ -79,9 +86,15 @@ pub(super) async fn trigger(local: &Local, request: TriggerRequest) -> Result<Jo
         connection: request.connection,
         sync: request.sync,
         variant: Name::base_variant(),
-        reset: request.reset,
+        reset: request.reset || request.empty,
+        empty: request.empty,
         allow_deletes: request.allow_deletes,
     };
+    enqueue(local, target).await
+}
+
+/// Queue a sync that somebody waits for, or find the job that waits to do the same.
+pub(super) async fn enqueue(local: &Local, target: JobTarget) -> Result<Job> {
     check_target(local, &target).await?;
     let now = local.clock.now();
     let job = NewJob {

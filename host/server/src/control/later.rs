@@ -15,6 +15,8 @@ use crate::problem::{Problem, Result};
 const CONCURRENCY_MAX: u32 = 100;
 /// Longest concurrency key.
 const KEY_BYTES_MAX: usize = 255;
+/// Before each of them in the queue.
+const KEY_PREFIX: &str = "key:";
 
 /// An action to run when its turn comes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -108,7 +110,14 @@ fn checked(wanted: ConcurrencyKey) -> Result<ConcurrencyKey> {
         )));
     }
     Ok(ConcurrencyKey {
-        key: format!("key:{key}"),
+        key: format!("{KEY_PREFIX}{key}"),
         max,
     })
+}
+
+/// The key of a job as its caller has given it; `None` if it is a schedule's.
+pub(super) fn as_wanted(queued: &ConcurrencyKey) -> Option<ConcurrencyKey> {
+    let key = queued.key.strip_prefix(KEY_PREFIX)?.to_owned();
+    let max = queued.max;
+    Some(ConcurrencyKey { key, max })
 }

@@ -21,6 +21,7 @@ use tracing::Instrument;
 use super::changes::Changes;
 use super::credentials::secrets;
 use super::deploy::ConfigSchema;
+use super::empty;
 use super::flights::{Flight, Stop};
 use super::local::Local;
 use super::upkeep::forget_cassettes;
@@ -86,6 +87,8 @@ pub(super) struct Launch {
     /// Models that it may read and write.
     pub(super) models: Vec<Name>,
     pub(super) reset: bool,
+    /// Begin with nothing, if there is no checkpoint to go on from.
+    pub(super) empty: bool,
     pub(super) allow_deletes: bool,
     pub(super) durability: Durability,
     /// JSON text for an action.
@@ -259,6 +262,23 @@ async fn drive(
     let (id, fence) = (begun.id, begun.started.fence);
     progress.started(id);
     let meter = Arc::new(Meter::default());
+    // With a checkpoint, an earlier attempt has done so, and what is there now was pulled since.
+    if launch.empty && begun.started.checkpoint.is_none() {
+        let emptied = empty::models(local, id, fence, &launch.models, &meter).await;
+        local.changes.tell(launch.target.connection());
+        if let Err(error) = emptied {
+            let message = format!("its records could not be deleted: {error}");
+            let failure = Failure::new(FailureClass::Internal, Blame::Host, message);
+            let end = ended(local, Outcome::Failed, Some(failure), meter.figures(), None);
+            let run = local.store.finish_run(id, fence, end).await?;
+            spans::ended(&run);
+            return Ok(Invoked {
+                run,
+                output: None,
+                repeated: false,
+            });
+        }
+    }
     let why = Arc::new(OnceLock::new());
     let (told, stopped) = (Arc::clone(&why), begun.stopped);
     let stopped = async move {

@@ -11,6 +11,7 @@ pub(crate) mod clear;
 mod connections;
 mod credentials;
 mod deploy;
+mod empty;
 mod endpoint_keys;
 pub(crate) mod flights;
 mod jobs;
@@ -23,6 +24,7 @@ mod plugins;
 mod probe;
 mod proxy;
 mod request;
+mod retry;
 mod schedules;
 mod schema;
 mod schemas;
@@ -126,6 +128,8 @@ pub struct SyncRequest {
     pub connection: ConnectionKey,
     pub sync: Name,
     pub reset: bool,
+    /// Delete the records of its models first, too; it resets then.
+    pub empty: bool,
     /// The snapshot guard's exception for this run.
     pub allow_deletes: bool,
     pub durability: Durability,

@@ -23,6 +23,7 @@ pub(super) async fn run(local: &Local, key: &ConnectionKey) -> Result<Run> {
         // A check reads and writes no records.
         models: Vec::new(),
         reset: false,
+        empty: false,
         allow_deletes: false,
         durability: Durability::Durable,
         input: Some("{}".to_owned()),

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tidegate_engine::integration::{Connection, Integration};
 use tidegate_engine::job::JobTarget;
+use tidegate_engine::manifest::ResolvedSync;
 use tidegate_engine::schedule::{
     Calendar, Definition, Due, Fire, Origin, Pause, Schedule, ScheduleId, When, manifest_schedule,
 };
@@ -111,6 +112,14 @@ pub(super) async fn pause(
     until: Option<Timestamp>,
 ) -> Result<Schedule> {
     find(local, id).await?;
+    let pause = new_pause(local, note, until)?;
+    let schedule = local.store.pause_schedule(id, pause).await?;
+    local.schedules_changed.ring();
+    Ok(schedule)
+}
+
+/// A pause that somebody wants, from now on.
+pub(super) fn new_pause(local: &Local, note: String, until: Option<Timestamp>) -> Result<Pause> {
     let at = local.clock.now();
     if note.len() > tidegate_engine::schedule::NOTE_BYTES_MAX {
         let most = tidegate_engine::schedule::NOTE_BYTES_MAX;
@@ -119,15 +128,12 @@ pub(super) async fn pause(
     if until.is_some_and(|until| until <= at) {
         return Err(Problem::invalid("a pause can't end in the past"));
     }
-    let pause = Pause {
+    Ok(Pause {
         at,
         note,
         until,
         failures: None,
-    };
-    let schedule = local.store.pause_schedule(id, pause).await?;
-    local.schedules_changed.ring();
-    Ok(schedule)
+    })
 }
 
 pub(super) async fn resume(local: &Local, id: ScheduleId) -> Result<Schedule> {
@@ -215,16 +221,8 @@ pub(super) async fn ensure(
     let puts = connections.iter().flat_map(|connection| {
         let config = Local::config(integration, connection);
         let syncs = integration.current.manifest.syncs_for(&config);
-        syncs.into_iter().filter_map(move |sync| {
-            let definition = default_of(connection, &sync.name, sync.schedule.as_ref()?.when()?);
-            Some(PutSchedule {
-                id: manifest_schedule(&connection.key, connection.created_at, &sync.name),
-                definition,
-                origin: Origin::Manifest,
-                revision: None,
-                now,
-            })
-        })
+        let put = move |sync: ResolvedSync| put_default(connection, &sync, now);
+        syncs.into_iter().filter_map(put)
     });
     let puts: Vec<PutSchedule> = puts.collect();
     let made = local.store.ensure_schedules(puts).await?;
@@ -251,21 +249,33 @@ pub(crate) async fn ensure_all(local: &Local, integration: Option<&Name>) -> Res
     Ok(made)
 }
 
-/// What a manifest's default means for one connection.
-fn default_of(connection: &Connection, sync: &Name, when: When) -> Definition {
+/// The manifest's default schedule of a sync of one connection, if it has one.
+pub(super) fn put_default(
+    connection: &Connection,
+    sync: &ResolvedSync,
+    now: Timestamp,
+) -> Option<PutSchedule> {
+    let when = sync.schedule.as_ref()?.when()?;
     let target = JobTarget::Sync {
         connection: connection.key.clone(),
-        sync: sync.clone(),
+        sync: sync.name.clone(),
         variant: Name::base_variant(),
         reset: false,
+        empty: false,
         allow_deletes: false,
     };
     let spread_ms = match &when {
         When::Every { every } => every.ms().min(tidegate_engine::schedule::SPREAD_MS_MAX),
         _ => CRON_SPREAD_MS,
     };
-    Definition {
-        spread_ms,
-        ..Definition::new(target, vec![when])
-    }
+    Some(PutSchedule {
+        id: manifest_schedule(&connection.key, connection.created_at, &sync.name),
+        definition: Definition {
+            spread_ms,
+            ..Definition::new(target, vec![when])
+        },
+        origin: Origin::Manifest,
+        revision: None,
+        now,
+    })
 }

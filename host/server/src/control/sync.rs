@@ -17,7 +17,7 @@ pub(super) async fn run(
     progress: Arc<dyn Progress>,
 ) -> Result<Run> {
     let site = Site::of(local, &request.connection).await?;
-    let models = find_sync(&site.integration, &site.config, &request.sync)?;
+    let models = find_sync(&site.integration, &site.config, &request.sync)?.models;
     let launch = Launch {
         target: Target::Sync(SyncKey {
             connection: request.connection,
@@ -25,7 +25,8 @@ pub(super) async fn run(
             variant: Name::base_variant(),
         }),
         models,
-        reset: request.reset,
+        reset: request.reset || request.empty,
+        empty: request.empty,
         allow_deletes: request.allow_deletes,
         durability: request.durability,
         input: None,

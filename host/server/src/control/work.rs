@@ -1,15 +1,17 @@
 //! What commands ask about schedules and jobs.
 
 use async_trait::async_trait;
-use tidegate_engine::Timestamp;
 use tidegate_engine::job::{Job, JobId};
+use tidegate_engine::run::RunId;
 use tidegate_engine::schedule::{Definition, Due, Fire, Schedule, ScheduleId};
 use tidegate_engine::store::{JobFilter, ScheduleFilter};
+use tidegate_engine::{ConnectionKey, Name, Timestamp};
 
 use super::jobs::{self, TriggerRequest};
 use super::later::{self, InvokeLater, Later};
 use super::local::Local;
 use super::schedules::{self, BackfillRequest, Backfilled, NewSchedule};
+use super::syncs::{self, SyncStatus};
 use crate::problem::Result;
 
 /// The part of [`Control`](super::Control) about schedules and jobs.
@@ -30,6 +32,21 @@ pub trait Work: Send + Sync {
     async fn redrive_job(&self, id: JobId) -> Result<Job>;
     /// Give a dead job up.
     async fn discard_job(&self, id: JobId) -> Result<Job>;
+    /// Do again what a run did not that has ended: the job that does it. `Conflict` if it succeeded, or
+    /// if what it was given is not kept.
+    async fn retry_run(&self, id: RunId) -> Result<Job>;
+
+    /// Pause all schedules of a sync.
+    async fn pause_sync(
+        &self,
+        key: &ConnectionKey,
+        sync: &Name,
+        note: String,
+        until: Option<Timestamp>,
+    ) -> Result<SyncStatus>;
+    /// Resume the schedules of a sync; make the manifest's default if none is ever due again. `Conflict` if
+    /// there is none.
+    async fn start_sync(&self, key: &ConnectionKey, sync: &Name) -> Result<SyncStatus>;
 
     /// Make a schedule, or change the one of its id or dedup key.
     async fn put_schedule(&self, new: NewSchedule) -> Result<Schedule>;
@@ -94,6 +111,24 @@ impl Work for Local {
 
     async fn discard_job(&self, id: JobId) -> Result<Job> {
         jobs::discard(self, id).await
+    }
+
+    async fn retry_run(&self, id: RunId) -> Result<Job> {
+        super::retry::run(self, id).await
+    }
+
+    async fn pause_sync(
+        &self,
+        key: &ConnectionKey,
+        sync: &Name,
+        note: String,
+        until: Option<Timestamp>,
+    ) -> Result<SyncStatus> {
+        syncs::pause(self, key, sync, note, until).await
+    }
+
+    async fn start_sync(&self, key: &ConnectionKey, sync: &Name) -> Result<SyncStatus> {
+        syncs::start(self, key, sync).await
     }
 
     async fn put_schedule(&self, new: NewSchedule) -> Result<Schedule> {

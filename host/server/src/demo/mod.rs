@@ -253,6 +253,7 @@ impl Story<'_> {
             connection: key.clone(),
             sync: sync.parse()?,
             reset: false,
+            empty: false,
             allow_deletes: false,
             durability: Durability::Durable,
             record: None,

@@ -159,6 +159,9 @@ async fn once(control: &dyn Control, call: &str, args: &[u8]) -> Result<Value> {
         cancel_job(id: JobId) => control.cancel_job(id);
         redrive_job(id: JobId) => control.redrive_job(id);
         discard_job(id: JobId) => control.discard_job(id);
+        retry_run(id: RunId) => control.retry_run(id);
+        pause_sync(key: ConnectionKey, sync: Name, note: String, until: Option<Timestamp>) => control.pause_sync(&key, &sync, note, until);
+        start_sync(key: ConnectionKey, sync: Name) => control.start_sync(&key, &sync);
         put_schedule(new: NewSchedule) => control.put_schedule(new);
         schedules(filter: ScheduleFilter) => control.schedules(filter);
         schedule(id: ScheduleId) => control.schedule(id);

@@ -259,6 +259,25 @@ impl Work for Remote {
         self.call("discard_job", (&id,)).await
     }
 
+    async fn retry_run(&self, id: RunId) -> Result<Job> {
+        self.call("retry_run", (&id,)).await
+    }
+
+    async fn pause_sync(
+        &self,
+        key: &ConnectionKey,
+        sync: &Name,
+        note: String,
+        until: Option<Timestamp>,
+    ) -> Result<SyncStatus> {
+        let args = (key, sync, &note, &until);
+        self.call("pause_sync", args).await
+    }
+
+    async fn start_sync(&self, key: &ConnectionKey, sync: &Name) -> Result<SyncStatus> {
+        self.call("start_sync", (key, sync)).await
+    }
+
     async fn put_schedule(&self, new: NewSchedule) -> Result<Schedule> {
         self.call("put_schedule", (&new,)).await
     }

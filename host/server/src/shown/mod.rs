@@ -12,6 +12,7 @@ mod record;
 mod run;
 mod schedule;
 mod stats;
+mod sync;
 mod webhook;
 
 pub(crate) use api_key::ApiKey;
@@ -23,4 +24,5 @@ pub(crate) use record::{Record, write_record};
 pub(crate) use run::{Invoked, Run, in_one_line};
 pub(crate) use schedule::{Due, Fire, NewSchedule, Schedule, When, moment};
 pub(crate) use stats::stats;
+pub(crate) use sync::Sync;
 pub(crate) use webhook::{Attempt, Delivery, Endpoint, EndpointWithSecret, Replayed};

@@ -157,6 +157,7 @@ impl NewSchedule {
                 sync,
                 variant: Name::base_variant(),
                 reset: false,
+                empty: false,
                 allow_deletes: false,
             },
             (None, Some(action), Some(input)) => JobTarget::Action {
@@ -206,6 +207,9 @@ pub(crate) struct Schedule {
     connection: ConnectionName,
     #[schema(value_type = Option<String>)]
     sync: Option<Name>,
+    /// The variant of the sync.
+    #[schema(value_type = Option<String>)]
+    variant: Option<Name>,
     #[schema(value_type = Option<String>)]
     action: Option<Name>,
     when: Vec<When>,
@@ -256,8 +260,10 @@ impl From<&schedule::Schedule> for Schedule {
         let progress = &schedule.progress;
         let pause = progress.paused.as_ref();
         let key = definition.target.connection();
-        let name = definition.target.name().clone();
-        let is_sync = definition.target.sync().is_some();
+        let (sync, variant, action) = match &definition.target {
+            JobTarget::Sync { sync, variant, .. } => (Some(sync), Some(variant), None),
+            JobTarget::Action { action, .. } => (None, None, Some(action)),
+        };
         Self {
             schedule: schedule.id,
             state: match (pause.is_some(), progress.completed) {
@@ -267,8 +273,9 @@ impl From<&schedule::Schedule> for Schedule {
             },
             integration: key.integration.clone(),
             connection: key.connection.clone(),
-            sync: is_sync.then(|| name.clone()),
-            action: (!is_sync).then_some(name),
+            sync: sync.cloned(),
+            variant: variant.cloned(),
+            action: action.cloned(),
             when: definition.when.iter().map(Into::into).collect(),
             exclude: definition.exclude.iter().map(Into::into).collect(),
             start_at: definition.start_at.map(output::time),

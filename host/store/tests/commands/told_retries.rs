@@ -21,6 +21,7 @@ fn a_failure_says_when_it_is_tried_again() {
                 sync: name("contacts"),
                 variant: name("base"),
                 reset: false,
+                empty: false,
                 allow_deletes: false,
             },
             trigger: Trigger::Api,

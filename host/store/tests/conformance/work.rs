@@ -128,6 +128,7 @@ fn target(what: u8) -> JobTarget {
         sync: common::name(sync),
         variant: common::name("base"),
         reset,
+        empty: false,
         allow_deletes: false,
     };
     match what {

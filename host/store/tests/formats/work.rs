@@ -22,6 +22,7 @@ fn target() -> JobTarget {
         sync: name("contacts"),
         variant: Name::base_variant(),
         reset: false,
+        empty: false,
         allow_deletes: false,
     }
 }

@@ -98,6 +98,7 @@ pub(super) async fn run(control: &dyn Control, args: Args) -> Result<()> {
             sync: args.function.function,
             variant: Name::base_variant(),
             reset: false,
+            empty: false,
             allow_deletes: false,
         },
     };

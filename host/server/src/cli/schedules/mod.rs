@@ -197,7 +197,7 @@ fn when(schedule: &Schedule) -> String {
     rules.collect::<Vec<_>>().join(", ")
 }
 
-fn show(schedule: &Schedule, json: bool) -> Result<()> {
+pub(super) fn show(schedule: &Schedule, json: bool) -> Result<()> {
     if json {
         return output::json(&shown::Schedule::from(schedule));
     }
