@@ -90,6 +90,7 @@ fn calls() -> Vec<Case> {
             .with("host_call_total_bytes", 20 << 20)
             .breaks("host_call_total_bytes"),
         sync("leaves a hundred bodies with the host", "hold-much").breaks("host_held_bytes"),
+        sync("asks for half a gigabyte of records", "get-one-often").breaks("host_held_bytes"),
         sync("asks for too many records", "get-many-ids").says("1001 ids"),
     ]
 }

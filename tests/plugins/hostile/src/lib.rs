@@ -62,7 +62,8 @@ fn plugin() -> Plugin {
         "many-calls-at-once" => many_calls_at_once,
         "copy-much" => copies_much,
         "hold-much" => holds_much,
-        "get-many-ids" => gets_many_ids;
+        "get-many-ids" => gets_many_ids,
+        "get-one-often" => gets_one_often;
         store:
         "many-records" => many_records,
         "many-records-in-all" => many_records_in_all,
