@@ -269,3 +269,35 @@ fn readers_see_a_sync_while_it_goes_on() {
     assert_eq!(sync["last_run"]["run"], runs["runs"][0]["run"], "{syncs}");
     assert!(PATIENCE.as_secs() > 0);
 }
+
+#[test]
+fn records_by_id_are_no_more_than_one_page_may_have() {
+    // 40 records of 900,000 bytes, ten a page.
+    let source = Server::start(|request| {
+        let page: u32 = request.query("cursor").map_or(0, |at| at.parse().unwrap());
+        let mut items = contacts(page * 10..(page + 1) * 10, 1);
+        for item in &mut items {
+            item["pad"] = "x".repeat(900_000).into();
+        }
+        let next = (page + 1).to_string();
+        reply(&items, (page < 3).then_some(next.as_str()))
+    });
+    let tidegate = Tidegate::new();
+    Source::DemoCrm.set_up(&tidegate, &source.origin());
+    tidegate.sync_ok("crm/contacts", "acme");
+    let all = tidegate.feed(MODEL, "acme", None);
+    assert_eq!(all.len(), 40);
+    let served = Served::start(tidegate);
+    let ask = |ids: &[&str]| {
+        let target = format!("{RECORDS}?ids={}", ids.join(","));
+        served.call("GET", &target).send()
+    };
+    let all: Vec<&str> = all.iter().map(|r| r["id"].as_str().unwrap()).collect();
+    let problem = expect_problem(&ask(&all), "invalid-request", 400);
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("api_page_bytes"), "{detail}");
+    assert_eq!(ids(&ask(&all[..30]).json()), all[..30]);
+    // The same one a thousand times is one record, in the place where it was asked first.
+    let again = [&[all[7]], &vec![all[3]; 999][..]].concat();
+    assert_eq!(ids(&ask(&again).json()), [all[7], all[3]]);
+}
