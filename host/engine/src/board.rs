@@ -4,16 +4,18 @@
 //! first and changes after, so that an error has changed nothing. The rules are here once; what a
 //! backend adds is that [`Change`]s reach the disk together with the command's other writes.
 
+mod backfill;
+mod clock;
 mod jobs;
 mod queue;
 mod schedules;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::job::{Job, JobId};
+use crate::job::{Job, JobId, JobState};
 use crate::run::RunId;
 use crate::schedule::{Calendar, Fire, Schedule, ScheduleId};
-use crate::{ConnectionKey, Timestamp};
+use crate::{ConnectionKey, StoreError, Timestamp};
 
 pub use jobs::{Ended, Settled};
 pub use queue::Caps;
@@ -33,7 +35,7 @@ pub struct Board {
     expiries: BTreeSet<(Timestamp, JobId)>,
     queue: Queue,
     leases: BTreeMap<RunId, Lease>,
-    /// The latest moment at which it was asked what is due.
+    /// The latest moment of which it has heard.
     latest: Timestamp,
 }
 
@@ -42,6 +44,33 @@ struct Entry {
     schedule: Schedule,
     /// `None` for one whose rules this build can't read; it is never due.
     calendar: Option<Calendar>,
+}
+
+impl Entry {
+    /// When it has to be looked at: it is due, or its pause is over.
+    fn wake_at(&self) -> Option<Timestamp> {
+        let progress = &self.schedule.progress;
+        let at = match &progress.paused {
+            Some(pause) => pause.until,
+            None => progress.next.map(|due| due.at),
+        };
+        at.filter(|_| self.calendar.is_some())
+    }
+}
+
+/// What a backend has stored of the outcomes of moments.
+pub trait Outcomes {
+    /// That of a moment, or of several of which it is the first.
+    fn of(&self, schedule: ScheduleId, moment: Timestamp) -> Result<Option<Fire>, StoreError>;
+
+    /// The moments from `from` to `until`, both included, that have one of their own
+    /// ([`FireOutcome::is_own`](crate::schedule::FireOutcome::is_own)).
+    fn own(
+        &self,
+        schedule: ScheduleId,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<BTreeSet<Timestamp>, StoreError>;
 }
 
 /// Who runs a job, and how long that is taken for granted.
@@ -54,28 +83,30 @@ struct Lease {
 impl Board {
     /// Take in a schedule that is stored.
     pub fn load_schedule(&mut self, schedule: Schedule) {
-        self.latest = self
-            .latest
-            .max(schedule.progress.fired_at.unwrap_or_default());
+        self.latest = self.latest.max(schedule.decided_at());
         self.put_entry(schedule);
     }
 
     /// Take in a job that is stored and waits or runs.
     pub fn load_job(&mut self, job: &Job) {
+        if job.state == JobState::Queued {
+            self.latest = self.latest.max(job.queued_at());
+        }
         self.put_job(job);
     }
 
     fn put_entry(&mut self, schedule: Schedule) {
         let id = schedule.id;
         self.take_entry(id);
-        if let Some(at) = wake_at(&schedule) {
-            self.timetable.insert((at, id));
-        }
         if let Some(key) = &schedule.definition.dedup_key {
             self.by_dedup_key.insert(key.clone(), id);
         }
         let calendar = Calendar::new(id, &schedule.definition).ok();
-        self.schedules.insert(id, Entry { schedule, calendar });
+        let entry = Entry { schedule, calendar };
+        if let Some(at) = entry.wake_at() {
+            self.timetable.insert((at, id));
+        }
+        self.schedules.insert(id, entry);
     }
 
     /// The same for a schedule whose definition is as it was.
@@ -84,20 +115,20 @@ impl Board {
         let Some(entry) = self.schedules.get_mut(&id) else {
             return;
         };
-        if let Some(at) = wake_at(&entry.schedule) {
+        if let Some(at) = entry.wake_at() {
             self.timetable.remove(&(at, id));
-        }
-        if let Some(at) = wake_at(schedule) {
-            self.timetable.insert((at, id));
         }
         entry.schedule.progress = schedule.progress.clone();
         entry.schedule.revision = schedule.revision;
         entry.schedule.updated_at = schedule.updated_at;
+        if let Some(at) = entry.wake_at() {
+            self.timetable.insert((at, id));
+        }
     }
 
     fn take_entry(&mut self, id: ScheduleId) -> Option<Schedule> {
         let entry = self.schedules.remove(&id)?;
-        if let Some(at) = wake_at(&entry.schedule) {
+        if let Some(at) = entry.wake_at() {
             self.timetable.remove(&(at, id));
         }
         if let Some(key) = &entry.schedule.definition.dedup_key {
@@ -119,7 +150,7 @@ impl Board {
                 .insert(job.id);
         }
         match job.state {
-            crate::job::JobState::Running { .. } => self.queue.insert_running(job),
+            JobState::Running { .. } => self.queue.insert_running(job),
             _ => {
                 if let Some(at) = job.expires_at {
                     self.expiries.insert((at, job.id));
@@ -174,15 +205,6 @@ impl Board {
             schedules.map(|entry| entry.schedule.id).collect(),
             jobs.map(|job| job.id).collect(),
         )
-    }
-}
-
-/// When a schedule has to be looked at: it is due, or its pause is over.
-fn wake_at(schedule: &Schedule) -> Option<Timestamp> {
-    let progress = &schedule.progress;
-    match &progress.paused {
-        Some(pause) => pause.until,
-        None => progress.next.map(|due| due.at),
     }
 }
 

@@ -336,6 +336,9 @@ pub struct Job {
     #[serde(default, skip_serializing_if = "is_default")]
     pub retry: Retry,
     pub created_at: Timestamp,
+    /// When it was queued last, if that was not when it came to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued_again_at: Option<Timestamp>,
     pub due_at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
@@ -408,6 +411,7 @@ impl Job {
             concurrency: new.concurrency,
             retry: new.retry,
             created_at: new.now,
+            queued_again_at: None,
             due_at: new.due_at,
             expires_at: new.expires_at,
             idempotency_key: new.idempotency_key,
@@ -422,6 +426,12 @@ impl Job {
             failure: None,
             ended_at: None,
         }
+    }
+
+    /// When what holds of its waiting was decided.
+    #[must_use]
+    pub fn queued_at(&self) -> Timestamp {
+        self.queued_again_at.unwrap_or(self.created_at)
     }
 
     /// Take in how its run ended, judged by [`judged`]: done, or queued again from `due_at` on.
@@ -456,6 +466,9 @@ impl Job {
         match again_at {
             Some(at) => {
                 self.due_at = at;
+                self.queued_again_at = Some(end.at);
+                // It has had its turn.
+                self.expires_at = None;
                 self.state = JobState::Queued;
             }
             None => self.end(JobState::Dead, end.at),
@@ -473,6 +486,7 @@ impl Job {
         self.state = JobState::Queued;
         (self.attempts, self.lost, self.mark) = (0, 0, None);
         self.due_at = now;
+        self.queued_again_at = Some(now);
         self.expires_at = None;
         self.ended_at = None;
     }

@@ -104,7 +104,7 @@ impl Board {
                 most: ACTIVE_JOBS,
             });
         }
-        let place = self.queue.place(new.target.connection(), new.due_at);
+        let place = self.place(new.target.connection(), new.priority, new.due_at, new.now);
         let job = Job::queued(new, place);
         self.put_job(&job);
         Ok((job.clone(), vec![Change::Job(job)]))
@@ -196,7 +196,8 @@ impl Board {
         job.settle(&end, mark);
         if job.state == JobState::Queued {
             // It gives way to those of its connection that have waited meanwhile.
-            job.place = self.queue.place(job.target.connection(), job.due_at);
+            let key = job.target.connection();
+            job.place = self.place(key, job.priority, job.due_at, end.at);
         }
         self.leases.remove(&run);
         self.put_job(&job);
@@ -294,7 +295,7 @@ impl Board {
             });
         }
         job.redrive(now);
-        job.place = self.queue.place(job.target.connection(), now);
+        job.place = self.place(job.target.connection(), job.priority, now, now);
         self.put_job(&job);
         Ok((job.clone(), vec![Change::Job(job)]))
     }

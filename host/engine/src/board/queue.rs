@@ -1,21 +1,26 @@
 //! Which job starts next: an index of the jobs that wait and run.
 //!
-//! Order: by priority, then by place. A connection's jobs get places a virtual second apart, the first of
-//! them the present: so a connection that queues 10,000 jobs at once takes places hours ahead, and a job
-//! of another that comes a minute later goes before nearly all of them. Places are stored with the jobs,
-//! so a restart changes nothing.
+//! Order: by priority, then by place. A connection's jobs of one priority get places a virtual second apart,
+//! the first of them the present: so a connection that queues 10,000 jobs at once takes places hours ahead,
+//! and a job of another that comes a minute later goes before nearly all of them. One that waits for its
+//! time gets a place of that time, and holds up none that may start before. Places are stored with the
+//! jobs, so a restart changes nothing.
 //!
 //! A lane is the jobs of one connection that may start as far as time is concerned. Its head is the first
 //! that no gate holds back; claiming takes the least head of the integrations that have room.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::RangeInclusive;
 
 use crate::job::{Job, JobId, Priority};
+use crate::run::Trigger;
 use crate::schedule::ScheduleId;
 use crate::{ConnectionKey, Name, SyncKey, Timestamp};
 
 /// How far apart the places of one connection's jobs are, in milliseconds.
 const PLACE_STEP: u64 = 1000;
+/// Places in a row that are looked at for a free one.
+const PLACES_MAX: usize = 1000;
 
 /// How many jobs may run at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +49,8 @@ enum Gate {
     Sync(SyncKey),
     /// As a schedule's overlap policy says.
     Schedule(ScheduleId),
+    /// The moments of a backfill are filled one after the other.
+    Backfill(ScheduleId),
     /// One that a caller chose.
     Key(String),
 }
@@ -67,11 +74,39 @@ struct Slot {
 
 #[derive(Debug, Default)]
 struct Lane {
+    /// Of those that have not started, the ones whose time had come when last asked.
     ready: BTreeSet<Order>,
     head: Option<Order>,
     /// Of its jobs that have not started.
-    places: BTreeSet<(u64, JobId)>,
+    places: BTreeSet<Order>,
     running: u32,
+}
+
+impl Lane {
+    /// The first place from `from` on that is a step away from every other.
+    fn free_place(&self, priority: Priority, from: u64) -> u64 {
+        let (first, last) = all_of(priority).into_inner();
+        let near = (priority, from.saturating_sub(PLACE_STEP - 1), first.2);
+        let mut free = from;
+        for (count, (_, place, _)) in self.places.range(near..=last).enumerate() {
+            if *place >= free.saturating_add(PLACE_STEP) {
+                break;
+            }
+            free = free.max(place.saturating_add(PLACE_STEP));
+            if count == PLACES_MAX {
+                // It is crowded: behind them all.
+                let last = self.places.range(first..=last).next_back();
+                return last.map_or(free, |(_, place, _)| place.saturating_add(PLACE_STEP));
+            }
+        }
+        free
+    }
+}
+
+/// Where the jobs of one priority are.
+fn all_of(priority: Priority) -> RangeInclusive<Order> {
+    let (first, last) = (JobId::from_bytes([0; 16]), JobId::from_bytes([255; 16]));
+    (priority, 0, first)..=(priority, u64::MAX, last)
 }
 
 /// The index.
@@ -81,6 +116,8 @@ pub(super) struct Queue {
     slots: BTreeMap<JobId, Slot>,
     waiting: BTreeSet<(Timestamp, JobId)>,
     lanes: HashMap<ConnectionKey, Lane>,
+    /// Lanes with ready jobs that their heads don't reckon with yet.
+    ripened: BTreeSet<ConnectionKey>,
     /// The heads of all lanes that have one, by integration.
     heads: BTreeMap<Name, BTreeMap<Order, ConnectionKey>>,
     running: u32,
@@ -92,12 +129,26 @@ pub(super) struct Queue {
 
 impl Queue {
     /// The place of another job of `connection` that may start from `due` on.
-    pub(super) fn place(&self, connection: &ConnectionKey, due: Timestamp) -> u64 {
-        let last = self
-            .lanes
-            .get(connection)
-            .and_then(|lane| lane.places.last());
-        last.map_or(due.0, |(place, _)| {
+    pub(super) fn place(
+        &mut self,
+        connection: &ConnectionKey,
+        priority: Priority,
+        due: Timestamp,
+        now: Timestamp,
+    ) -> u64 {
+        self.ripen(now);
+        let Some(lane) = self.lanes.get(connection) else {
+            return due.0;
+        };
+        if due > now {
+            return lane.free_place(priority, due.0);
+        }
+        let is_due = |order: &&Order| {
+            let slot = self.slots.get(&order.2);
+            slot.is_some_and(|slot| slot.due <= now)
+        };
+        let last = lane.ready.range(all_of(priority)).rev().find(is_due);
+        last.map_or(due.0, |(_, place, _)| {
             due.0.max(place.saturating_add(PLACE_STEP))
         })
     }
@@ -106,7 +157,7 @@ impl Queue {
     pub(super) fn waiting_of(&self, connection: &ConnectionKey) -> impl Iterator<Item = JobId> {
         let lane = self.lanes.get(connection);
         lane.into_iter()
-            .flat_map(|lane| lane.places.iter().map(|(_, id)| *id))
+            .flat_map(|lane| lane.places.iter().map(|(_, _, id)| *id))
     }
 
     /// How many wait or run.
@@ -128,21 +179,6 @@ impl Queue {
         (self.running as usize, ready, oldest)
     }
 
-    /// The clock has gone back: what was ready may have to wait.
-    pub(super) fn wait_again(&mut self, now: Timestamp) {
-        let mut touched = BTreeSet::new();
-        for (id, slot) in &self.slots {
-            let lane = self.lanes.get_mut(&slot.lane).filter(|_| slot.due > now);
-            if lane.is_some_and(|lane| lane.ready.remove(&slot.order)) {
-                self.waiting.insert((slot.due, *id));
-                touched.insert(slot.lane.clone());
-            }
-        }
-        for lane in touched {
-            self.refresh(&lane);
-        }
-    }
-
     /// Take in a job that waits.
     pub(super) fn insert(&mut self, job: &Job) {
         let lane = job.target.connection().clone();
@@ -159,7 +195,7 @@ impl Queue {
             *lanes.entry(lane.clone()).or_default() += 1;
         }
         let places = &mut self.lanes.entry(lane).or_default().places;
-        places.insert((job.place, job.id));
+        places.insert(order);
         self.waiting.insert((job.due_at, job.id));
         self.slots.insert(job.id, slot);
     }
@@ -179,7 +215,7 @@ impl Queue {
         self.waiting.remove(&(slot.due, id));
         if let Some(lane) = self.lanes.get_mut(&slot.lane) {
             lane.ready.remove(&slot.order);
-            lane.places.remove(&(slot.order.1, id));
+            lane.places.remove(&slot.order);
             if slot.running {
                 lane.running = lane.running.saturating_sub(1);
             }
@@ -259,16 +295,23 @@ impl Queue {
             .map(|(due, _)| *due)
     }
 
-    fn promote(&mut self, now: Timestamp, caps: Caps) {
-        let mut touched = BTreeSet::new();
+    /// What has waited for its time is ready from `now` on.
+    fn ripen(&mut self, now: Timestamp) {
         while let Some((due, id)) = self.waiting.first().copied().filter(|(due, _)| *due <= now) {
             self.waiting.remove(&(due, id));
             if let Some(slot) = self.slots.get(&id) {
                 let lane = self.lanes.entry(slot.lane.clone()).or_default();
                 lane.ready.insert(slot.order);
-                touched.insert(slot.lane.clone());
+                if !self.ripened.contains(&slot.lane) {
+                    self.ripened.insert(slot.lane.clone());
+                }
             }
         }
+    }
+
+    fn promote(&mut self, now: Timestamp, caps: Caps) {
+        self.ripen(now);
+        let mut touched = std::mem::take(&mut self.ripened);
         if caps != self.caps {
             self.caps = caps;
             touched = self.lanes.keys().cloned().collect();
@@ -291,7 +334,7 @@ impl Queue {
             .or_default() += 1;
         let lane = self.lanes.entry(lane_key.clone()).or_default();
         lane.ready.remove(&order);
-        lane.places.remove(&(order.1, id));
+        lane.places.remove(&order);
         lane.running += 1;
         let mut touched = BTreeSet::from([lane_key]);
         for (gate, _) in gates {
@@ -361,5 +404,7 @@ fn gates(job: &Job) -> Vec<(Gate, u32)> {
         Some(fire) => (Gate::Schedule(fire.schedule), key.max),
         None => (Gate::Key(key.key.clone()), key.max),
     });
-    sync.into_iter().chain(key).collect()
+    let backfill = job.fire.filter(|_| job.trigger == Trigger::Backfill);
+    let backfill = backfill.map(|fire| (Gate::Backfill(fire.schedule), 1));
+    sync.into_iter().chain(key).chain(backfill).collect()
 }

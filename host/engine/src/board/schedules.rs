@@ -4,15 +4,12 @@ use crate::job::{ConcurrencyKey, FireKey, Job, JobId, JobState, NewJob, Priority
 use crate::limits::{ACTIVE_JOBS, SCHEDULES};
 use crate::run::{RunId, Trigger};
 use crate::schedule::{
-    Calendar, Definition, DefinitionError, Due, Fire, FireOutcome, Origin, Overlap, Pause, Plan,
-    Progress, Schedule, ScheduleId,
+    Calendar, Definition, DefinitionError, Fire, FireOutcome, Origin, Overlap, Pause, Progress,
+    Schedule, ScheduleId,
 };
 use crate::{StoreError, Timestamp};
 
-use super::{Board, fire};
-
-/// How far back a clock has to go for the schedules to be planned anew.
-const STEP_BACK_MS: u64 = 60_000;
+use super::{Board, Outcomes, fire};
 
 /// What a backend stores.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,6 +81,7 @@ impl Board {
             if revision.is_some() {
                 return Err(no_schedule(id));
             }
+            check_moments(&definition, None, now)?;
             if first.is_none() {
                 return Err(StoreError::Definition(DefinitionError::Never));
             }
@@ -116,6 +114,7 @@ impl Board {
             let moved = DefinitionError::Moved(connection.clone());
             return Err(StoreError::Definition(moved));
         }
+        check_moments(&definition, Some(&schedule.definition), now)?;
         if schedule.definition == definition {
             return Ok((schedule, Vec::new()));
         }
@@ -158,18 +157,11 @@ impl Board {
         }
         schedule.revision += 1;
         schedule.updated_at = now;
-        self.resumed(&mut schedule, now);
+        let entry = self.schedules.get(&id);
+        let calendar = entry.and_then(|entry| entry.calendar.as_ref());
+        resume(&mut schedule, calendar, now);
         self.put_progress(&schedule);
         Ok((schedule.clone(), vec![Change::Schedule(schedule)]))
-    }
-
-    fn resumed(&self, schedule: &mut Schedule, now: Timestamp) {
-        schedule.progress.paused = None;
-        schedule.progress.failures = 0;
-        let entry = self.schedules.get(&schedule.id);
-        if let Some(calendar) = entry.and_then(|entry| entry.calendar.as_ref()) {
-            restart(schedule, calendar, now);
-        }
     }
 
     /// Remove a schedule. Its jobs that wait are cancelled; those that run go on.
@@ -200,21 +192,17 @@ impl Board {
         self.timetable.first().map(|(at, _)| *at)
     }
 
-    /// Fire what is due, at most `limit` schedules. `is_fired` says whether a moment of a schedule has been
-    /// fired already, which is so only after a clock went back.
+    /// Fire what is due, at most `limit` schedules. Moments that have their `outcomes` already, which is so
+    /// only after a clock went back, keep them.
     pub fn fire_due(
         &mut self,
         now: Timestamp,
         limit: usize,
-        is_fired: &dyn Fn(ScheduleId, Timestamp) -> Result<bool, StoreError>,
+        outcomes: &dyn Outcomes,
     ) -> Result<(Vec<Fired>, Vec<Change>), StoreError> {
         let mut changes = Vec::new();
         let mut fired = Vec::new();
-        if now.0.saturating_add(STEP_BACK_MS) < self.latest.0 {
-            self.plan_again(now, &mut changes);
-            self.latest = now;
-        }
-        self.latest = self.latest.max(now);
+        self.follow_clock(now, &mut changes);
         let due: Vec<ScheduleId> = self
             .timetable
             .iter()
@@ -227,7 +215,7 @@ impl Board {
                 // They stay due; once there is room, their misfire policy decides.
                 break;
             }
-            match self.fire_one(id, now, is_fired, &mut changes) {
+            match self.fire_one(id, now, outcomes, &mut changes) {
                 Ok(one) => fired.extend(one),
                 // What has been decided is stored first; the next call comes to the error again.
                 Err(error) if changes.is_empty() => return Err(error),
@@ -241,47 +229,54 @@ impl Board {
         &mut self,
         id: ScheduleId,
         now: Timestamp,
-        is_fired: &dyn Fn(ScheduleId, Timestamp) -> Result<bool, StoreError>,
+        outcomes: &dyn Outcomes,
         changes: &mut Vec<Change>,
     ) -> Result<Option<Fired>, StoreError> {
         let Some(entry) = self.schedules.get(&id) else {
             return Ok(None);
         };
+        let Some(calendar) = &entry.calendar else {
+            return Ok(None);
+        };
         let mut schedule = entry.schedule.clone();
-        let (Some(first), Some(calendar)) = (schedule.progress.next, &entry.calendar) else {
-            // Its pause is over, or nothing can be said of it.
+        if let Some(pause) = &schedule.progress.paused {
+            // It ended then, whether or not there was a server.
+            let until = pause.until.unwrap_or(now).min(now);
             schedule.revision += 1;
-            self.resumed(&mut schedule, now);
+            resume(&mut schedule, Some(calendar), until);
+        }
+        let Some(first) = schedule.progress.next.filter(|due| due.at <= now) else {
             self.put_progress(&schedule);
             changes.push(Change::Schedule(schedule));
             return Ok(None);
         };
-        let Plan {
-            fires,
-            missed,
-            next,
-        } = calendar.plan(first, now);
+        let plan = calendar.plan(first, now);
         let mut fresh = Vec::new();
-        for moment in fires {
-            if !is_fired(id, moment)? {
+        for moment in plan.fires {
+            let fire = readable(outcomes.of(id, moment))?;
+            if !fire.is_some_and(|fire| fire.outcome.is_own()) {
                 fresh.push(moment);
             }
         }
         let mut rows: Vec<Fire> = Vec::new();
         let mut cancelled = Vec::new();
-        for (from, until, moments) in missed {
-            schedule.progress.missed += moments;
-            let outcome = FireOutcome::Missed { until, moments };
-            rows.push(fire(id, from, now, outcome));
+        for missed in plan.missed {
+            let own = readable(outcomes.own(id, missed.0, missed.1))?;
+            for (from, until, moments) in calendar.without(missed, &own) {
+                schedule.progress.missed += moments;
+                let outcome = FireOutcome::Missed { until, moments };
+                rows.push(fire(id, from, now, outcome));
+            }
         }
+        // Those of one catching up wait for one another, and for what is active.
+        let asks = fresh.len() == 1 || schedule.definition.overlap == Overlap::CancelPrevious;
         for (index, moment) in fresh.into_iter().enumerate() {
             let spent = schedule.definition.max_fires;
             if spent.is_some_and(|max| schedule.progress.fires >= max) {
                 break;
             }
-            // Those of one catching up wait for one another.
-            let outcome = if index == 0 && !self.may_start(&schedule, now, changes, &mut cancelled)
-            {
+            let asks = asks && index == 0;
+            let outcome = if asks && !self.may_start(&schedule, now, changes, &mut cancelled) {
                 schedule.progress.overlaps += 1;
                 FireOutcome::Overlap
             } else {
@@ -299,7 +294,7 @@ impl Board {
             .definition
             .max_fires
             .is_some_and(|max| progress.fires >= max);
-        progress.next = next.filter(|_| !spent);
+        progress.next = plan.next.filter(|_| !spent);
         progress.completed = progress.next.is_none();
         progress.fired_at = Some(now);
         self.put_progress(&schedule);
@@ -321,7 +316,13 @@ impl Board {
         changes: &mut Vec<Change>,
         cancelled: &mut Vec<RunId>,
     ) -> bool {
-        let active = self.jobs_of.get(&schedule.id).cloned().unwrap_or_default();
+        // Backfills have a turn of their own.
+        let is_own = |id: &&JobId| {
+            let job = self.jobs.get(id);
+            job.is_some_and(|job| job.trigger != Trigger::Backfill)
+        };
+        let active = self.jobs_of.get(&schedule.id).into_iter().flatten();
+        let active: Vec<JobId> = active.filter(is_own).copied().collect();
         let waits = |id: &JobId| {
             self.jobs
                 .get(id)
@@ -344,85 +345,44 @@ impl Board {
     }
 
     /// The job of one fire.
-    fn fire_job(&self, schedule: &Schedule, moment: Timestamp, now: Timestamp) -> Job {
+    fn fire_job(&mut self, schedule: &Schedule, moment: Timestamp, now: Timestamp) -> Job {
         let key = FireKey {
             schedule: schedule.id,
             scheduled_for: moment,
         };
         let definition = &schedule.definition;
-        let place = self.queue.place(definition.target.connection(), now);
-        Job::queued(
-            of_fire(definition, key, definition.priority, Trigger::Schedule, now),
-            place,
-        )
+        let priority = definition.priority;
+        let new = of_fire(definition, key, priority, Trigger::Schedule, now);
+        let place = self.place(definition.target.connection(), priority, now, now);
+        Job::queued(new, place)
     }
+}
 
-    /// Fire moments of the past on request. Those fired already are left out unless `again` wants their
-    /// present outcome replaced; what is left is run one after the other.
-    pub fn backfill(
-        &mut self,
-        id: ScheduleId,
-        moments: &[Timestamp],
-        again: &dyn Fn(Timestamp) -> Result<bool, StoreError>,
-        now: Timestamp,
-    ) -> Result<(Vec<Fire>, Vec<Change>), StoreError> {
-        let schedule = self.schedule(id)?.clone();
-        if (self.queue.len() + moments.len()) as u64 > ACTIVE_JOBS {
-            return Err(StoreError::Full {
-                what: "jobs that wait or run",
-                limit: "active_jobs",
-                most: ACTIVE_JOBS,
-            });
-        }
-        let mut wanted = Vec::new();
-        for moment in moments {
-            if again(*moment)? {
-                wanted.push(*moment);
-            }
-        }
-        let mut changes = Vec::new();
-        let mut fires = Vec::new();
-        for moment in wanted {
-            let key = FireKey {
-                schedule: id,
-                scheduled_for: moment,
-            };
-            let definition = &schedule.definition;
-            let mut new = of_fire(definition, key, Priority::Low, Trigger::Backfill, now);
-            // Unlike the fire's own: the same moment may be filled again.
-            let parts = [key.to_string(), now.0.to_string()];
-            new.id = JobId::derived(now, &[parts[0].as_bytes(), parts[1].as_bytes()]);
-            let place = self.queue.place(definition.target.connection(), now);
-            let job = Job::queued(new, place);
-            let row = fire(id, moment, now, FireOutcome::Started { job: job.id });
-            self.put_job(&job);
-            changes.push(Change::Job(job));
-            changes.push(Change::Fire(row.clone()));
-            fires.push(row);
-        }
-        Ok((fires, changes))
+/// One that can't be read must not stop its schedule, and with it all others.
+fn readable<T: Default>(found: Result<T, StoreError>) -> Result<T, StoreError> {
+    match found {
+        Err(StoreError::Damaged { .. }) => Ok(T::default()),
+        found => found,
     }
+}
 
-    /// The clock has gone back: nothing is to wait for the time from which it came.
-    fn plan_again(&mut self, now: Timestamp, changes: &mut Vec<Change>) {
-        self.queue.wait_again(now);
-        let mut planned: Vec<Schedule> = Vec::new();
-        for entry in self.schedules.values() {
-            let (Some(next), Some(calendar)) = (entry.schedule.progress.next, &entry.calendar)
-            else {
-                continue;
-            };
-            let earlier = calendar.due_after(now);
-            if earlier.is_some_and(|due: Due| due.scheduled_for < next.scheduled_for) {
-                let mut schedule = entry.schedule.clone();
-                schedule.progress.next = earlier;
-                planned.push(schedule);
-            }
-        }
-        for schedule in planned {
-            self.put_progress(&schedule);
-            changes.push(Change::Schedule(schedule));
-        }
+fn check_moments(
+    definition: &Definition,
+    before: Option<&Definition>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    match definition.names_the_past(before, now) {
+        true => Err(StoreError::Definition(DefinitionError::Past)),
+        false => Ok(()),
+    }
+}
+
+/// Its pause ended at `until`, and it has to be planned from there on.
+fn resume(schedule: &mut Schedule, calendar: Option<&Calendar>, until: Timestamp) {
+    schedule.progress.paused = None;
+    schedule.progress.failures = 0;
+    if let Some(calendar) = calendar {
+        restart(schedule, calendar, until);
     }
 }
 
@@ -446,7 +406,7 @@ fn check_revision(schedule: &Schedule, revision: Option<u64>) -> Result<(), Stor
     }
 }
 
-fn of_fire(
+pub(super) fn of_fire(
     definition: &Definition,
     key: FireKey,
     priority: Priority,

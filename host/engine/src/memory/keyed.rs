@@ -160,15 +160,23 @@ impl State {
         let (Some(wanted), Some(place)) = (rules::key_of_job(job)?, place_of(job)) else {
             return Ok(None);
         };
-        self.keys.forget_expired(now);
         match self.keys.rows.get(&place) {
-            Some(row) if row.job == Some(job.id) => Ok(None),
-            Some(row) => Err(row.busy(&wanted.key)),
+            Some(row) if row.job == Some(job.id) => return Ok(None),
+            Some(row) if !row.is_expired(now) => return Err(row.busy(&wanted.key)),
+            Some(row) => {
+                if let Some(run) = row.run {
+                    self.keys.outputs.remove(&run);
+                }
+            }
             None => {
-                self.check_room(job.target.connection())?;
-                Ok(Some((place, KeyRow::queued(job.id, wanted.input))))
+                let connection = job.target.connection();
+                if self.check_room(connection).is_err() {
+                    self.keys.forget_expired(now);
+                }
+                self.check_room(connection)?;
             }
         }
+        Ok(Some((place, KeyRow::queued(job.id, wanted.input))))
     }
 
     /// What the action of a job returned, as long as that is remembered.

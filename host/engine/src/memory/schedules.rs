@@ -1,13 +1,35 @@
 //! Schedules and fires of the memory store.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use async_trait::async_trait;
 
 use crate::Timestamp;
-use crate::board::{Change, Fired};
-use crate::schedule::{Fire, FireOutcome, Pause, Schedule, ScheduleId};
+use crate::board::{Change, Fired, Outcomes};
+use crate::job::JobId;
+use crate::schedule::{Fire, Pause, Schedule, ScheduleId};
 use crate::store::{Backfill, PutSchedule, ScheduleFilter, Schedules, StoreError};
 
 use super::{MemoryStore, State};
+
+struct Stored<'a>(&'a BTreeMap<(ScheduleId, Timestamp), Fire>);
+
+impl Outcomes for Stored<'_> {
+    fn of(&self, schedule: ScheduleId, moment: Timestamp) -> Result<Option<Fire>, StoreError> {
+        Ok(self.0.get(&(schedule, moment)).cloned())
+    }
+
+    fn own(
+        &self,
+        schedule: ScheduleId,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<BTreeSet<Timestamp>, StoreError> {
+        let fires = self.0.range((schedule, from)..=(schedule, until));
+        let own = fires.filter(|(_, fire)| fire.outcome.is_own());
+        Ok(own.map(|((_, moment), _)| *moment).collect())
+    }
+}
 
 impl State {
     pub(super) fn apply_changes(&mut self, changes: Vec<Change>) {
@@ -45,30 +67,22 @@ impl State {
     }
 
     fn fire_due(&mut self, now: Timestamp, limit: usize) -> Result<Vec<Fired>, StoreError> {
-        let fires = &self.fires;
-        let is_fired = |id, moment| {
-            let fire = fires.get(&(id, moment));
-            Ok(fire.is_some_and(|fire| fire.outcome.is_own()))
-        };
-        let (fired, changes) = self.board.fire_due(now, limit, &is_fired)?;
+        let outcomes = Stored(&self.fires);
+        let (fired, changes) = self.board.fire_due(now, limit, &outcomes)?;
         self.apply_changes(changes);
         Ok(fired)
     }
 
     fn backfill(&mut self, backfill: &Backfill) -> Result<Vec<Fire>, StoreError> {
-        let (fires, jobs) = (&self.fires, &self.jobs);
-        let again = |moment| {
-            let Some(fire) = fires.get(&(backfill.schedule, moment)) else {
-                return Ok(true);
-            };
-            let state = match &fire.outcome {
-                FireOutcome::Started { job } => jobs.get(job).map(|job| &job.state),
-                _ => return Ok(true),
-            };
-            Ok(backfill.again.wants(state))
-        };
-        let (id, now) = (backfill.schedule, backfill.now);
-        let (fires, changes) = self.board.backfill(id, &backfill.moments, &again, now)?;
+        let jobs = &self.jobs;
+        let gives_way = |job: JobId| Ok(backfill.again.wants(jobs.get(&job).map(|job| &job.state)));
+        let (fires, changes) = self.board.backfill(
+            backfill.schedule,
+            &backfill.moments,
+            &Stored(&self.fires),
+            &gives_way,
+            backfill.now,
+        )?;
         self.apply_changes(changes);
         Ok(fires)
     }

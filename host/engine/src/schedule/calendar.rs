@@ -1,6 +1,6 @@
 //! When a schedule is due, and what is to be done with moments that have passed.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::Timestamp;
 
@@ -10,8 +10,10 @@ use super::{Definition, DefinitionError, Due, Misfire, ScheduleId, Timing, sprea
 const ON_TIME_MS: u64 = 60_000;
 /// Moments looked at one by one; of more than these are missed, only that there were so many is known.
 const MOMENTS_MAX: u64 = 100_000;
-/// Excluded moments in a row, after which a schedule is taken to be never due again.
+/// Excluded moments looked at in a row; whether it is due behind them is asked again when these have passed.
 const EXCLUDED_MAX: usize = 10_000;
+/// Milliseconds of a minute.
+const MINUTE_MS: u64 = 60_000;
 /// The catch-up window of a schedule that names none, at most: a day.
 const WINDOW_MS: u64 = 24 * 60 * 60 * 1000;
 
@@ -20,6 +22,8 @@ const WINDOW_MS: u64 = 24 * 60 * 60 * 1000;
 pub struct Calendar {
     when: Vec<Timing>,
     exclude: Vec<Timing>,
+    /// It is due at whole minutes only.
+    by_minutes: bool,
     start_at: Timestamp,
     end_at: Timestamp,
     spread_ms: u64,
@@ -35,8 +39,16 @@ pub struct Plan {
     pub fires: Vec<Timestamp>,
     /// Moments that are not made up for: the first, the last, and how many there were.
     pub missed: Vec<(Timestamp, Timestamp, u64)>,
-    /// When it is due next.
+    /// When it is due next, or has to be looked at again.
     pub next: Option<Due>,
+}
+
+/// What comes after a moment.
+enum Next {
+    Due(Timestamp),
+    /// This one is excluded, as were very many before it.
+    Excluded(Timestamp),
+    Never,
 }
 
 impl Calendar {
@@ -51,8 +63,15 @@ impl Calendar {
             });
             parsed.collect::<Result<Vec<_>, _>>()
         };
+        let when = parse("when", &definition.when)?;
+        let by_minutes = when.iter().all(|timing| match timing {
+            Timing::Cron(_) => true,
+            Timing::Every(interval) => interval.ms().is_multiple_of(MINUTE_MS),
+            Timing::Once(at) => at.0.is_multiple_of(MINUTE_MS),
+        });
         Ok(Self {
-            when: parse("when", &definition.when)?,
+            when,
+            by_minutes,
             exclude: parse("exclude", &definition.exclude)?,
             start_at: definition.start_at.unwrap_or_default(),
             end_at: definition.end_at.unwrap_or(Timestamp(u64::MAX)),
@@ -66,30 +85,60 @@ impl Calendar {
     /// The first moment after `after` at which it is due.
     #[must_use]
     pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
+        match self.look_after(after) {
+            Next::Due(at) => Some(at),
+            Next::Excluded(_) | Next::Never => None,
+        }
+    }
+
+    fn look_after(&self, after: Timestamp) -> Next {
         // `start_at` itself may be one.
         let mut after = after.max(Timestamp(self.start_at.0.saturating_sub(1)));
+        let mut last = after;
         for _ in 0..EXCLUDED_MAX {
             let next = self
                 .when
                 .iter()
                 .filter_map(|timing| timing.next_after(after));
-            let next = next.min().filter(|next| *next <= self.end_at)?;
-            let just_before = Timestamp(next.0.saturating_sub(1));
-            let mut exclude = self.exclude.iter();
-            if !exclude.any(|timing| timing.next_after(just_before) == Some(next)) {
-                return Some(next);
-            }
-            after = next;
+            let Some(next) = next.min().filter(|next| *next <= self.end_at) else {
+                return Next::Never;
+            };
+            let Some(until) = self.excluded_until(next) else {
+                return Next::Due(next);
+            };
+            (after, last) = (until, next);
         }
-        None
+        Next::Excluded(last)
+    }
+
+    /// Up to when nothing is due because of exclusions, if `moment` is excluded.
+    fn excluded_until(&self, moment: Timestamp) -> Option<Timestamp> {
+        let just_before = Timestamp(moment.0.saturating_sub(1));
+        let hits = self.exclude.iter().filter(|timing| match timing {
+            Timing::Cron(cron) => cron.names(moment),
+            _ => timing.next_after(just_before) == Some(moment),
+        });
+        // A December is excluded by days, not by minutes.
+        let ends = hits.map(|timing| match timing {
+            Timing::Cron(cron) if self.by_minutes => cron.block_end(moment),
+            _ => None,
+        });
+        let ends = ends.map(|end| end.map_or(moment, |end| Timestamp(end.0.saturating_sub(1))));
+        ends.max()
     }
 
     /// The same with the moment at which it starts: its spread later, and never as late as the moment
-    /// after it.
+    /// after it. Behind very many exclusions, when it has to be looked at again.
     #[must_use]
     pub fn due_after(&self, after: Timestamp) -> Option<Due> {
-        let scheduled_for = self.next_after(after)?;
-        Some(self.due(scheduled_for))
+        match self.look_after(after) {
+            Next::Due(scheduled_for) => Some(self.due(scheduled_for)),
+            Next::Excluded(at) => Some(Due {
+                scheduled_for: at,
+                at,
+            }),
+            Next::Never => None,
+        }
     }
 
     fn due(&self, scheduled_for: Timestamp) -> Due {
@@ -108,22 +157,25 @@ impl Calendar {
 
     /// The first `count` of them.
     pub fn preview(&self, after: Timestamp, count: usize) -> impl Iterator<Item = Due> {
-        let next = move |due: &Due| self.due_after(due.scheduled_for);
-        std::iter::successors(self.due_after(after), next).take(count)
+        let due_after = move |after| self.next_after(after).map(|at| self.due(at));
+        let next = move |due: &Due| due_after(due.scheduled_for);
+        std::iter::successors(due_after(after), next).take(count)
     }
 
     /// What to do at `now` with a schedule that was due first for `first`.
     #[must_use]
     pub fn plan(&self, first: Due, now: Timestamp) -> Plan {
-        let gap = self.next_after(first.scheduled_for);
-        let gap = gap.map_or(WINDOW_MS, |next| next.since(first.scheduled_for));
-        let window = self.window_ms.unwrap_or(gap.min(WINDOW_MS));
         let mut passed = Passed::default();
         let mut due = Some(first);
         while let Some(this) = due.filter(|due| due.at <= now) {
+            if self.excluded_until(this.scheduled_for).is_some() {
+                due = self.due_after(this.scheduled_for);
+                continue;
+            }
             if passed.count == MOMENTS_MAX {
                 // Far behind: go on at the window, or where it would have come to by itself.
-                let horizon = Timestamp(now.0.saturating_sub(window.max(WINDOW_MS)));
+                let window = self.window_ms.unwrap_or_default().max(WINDOW_MS);
+                let horizon = Timestamp(now.0.saturating_sub(window));
                 let from = horizon.max(this.scheduled_for);
                 passed.count += 1;
                 passed.last_forgotten =
@@ -134,6 +186,11 @@ impl Calendar {
             passed.push(this, self.max_catchup);
             due = self.due_after(this.scheduled_for);
         }
+        let gap = passed.latest.back().zip(due);
+        let gap = gap.map_or(WINDOW_MS, |(latest, next)| {
+            next.scheduled_for.since(latest.scheduled_for)
+        });
+        let window = self.window_ms.unwrap_or(gap.min(WINDOW_MS));
         let in_time = |due: &Due| match self.misfire {
             Misfire::Skip => now.since(due.at) <= ON_TIME_MS,
             _ => now.since(due.scheduled_for) <= window || now.since(due.at) <= ON_TIME_MS,
@@ -157,6 +214,35 @@ impl Calendar {
             missed: missed.into_iter().collect(),
             next: due,
         }
+    }
+
+    /// What is left of a range of missed moments without the ones of `own`.
+    #[must_use]
+    pub fn without(
+        &self,
+        (from, until, moments): (Timestamp, Timestamp, u64),
+        own: &BTreeSet<Timestamp>,
+    ) -> Vec<(Timestamp, Timestamp, u64)> {
+        let mut parts = Vec::new();
+        let mut part: Option<(Timestamp, Timestamp, u64)> = None;
+        let mut seen = 0;
+        let mut next = Some(from);
+        while let Some(at) = next.filter(|at| Some(at) <= own.last() && seen < MOMENTS_MAX) {
+            seen += 1;
+            if own.contains(&at) {
+                parts.extend(part.take());
+            } else {
+                let (_, last, count) = part.get_or_insert((at, at, 0));
+                (*last, *count) = (at, *count + 1);
+            }
+            next = self.next_after(at);
+        }
+        if let Some(at) = next.filter(|at| *at <= until) {
+            let (_, last, count) = part.get_or_insert((at, until, 0));
+            (*last, *count) = (until, *count + moments.saturating_sub(seen).max(1));
+        }
+        parts.extend(part);
+        parts
     }
 }
 

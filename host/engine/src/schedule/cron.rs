@@ -1,14 +1,17 @@
 //! A cron expression in a time zone: five fields, POSIX weekdays.
 //!
-//! Days on which clocks change: what falls into the hour that is left out is due at the first moment
-//! after it; what falls into the hour that comes twice is due in the first of them, except where a
-//! wildcard or a step says "every": that goes by elapsed time. (The rule of Vixie cron.)
+//! Days on which clocks change: a fixed time (numbers, and lists and ranges of them) within the hour that
+//! is left out is due at the first moment after it; one within the hour that comes twice is due in the
+//! first of them. Where a wildcard or a step says "every", that goes by elapsed time. (The rule of Vixie
+//! cron.)
 
 use std::fmt;
 
+use croner::JobType;
 use croner::parser::{CronParser, Seconds, Year};
-use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp as Moment};
+use jiff::civil::DateTime;
+use jiff::tz::{AmbiguousOffset, TimeZone};
+use jiff::{Timestamp as Moment, Zoned};
 use serde::{Deserialize, Serialize};
 
 use super::{ScheduleError, zones};
@@ -16,10 +19,11 @@ use crate::Timestamp;
 
 /// Longest expression and longest time zone, in bytes.
 const TEXT_BYTES_MAX: usize = 256;
-/// The longest gap that the library looks behind.
+/// The longest gap whose times are due after it: Apia left out all of 30 December 2011, and that day's noon is
+/// not the next day's first moment.
 const GAP_SECONDS_MAX: i32 = 2 * 60 * 60;
-/// How many changes of a zone's clock are looked at for a longer one: decades.
-const TRANSITIONS_MAX: usize = 200;
+const HOUR_MS: i64 = 60 * 60 * 1000;
+const DAY_MS: i64 = 24 * HOUR_MS;
 /// Where the search for a first moment begins: 2000-01-01, a leap year whose first day is a Saturday.
 const LONG_AGO: Timestamp = Timestamp(946_684_800_000);
 
@@ -47,6 +51,10 @@ pub struct Cron {
     parsed: croner::Cron,
     zone: TimeZone,
     gap: DstGap,
+    /// It names its times of day one by one.
+    is_fixed: bool,
+    /// The hour or the day of which it is due in every minute, if in any.
+    block_ms: Option<i64>,
 }
 
 impl Cron {
@@ -86,13 +94,25 @@ impl Cron {
             .flatten();
         let zone =
             named.ok_or_else(|| ScheduleError::TimeZone(zone.chars().take(100).collect()))?;
+        let mut times = expression.split_whitespace().take(2);
+        let block_ms = match (times.next(), times.next()) {
+            (Some("*"), Some("*")) => Some(DAY_MS),
+            (Some("*"), _) => Some(HOUR_MS),
+            _ => None,
+        };
+        let mut times = expression.split_whitespace().take(2);
+        // To the library, what has several values is no fixed time.
+        let is_fixed = parsed.determine_job_type() == JobType::FixedTime
+            || (!word && !times.any(|field| field.contains(['*', '/'])));
         let cron = Self {
             expression: expression.to_owned(),
             parsed,
             zone,
             gap: DstGap::Shift,
+            is_fixed,
+            block_ms,
         };
-        match moment(LONG_AGO).and_then(|from| cron.search(from, false)) {
+        match cron.next_after(LONG_AGO) {
             Some(_) => Ok(cron),
             None => Err(ScheduleError::Never(cron.expression)),
         }
@@ -123,49 +143,69 @@ impl Cron {
     }
 
     pub(super) fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
-        let next = self.next_or_shifted(after)?;
-        if self.gap == DstGap::Shift || self.is_as_written(next) {
-            return Some(next);
+        let from = moment(after)?.to_zoned(self.zone.clone());
+        if !self.is_fixed {
+            return timestamp(self.find(&from)?.timestamp());
         }
-        // Two days in a row never leave the same hour out.
-        self.next_or_shifted(next)
+        // By the clock on the wall, and from there to moments, which never go back.
+        let mut wall = from.datetime();
+        loop {
+            let shown = wall.to_zoned(TimeZone::UTC).ok()?;
+            wall = self.find(&shown)?.datetime();
+            let at = self.moment_of(wall);
+            if let Some(at) = at.filter(|at| *at > after) {
+                return Some(at);
+            }
+        }
     }
 
-    fn next_or_shifted(&self, after: Timestamp) -> Option<Timestamp> {
-        let after = moment(after)?;
-        self.search(after, false)
-            .or_else(|| self.search_past_a_gap(after))
+    /// Whether it is due at `at`, or the clock on the wall shows one of its times, the second time, too.
+    pub(super) fn names(&self, at: Timestamp) -> bool {
+        let shown = moment(at).filter(|_| at.0.is_multiple_of(1000));
+        let shown = shown.map(|shown| shown.to_zoned(self.zone.clone()));
+        let shows =
+            shown.is_some_and(|shown| self.parsed.is_time_matching(&shown).unwrap_or(false));
+        let just_before = Timestamp(at.0.saturating_sub(1));
+        shows || self.is_fixed && self.next_after(just_before) == Some(at)
     }
 
-    /// Whether the clock shows what the expression says, rather than what comes after a gap.
-    fn is_as_written(&self, at: Timestamp) -> bool {
-        moment(at).is_some_and(|at| {
-            let at = at.to_zoned(self.zone.clone());
-            self.parsed.is_time_matching(&at).unwrap_or(true)
-        })
+    fn find(&self, after: &Zoned) -> Option<Zoned> {
+        self.parsed.find_next_occurrence(after, false).ok()
     }
 
-    /// The library gives up at a gap of more than two hours (Apia left out 30 December 2011), and a
-    /// schedule must not end there.
-    fn search_past_a_gap(&self, after: Moment) -> Option<Timestamp> {
-        let transitions = self.zone.following(after).take(TRANSITIONS_MAX);
-        let gap = transitions
-            .map(|transition| transition.timestamp())
-            .find(|at| {
-                let before = at.checked_sub(SignedDuration::from_secs(1)).unwrap_or(*at);
-                let seconds = |moment| self.zone.to_offset(moment).seconds();
-                seconds(*at) - seconds(before) > GAP_SECONDS_MAX
-            })?;
-        // The first moment behind the gap may be one.
-        self.search(gap, true)
+    /// When the clock on the wall first shows this or, where that is left out, what comes after it.
+    fn moment_of(&self, wall: DateTime) -> Option<Timestamp> {
+        let found = self.zone.to_ambiguous_timestamp(wall);
+        let AmbiguousOffset::Gap { before, after } = found.offset() else {
+            return timestamp(found.earlier().ok()?);
+        };
+        if self.gap == DstGap::Skip || after.seconds() - before.seconds() > GAP_SECONDS_MAX {
+            return None;
+        }
+        let just_before = after.to_timestamp(wall).ok()?;
+        let mut changes = self.zone.following(just_before);
+        timestamp(changes.find(|change| change.offset() == after)?.timestamp())
     }
 
-    fn search(&self, from: Moment, inclusive: bool) -> Option<Timestamp> {
-        let from = from.to_zoned(self.zone.clone());
-        let next = self.parsed.find_next_occurrence(&from, inclusive).ok()?;
-        let ms = u64::try_from(next.timestamp().as_millisecond()).ok()?;
-        Some(Timestamp(ms))
+    /// The end of the hour or day around `at` of which it is due in every minute, if there is one in which the
+    /// clock does not change.
+    pub(super) fn block_end(&self, at: Timestamp) -> Option<Timestamp> {
+        let block_ms = self.block_ms?;
+        let from = moment(at)?;
+        let offset_ms = i64::from(self.zone.to_offset(from).seconds()) * 1000;
+        let into_ms = (from.as_millisecond() + offset_ms).rem_euclid(block_ms);
+        let end = Moment::from_millisecond(from.as_millisecond() + block_ms - into_ms).ok()?;
+        let change = self.zone.following(from).next();
+        if change.is_some_and(|change| change.timestamp() < end) {
+            return None;
+        }
+        timestamp(end)
     }
+}
+
+fn timestamp(moment: Moment) -> Option<Timestamp> {
+    let ms = u64::try_from(moment.as_millisecond()).ok()?;
+    Some(Timestamp(ms))
 }
 
 fn moment(at: Timestamp) -> Option<Moment> {

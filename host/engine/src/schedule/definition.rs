@@ -135,7 +135,7 @@ pub struct Definition {
     pub priority: Priority,
     #[serde(default, skip_serializing_if = "is_default")]
     pub retry: Retry,
-    /// How long a job of it may wait in the queue before it expires.
+    /// How long a job of it may wait for its first run before it expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_ttl_ms: Option<u64>,
     /// What the application calls it.
@@ -174,6 +174,8 @@ pub enum DefinitionError {
     Payload(String),
     #[error("what it says is never due between start_at and end_at")]
     Never,
+    #[error("a moment to be due once lies in the past: to run it now, trigger it")]
+    Past,
     #[error("it belongs to connection {0} and stays with it: make another one")]
     Moved(crate::ConnectionKey),
 }
@@ -299,6 +301,15 @@ impl Definition {
         Ok(())
     }
 
+    /// Whether it is to be due once at a moment that has passed, and that `before` did not name already.
+    #[must_use]
+    pub(crate) fn names_the_past(&self, before: Option<&Self>, now: Timestamp) -> bool {
+        self.when.iter().any(|when| {
+            let has_passed = matches!(when, When::At { at } if *at <= now);
+            has_passed && !before.is_some_and(|before| before.when.contains(when))
+        })
+    }
+
     /// Whether the moments at which it is due may differ from those of `other`.
     #[must_use]
     pub(crate) fn is_due_otherwise(&self, other: &Self) -> bool {
@@ -406,6 +417,15 @@ pub struct Schedule {
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub progress: Progress,
+}
+
+impl Schedule {
+    /// When it was last decided what is due next.
+    #[must_use]
+    pub fn decided_at(&self) -> Timestamp {
+        let fired_at = self.progress.fired_at.unwrap_or_default();
+        self.updated_at.max(fired_at)
+    }
 }
 
 /// What became of one moment.

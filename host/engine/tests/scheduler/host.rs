@@ -1,9 +1,9 @@
 //! A host on the memory store whose clock stands until the test moves it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::executor::block_on;
-use tidegate_engine::board::{Caps, Fired};
+use tidegate_engine::board::{Caps, Fired, Outcomes};
 use tidegate_engine::integration::{Connection, NewDeployment};
 use tidegate_engine::job::{Job, JobTarget};
 use tidegate_engine::memory::MemoryStore;
@@ -12,7 +12,7 @@ use tidegate_engine::schedule::{
     Definition, Fire, FireOutcome, Origin, Schedule, ScheduleId, When,
 };
 use tidegate_engine::store::{Claim, Claimed, JobFilter, Jobs, PutSchedule, RunFilter, Schedules};
-use tidegate_engine::{ConnectionKey, Name, Store, Timestamp};
+use tidegate_engine::{ConnectionKey, Name, Store, StoreError, Timestamp};
 
 /// Milliseconds.
 pub(crate) const SECOND: u64 = 1000;
@@ -220,6 +220,24 @@ impl Host {
         let fires = self.fires(id).into_iter();
         let started = fires.filter(|(_, outcome)| matches!(outcome, FireOutcome::Started { .. }));
         started.map(|(at, _)| at).collect()
+    }
+}
+
+/// A past of which nothing is stored.
+pub(crate) struct NoOutcomes;
+
+impl Outcomes for NoOutcomes {
+    fn of(&self, _: ScheduleId, _: Timestamp) -> Result<Option<Fire>, StoreError> {
+        Ok(None)
+    }
+
+    fn own(
+        &self,
+        _: ScheduleId,
+        _: Timestamp,
+        _: Timestamp,
+    ) -> Result<BTreeSet<Timestamp>, StoreError> {
+        Ok(BTreeSet::new())
     }
 }
 

@@ -9,6 +9,8 @@
     reason = "a test ends by panicking, helpers included"
 )]
 
+mod backfill;
+mod clock;
 mod host;
 mod overlap;
 mod queue;

@@ -3,9 +3,9 @@
 use tidegate_engine::Timestamp;
 use tidegate_engine::board::Caps;
 use tidegate_engine::job::JobState;
-use tidegate_engine::schedule::{Definition, Overlap};
+use tidegate_engine::schedule::{Definition, Misfire, Overlap};
 
-use crate::host::{Host, MINUTE, action_of, every};
+use crate::host::{HOUR, Host, MINUTE, action_of, every};
 
 #[test]
 fn each_policy_has_its_way() {
@@ -52,5 +52,39 @@ fn each_policy_has_its_way() {
             4,
             "{overlap:?}: each moment has its outcome"
         );
+    }
+}
+
+#[test]
+fn those_of_one_catching_up_wait_for_what_is_active() {
+    // Each with jobs made and cancelled when three moments are made up for, and when one is, while an
+    // earlier one's job runs.
+    let rows = [
+        (Overlap::Skip, (3, 0), (0, 0)),
+        (Overlap::QueueOne, (3, 0), (1, 0)),
+        (Overlap::Allow { max: 1 }, (3, 0), (0, 0)),
+        (Overlap::CancelPrevious, (3, 1), (1, 1)),
+    ];
+    for (overlap, several, one) in rows {
+        for (minutes, (made, cancelled)) in [(3, several), (1, one)] {
+            let mut host = Host::new("2028-05-01T00:00:30Z", &["acme"]);
+            let mut definition = Definition::new(action_of("acme"), vec![every("1m")]);
+            definition.overlap = overlap;
+            definition.misfire = Misfire::All;
+            definition.catchup_window_ms = Some(HOUR);
+            let id = host.put(definition).id;
+            host.now = Timestamp(host.now.0 + MINUTE);
+            host.fire();
+            assert_eq!(host.claim(1, Caps::default()).len(), 1);
+            host.now = Timestamp(host.now.0 + minutes * MINUTE);
+            let fired = host.fire();
+            let stopped = fired.iter().flat_map(|fired| &fired.cancelled).count();
+            let progress = host.schedule(id).progress;
+            assert_eq!(
+                (progress.fires - 1, stopped, progress.overlaps),
+                (made, cancelled, minutes - made),
+                "{overlap:?} {minutes}"
+            );
+        }
     }
 }

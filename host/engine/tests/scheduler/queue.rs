@@ -6,16 +6,18 @@ use futures::executor::block_on;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tidegate_engine::board::{Board, Caps};
-use tidegate_engine::job::{ConcurrencyKey, Job, JobId, JobTarget, NewJob, Priority, Retry};
+use tidegate_engine::job::{
+    ConcurrencyKey, Job, JobId, JobState, JobTarget, NewJob, Priority, Retry,
+};
 use tidegate_engine::limits::{ACTIVE_JOBS, SCHEDULE_PAYLOAD_BYTES, SCHEDULES};
-use tidegate_engine::run::{RunId, Trigger};
+use tidegate_engine::run::{Blame, Failure, FailureClass, Outcome, RunId, Trigger};
 use tidegate_engine::schedule::{Definition, Origin, ScheduleId};
 use tidegate_engine::store::Jobs;
 use tidegate_engine::{StoreError, Timestamp};
 
-use crate::host::{Host, SECOND, action_of, every};
+use crate::host::{HOUR, Host, MINUTE, SECOND, action_of, every};
 
-fn new_job(number: u128, target: JobTarget, now: Timestamp) -> NewJob {
+pub(crate) fn new_job(number: u128, target: JobTarget, now: Timestamp) -> NewJob {
     NewJob {
         id: JobId::from_parts(now, number),
         target,
@@ -80,6 +82,94 @@ fn a_job_that_waits_too_long_expires() {
         tidegate_engine::job::JobState::Expired
     );
     assert!(host.claim(1, Caps::default()).is_empty());
+}
+
+#[test]
+fn a_job_that_has_run_does_not_expire() {
+    let rows = [
+        (Outcome::Failed, FailureClass::Transient),
+        (Outcome::Interrupted, FailureClass::Limit),
+        (Outcome::Interrupted, FailureClass::Internal),
+    ];
+    for (outcome, class) in rows {
+        let mut host = Host::new("2028-05-01T00:00:00Z", &["acme"]);
+        let mut job = new_job(1, action_of("acme"), host.now);
+        job.expires_at = Some(Timestamp(host.now.0 + SECOND));
+        block_on(host.store.enqueue(job)).unwrap();
+        let claimed = host.claim(1, Caps::default()).remove(0);
+        let why = Failure::new(class, Blame::Upstream, "not now");
+        host.end(&claimed, outcome, Some(why.clone()));
+        host.now = Timestamp(host.now.0 + 10 * SECOND);
+        block_on(host.store.reap(why, host.now)).unwrap();
+        assert_eq!(host.jobs()[0].state, JobState::Queued, "{outcome:?}");
+        let claimed = host.claim(1, Caps::default()).remove(0);
+        assert_eq!(host.succeed(&claimed).state, JobState::Succeeded);
+    }
+}
+
+/// The place of a job of `acme` that is queued now.
+fn place_of_another(host: &Host, number: u128, priority: Priority) -> u64 {
+    let mut job = new_job(number, action_of("acme"), host.now);
+    job.priority = priority;
+    block_on(host.store.enqueue(job)).unwrap().place
+}
+
+#[test]
+fn what_waits_for_its_time_or_is_less_urgent_takes_nobodys_place() {
+    let mut host = Host::new("2028-05-01T00:00:00Z", &["acme"]);
+    // An hour until its source wants to hear of it again.
+    place_of_another(&host, 1, Priority::Normal);
+    let claimed = host.claim(1, Caps::default()).remove(0);
+    let mut why = Failure::new(
+        FailureClass::Transient,
+        Blame::Upstream,
+        "too many requests",
+    );
+    why.retry_after_ms = Some(HOUR);
+    let job = host.end(&claimed, Outcome::Failed, Some(why));
+    assert_eq!(job.place, host.now.0 + HOUR, "of its own time");
+    // And a backfill.
+    for number in 2..102 {
+        place_of_another(&host, number, Priority::Low);
+    }
+    let now = host.now.0;
+    let place = place_of_another(&host, 200, Priority::Normal);
+    assert_eq!(place, now, "nobody is before it");
+    let place = place_of_another(&host, 201, Priority::Normal);
+    assert_eq!(place, now + SECOND, "a step behind its like");
+    assert_eq!(place_of_another(&host, 202, Priority::High), now);
+    assert_eq!(
+        place_of_another(&host, 203, Priority::Low),
+        now + 100 * SECOND
+    );
+    // Once its time has come, it counts.
+    host.now = Timestamp(now + HOUR);
+    let place = place_of_another(&host, 204, Priority::Normal);
+    assert_eq!(place, host.now.0 + SECOND);
+}
+
+#[test]
+fn jobs_that_are_tried_again_at_once_take_places_apart() {
+    let mut host = Host::new("2028-05-01T00:00:00Z", &["acme"]);
+    let caps = Caps {
+        total: 5_000,
+        per_integration: 5_000,
+        per_connection: 5_000,
+    };
+    for number in 0..5_000 {
+        place_of_another(&host, number, Priority::Normal);
+    }
+    let claimed = host.claim(5_000, caps);
+    for claimed in &claimed {
+        let mut why = Failure::new(FailureClass::Transient, Blame::Upstream, "it is down");
+        why.retry_after_ms = Some(MINUTE);
+        host.end(claimed, Outcome::Failed, Some(why));
+    }
+    let due = host.now.0 + MINUTE;
+    let mut places: Vec<u64> = host.jobs().iter().map(|job| job.place).collect();
+    places.sort_unstable();
+    let apart: Vec<u64> = (0..5_000).map(|n| due + n * SECOND).collect();
+    assert_eq!(places, apart);
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! Time that does not pass as it should: hosts that were down, clocks that step, pauses and edits.
 
 use futures::executor::block_on;
-use tidegate_engine::Timestamp;
-use tidegate_engine::schedule::{Definition, FireOutcome, Misfire, Pause};
-use tidegate_engine::store::{Again, Backfill, Schedules};
+use tidegate_engine::board::Board;
+use tidegate_engine::schedule::{
+    Definition, DefinitionError, FireOutcome, Misfire, Origin, Pause, ScheduleId, When,
+};
+use tidegate_engine::store::{Again, Backfill, PutSchedule, Schedules};
+use tidegate_engine::{StoreError, Timestamp};
 
-use crate::host::{DAY, HOUR, Host, MINUTE, at, cron, every, sync_of};
+use crate::host::{DAY, HOUR, Host, MINUTE, NoOutcomes, action_of, at, cron, every, sync_of};
 
 const NOW: &str = "2028-05-01T00:00:30Z";
 
@@ -92,6 +95,172 @@ fn a_day_late_is_too_late_for_a_skipping_schedule() {
             fires,
             "{misfire:?} {late}"
         );
+    }
+}
+
+#[test]
+fn the_window_goes_by_the_latest_moment() {
+    // Five minutes lie between the two that were missed, and a day after the second.
+    let mut host = Host::new(NOW, &["acme"]);
+    let when = vec![cron("0,5 6 * * *", "UTC")];
+    let id = host
+        .put(Definition::new(sync_of("acme", "contacts"), when))
+        .id;
+    host.now = at("2028-05-01T06:20:00Z");
+    host.fire();
+    assert_eq!(host.started(id), [at("2028-05-01T06:05:00Z")]);
+}
+
+#[test]
+fn a_pause_ends_when_it_was_to_end() {
+    // Each with when the server is there again, after a pause until six, and what starts then.
+    let rows: [(&str, &[&str]); 3] = [
+        ("2028-05-01T06:30:00Z", &[]),
+        ("2028-05-01T07:30:00Z", &["2028-05-01T07:00:00Z"]),
+        ("2028-05-01T09:10:00Z", &["2028-05-01T09:00:00Z"]),
+    ];
+    for (back, moments) in rows {
+        let mut host = Host::new(NOW, &["acme"]);
+        let definition = Definition::new(sync_of("acme", "contacts"), vec![every("1h")]);
+        let id = host.put(definition).id;
+        let pause = Pause {
+            at: host.now,
+            note: String::new(),
+            until: Some(at("2028-05-01T06:00:00Z")),
+            failures: None,
+        };
+        block_on(host.store.pause_schedule(id, pause)).unwrap();
+        host.now = at(back);
+        host.fire();
+        let moments: Vec<Timestamp> = moments.iter().map(|text| at(text)).collect();
+        assert_eq!(host.started(id), moments, "{back}");
+        let progress = host.schedule(id).progress;
+        assert!(progress.paused.is_none(), "{back}");
+        // Each moment since has an outcome.
+        let passed = host.now.since(at("2028-05-01T06:00:00Z")) / HOUR;
+        assert_eq!(progress.fires + progress.missed, passed, "{back}");
+        assert!(progress.next.is_some_and(|next| next.at > host.now));
+    }
+}
+
+#[test]
+fn a_moment_of_the_past_is_refused_unless_it_is_known() {
+    let mut host = Host::new(NOW, &["acme"]);
+    let once = |text| When::At { at: at(text) };
+    let soon = "2028-05-01T01:00:00Z";
+    let mut definition = Definition::new(sync_of("acme", "contacts"), vec![once(soon)]);
+    definition.dedup_key = Some("first-import".into());
+    let put = |host: &Host, id, definition: &Definition| {
+        let put = PutSchedule {
+            id,
+            definition: definition.clone(),
+            origin: Origin::User,
+            revision: None,
+            now: host.now,
+        };
+        block_on(host.store.put_schedule(put))
+    };
+    let first = ScheduleId::from_parts(Timestamp(1), 1);
+    let second = ScheduleId::from_parts(Timestamp(1), 2);
+    put(&host, first, &definition).unwrap();
+    host.live_until(Timestamp(host.now.0 + DAY));
+    assert!(host.schedule(first).progress.completed);
+    // The same again, by its key or its id, and with another label.
+    for id in [second, first] {
+        definition.labels.insert("by".into(), id.to_string());
+        let schedule = put(&host, id, &definition).unwrap();
+        assert_eq!((schedule.id, schedule.progress.fires), (first, 1));
+    }
+    // Another moment, by either, and a new schedule.
+    definition.when.push(once("2028-05-01T02:00:00Z"));
+    let mut other = definition.clone();
+    (other.dedup_key, other.when) = (None, vec![once(soon), every("1h")]);
+    for (id, definition) in [
+        (second, &definition),
+        (first, &definition),
+        (second, &other),
+    ] {
+        let refused = put(&host, id, definition);
+        let past = StoreError::Definition(DefinitionError::Past);
+        assert_eq!(refused, Err(past), "{id}");
+    }
+    definition.when[1] = once("2028-05-03T00:00:00Z");
+    let schedule = put(&host, first, &definition).unwrap();
+    assert!(!schedule.progress.completed, "due again");
+}
+
+#[test]
+fn exclusions_however_long_complete_nothing() {
+    // All but a minute of December, or of the eleven other months, by one rule or by many.
+    let rows: [(&str, &[&str], &str); 4] = [
+        (
+            "2028-12-23T23:58:30Z",
+            &["* * 24-31 12 *"],
+            "2029-01-01T00:00:00Z",
+        ),
+        (
+            "2028-12-23T23:58:30Z",
+            &["0-29 * 24-31 12 *", "30-59 * 24-31 12 *"],
+            "2029-01-01T00:00:00Z",
+        ),
+        (
+            "2028-12-31T23:58:30Z",
+            &["* * * 1-11 *"],
+            "2029-12-01T00:00:00Z",
+        ),
+        (
+            "2028-12-31T23:58:30Z",
+            &["* 0-22 * * *", "0-58 23 * * *"],
+            "2029-01-01T23:59:00Z",
+        ),
+    ];
+    for (begin, exclude, next) in rows {
+        for zone in ["UTC", "Europe/Berlin"] {
+            let mut host = Host::new(begin, &["acme"]);
+            host.now = local(begin, zone);
+            let mut definition = Definition::new(action_of("acme"), vec![cron("* * * * *", zone)]);
+            definition.exclude = exclude.iter().map(|rule| cron(rule, zone)).collect();
+            let id = host.put(definition).id;
+            let before = Timestamp(host.now.0 + MINUTE / 2);
+            let next = local(next, zone);
+            host.live_until(next);
+            let started = host.started(id);
+            assert_eq!(started.last(), Some(&next), "{exclude:?} {zone}");
+            assert_eq!(started[0], before, "{exclude:?} {zone}");
+            assert!(started.len() <= 2, "{exclude:?} {zone}: {started:?}");
+            assert_eq!(host.schedule(id).progress.missed, 0, "{exclude:?} {zone}");
+        }
+    }
+}
+
+/// The moment at which clocks in `zone` show what `text` says without its `Z`.
+fn local(text: &str, zone: &str) -> Timestamp {
+    let shown: jiff::civil::DateTime = text.trim_end_matches('Z').parse().unwrap();
+    let ms = shown.in_tz(zone).unwrap().timestamp().as_millisecond();
+    Timestamp(u64::try_from(ms).unwrap())
+}
+
+#[test]
+fn what_can_t_be_read_is_never_due() {
+    let mut host = Host::new(NOW, &["acme"]);
+    let definition = Definition::new(sync_of("acme", "contacts"), vec![every("1h")]);
+    let mut schedule = host.put(definition);
+    // Of a build that knew more.
+    schedule.definition.when = vec![cron("0 6 * * *", "Mars/Olympus")];
+    let paused = Pause {
+        at: host.now,
+        note: String::new(),
+        until: Some(host.now),
+        failures: None,
+    };
+    for paused in [None, Some(paused)] {
+        schedule.progress.paused = paused;
+        let mut board = Board::default();
+        board.load_schedule(schedule.clone());
+        assert_eq!(board.next_wake(), None);
+        let later = Timestamp(host.now.0 + DAY);
+        let (fired, changes) = board.fire_due(later, 10, &NoOutcomes).unwrap();
+        assert!(fired.is_empty() && changes.is_empty(), "{changes:?}");
     }
 }
 

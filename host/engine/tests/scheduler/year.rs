@@ -1,9 +1,9 @@
 //! A leap year with both of its nights: each moment has exactly one outcome, at its time.
 
 use tidegate_engine::Timestamp;
-use tidegate_engine::schedule::{Definition, When};
+use tidegate_engine::schedule::{Definition, DstGap, When};
 
-use crate::host::{Host, at, cron, every, sync_of};
+use crate::host::{DAY, Host, at, cron, every, sync_of};
 
 const BEGIN: &str = "2028-01-01T00:00:00Z";
 const END: &str = "2029-01-01T00:00:00Z";
@@ -75,8 +75,9 @@ fn a_year_passes() {
 
 #[test]
 fn nights_on_which_clocks_change() {
-    // Each with the moments of the night on which the clock goes forward, and of the one on which it goes back.
-    let rows: [(&str, &str, &[&str], &[&str]); 3] = [
+    // Each with the moments of the day around the night on which the clock goes forward, and around the one on
+    // which it goes back.
+    let rows: [(&str, &str, &[&str], &[&str]); 8] = [
         (
             "30 2 * * *",
             "Europe/Berlin",
@@ -100,28 +101,91 @@ fn nights_on_which_clocks_change() {
                 "2028-10-29T01:30:00Z",
             ],
         ),
+        // Lists and ranges name fixed times, too.
+        (
+            "30 2,14 * * *",
+            "Europe/Berlin",
+            &["2028-03-25T13:30:00Z", "2028-03-26T01:00:00Z"],
+            &["2028-10-28T12:30:00Z", "2028-10-29T00:30:00Z"],
+        ),
+        (
+            "0,30 2 * * *",
+            "Europe/Berlin",
+            &["2028-03-26T01:00:00Z"],
+            &["2028-10-29T00:00:00Z", "2028-10-29T00:30:00Z"],
+        ),
+        (
+            "0 1-3 * * *",
+            "Europe/Berlin",
+            &["2028-03-26T00:00:00Z", "2028-03-26T01:00:00Z"],
+            &[
+                "2028-10-28T23:00:00Z",
+                "2028-10-29T00:00:00Z",
+                "2028-10-29T02:00:00Z",
+            ],
+        ),
+        (
+            "45,59 1 * * 0",
+            "America/New_York",
+            &["2028-03-12T06:45:00Z", "2028-03-12T06:59:00Z"],
+            &["2028-11-05T05:45:00Z", "2028-11-05T05:59:00Z"],
+        ),
+        // The last hour of a Saturday is left out, and comes twice.
+        (
+            "30 23 * * 6",
+            "America/Nuuk",
+            &["2028-03-26T01:00:00Z"],
+            &["2028-10-29T00:30:00Z"],
+        ),
     ];
     for (expression, zone, forward, back) in rows {
-        for (night, moments) in [("03", forward), ("1", back)] {
-            let month = if night == "03" {
-                if zone.starts_with('E') {
-                    "2028-03-25"
-                } else {
-                    "2028-03-11"
-                }
-            } else if zone.starts_with('E') {
-                "2028-10-28"
-            } else {
-                "2028-11-04"
-            };
-            let begin = format!("{month}T12:00:00Z");
-            let mut host = Host::new(&begin, &["acme"]);
-            let definition =
-                Definition::new(sync_of("acme", "contacts"), vec![cron(expression, zone)]);
-            let id = host.put(definition).id;
-            host.live_until(Timestamp(host.now.0 + 24 * crate::host::HOUR));
+        let begins = match zone {
+            "America/New_York" => ["2028-03-11T12:00:00Z", "2028-11-04T12:00:00Z"],
+            _ => ["2028-03-25T12:00:00Z", "2028-10-28T12:00:00Z"],
+        };
+        for (begin, moments) in begins.into_iter().zip([forward, back]) {
+            let started = a_day_of(begin, cron(expression, zone), &[]);
             let moments: Vec<Timestamp> = moments.iter().map(|text| at(text)).collect();
-            assert_eq!(host.started(id), moments, "{expression} {zone} {month}");
+            assert_eq!(started, moments, "{expression} {zone} {begin}");
         }
     }
+}
+
+#[test]
+fn what_is_left_out_can_be_skipped() {
+    let rows: [(&str, &[&str]); 3] = [
+        ("30 2 * * *", &[]),
+        ("30 2,14 * * *", &["2028-03-25T13:30:00Z"]),
+        ("0 2,3 * * *", &["2028-03-26T01:00:00Z"]),
+    ];
+    for (expression, moments) in rows {
+        let when = When::Cron {
+            cron: expression.to_owned(),
+            timezone: "Europe/Berlin".to_owned(),
+            dst_gap: DstGap::Skip,
+        };
+        let moments: Vec<Timestamp> = moments.iter().map(|text| at(text)).collect();
+        let started = a_day_of("2028-03-25T12:00:00Z", when, &[]);
+        assert_eq!(started, moments, "{expression}");
+    }
+}
+
+#[test]
+fn what_is_excluded_is_so_in_both_hours() {
+    // Each with how many of the 24 hours around that night are left.
+    for (exclude, hours) in [("0 2 * * *", 22), ("0 0-5 * * *", 17), ("* 0-5 * * *", 17)] {
+        let exclude = [cron(exclude, "Europe/Berlin")];
+        let started = a_day_of("2028-10-28T11:30:00Z", every("1h"), &exclude);
+        assert_eq!(started.len(), hours, "{exclude:?}");
+    }
+}
+
+/// What starts within a day.
+fn a_day_of(begin: &str, when: When, exclude: &[When]) -> Vec<Timestamp> {
+    let mut host = Host::new(begin, &["acme"]);
+    let mut definition = Definition::new(sync_of("acme", "contacts"), vec![when]);
+    definition.exclude = exclude.to_vec();
+    let id = host.put(definition).id;
+    host.live_until(Timestamp(host.now.0 + DAY));
+    host.started(id)
 }

@@ -180,6 +180,16 @@ impl Local {
         self.flights.stop_run(run, why)
     }
 
+    /// The same for one that was claimed only a moment ago, and may not be here yet.
+    pub(crate) async fn stop_soon(&self, run: RunId, why: Stop) {
+        for _ in 0..LOOKS {
+            if self.stop_run(run, why) {
+                return;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
     /// Run what was claimed to its end, which is stored whatever it is.
     pub(crate) async fn work(&self, claimed: Claimed, stoppable: Stoppable) -> Result<()> {
         let (run, fence) = (claimed.run, claimed.started.fence);

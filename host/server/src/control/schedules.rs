@@ -62,16 +62,6 @@ fn new_schedule_id(now: Timestamp) -> Result<ScheduleId> {
 pub(super) async fn put(local: &Local, new: NewSchedule) -> Result<Schedule> {
     super::jobs::check_target(local, &new.definition.target).await?;
     let now = local.clock.now();
-    if new.id.is_none() {
-        for when in &new.definition.when {
-            if let When::At { at } = when
-                && *at <= now
-            {
-                let message = "a moment to be due once lies in the past";
-                return Err(Problem::invalid(message).hint("to run it now, trigger it"));
-            }
-        }
-    }
     let origin = match new.id {
         Some(id) => find(local, id).await?.origin,
         None => Origin::User,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate_engine::run::RunId;
 use tokio::sync::watch;
 
 use crate::control::Local;
@@ -29,22 +30,23 @@ pub(super) async fn run(local: Arc<Local>, mut stopping: watch::Receiver<bool>) 
             }
         };
         tokio::select! {
-            rung = local.schedules_changed.after(heard) => heard = rung,
-            () = tokio::time::sleep(wait) => {}
+            biased;
             // The sender goes with the server.
             _ = stopping.wait_for(|stop| *stop) => return,
+            rung = local.schedules_changed.after(heard) => heard = rung,
+            () = tokio::time::sleep(wait) => {}
         }
     }
 }
 
 /// Fire everything that is due; returns how long nothing is.
-async fn fire(local: &Local) -> Result<Duration, tidegate_engine::StoreError> {
+async fn fire(local: &Arc<Local>) -> Result<Duration, tidegate_engine::StoreError> {
     loop {
         let now = local.clock().now();
         let fired = local.store().fire_due(now, BATCH).await?;
         for schedule in &fired {
             for run in &schedule.cancelled {
-                local.stop_run(*run, Stop::Cancelled);
+                stop(local, *run);
             }
             let own = schedule.fires.iter().filter(|fire| fire.outcome.is_own());
             for fire in own {
@@ -66,6 +68,17 @@ async fn fire(local: &Local) -> Result<Duration, tidegate_engine::StoreError> {
     });
     // What is due and could not be fired, as the queue is full, must not keep a core busy.
     Ok(wait.clamp(LEAST_WAIT, LOOK_EVERY))
+}
+
+/// Tell a run to stop whose place a later fire takes.
+fn stop(local: &Arc<Local>, run: RunId) {
+    if !local.stop_run(run, Stop::Cancelled) {
+        // It was claimed a moment ago, or is about to end; firing does not wait to see which.
+        let local = Arc::clone(local);
+        tokio::spawn(async move {
+            local.stop_soon(run, Stop::Cancelled).await;
+        });
+    }
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a metric")]

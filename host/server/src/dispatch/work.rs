@@ -65,11 +65,13 @@ pub(super) async fn run(
             }
         };
         tokio::select! {
+            biased;
+            // First: nothing is claimed after the signal.
+            _ = stopping.wait_for(|stop| *stop) => break,
             rung = local.jobs_changed.after(heard) => heard = rung,
             // One has made room.
             Some(_) = runs.join_next() => {}
             () = tokio::time::sleep(wait) => {}
-            _ = stopping.wait_for(|stop| *stop) => break,
         }
         while runs.try_join_next().is_some() {}
     }

@@ -1,10 +1,11 @@
 //! The commands of schedules: the board decides, and what it changes is stored with it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tidegate_engine::board::{Change, Fired};
+use tidegate_engine::board::{Change, Fired, Outcomes};
 use tidegate_engine::job::{Job, JobId, JobState};
-use tidegate_engine::schedule::{Fire, FireOutcome, Pause, Schedule, ScheduleId};
+use tidegate_engine::schedule::{Fire, Pause, Schedule, ScheduleId};
 use tidegate_engine::store::{Backfill, PutSchedule, ScheduleFilter};
 use tidegate_engine::{ConnectionKey, StoreError, Timestamp};
 
@@ -13,6 +14,34 @@ use crate::layout::keys::{self, Key, Tag};
 use crate::layout::rows;
 
 use super::{Writer, encode};
+
+/// What is stored of the outcomes of moments.
+struct Stored<'a>(View<'a>);
+
+impl Outcomes for Stored<'_> {
+    fn of(&self, schedule: ScheduleId, moment: Timestamp) -> Result<Option<Fire>, StoreError> {
+        self.0.row(&keys::fire(schedule, moment), rows::decode)
+    }
+
+    fn own(
+        &self,
+        schedule: ScheduleId,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<BTreeSet<Timestamp>, StoreError> {
+        let first = keys::fire(schedule, from);
+        let end = keys::fire(schedule, Timestamp(until.0.saturating_add(1)));
+        let mut own = BTreeSet::new();
+        for item in self.0.range(&first, &end) {
+            let (key, value) = item?;
+            let fire: Fire = rows::decode(&value).map_err(|corrupt| damaged(&key, corrupt))?;
+            if fire.outcome.is_own() {
+                own.insert(fire.scheduled_for);
+            }
+        }
+        Ok(own)
+    }
+}
 
 impl Writer {
     /// Take in the schedules and the jobs that wait or run.
@@ -205,17 +234,8 @@ impl Writer {
         limit: usize,
     ) -> Result<Vec<Fired>, StoreError> {
         let disk = Arc::clone(&self.disk);
-        let view = disk.writer_view();
-        let is_fired = |id, moment| {
-            let fire = view.row(&keys::fire(id, moment), rows::decode);
-            match fire {
-                Ok(fire) => Ok(fire.is_some_and(|fire: Fire| fire.outcome.is_own())),
-                // One that can't be read must not stop this schedule, and with it all others.
-                Err(StoreError::Damaged { .. }) => Ok(false),
-                Err(error) => Err(error),
-            }
-        };
-        let (fired, changes) = self.board.fire_due(now, limit, &is_fired)?;
+        let stored = Stored(disk.writer_view());
+        let (fired, changes) = self.board.fire_due(now, limit, &stored)?;
         self.apply_changes(&changes)?;
         Ok(fired)
     }
@@ -226,18 +246,14 @@ impl Writer {
 
     pub(crate) fn backfill(&mut self, backfill: &Backfill) -> Result<Vec<Fire>, StoreError> {
         let disk = Arc::clone(&self.disk);
-        let view = disk.writer_view();
-        let again = |moment| {
-            let row: Option<Fire> =
-                view.row(&keys::fire(backfill.schedule, moment), rows::decode)?;
-            let Some(FireOutcome::Started { job }) = row.map(|fire| fire.outcome) else {
-                return Ok(true);
-            };
-            let job: Option<Job> = view.row(&keys::job(job), rows::decode)?;
+        let stored = Stored(disk.writer_view());
+        let gives_way = |job: JobId| -> Result<bool, StoreError> {
+            let job: Option<Job> = stored.0.row(&keys::job(job), rows::decode)?;
             Ok(backfill.again.wants(job.as_ref().map(|job| &job.state)))
         };
-        let (id, now) = (backfill.schedule, backfill.now);
-        let (fires, changes) = self.board.backfill(id, &backfill.moments, &again, now)?;
+        let (id, moments, now) = (backfill.schedule, &backfill.moments, backfill.now);
+        let filled = self.board.backfill(id, moments, &stored, &gives_way, now);
+        let (fires, changes) = filled?;
         self.apply_changes(&changes)?;
         Ok(fires)
     }
