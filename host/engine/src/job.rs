@@ -11,6 +11,8 @@
 //!    │     cancelled     └──▶ cancelled             └──discard──▶ discarded
 //!    └── retry, continue ┘
 //! ```
+//!
+//! One that waits is dead as well if what its start needs is damaged; then no run tells of it.
 
 use std::fmt;
 use std::sync::Arc;

@@ -197,12 +197,13 @@ impl Store for MemoryStore {
 
     async fn merge_metadata(
         &self,
-        key: &ConnectionKey,
+        run: RunId,
+        fence: Fence,
         patch: Map<String, Value>,
         bytes_max: usize,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.with(|state| state.merge_metadata(key, &patch, bytes_max, now))
+        self.with(|state| state.merge_metadata(run, fence, &patch, bytes_max, now))
     }
 
     async fn start_run(&self, run: NewRun) -> Result<Started, StoreError> {

@@ -312,10 +312,12 @@ pub trait Store:
         after: Option<&crate::ConnectionName>,
         limit: usize,
     ) -> Result<Vec<Connection>, StoreError>;
-    /// Merge `patch` into the metadata (RFC 7396); at most `bytes_max` when merged.
+    /// Merge `patch` into the metadata of the run's connection (RFC 7396); at most `bytes_max` when merged. Others
+    /// than runs change it with [`Self::update_connections`].
     async fn merge_metadata(
         &self,
-        key: &ConnectionKey,
+        run: RunId,
+        fence: Fence,
         patch: Map<String, Value>,
         bytes_max: usize,
         now: Timestamp,

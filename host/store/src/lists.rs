@@ -11,6 +11,9 @@ use crate::layout::keys::{self, Key, Tag};
 use crate::layout::rows::{self, ConnectionRow, SyncRow};
 use crate::read::connection;
 
+/// Rows that one view of a list looks at: writing waits for it.
+pub(crate) const SCAN: usize = 500;
+
 pub(crate) fn not_found(what: &'static str, name: &impl ToString) -> StoreError {
     StoreError::NotFound {
         what,
@@ -109,8 +112,14 @@ pub(crate) fn is_listed(view: &Rows<'_>, run: &Run) -> Result<bool, StoreError> 
     Ok(listed.is_some())
 }
 
-/// Newest first, by the narrowest index that the filter allows.
-pub(crate) fn runs(view: &View<'_>, filter: &RunFilter) -> Result<Vec<Run>, StoreError> {
+/// At most `wanted` runs from before `before` on, newest first, by the narrowest index that the filter allows;
+/// and where to go on, unless there are no more.
+pub(crate) fn some_runs(
+    view: &View<'_>,
+    filter: &RunFilter,
+    before: Option<RunId>,
+    wanted: usize,
+) -> Result<(Vec<Run>, Option<RunId>), StoreError> {
     let other_integration = |key: &ConnectionKey| {
         filter
             .integration
@@ -118,34 +127,34 @@ pub(crate) fn runs(view: &View<'_>, filter: &RunFilter) -> Result<Vec<Run>, Stor
             .is_some_and(|integration| key.integration != *integration)
     };
     let prefix = match (&filter.connection, &filter.integration) {
-        (Some(key), _) if other_integration(key) => return Ok(Vec::new()),
+        (Some(key), _) if other_integration(key) => return Ok((Vec::new(), None)),
         (Some(key), _) => match connection(view, key) {
             Ok(row) => keys::runs_of_connection(row.number),
-            Err(StoreError::NotFound { .. }) => return Ok(Vec::new()),
+            Err(StoreError::NotFound { .. }) => return Ok((Vec::new(), None)),
             Err(error) => return Err(error),
         },
         (None, Some(integration)) => keys::runs_of_integration(integration),
         (None, None) => Key::new(Tag::Run),
     };
-    let end = filter
-        .before
-        .map_or_else(|| prefix.after_prefix(), |id| prefix.clone().run(id));
+    let end = before.map_or_else(|| prefix.after_prefix(), |id| prefix.clone().run(id));
     let purging = purging(view)?;
     let mut runs = Vec::new();
-    for item in view.range(&prefix, &end).rev() {
-        if runs.len() >= filter.limit {
-            break;
+    let mut last = before;
+    for (count, item) in view.range(&prefix, &end).rev().enumerate() {
+        if runs.len() >= wanted || count >= SCAN {
+            return Ok((runs, last));
         }
         let (key, _) = item?;
         let id = keys::rest(&key, &prefix).and_then(keys::decode_run);
         let id = id.map_err(|corrupt| damaged(&key, corrupt))?;
+        last = Some(id);
         let run: Option<Run> = view.row(&keys::run(id), rows::decode)?;
         let run = run.ok_or_else(|| not_found("run", &id))?;
         if !purging || is_listed(view, &run)? {
             runs.push(run);
         }
     }
-    Ok(runs)
+    Ok((runs, None))
 }
 
 pub(crate) fn logs(

@@ -14,7 +14,7 @@ use crate::rewrite;
 
 /// The format that this version writes. Data directories of earlier ones become this one when they
 /// are opened: `docs/store-format.md` says what changed.
-pub const FORMAT: u32 = 5;
+pub const FORMAT: u32 = 6;
 
 /// Choices when opening a store.
 #[derive(Debug, Clone, Copy)]

@@ -12,7 +12,10 @@ use crate::layout::keys::{self, Key, Tag};
 use crate::layout::rows::{self, ConnectionRow};
 use crate::read::Reader;
 
-/// Add everything up. The writer waits for one connection at a time.
+/// Rows that one view looks at: writing waits for it.
+const STEP: usize = 2_000;
+
+/// Add everything up, some rows or the models of one connection at a time.
 pub(crate) fn stats(reader: &Reader, components: &Components) -> Result<StoreStats, StoreError> {
     let mut stats = StoreStats {
         disk_bytes: reader.disk.size()?,
@@ -22,12 +25,9 @@ pub(crate) fn stats(reader: &Reader, components: &Components) -> Result<StoreSta
         stats.components += 1;
         stats.component_bytes += bytes;
     }
-    {
-        let view = reader.disk.view();
-        stats.integrations = count(&view, &Key::new(Tag::Integration))?;
-        stats.runs = count(&view, &Key::new(Tag::RunOfConnection))?;
-    }
-    let connections = connections(&reader.disk.view())?;
+    stats.integrations = count(reader, Tag::Integration)?;
+    stats.runs = count(reader, Tag::RunOfConnection)?;
+    let connections = connections(reader)?;
     stats.connections = connections.len() as u64;
     for (number, connection) in connections {
         add_models(&reader.disk.view(), number, &connection, &mut stats)?;
@@ -36,21 +36,47 @@ pub(crate) fn stats(reader: &Reader, components: &Components) -> Result<StoreSta
     Ok(stats)
 }
 
-fn count(view: &View<'_>, prefix: &Key) -> Result<u64, StoreError> {
-    let mut items = view.raw(prefix, &prefix.after_prefix());
-    items.try_fold(0, |count, item| item.map(|_| count + 1))
+/// Look at each row of a kind, as it is stored.
+fn each(
+    reader: &Reader,
+    tag: Tag,
+    mut look_at: impl FnMut(&View<'_>, &[u8], &sled::IVec) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let prefix = Key::new(tag);
+    let end = prefix.after_prefix();
+    let mut next = Some(prefix);
+    while let Some(first) = next.take() {
+        let view = reader.disk.view();
+        for (count, item) in view.raw(&first, &end).enumerate() {
+            let (key, stored) = item?;
+            if count == STEP {
+                next = Some(Key::stored(&key));
+                break;
+            }
+            look_at(&view, &key, &stored)?;
+        }
+    }
+    Ok(())
 }
 
-fn connections(view: &View<'_>) -> Result<BTreeMap<u64, ConnectionKey>, StoreError> {
-    let items = view.prefix(&Key::new(Tag::Connection));
-    items
-        .map(|item| {
-            let (key, value) = item?;
-            let row: ConnectionRow =
-                rows::decode(&value).map_err(|corrupt| damaged(&key, corrupt))?;
-            Ok((row.number, row.connection.key))
-        })
-        .collect()
+fn count(reader: &Reader, tag: Tag) -> Result<u64, StoreError> {
+    let mut count = 0;
+    each(reader, tag, |_, _, _| {
+        count += 1;
+        Ok(())
+    })?;
+    Ok(count)
+}
+
+fn connections(reader: &Reader) -> Result<BTreeMap<u64, ConnectionKey>, StoreError> {
+    let mut connections = BTreeMap::new();
+    each(reader, Tag::Connection, |view, key, stored| {
+        let value = view.whole(key, stored)?;
+        let row: ConnectionRow = rows::decode(&value).map_err(|corrupt| damaged(key, corrupt))?;
+        connections.insert(row.number, row.connection.key);
+        Ok(())
+    })?;
+    Ok(connections)
 }
 
 fn add_models(

@@ -216,13 +216,13 @@ impl Store for SledStore {
 
     async fn merge_metadata(
         &self,
-        key: &ConnectionKey,
+        run: RunId,
+        fence: Fence,
         patch: Map<String, Value>,
         bytes_max: usize,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let key = key.clone();
-        self.write(move |writer| writer.merge_metadata(&key, &patch, bytes_max, now))
+        self.write(move |writer| writer.merge_metadata(run, fence, &patch, bytes_max, now))
             .await
     }
 
@@ -316,7 +316,11 @@ impl Store for SledStore {
     }
 
     async fn runs(&self, filter: RunFilter) -> Result<Vec<Run>, StoreError> {
-        self.view(move |view| lists::runs(view, &filter)).await
+        let (before, limit) = (filter.before, filter.limit);
+        self.list(before, limit, move |view, before, wanted| {
+            lists::some_runs(view, &filter, before, wanted)
+        })
+        .await
     }
 
     async fn append_logs(&self, run: RunId, lines: Vec<LogLine>) -> Result<(), StoreError> {

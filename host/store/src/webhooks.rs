@@ -9,9 +9,7 @@ use crate::SledStore;
 use crate::disk::{View, damaged};
 use crate::layout::keys::{self, Key, Tag};
 use crate::layout::rows;
-
-/// Deliveries that one view looks at: writing waits for it.
-const SCAN: usize = 500;
+use crate::lists::SCAN;
 
 fn endpoint(view: &View<'_>, id: EndpointId) -> Result<Endpoint, StoreError> {
     let row = view.row(&keys::endpoint(id), rows::decode)?;

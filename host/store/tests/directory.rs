@@ -74,7 +74,7 @@ fn a_newer_format_is_refused() {
     let format = dir.path().join("format");
     assert_eq!(
         fs::read_to_string(&format).unwrap(),
-        "tidegate data directory, format 5\n"
+        "tidegate data directory, format 6\n"
     );
     fs::write(&format, "tidegate data directory, format 6\n").unwrap();
     assert!(matches!(

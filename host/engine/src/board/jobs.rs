@@ -2,7 +2,7 @@
 
 use crate::job::{Job, JobId, JobState, JobTarget, NewJob, judged};
 use crate::limits::ACTIVE_JOBS;
-use crate::run::{RunEnd, RunId};
+use crate::run::{Failure, RunEnd, RunId};
 use crate::schedule::{Pause, Schedule};
 use crate::webhook::{NewEvent, schedule_paused};
 use crate::{StoreError, SyncKey, Timestamp};
@@ -133,6 +133,30 @@ impl Board {
         changes
     }
 
+    /// The job that starts next, if one may: [`Self::claim`] takes it, with the same caps at the same time.
+    pub fn candidate(&mut self, caps: Caps, now: Timestamp) -> Option<JobId> {
+        self.queue.first(now, caps)
+    }
+
+    /// End a job that waits and can't be started, because something that it needs is damaged. Returns the event
+    /// of its schedule's pause, too.
+    pub fn bury(
+        &mut self,
+        id: JobId,
+        why: Failure,
+        now: Timestamp,
+    ) -> (Vec<Change>, Option<NewEvent>) {
+        let Some(mut job) = self.jobs.get(&id).cloned() else {
+            return (Vec::new(), None);
+        };
+        job.failure = Some(why);
+        job.end(JobState::Dead, now);
+        self.put_job(&job);
+        let mut changes = vec![Change::Job(job.clone())];
+        let paused = self.count_failure(&job, now, &mut changes);
+        (changes, paused.as_ref().and_then(schedule_paused))
+    }
+
     /// The job that starts next as the run `run`, if one may. It has its lease from then on.
     pub fn claim(
         &mut self,
@@ -141,7 +165,8 @@ impl Board {
         now: Timestamp,
         lease_until: Timestamp,
     ) -> Option<Job> {
-        let id = self.queue.next(now, caps)?;
+        let id = self.queue.first(now, caps)?;
+        self.queue.start(id);
         let job = self.jobs.get_mut(&id)?;
         if let Some(at) = job.expires_at {
             self.expiries.remove(&(at, id));

@@ -268,8 +268,8 @@ impl Queue {
         });
     }
 
-    /// The job that starts next, if one may; it counts as running from then on.
-    pub(super) fn next(&mut self, now: Timestamp, caps: Caps) -> Option<JobId> {
+    /// The job that starts next, if one may.
+    pub(super) fn first(&mut self, now: Timestamp, caps: Caps) -> Option<JobId> {
         self.promote(now, caps);
         if self.running >= caps.total {
             return None;
@@ -281,7 +281,6 @@ impl Queue {
             .filter(|(name, _)| room(name) < caps.per_integration);
         let first = open.filter_map(|(_, heads)| heads.first_key_value()).min();
         let (_, _, id) = *first?.0;
-        self.start(id);
         Some(id)
     }
 
@@ -321,7 +320,8 @@ impl Queue {
         }
     }
 
-    fn start(&mut self, id: JobId) {
+    /// A job counts as running from now on.
+    pub(super) fn start(&mut self, id: JobId) {
         let Some(slot) = self.slots.get_mut(&id) else {
             return;
         };

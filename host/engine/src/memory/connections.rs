@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::connection::updated;
 use crate::integration::Connection;
+use crate::run::{Fence, RunId};
 use crate::store::StoreError;
 use crate::upkeep::Dropped;
 use crate::webhook;
@@ -92,15 +93,17 @@ impl State {
 
     pub(super) fn merge_metadata(
         &mut self,
-        key: &ConnectionKey,
+        run: RunId,
+        fence: Fence,
         patch: &Map<String, Value>,
         bytes_max: usize,
         now: Timestamp,
     ) -> Result<(), StoreError> {
+        let key = self.writing(run, fence)?.target.connection().clone();
         let connection = self
             .connections
-            .get_mut(key)
-            .ok_or_else(|| not_found("connection", key))?;
+            .get_mut(&key)
+            .ok_or_else(|| not_found("connection", &key))?;
         connection.metadata = rules::merged_metadata(connection, patch, bytes_max)?;
         connection.updated_at = now;
         connection.revision += 1;

@@ -100,7 +100,7 @@ pub trait Jobs {
     /// What the action of a job returned that succeeded and held a key, as long as that is remembered.
     async fn job_output(&self, id: JobId) -> Result<Option<String>, StoreError>;
     /// Start the jobs that come next, as many as there are run ids and the caps allow: each job and its
-    /// run in one transaction.
+    /// run in one transaction. One that needs what is damaged ends as dead, and the others go on.
     async fn claim(&self, claim: Claim) -> Result<Vec<Claimed>, StoreError>;
     /// The next moment after `now` at which a job may start or expires.
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;

@@ -355,6 +355,7 @@ proptest! {
                     let caps = Caps { total, per_integration, per_connection };
                     let wanted = naive(&jobs, &running, caps, now);
                     let run = RunId::from_parts(now, number);
+                    prop_assert_eq!(board.candidate(caps, now), wanted);
                     let found = board.claim(run, caps, now, now).map(|job| job.id);
                     prop_assert_eq!(found, wanted);
                     running.extend(found);

@@ -170,7 +170,7 @@ impl Outside {
         let now = self.clock.now();
         let merged = self
             .store
-            .merge_metadata(&self.connection, patch, bytes_max, now)
+            .merge_metadata(self.run, self.fence, patch, bytes_max, now)
             .await;
         merged.map_err(store_refusal)
     }

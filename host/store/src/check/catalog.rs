@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tidegate_engine::api_key::ApiKey;
 use tidegate_engine::integration::{Digest, Integration};
+use tidegate_engine::schedule::ScheduleId;
 use tidegate_engine::{ConnectionKey, ModelKey, Name, StoreError, SyncKey};
 
 use crate::disk::damaged;
@@ -274,7 +275,7 @@ fn dropped_connections(look: &Look<'_>, known: &mut Known) -> Result<(), StoreEr
 fn removals(look: &mut Look<'_>, known: &Known) -> Result<(), StoreError> {
     look.subject("removals");
     let (feeds, connections) = (keys::dropped_feeds(), keys::dropped_connections());
-    let endpoints = keys::dropped_endpoints();
+    let (endpoints, schedules) = (keys::dropped_endpoints(), keys::dropped_schedules());
     let mut unfinished = 0;
     look.rows(&Key::new(Tag::Dropped), |look, key, _| {
         let bad = |corrupt| damaged(key, corrupt);
@@ -291,6 +292,11 @@ fn removals(look: &mut Look<'_>, known: &Known) -> Result<(), StoreError> {
             if look.view.get(&keys::endpoint(id))?.is_some() {
                 look.wrong(format!("{id}"), "it is being removed");
             }
+        } else if let Ok(id) = keys::rest(key, &schedules) {
+            let id = ScheduleId::from_bytes(keys::decode_id(id).map_err(bad)?);
+            if look.view.get(&keys::schedule(id))?.is_some() {
+                look.wrong(format!("{id}"), "it is being removed");
+            }
         } else {
             let number = number(&connections).map_err(bad)?;
             if let Some(connection) = known.connections.get(&number) {
@@ -302,7 +308,7 @@ fn removals(look: &mut Look<'_>, known: &Known) -> Result<(), StoreError> {
     })?;
     if unfinished > 0 {
         let note = format!(
-            "{unfinished} removals of models, connections and webhook endpoints, or imports, are unfinished; the store goes on with them by itself"
+            "{unfinished} removals of models, connections, schedules and webhook endpoints, or imports, are unfinished; the store goes on with them by itself"
         );
         look.report.notes.push(note);
     }

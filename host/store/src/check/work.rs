@@ -77,7 +77,7 @@ pub(super) fn check(look: &mut Look<'_>, kind: Kind, from: &Key) -> Result<Next,
                     look.wrong_key(key, format!("its row is of {}", fire.schedule));
                 }
                 let row = look.view.get(&keys::schedule(fire.schedule))?;
-                if row.is_none() && !any_dropped(look) {
+                if row.is_none() && !any_dropped(look) && !is_removed(look, fire.schedule)? {
                     look.wrong_key(key, format!("there is no schedule {}", fire.schedule));
                 }
                 Ok(())
@@ -170,6 +170,12 @@ fn any_dropped(look: &Look<'_>) -> bool {
         .prefix(&keys::dropped_connections())
         .next()
         .is_some()
+}
+
+/// Whether a schedule was removed, and its fires go step by step.
+fn is_removed(look: &Look<'_>, id: ScheduleId) -> Result<bool, StoreError> {
+    let row = keys::dropped_schedules().raw(&id.to_bytes());
+    Ok(look.view.get(&row)?.is_some())
 }
 
 fn is_dropped(look: &Look<'_>, connection: u64) -> Result<bool, StoreError> {

@@ -69,7 +69,11 @@ impl Jobs for SledStore {
                 .write(move |writer| Ok(writer.active_jobs(&filter)))
                 .await;
         }
-        self.view(move |view| jobs::jobs(view, &filter)).await
+        let (before, limit) = (filter.before, filter.limit);
+        self.list(before, limit, move |view, before, wanted| {
+            jobs::some_jobs(view, &filter, before, wanted)
+        })
+        .await
     }
 
     async fn queue_figures(&self, now: Timestamp) -> Result<QueueFigures, StoreError> {

@@ -45,7 +45,9 @@ impl Schedules for SledStore {
 
     async fn remove_schedule(&self, id: ScheduleId, now: Timestamp) -> Result<(), StoreError> {
         self.write(move |writer| writer.remove_schedule(id, now))
-            .await
+            .await?;
+        while !self.write(|writer| writer.purge_fires()).await? {}
+        Ok(())
     }
 
     async fn fire_due(&self, now: Timestamp, limit: usize) -> Result<Vec<Fired>, StoreError> {

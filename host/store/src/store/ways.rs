@@ -62,6 +62,30 @@ impl SledStore {
         self.read(move |reader| read(&reader.disk.view())).await
     }
 
+    /// List rows, the newest first. `some` looks at a part of them, from before an id on, for at most so many that
+    /// are wanted, and says where to go on: each part has a view of its own, since writing waits for a view.
+    pub(super) async fn list<I: Send + 'static, T: Send + 'static>(
+        &self,
+        mut before: Option<I>,
+        limit: usize,
+        some: impl Fn(&View<'_>, Option<I>, usize) -> Result<(Vec<T>, Option<I>), StoreError>
+        + Clone
+        + Send
+        + 'static,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut found = Vec::new();
+        loop {
+            let (some, wanted) = (some.clone(), limit - found.len());
+            let part = self.view(move |view| some(view, before, wanted)).await;
+            let (rows, next) = part?;
+            found.extend(rows);
+            if next.is_none() || found.len() >= limit {
+                return Ok(found);
+            }
+            before = next;
+        }
+    }
+
     /// Read a row or two: that takes less time than handing it to another thread, which is only done
     /// while something is being changed.
     pub(crate) async fn row<T: Send + 'static>(

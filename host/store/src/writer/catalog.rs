@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use tidegate_engine::connection::updated;
 use tidegate_engine::integration::{Connection, Integration, NewDeployment};
 use tidegate_engine::memory::rules;
+use tidegate_engine::run::{Fence, RunId};
 use tidegate_engine::webhook::auth_failed;
 use tidegate_engine::{ConnectionKey, StoreError, Timestamp};
 
@@ -101,15 +102,17 @@ impl Writer {
 
     pub(crate) fn merge_metadata(
         &mut self,
-        key: &ConnectionKey,
+        run: RunId,
+        fence: Fence,
         patch: &Map<String, Value>,
         bytes_max: usize,
         now: Timestamp,
     ) -> Result<(), StoreError> {
+        let running = self.writing(run, fence)?;
         let ConnectionRow {
             number,
             mut connection,
-        } = self.connection_row(key)?;
+        } = self.connection_row(running.run.target.connection())?;
         connection.metadata = rules::merged_metadata(&connection, patch, bytes_max)?;
         connection.updated_at = now;
         connection.revision += 1;

@@ -143,7 +143,9 @@ impl Writer {
             dropped.runs += 1;
         }
         writes.remove(&self.view(), keys::connection(integration, connection))?;
-        self.drop_schedules(writes, &row.connection.key)?;
+        if self.drop_schedules(writes, row)? && !purges.contains(&Purge::Fires) {
+            purges.push(Purge::Fires);
+        }
         writes.put_new(
             keys::dropped_connections().number(row.number),
             integration.as_str().as_bytes(),

@@ -1,19 +1,29 @@
 //! The commands of the job queue: the board decides, and what it changes is stored with it.
 
+use std::sync::Arc;
+
 use tidegate_engine::board::{Board, Change, Ended};
 use tidegate_engine::idempotency::KEPT_MS;
+use tidegate_engine::integration::Integration;
 use tidegate_engine::job::{Job, JobId, NewJob, checkpoint_mark};
 use tidegate_engine::memory::rules;
-use tidegate_engine::run::{Failure, Fence, Outcome, Run, RunEnd, RunId, Target};
+use tidegate_engine::run::{
+    Blame, Failure, FailureClass, Fence, Outcome, Run, RunEnd, RunId, Target,
+};
 use tidegate_engine::schedule::{Fire, FireOutcome};
-use tidegate_engine::store::{Claim, Claimed, Forgotten, JobFilter, QueueFigures};
+use tidegate_engine::store::{Claim, Claimed, Forgotten, JobFilter, QueueFigures, Started};
+use tidegate_engine::webhook::NewEvent;
 use tidegate_engine::{StoreError, Timestamp};
 
 use crate::disk::{Rows, View, Writes, damaged};
 use crate::layout::keys::{self, Key, Tag};
 use crate::layout::rows;
+use crate::lists::SCAN;
 
-use super::{Writer, not_found};
+use super::{Running, Writer, not_found, unless_damaged};
+
+/// Jobs that one claim ends because they can't be started: other commands wait for it.
+const BURIED_MAX: usize = 1_000;
 
 impl Writer {
     pub(super) fn stored_job(&self, id: JobId) -> Result<Job, StoreError> {
@@ -43,36 +53,78 @@ impl Writer {
 
     fn claim_all(&mut self, claim: &Claim) -> Result<Vec<Claimed>, StoreError> {
         let mut writes = Writes::default();
-        let mut claimed = Vec::new();
-        let mut runs = Vec::new();
-        for run in &claim.runs {
-            let next = self
+        let (mut claimed, mut runs, mut events) = (Vec::new(), Vec::new(), Vec::new());
+        let mut ids = claim.runs.iter().copied();
+        let mut free = ids.next();
+        let mut buried = 0;
+        while let Some(run) = free
+            && buried < BURIED_MAX
+            && let Some(id) = self.board.candidate(claim.caps, claim.now)
+        {
+            let (running, started, integration) =
+                match self.plan_claim(&mut writes, id, run, claim.now) {
+                    Ok(planned) => planned,
+                    Err(error @ (StoreError::Damaged { .. } | StoreError::NotFound { .. })) => {
+                        events.extend(self.bury(&mut writes, id, &error, claim.now)?);
+                        buried += 1;
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                };
+            free = ids.next();
+            let job = self
                 .board
-                .claim(*run, claim.caps, claim.now, claim.lease_until);
-            let Some(job) = next else {
-                break;
-            };
-            let key = job.target.connection();
-            let integration = self.integrations.get(&self.view(), &key.integration)?;
-            let connection = self.connection_number(key)?;
-            let new = rules::run_of(&job, *run, &integration.current, claim.now);
-            let (running, started) = self.plan_start(&mut writes, new, connection, None)?;
+                .claim(run, claim.caps, claim.now, claim.lease_until);
+            let job = job.ok_or_else(|| not_found("job", &id))?;
             self.put_changes(&mut writes, &[Change::Job(job.clone())])?;
-            runs.push((*run, running));
+            runs.push((run, running));
             claimed.push(Claimed {
                 job,
-                run: *run,
+                run,
                 started,
                 integration,
             });
         }
-        if claimed.is_empty() {
+        if writes.is_empty() {
             return Ok(claimed);
         }
         self.put_counters(&mut writes)?;
-        self.apply(writes)?;
+        self.apply_telling(writes, events, None)?;
         self.running.extend(runs);
         Ok(claimed)
+    }
+
+    /// What starting a job writes, but for the job. All that may be damaged is read before the board changes.
+    fn plan_claim(
+        &mut self,
+        writes: &mut Writes,
+        id: JobId,
+        run: RunId,
+        now: Timestamp,
+    ) -> Result<(Running, Started, Arc<Integration>), StoreError> {
+        let job = self.board.active_job(id);
+        let job = job.ok_or_else(|| not_found("job", &id))?;
+        let key = job.target.connection();
+        let integration = self.integrations.get(&self.view(), &key.integration)?;
+        let connection = self.connection_number(key)?;
+        let new = rules::run_of(job, run, &integration.current, now);
+        let (running, started) = self.plan_start(writes, new, connection, None)?;
+        Ok((running, started, integration))
+    }
+
+    /// End a job that can't be started because of `error`, so that the others go on. Returns the event of its
+    /// schedule's pause, too.
+    fn bury(
+        &mut self,
+        writes: &mut Writes,
+        id: JobId,
+        error: &StoreError,
+        now: Timestamp,
+    ) -> Result<Option<NewEvent>, StoreError> {
+        let why = Failure::new(FailureClass::Internal, Blame::Host, error.to_string());
+        let (changes, paused) = self.board.bury(id, why, now);
+        self.put_changes(writes, &changes)?;
+        Ok(paused)
     }
 
     /// The end of a run as it is to be stored: its job, if it has one, takes it in.
@@ -95,7 +147,7 @@ impl Writer {
         let sync = running.sync.as_ref().map(|(_, number)| *number);
         // Others don't ask how far it has come.
         let sync = sync.filter(|_| end.outcome == Outcome::Interrupted);
-        let checkpoint = sync.map(|number| self.stored_checkpoint(number));
+        let checkpoint = sync.map(|number| unless_damaged(self.stored_checkpoint(number)));
         let mark = checkpoint_mark(checkpoint.transpose()?.flatten().as_deref());
         let Some(settled) = self.board.settle(job, id, end.clone(), mark) else {
             return Ok(Ended::without_job(end));
@@ -326,28 +378,35 @@ fn is_listed(view: &Rows<'_>, job: &Job) -> Result<bool, StoreError> {
     Ok(view.get(&key)?.is_some())
 }
 
-/// Newest first.
-pub(crate) fn jobs(view: &View<'_>, filter: &JobFilter) -> Result<Vec<Job>, StoreError> {
+/// At most `wanted` jobs from before `before` on, newest first; and where to go on, unless there are no more.
+pub(crate) fn some_jobs(
+    view: &View<'_>,
+    filter: &JobFilter,
+    before: Option<JobId>,
+    wanted: usize,
+) -> Result<(Vec<Job>, Option<JobId>), StoreError> {
     let prefix = match &filter.connection {
         Some(key) => match crate::read::connection(view, key) {
             Ok(row) => keys::jobs_of_connection(row.number),
-            Err(StoreError::NotFound { .. }) => return Ok(Vec::new()),
+            Err(StoreError::NotFound { .. }) => return Ok((Vec::new(), None)),
             Err(error) => return Err(error),
         },
         None => Key::new(Tag::Job),
     };
-    let end = filter.before.map_or_else(
+    let end = before.map_or_else(
         || prefix.after_prefix(),
         |id| prefix.clone().raw(&id.to_bytes()),
     );
     let mut jobs = Vec::new();
-    for item in view.range(&prefix, &end).rev() {
-        if jobs.len() >= filter.limit {
-            break;
+    let mut last = before;
+    for (count, item) in view.range(&prefix, &end).rev().enumerate() {
+        if jobs.len() >= wanted || count >= SCAN {
+            return Ok((jobs, last));
         }
         let (key, _) = item?;
         let id = keys::rest(&key, &prefix).and_then(keys::decode_id);
         let id = JobId::from_bytes(id.map_err(|corrupt| damaged(&key, corrupt))?);
+        last = Some(id);
         let job: Option<Job> = view.row(&keys::job(id), rows::decode)?;
         if let Some(job) = job.filter(|job| filter.matches(job))
             && is_listed(view, &job)?
@@ -355,5 +414,5 @@ pub(crate) fn jobs(view: &View<'_>, filter: &JobFilter) -> Result<Vec<Job>, Stor
             jobs.push(job);
         }
     }
-    Ok(jobs)
+    Ok((jobs, None))
 }

@@ -14,7 +14,7 @@ use crate::disk::{Writes, damaged};
 use crate::layout::keys::{self, Key, Tag};
 use crate::layout::rows;
 
-use super::{Writer, encode};
+use super::{Writer, encode, unless_damaged};
 
 /// What the writer remembers of keys.
 #[derive(Debug, Default)]
@@ -139,7 +139,7 @@ impl Writer {
         place: &Key,
         end: &RunEnd,
     ) -> Result<(), StoreError> {
-        let row: Option<KeyRow> = self.view().row(place, rows::decode)?;
+        let row: Option<KeyRow> = unless_damaged(self.view().row(place, rows::decode))?;
         let Some(row) = row else { return Ok(()) };
         let row = row.settled(end);
         if let Some(at) = row.expires_at {

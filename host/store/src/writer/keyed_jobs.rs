@@ -12,7 +12,7 @@ use crate::layout::keys::{self, Key};
 use crate::layout::rows;
 
 use super::keyed::expiry;
-use super::{Writer, encode};
+use super::{Writer, encode, unless_damaged};
 
 impl Writer {
     pub(crate) fn enqueue_keyed(
@@ -122,10 +122,10 @@ impl Writer {
 
     /// Write down what a change of a job means for the key that it holds.
     pub(super) fn follow_job(&self, writes: &mut Writes, job: &Job) -> Result<(), StoreError> {
-        let Some(place) = self.place_of(job)? else {
+        let Some(place) = unless_damaged(self.place_of(job))? else {
             return Ok(());
         };
-        let row: Option<KeyRow> = self.view().row(&place, rows::decode)?;
+        let row: Option<KeyRow> = unless_damaged(self.view().row(&place, rows::decode))?;
         let Some(before) = row else { return Ok(()) };
         let Some(row) = before.following(job) else {
             return Ok(());

@@ -104,6 +104,14 @@ fn not_found(what: &'static str, name: &impl ToString) -> StoreError {
     }
 }
 
+/// What is read only to go on with something else; whoever asks for it itself is told that it is damaged.
+fn unless_damaged<T>(read: Result<Option<T>, StoreError>) -> Result<Option<T>, StoreError> {
+    match read {
+        Err(StoreError::Damaged { .. }) => Ok(None),
+        read => read,
+    }
+}
+
 impl Writer {
     /// Take up a database where it was left.
     pub(crate) fn open(

@@ -1,7 +1,8 @@
 //! Removes the keys of what was dropped, a bounded step at a time.
 //!
 //! What is left to do is in the `d` rows, so an interruption loses nothing: it goes on when the
-//! store is opened again. Readers can't find any of it, and its numbers are never given out again.
+//! store is opened again. Readers can't find any of it, and its numbers are never given out again; a
+//! schedule's id may come again, but only when its fires are gone.
 
 use tidegate_engine::job::JobId;
 use tidegate_engine::run::RunId;
@@ -37,6 +38,8 @@ pub(super) enum Purge {
     Connection(u64, Name),
     /// A webhook endpoint.
     Endpoint(EndpointId),
+    /// The fires of all schedules that were removed.
+    Fires,
 }
 
 /// What one step may still remove.
@@ -95,6 +98,10 @@ impl Writer {
             purges.push(Purge::Endpoint(id));
         }
         self.purges.extend(purges);
+        let first = self.view().prefix(&keys::dropped_schedules()).next();
+        if first.transpose()?.is_some() {
+            self.purge_fires_later();
+        }
         Ok(())
     }
 
@@ -107,6 +114,14 @@ impl Writer {
         if !self.purges.contains(&Purge::Feed(feed)) {
             self.forget_feed(feed);
             self.purges.push_back(Purge::Feed(feed));
+        }
+    }
+
+    /// Purge the fires of schedules that have `d` rows, before anything else: whoever puts one with such an id
+    /// waits for that.
+    pub(super) fn purge_fires_later(&mut self) {
+        if !self.purges.contains(&Purge::Fires) {
+            self.purges.push_front(Purge::Fires);
         }
     }
 
@@ -123,6 +138,7 @@ impl Writer {
             Purge::Feed(number) => self.purge_feed(*number),
             Purge::Connection(number, integration) => self.purge_connection(*number, integration),
             Purge::Endpoint(id) => self.purge_endpoint(*id),
+            Purge::Fires => self.purge_fires(),
         };
         if matches!(done, Ok(true) | Err(StoreError::Damaged { .. })) {
             // What is damaged stays, with its `d` row, until the store is opened again.
@@ -159,6 +175,15 @@ impl Writer {
         Ok(done)
     }
 
+    /// Go on with the fires of schedules that were removed; true once none is left.
+    pub(crate) fn purge_fires(&mut self) -> Result<bool, StoreError> {
+        let mut writes = Writes::default();
+        let mut budget = Budget::new(&self.tuning);
+        let done = self.purge_schedules(&mut writes, &keys::dropped_schedules(), &mut budget)?;
+        self.apply(writes)?;
+        Ok(done)
+    }
+
     /// Remove keys that begin with `prefix`, with the parts of their values, as long as the budget
     /// lasts; true once none is left.
     fn remove_keys(
@@ -183,11 +208,13 @@ impl Writer {
         let mut writes = Writes::default();
         let mut budget = Budget::new(&self.tuning);
         let mut feeds = Vec::new();
+        // There are some if an earlier version dropped it.
+        let schedules = keys::schedules_of_connection(number);
         let done = self.purge_models(&mut writes, number, &mut budget, &mut feeds)?
             && self.purge_syncs(&mut writes, number, &mut budget)?
             && self.purge_keys(&mut writes, number, &mut budget)?
             && self.purge_runs(&mut writes, number, integration, &mut budget)?
-            && self.purge_schedules(&mut writes, number, &mut budget)?
+            && self.purge_schedules(&mut writes, &schedules, &mut budget)?
             && self.purge_jobs(&mut writes, number, &mut budget)?;
         if done {
             writes.remove_short(keys::dropped_connections().number(number));
@@ -281,19 +308,18 @@ impl Writer {
         Ok(true)
     }
 
+    /// Remove the keys of a list of schedules, each with the last of its fires.
     fn purge_schedules(
         &self,
         writes: &mut Writes,
-        connection: u64,
+        list: &Key,
         budget: &mut Budget,
     ) -> Result<bool, StoreError> {
         let view = self.view();
-        let prefix = keys::schedules_of_connection(connection);
-        for item in view.raw(&prefix, &prefix.after_prefix()) {
+        for item in view.raw(list, &list.after_prefix()) {
             let (key, _) = item?;
-            let id = keys::rest(&key, &prefix).and_then(keys::decode_id);
+            let id = keys::rest(&key, list).and_then(keys::decode_id);
             let id = ScheduleId::from_bytes(id.map_err(|corrupt| damaged(&key, corrupt))?);
-            // The schedule goes together with the last of its fires.
             if !self.remove_keys(writes, &keys::fires(id), budget)? {
                 return Ok(false);
             }

@@ -14,7 +14,7 @@ use crate::layout::keys::{self, Key, Tag};
 use crate::layout::rows::{self, SyncRow};
 use crate::lists;
 
-use super::{Running, Writer, encode};
+use super::{Running, Writer, encode, unless_damaged};
 
 /// Raw bytes of log lines in one value.
 const LOG_CHUNK_BYTES: usize = 12 * 1024;
@@ -264,7 +264,7 @@ impl Writer {
         if let Some((_, number)) = &running.sync
             && self.hooks.has_endpoints()
         {
-            let checkpoint = self.stored_checkpoint(*number)?;
+            let checkpoint = unless_damaged(self.stored_checkpoint(*number))?;
             event = webhook::run_ended(&running.run, &end, checkpoint.as_deref(), retry_at);
         }
         let mut run = running.run.clone();

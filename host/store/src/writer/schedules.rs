@@ -7,13 +7,13 @@ use tidegate_engine::board::{Change, Fired, Outcomes};
 use tidegate_engine::job::{Job, JobId, JobState};
 use tidegate_engine::schedule::{Fire, Pause, Schedule, ScheduleId};
 use tidegate_engine::store::{Backfill, PutSchedule, ScheduleFilter};
-use tidegate_engine::{ConnectionKey, StoreError, Timestamp};
+use tidegate_engine::{StoreError, Timestamp};
 
 use crate::disk::{View, Writes, damaged};
 use crate::layout::keys::{self, Key, Tag};
-use crate::layout::rows;
+use crate::layout::rows::{self, ConnectionRow};
 
-use super::{Writer, encode};
+use super::{Writer, encode, not_found};
 
 /// What is stored of the outcomes of moments.
 struct Stored<'a>(View<'a>);
@@ -94,10 +94,7 @@ impl Writer {
                 Change::Removed(schedule) => {
                     let connection = schedule.definition.target.connection();
                     let number = self.connection_number(connection)?;
-                    writes.remove(&self.view(), keys::schedule(schedule.id))?;
-                    let id = schedule.id.to_bytes();
-                    writes.remove_short(keys::schedules_of_connection(number).raw(&id));
-                    writes.remove_prefix(&self.view(), &keys::fires(schedule.id))?;
+                    self.write_removal(writes, number, schedule.id)?;
                 }
                 Change::Fire(fire) => {
                     let key = keys::fire(fire.schedule, fire.scheduled_for);
@@ -115,20 +112,42 @@ impl Writer {
 
     fn write_schedule(&self, writes: &mut Writes, schedule: &Schedule) -> Result<(), StoreError> {
         let key = keys::schedule(schedule.id);
-        if schedule.revision == 1 && schedule.progress.fired_at.is_none() {
+        let value = encode(key.as_ref(), schedule)?;
+        let Some(parts) = self.view().found(&key)? else {
             let connection = schedule.definition.target.connection();
             let number = self.connection_number(connection)?;
             let id = schedule.id.to_bytes();
             writes.put_new(keys::schedules_of_connection(number).raw(&id), &[]);
-        }
-        let value = encode(key.as_ref(), schedule)?;
-        writes.put(&self.view(), key, &value)
+            writes.put_new(key, &value);
+            return Ok(());
+        };
+        writes.put_over(parts, key, &value);
+        Ok(())
+    }
+
+    /// Take a schedule out of all lists. Its fires are purged later.
+    fn write_removal(
+        &self,
+        writes: &mut Writes,
+        connection: u64,
+        id: ScheduleId,
+    ) -> Result<(), StoreError> {
+        writes.remove_any(&self.view(), keys::schedule(id))?;
+        let id = id.to_bytes();
+        writes.remove_short(keys::schedules_of_connection(connection).raw(&id));
+        writes.put_new(keys::dropped_schedules().raw(&id), &[]);
+        Ok(())
     }
 
     fn write_job(&self, writes: &mut Writes, job: &Job) -> Result<(), StoreError> {
         let key = keys::job(job.id);
         let value = encode(key.as_ref(), job)?;
-        let Some(parts) = self.view().found(&key)? else {
+        let found = match self.view().found(&key) {
+            // Written over, it is whole again.
+            Err(StoreError::Damaged { .. }) => Some(0),
+            found => found?,
+        };
+        let Some(parts) = found else {
             let number = self.connection_number(job.target.connection())?;
             let id = job.id.to_bytes();
             writes.put_new(keys::jobs_of_connection(number).raw(&id), &[]);
@@ -166,6 +185,11 @@ impl Writer {
             revision,
             now,
         } = put;
+        // One of this id was removed: the fires that it still has would be the new one's.
+        let dropped = keys::dropped_schedules().raw(&id.to_bytes());
+        if self.view().get(&dropped)?.is_some() {
+            while !self.purge_fires()? {}
+        }
         let put = self
             .board
             .put_schedule(id, definition, origin, revision, now);
@@ -224,8 +248,13 @@ impl Writer {
         id: ScheduleId,
         now: Timestamp,
     ) -> Result<(), StoreError> {
+        let connection = self.board.schedule(id)?.definition.target.connection();
+        // Known before the board goes ahead.
+        self.connection_number(connection)?;
         let changes = self.board.remove_schedule(id, now)?;
-        self.apply_changes(&changes)
+        self.apply_changes(&changes)?;
+        self.purge_fires_later();
+        Ok(())
     }
 
     pub(crate) fn fire_due(
@@ -259,20 +288,20 @@ impl Writer {
     }
 
     /// Take the schedules of a connection that is being dropped, and its jobs that wait or run, off the
-    /// board and out of the indexes. What else they have is purged with the connection.
+    /// board and out of the indexes. What else they have is purged; says whether schedules have.
     pub(super) fn drop_schedules(
         &mut self,
         writes: &mut Writes,
-        key: &ConnectionKey,
-    ) -> Result<(), StoreError> {
-        let (schedules, jobs) = self.board.remove_connection(key);
-        for id in schedules {
-            writes.remove(&self.view(), keys::schedule(id))?;
+        row: &ConnectionRow,
+    ) -> Result<bool, StoreError> {
+        let (schedules, jobs) = self.board.remove_connection(&row.connection.key);
+        for id in &schedules {
+            self.write_removal(writes, row.number, *id)?;
         }
         for id in jobs {
             writes.remove_short(keys::queued(id));
         }
-        Ok(())
+        Ok(!schedules.is_empty())
     }
 }
 
@@ -284,7 +313,7 @@ pub(crate) fn fires(
     limit: usize,
 ) -> Result<Vec<Fire>, StoreError> {
     if view.get(&keys::schedule(id))?.is_none() {
-        return Err(super::not_found("schedule", &id));
+        return Err(not_found("schedule", &id));
     }
     let first = keys::fires(id);
     let end = before.map_or_else(|| first.after_prefix(), |before| keys::fire(id, before));

@@ -218,14 +218,16 @@ impl Writer {
         connection: u64,
         sync: u64,
     ) -> Result<(), StoreError> {
-        writes.remove(&self.view(), keys::checkpoint(sync))?;
         let mut feeds = Vec::new();
         for item in self.view().prefix(&keys::models(connection)) {
             let (key, value) = item?;
             feeds.push(keys::decode_number(&value).map_err(|corrupt| damaged(&key, corrupt))?);
         }
+        // From here on nothing that is damaged stands in the way: it is to be forgotten.
+        writes.remove_any(&self.view(), keys::checkpoint(sync))?;
         for feed in feeds {
-            if self.view().get(&keys::snapshot(feed, sync))?.is_some() {
+            let found = self.view().found(&keys::snapshot(feed, sync));
+            if !matches!(found, Ok(None)) {
                 self.remove_snapshot(writes, feed, sync)?;
                 if let Some(feed) = self.feeds.get_mut(&feed) {
                     feed.snapshots.remove(&sync);
@@ -237,9 +239,14 @@ impl Writer {
 
     fn remove_snapshot(&self, writes: &mut Writes, feed: u64, sync: u64) -> Result<(), StoreError> {
         let view = self.view();
-        writes.remove_prefix(&view, &keys::seen_deltas(feed, sync))?;
-        writes.remove_prefix(&view, &keys::seen(feed, sync))?;
-        writes.remove(&view, keys::snapshot(feed, sync))
+        for prefix in [keys::seen_deltas(feed, sync), keys::seen(feed, sync)] {
+            for item in view.raw(&prefix, &prefix.after_prefix()) {
+                let (key, _) = item?;
+                writes.remove_any(&view, Key::stored(&key))?;
+            }
+        }
+        writes.remove_any(&view, keys::snapshot(feed, sync))?;
+        Ok(())
     }
 }
 

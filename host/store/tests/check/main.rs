@@ -12,6 +12,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod damage;
+mod dead_jobs;
 mod hook_rows;
 mod index_rows;
 mod key_rows;

@@ -43,9 +43,17 @@ pub async fn fill(store: &SledStore) {
         store.fire_due(Timestamp(10_000), 10).await.unwrap().len(),
         1
     );
-    let job = NewJob {
-        id: job_id(),
-        target: target(),
+    let job = new_job(job_id(), target());
+    tidegate_engine::store::Jobs::enqueue(store, job)
+        .await
+        .unwrap();
+}
+
+/// A job that may start from the schedule's first moment on.
+pub fn new_job(id: JobId, target: JobTarget) -> NewJob {
+    NewJob {
+        id,
+        target,
         trigger: Trigger::Api,
         fire: None,
         priority: Priority::Normal,
@@ -55,10 +63,7 @@ pub async fn fill(store: &SledStore) {
         expires_at: None,
         idempotency_key: None,
         now: Timestamp(10_000),
-    };
-    tidegate_engine::store::Jobs::enqueue(store, job)
-        .await
-        .unwrap();
+    }
 }
 
 fn other() -> [u8; 16] {

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use tidegate_engine::integration::Connection;
+use tidegate_engine::run::RunId;
 
 use super::*;
 
@@ -69,9 +70,9 @@ fn an_update_that_has_not_seen_the_last_one_does_nothing() {
 
         // Metadata that a plugin merges counts as a change too.
         let patch = json!({"n": 1}).as_object().unwrap().clone();
-        let key = connection("acme");
+        let (run, fence) = start(store, 1).await;
         store
-            .merge_metadata(&key, patch, 1000, Timestamp(8))
+            .merge_metadata(run, fence, patch, 1000, Timestamp(8))
             .await
             .unwrap();
         assert_eq!(update(&tagged("b", &now)).await.unwrap(), [false]);
@@ -90,6 +91,48 @@ fn an_update_that_has_not_seen_the_last_one_does_nothing() {
         assert_eq!(tags(stored(store, "acme").await), ["a", "b"]);
         assert_eq!(tags(stored(store, "bolt").await), ["b"]);
         assert_eq!(stored(store, "acme").await.metadata["n"], 1);
+    });
+}
+
+#[test]
+fn only_a_run_that_may_write_merges_metadata() {
+    on_both(async |store| {
+        let merge = async |(run, fence): (RunId, Fence), n: u64| {
+            let patch = json!({ "n": n }).as_object().unwrap().clone();
+            store
+                .merge_metadata(run, fence, patch, 1000, Timestamp(n))
+                .await
+        };
+        let is_n = async |n: u64| stored(store, "acme").await.metadata["n"] == n;
+        let (run, fence) = start(store, 1).await;
+        let fenced = |run| Err(StoreError::Fenced { run });
+        assert_eq!(merge((run_id(9), fence), 5).await, fenced(run_id(9)));
+        assert_eq!(merge((run, fence), 6).await, Ok(()));
+        assert!(is_n(6).await);
+        let stale = (run, Fence(fence.0 - 1));
+        assert_eq!(merge(stale, 7).await, fenced(run));
+        store.finish_run(run, fence, end(8)).await.unwrap();
+        assert_eq!(merge((run, fence), 9).await, fenced(run));
+        assert!(is_n(6).await);
+
+        // Its host was taken for dead, and another goes on.
+        let lost = start(store, 2).await;
+        let why = Failure::new(FailureClass::Internal, Blame::Host, "its lease ended");
+        store.recover_runs(why, Timestamp(10)).await.unwrap();
+        let next = start(store, 3).await;
+        assert_eq!(merge(lost, 11).await, fenced(lost.0));
+        assert!(is_n(6).await);
+        assert_eq!(merge(next, 12).await, Ok(()));
+        assert!(is_n(12).await);
+
+        // Its connection was removed, and there is another one of the same name.
+        store
+            .remove_connection(&connection("acme"), Timestamp(13))
+            .await
+            .unwrap();
+        store.add_connection(new_connection("acme")).await.unwrap();
+        assert_eq!(merge(next, 14).await, fenced(next.0));
+        assert_eq!(stored(store, "acme").await, new_connection("acme"));
     });
 }
 

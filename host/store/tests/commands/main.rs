@@ -17,6 +17,7 @@ mod early;
 mod feeds;
 mod keyed;
 mod keyed_jobs;
+mod lists;
 mod records;
 mod runs;
 mod told_retries;

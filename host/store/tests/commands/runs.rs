@@ -383,11 +383,11 @@ fn deploying_again_keeps_the_data() {
             .unwrap()
             .clone();
         store
-            .merge_metadata(&connection("acme"), metadata.clone(), 100, Timestamp(7))
+            .merge_metadata(run, fence, metadata.clone(), 100, Timestamp(7))
             .await
             .unwrap();
         let long = store
-            .merge_metadata(&connection("acme"), metadata, 50, Timestamp(8))
+            .merge_metadata(run, fence, metadata, 50, Timestamp(8))
             .await;
         assert!(long.unwrap_err().to_string().contains("limit is 50"));
 

@@ -184,7 +184,7 @@ impl Pair {
                 let _ = both!(self, store => store.commit_page(run_id(run), fence, commit.clone()));
                 if *relaxed {
                     // Readers see a relaxed commit after the next flush; this makes one.
-                    self.metadata(serde_json::Map::new()).await;
+                    self.metadata(*slot, serde_json::Map::new()).await;
                 }
             }
             Step::Begin {
@@ -318,9 +318,10 @@ impl Pair {
             }
             Step::Work(work) => self.work(work).await,
             Step::Settle => both!(self, store => store.settle()).unwrap(),
-            Step::Metadata { value } => {
+            Step::Metadata { slot, value } => {
                 let value = serde_json::json!({ "a": value });
-                self.metadata(value.as_object().unwrap().clone()).await;
+                self.metadata(*slot, value.as_object().unwrap().clone())
+                    .await;
             }
             Step::Update {
                 connection,
@@ -383,9 +384,10 @@ impl Pair {
         both!(self, store => store.update_connections(updates.clone())).unwrap();
     }
 
-    async fn metadata(&self, patch: serde_json::Map<String, serde_json::Value>) {
+    async fn metadata(&self, slot: u8, patch: serde_json::Map<String, serde_json::Value>) {
         let now = Timestamp(self.now);
-        let _ = both!(self, store => store.merge_metadata(&connection("acme"), patch.clone(), 1000, now));
+        let (run, fence) = self.run(slot);
+        let _ = both!(self, store => store.merge_metadata(run_id(run), fence, patch.clone(), 1000, now));
     }
 }
 

@@ -111,6 +111,7 @@ pub(crate) enum Step {
     Work(Work),
     Settle,
     Metadata {
+        slot: u8,
         value: Option<u8>,
     },
     /// Tag a connection; `stale` has not seen its last change.
@@ -207,7 +208,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Recover),
         1 => (slot.clone(), 0u64..300, 0u64..200)
             .prop_map(|(slot, from, count)| Step::Logs { slot, from, count }),
-        1 => (slot, 0u64..300, 0usize..300)
+        1 => (slot.clone(), 0u64..300, 0usize..300)
             .prop_map(|(slot, from, limit)| Step::ReadLogs { slot, from, limit }),
         8 => (0usize..2, 0usize..3, any::<bool>(), prop::bool::weighted(0.2), 0usize..40, prop_oneof![Just(usize::MAX), 0usize..5000])
             .prop_map(|(model, connection, resume, deleted_only, limit, bytes)| Step::Read { model, connection, resume, deleted_only, limit, bytes }),
@@ -221,7 +222,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         2 => (what(), prop::bool::weighted(0.7)).prop_map(|(what, idle)| Step::Drop { what, idle }),
         3 => Just(Step::Restore),
         1 => Just(Step::Settle),
-        1 => any::<Option<u8>>().prop_map(|value| Step::Metadata { value }),
+        2 => (slot, any::<Option<u8>>()).prop_map(|(slot, value)| Step::Metadata { slot, value }),
         2 => (0usize..3, 0u8..4, prop::bool::weighted(0.3))
             .prop_map(|(connection, tag, stale)| Step::Update { connection, tag, stale }),
         1 => (0usize..3).prop_map(|connection| Step::Remove { connection }),

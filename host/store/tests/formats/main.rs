@@ -33,7 +33,7 @@ use tidegate_store::{Options, SledStore, Tuning};
 use common::*;
 
 /// Formats that there is a fixture of.
-const EARLIER: [u32; 4] = [1, 2, 3, 4];
+const EARLIER: [u32; 5] = [1, 2, 3, 4, 5];
 
 const MODELS: [&str; 2] = ["Contact", "Deal"];
 
@@ -288,7 +288,7 @@ fn earlier_formats_are_migrated_and_written_on() {
         block_on(async {
             fill_format(&memory, format).await;
             let store = open(dir.path());
-            let note = format!("the data directory was format {format} and is now format 5");
+            let note = format!("the data directory was format {format} and is now format 6");
             assert_eq!(store.notes(), [note]);
             compare(&store, &memory).await;
             // A cursor from then still fits.

@@ -202,7 +202,7 @@ fn components_that_another_deployment_uses_stay() {
 
 /// A store that was closed while what `removal` took the names of was purged: rows of the kind
 /// `still` were there yet. When the two meet is up to the threads, so it is tried until they do.
-fn closed_within<T>(
+pub(super) fn closed_within<T>(
     still: char,
     prepared: impl AsyncFn(&SledStore),
     removal: impl AsyncFn(&SledStore) -> Result<T, StoreError>,

@@ -13,6 +13,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod drop;
+mod fires;
 mod prune;
 mod space;
 
