@@ -220,7 +220,10 @@ async fn a_secret_is_nowhere_to_be_found() {
             "{:?}",
             house.local.connection(&key("spy", "acme-0")).await.unwrap()
         ),
-        format!("{:?}", house.local.integrations().await.unwrap()),
+        format!(
+            "{:?}",
+            house.local.integrations(None, usize::MAX).await.unwrap()
+        ),
         format!(
             "{:?}",
             house.local.runs(RunFilter::default()).await.unwrap()

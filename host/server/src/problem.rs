@@ -22,6 +22,8 @@ pub enum Kind {
     Conflict,
     /// The data directory can't be used: in use, read-only, of a newer format, damaged.
     DataDirectory,
+    /// Secrets that can't be opened: the master key is a wrong one or missing, or they are damaged.
+    Secrets,
     /// A plugin that can't be built or deployed.
     Plugin,
     /// An action, or the outside API, said no to what was asked.
@@ -41,7 +43,7 @@ impl Kind {
             Self::Invalid | Self::Expired => 2,
             Self::NotFound => 3,
             Self::Conflict => 4,
-            Self::DataDirectory => 5,
+            Self::DataDirectory | Self::Secrets => 5,
             Self::Plugin => 6,
             Self::Rejected => 10,
             Self::Upstream => 11,
@@ -56,6 +58,8 @@ pub struct Problem {
     pub kind: Kind,
     pub message: String,
     pub hint: Option<String>,
+    /// Whether the hint lists what is there, which is for those only who may see it.
+    pub lists: bool,
 }
 
 /// What commands return.
@@ -68,6 +72,7 @@ impl Problem {
             kind,
             message: message.to_string(),
             hint: None,
+            lists: false,
         }
     }
 
@@ -90,7 +95,17 @@ impl Problem {
     #[must_use]
     pub fn hint(mut self, hint: impl fmt::Display) -> Self {
         self.hint = Some(hint.to_string());
+        self.lists = false;
         self
+    }
+
+    /// Add what is there: `the integrations are a, b`.
+    #[must_use]
+    pub(crate) fn listing<'a>(self, what: &str, names: impl Iterator<Item = &'a str>) -> Self {
+        let names: Vec<&str> = names.collect();
+        let mut problem = self.hint(format!("the {what} are {}", names.join(", ")));
+        problem.lists = true;
+        problem
     }
 
     /// Say where it happened.

@@ -122,6 +122,49 @@ fn every_route_refuses_whom_it_must() {
     assert!(guarded > 25, "{guarded} routes");
 }
 
+/// A key that may not read learns from a typo that it is one, and not what there is.
+#[test]
+fn hints_name_what_is_there_to_who_may_read() {
+    let tidegate = Tidegate::new();
+    tidegate.deploy(&crate::actions::acts(), "acts", "http://127.0.0.1:1");
+    tidegate.connect("acts", "globex", "http://127.0.0.1:1");
+    let trigger = make_key(&tidegate, "trigger", "");
+    let both = make_key(&tidegate, "trigger", "--scope read");
+    let served = Served::start(tidegate);
+    // (method, what is asked, what a hint would name)
+    let rows = [
+        ("POST", "nothing/connections/globex/actions/echo", "acts"),
+        ("POST", "acts/connections/nobody/actions/echo", "globex"),
+        ("POST", "acts/connections/globex/actions/nothing", "create"),
+        ("POST", "nothing/connections/globex/syncs/x/trigger", "acts"),
+        ("POST", "acts/connections/nobody/syncs/x/trigger", "globex"),
+        ("POST", "acts/connections/nobody/test", "globex"),
+        ("GET", "acts/connections/nobody/proxy/x", "globex"),
+    ];
+    for (method, target, name) in rows {
+        let call = served.bare(method, &format!("/v1/integrations/{target}"));
+        let call = call.json(&json!({}));
+        let told = expect_problem(&call.clone().key(&trigger).send(), "not-found", 404);
+        assert_eq!(told["hint"], Value::Null, "{target}: {told}");
+        assert!(!told.to_string().contains(name), "{target}: {told}");
+        for key in [&both, &served.manage] {
+            let told = expect_problem(&call.clone().key(key).send(), "not-found", 404);
+            let hint = told["hint"].as_str().unwrap_or_default();
+            assert!(hint.contains(name), "{target}: {told}");
+        }
+    }
+    // Other hints are for everybody.
+    let missing = "/v1/runs/run_01JD3A80000000000000000000/cancel";
+    let answer = served.bare("POST", missing).key(&trigger).send();
+    let told = expect_problem(&answer, "not-found", 404);
+    assert!(told["hint"].is_string(), "{told}");
+    // This machine's commands may see everything.
+    served
+        .tidegate
+        .cmd("invoke acts/echo --connection nobody")
+        .refused(NOT_FOUND, &["globex"]);
+}
+
 #[test]
 fn a_key_asks_no_faster_than_its_rate() {
     let tidegate = Tidegate::new();

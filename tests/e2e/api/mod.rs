@@ -9,6 +9,7 @@ mod deploys;
 mod document;
 mod hostile;
 mod keys;
+mod lists;
 mod readme;
 mod receivers;
 mod records;

@@ -262,7 +262,8 @@ fn readers_see_a_sync_while_it_goes_on() {
     let runs = served.get("/v1/runs");
     assert_eq!(runs["runs"][0]["outcome"], "interrupted", "{runs}");
     let syncs = served.get("/v1/integrations/crm/connections/acme/syncs");
-    let sync = &syncs["syncs"][0];
+    assert_eq!(syncs["syncs"][0]["sync"], "companies", "{syncs}");
+    let sync = &syncs["syncs"][1];
     assert_eq!(sync["sync"], "contacts", "{syncs}");
     assert_eq!(sync["models"], json!(["Contact"]), "{syncs}");
     assert!(sync["checkpoints"]["base"].is_object(), "{syncs}");

@@ -197,3 +197,59 @@ fn a_master_key_of_the_servers_environment_is_not_rotated_behind_its_back() {
         running.finish();
     }
 }
+
+#[test]
+fn what_another_master_key_sealed_is_the_operators_turn() {
+    let tidegate = Tidegate::new();
+    tidegate.deploy(&crate::actions::acts(), "acts", "http://127.0.0.1:1");
+    let served = Served::start(tidegate);
+    let new =
+        json!({"connection": "acme", "base_url": "http://127.0.0.1:1", "secrets": {"token": "x"}});
+    served.post("/v1/integrations/acts/connections", &new, 201);
+    let sealed = served.get("/v1/master-keys")["keys"][0]["key"].clone();
+    let sealed = sealed.as_str().unwrap();
+    let data = served.tidegate.data();
+    let file = data.join("master.key");
+    let proxy = "/v1/integrations/acts/connections/acme/proxy/x";
+    // (what is in the key's file now, what a problem says of it)
+    let rows: [(Option<String>, &str); 3] = [
+        (Some(format!("{}A=", "B".repeat(42))), "wrong master key"),
+        (Some("nonsense".to_owned()), "32 bytes in base64"),
+        (None, "is missing"),
+    ];
+    for (text, says) in rows {
+        std::fs::remove_file(&file).unwrap();
+        if let Some(text) = &text {
+            std::fs::write(&file, text).unwrap();
+        }
+        let problem = expect_problem(&served.call("GET", proxy).send(), "refused", 409);
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains(says), "{problem}");
+        // It tells nothing of the machine.
+        let folder = data.to_str().unwrap();
+        assert!(!problem.to_string().contains(folder), "{problem}");
+    }
+
+    std::fs::write(&file, format!("{}A=", "B".repeat(42))).unwrap();
+    let rotate = |body: &Value| {
+        let call = served.call("POST", "/v1/master-keys/rotate");
+        call.json(body).send()
+    };
+    let problem = expect_problem(&rotate(&json!({})), "refused", 409);
+    let errors = problem["errors"].to_string();
+    for part in ["acts/acme", "wrong master key", sealed] {
+        assert!(errors.contains(part), "{part}: {problem}");
+    }
+    let hint = problem["hint"].as_str().unwrap();
+    for part in ["--skip-unreadable", "\"skip_unreadable\": true"] {
+        assert!(hint.contains(part), "{problem}");
+    }
+    let folder = data.to_str().unwrap();
+    assert!(!problem.to_string().contains(folder), "{problem}");
+    let rotated = rotate(&json!({"skip_unreadable": true})).json();
+    assert_eq!(
+        rotated["skipped"],
+        json!([{"integration": "acts", "connection": "acme"}]),
+        "{rotated}"
+    );
+}

@@ -13,7 +13,8 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use super::app::App;
-use super::extract::{Json, Path};
+use super::extract::{Json, Path, Query};
+use super::page::{Page, PageQuery};
 use super::problem::Answer;
 use super::routes::{Routes, Rule};
 use crate::control::NewApiKey;
@@ -25,11 +26,13 @@ pub(super) fn routes(routes: Routes) -> Routes {
         .add(Rule::MANAGE, routes!(revoke))
 }
 
-/// All keys.
+/// Keys, oldest first.
 #[derive(Debug, Serialize, ToSchema)]
-struct ApiKeys {
-    /// Oldest first.
+struct ApiKeysPage {
     api_keys: Vec<shown::ApiKey>,
+    /// Where the next page begins; nothing after the last.
+    next_cursor: Option<String>,
+    more: bool,
 }
 
 /// A key to make.
@@ -62,13 +65,16 @@ struct MadeApiKey {
 }
 
 /// List the API keys
-#[utoipa::path(get, path = "/v1/api-keys", tag = "API keys", responses(
-    (status = 200, description = "All of them", body = ApiKeys),
+#[utoipa::path(get, path = "/v1/api-keys", tag = "API keys", params(PageQuery), responses(
+    (status = 200, description = "Oldest first", body = ApiKeysPage),
 ))]
-async fn list(State(app): State<App>) -> Answer<Json<ApiKeys>> {
-    let keys = app.control.api_keys().await?;
-    let api_keys = keys.iter().map(Into::into).collect();
-    Ok(Json(ApiKeys { api_keys }))
+async fn list(State(app): State<App>, Query(query): Query<PageQuery>) -> Answer<Json<ApiKeysPage>> {
+    let page = Page::of(app.control.api_keys().await?, &query, |key| &key.id)?;
+    Ok(Json(ApiKeysPage {
+        api_keys: page.rows.iter().map(Into::into).collect(),
+        next_cursor: page.next_cursor,
+        more: page.more,
+    }))
 }
 
 /// Make an API key

@@ -20,7 +20,7 @@ use tracing::Instrument;
 
 use super::app::{App, Via};
 use super::keyring::{Entry, Unknown, is_same};
-use super::problem::{Answer, Failed, Type};
+use super::problem::{Answer, Details, Failed, Type};
 use super::routes::Rule;
 use super::stream;
 
@@ -70,7 +70,13 @@ pub(super) async fn guard(
             .unwrap_or_else(|_| slow(time).into_response()),
     };
     let Some(entry) = entry else { return response };
-    response.extensions_mut().insert(Caller(Some(entry.key.id)));
+    let extensions = response.extensions_mut();
+    extensions.insert(Caller(Some(entry.key.id)));
+    if !entry.key.allows(KeyScope::Read)
+        && let Some(details) = extensions.get_mut::<Details>()
+    {
+        details.keep_lists_back();
+    }
     let now = app.clock.now();
     stream::until(response, async move { refused(entry.ended(now).await) })
 }

@@ -15,7 +15,8 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
 use super::app::App;
-use super::extract::{Json, Path, Whole};
+use super::extract::{Json, Path, Query, Whole};
+use super::page::{Page, PageQuery, page_limit};
 use super::problem::{Answer, Failed, Type};
 use super::routes::{Routes, Rule};
 use crate::control::{DeployPlan, DeployRequest, GrantChanges};
@@ -54,10 +55,13 @@ struct Component {
     manifest: Manifest,
 }
 
-/// The integrations by name.
+/// Integrations by name.
 #[derive(Debug, Serialize, ToSchema)]
-struct Integrations {
+struct IntegrationsPage {
     integrations: Vec<shown::Integration>,
+    /// Where the next page begins; nothing after the last.
+    next_cursor: Option<String>,
+    more: bool,
 }
 
 /// An integration with what its plugin says of itself.
@@ -197,13 +201,22 @@ async fn upload(State(app): State<App>, Whole(body): Whole) -> Answer<Json<Compo
 }
 
 /// List what is deployed
-#[utoipa::path(get, path = "/v1/integrations", tag = "integrations", responses(
-    (status = 200, description = "By name", body = Integrations),
+#[utoipa::path(get, path = "/v1/integrations", tag = "integrations", params(PageQuery), responses(
+    (status = 200, description = "By name", body = IntegrationsPage),
 ))]
-async fn list(State(app): State<App>) -> Answer<Json<Integrations>> {
-    let integrations = app.control.integrations().await?;
-    let integrations = integrations.iter().map(Into::into).collect();
-    Ok(Json(Integrations { integrations }))
+async fn list(
+    State(app): State<App>,
+    Query(query): Query<PageQuery>,
+) -> Answer<Json<IntegrationsPage>> {
+    let limit = page_limit(query.limit)?;
+    let after = query.after::<Name>()?;
+    let found = app.control.integrations(after.as_ref(), limit + 1).await?;
+    let page = Page::cut(&found, limit, |last| last.name.to_string());
+    Ok(Json(IntegrationsPage {
+        integrations: page.rows,
+        next_cursor: page.next_cursor,
+        more: page.more,
+    }))
 }
 
 /// Show an integration

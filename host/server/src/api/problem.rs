@@ -93,6 +93,18 @@ pub(crate) struct Details {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     failure: Option<Failure>,
+    /// Whether the hint lists what is there.
+    #[serde(skip)]
+    lists: bool,
+}
+
+impl Details {
+    /// For somebody who may not read: without a hint that lists what is there.
+    pub(super) fn keep_lists_back(&mut self) {
+        if self.lists {
+            self.hint = None;
+        }
+    }
 }
 
 /// A problem on its way to being an answer.
@@ -118,6 +130,7 @@ impl Failed {
                 errors: Vec::new(),
                 run: None,
                 failure: None,
+                lists: false,
             }),
             headers: HeaderMap::new(),
         }
@@ -130,6 +143,7 @@ impl Failed {
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl std::fmt::Display) -> Self {
         self.details.hint = Some(hint.to_string());
+        self.details.lists = false;
         self
     }
 
@@ -185,7 +199,7 @@ impl From<Problem> for Failed {
             Kind::NotFound => Type::NotFound,
             Kind::Conflict => Type::Conflict,
             Kind::Expired => Type::CursorExpired,
-            Kind::RunFailed => Type::Refused,
+            Kind::RunFailed | Kind::Secrets => Type::Refused,
             Kind::Plugin => Type::BadPlugin,
             Kind::Rejected => Type::Rejected,
             Kind::Upstream => Type::UpstreamFailed,
@@ -197,6 +211,10 @@ impl From<Problem> for Failed {
             tracing::error!(problem = %problem, "a request failed");
             return Self::new(kind, "the server's log says more, under this request's id");
         }
+        if problem.kind == Kind::Secrets {
+            // It is for the operator to mend, who may not see the answer.
+            tracing::warn!(problem = %problem, "secrets can't be opened");
+        }
         // The first line says what, the others list it.
         let mut lines = problem.message.lines();
         let first = lines.next().unwrap_or_default();
@@ -205,11 +223,10 @@ impl From<Problem> for Failed {
             true => first,
             false => first.trim_end_matches(':'),
         };
-        let failed = Self::new(kind, detail).errors(errors);
-        match problem.hint {
-            Some(hint) => failed.hint(hint),
-            None => failed,
-        }
+        let mut failed = Self::new(kind, detail).errors(errors);
+        failed.details.hint = problem.hint;
+        failed.details.lists = problem.lists;
+        failed
     }
 }
 
@@ -267,5 +284,29 @@ mod tests {
         let details = Failed::from(problem).into_details();
         assert_eq!(details.detail, "the config doesn't fit");
         assert_eq!(details.errors, ["/a: no", "/b: no"]);
+    }
+
+    #[test]
+    fn only_hints_that_list_are_kept_back() {
+        let problem = Problem::not_found("no such thing");
+        let rows = [
+            (problem.clone().hint("look again"), Some("look again")),
+            (
+                problem.clone().listing("things", ["a", "b"].into_iter()),
+                None,
+            ),
+            (
+                problem
+                    .listing("things", ["a"].into_iter())
+                    .hint("look again"),
+                Some("look again"),
+            ),
+        ];
+        for (problem, hint) in rows {
+            let mut details = Failed::from(problem).into_details();
+            assert!(details.hint.is_some());
+            details.keep_lists_back();
+            assert_eq!(details.hint.as_deref(), hint);
+        }
     }
 }

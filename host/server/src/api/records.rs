@@ -18,6 +18,7 @@ use utoipa_axum::routes;
 use super::app::App;
 use super::connections::ConnectionPath;
 use super::extract::{Json, Path, Query};
+use super::page::{Page, PageQuery};
 use super::problem::{Answer, Failed};
 use super::routes::{Routes, Rule};
 use super::stream::{self, Form};
@@ -80,21 +81,32 @@ struct RecordsPage {
     more: bool,
 }
 
-/// The models of a connection.
+/// The models of a connection, by name.
 #[derive(Debug, Serialize, ToSchema)]
-struct Models {
+struct ModelsPage {
     models: Vec<shown::Model>,
+    /// Where the next page begins; nothing after the last.
+    next_cursor: Option<String>,
+    more: bool,
 }
 
 /// List the models of a connection that have records
 #[utoipa::path(get, path = "/v1/integrations/{integration}/connections/{connection}/models",
-    tag = "records", params(ConnectionPath),
-    responses((status = 200, description = "With their counts", body = Models)),
+    tag = "records", params(ConnectionPath, PageQuery),
+    responses((status = 200, description = "By name, with their counts", body = ModelsPage)),
 )]
-async fn models(State(app): State<App>, Path(path): Path<ConnectionPath>) -> Answer<Json<Models>> {
-    let models = app.control.models(&path.key()).await?;
-    let models = models.into_iter().map(Into::into).collect();
-    Ok(Json(Models { models }))
+async fn models(
+    State(app): State<App>,
+    Path(path): Path<ConnectionPath>,
+    Query(query): Query<PageQuery>,
+) -> Answer<Json<ModelsPage>> {
+    let found = app.control.models(&path.key()).await?;
+    let page = Page::of(found, &query, |(name, _)| name)?;
+    Ok(Json(ModelsPage {
+        models: page.rows.into_iter().map(Into::into).collect(),
+        next_cursor: page.next_cursor,
+        more: page.more,
+    }))
 }
 
 /// Read a model's change feed

@@ -10,8 +10,9 @@ use utoipa_axum::routes;
 
 use super::app::App;
 use super::connections::ConnectionPath;
-use super::extract::{Json, Path};
+use super::extract::{Json, Path, Query};
 use super::jobs::accepted;
+use super::page::{Page, PageQuery};
 use super::problem::Answer;
 use super::routes::{Routes, Rule};
 use super::schedules::NewPause;
@@ -27,22 +28,32 @@ pub(super) fn routes(routes: Routes) -> Routes {
         .add(Rule::TRIGGER, routes!(start))
 }
 
-/// The syncs of a connection.
+/// The syncs of a connection, by name.
 #[derive(Debug, Serialize, ToSchema)]
-struct Syncs {
+struct SyncsPage {
     syncs: Vec<shown::Sync>,
+    /// Where the next page begins; nothing after the last.
+    next_cursor: Option<String>,
+    more: bool,
 }
 
 /// List a connection's syncs
 #[utoipa::path(get, path = "/v1/integrations/{integration}/connections/{connection}/syncs",
-    tag = "syncs", params(ConnectionPath),
-    responses((status = 200, description = "With counts, checkpoints, schedules and last runs", body = Syncs)),
+    tag = "syncs", params(ConnectionPath, PageQuery),
+    responses((status = 200, description = "By name, with counts, checkpoints, schedules and last runs", body = SyncsPage)),
 )]
-async fn list(State(app): State<App>, Path(path): Path<ConnectionPath>) -> Answer<Json<Syncs>> {
-    let syncs = app.control.syncs(&path.key()).await?;
-    let syncs = syncs.into_iter().map(shown::Sync::try_from);
-    Ok(Json(Syncs {
+async fn list(
+    State(app): State<App>,
+    Path(path): Path<ConnectionPath>,
+    Query(query): Query<PageQuery>,
+) -> Answer<Json<SyncsPage>> {
+    let found = app.control.syncs(&path.key()).await?;
+    let page = Page::of(found, &query, |status| &status.sync)?;
+    let syncs = page.rows.into_iter().map(shown::Sync::try_from);
+    Ok(Json(SyncsPage {
         syncs: syncs.collect::<Result<_, Problem>>()?,
+        next_cursor: page.next_cursor,
+        more: page.more,
     }))
 }
 

@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use super::app::App;
 use super::extract::{Json, Path, Query};
-use super::page::{Page, page_limit};
+use super::page::{Page, PageQuery, page_limit};
 use super::problem::{Answer, Failed};
 use super::routes::{Routes, Rule};
 use crate::control::ReplayRequest;
@@ -45,23 +45,33 @@ struct EndpointPath {
     endpoint: EndpointId,
 }
 
-/// All endpoints; there are at most 100.
+/// Endpoints, oldest first; there are at most 100.
 #[derive(Debug, Serialize, ToSchema)]
-struct Endpoints {
-    /// Oldest first.
+struct EndpointsPage {
     endpoints: Vec<shown::Endpoint>,
+    /// Where the next page begins; nothing after the last.
+    next_cursor: Option<String>,
+    more: bool,
 }
 
 /// List the webhook endpoints
 ///
 /// Their URLs come without queries, which may hold tokens.
-#[utoipa::path(get, path = "/v1/webhooks", tag = "webhooks", responses(
-    (status = 200, description = "All of them", body = Endpoints),
+#[utoipa::path(get, path = "/v1/webhooks", tag = "webhooks", params(PageQuery), responses(
+    (status = 200, description = "Oldest first", body = EndpointsPage),
 ))]
-async fn list(State(app): State<App>) -> Answer<Json<Endpoints>> {
+async fn list(
+    State(app): State<App>,
+    Query(query): Query<PageQuery>,
+) -> Answer<Json<EndpointsPage>> {
     let found = app.control.endpoints().await?;
-    let endpoints = found.iter().map(shown::Endpoint::without_query).collect();
-    Ok(Json(Endpoints { endpoints }))
+    let page = Page::of(found, &query, |endpoint| &endpoint.id)?;
+    let endpoints = page.rows.iter().map(shown::Endpoint::without_query);
+    Ok(Json(EndpointsPage {
+        endpoints: endpoints.collect(),
+        next_cursor: page.next_cursor,
+        more: page.more,
+    }))
 }
 
 /// Add a webhook endpoint

@@ -1,9 +1,15 @@
 //! `tidegate integrations`: what is deployed, and with which grants.
 
+use tidegate_engine::integration::Integration;
+
 use super::Global;
+use crate::control::Control;
 use crate::output;
 use crate::problem::Result;
 use crate::shown;
+
+/// Integrations asked for at once.
+const PAGE: usize = 100;
 
 /// Arguments of `integrations`.
 #[derive(Debug, clap::Args)]
@@ -15,8 +21,9 @@ pub(super) struct Args {
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     let control = global.open().await?;
-    let integrations = control.integrations().await?;
+    let listed = all(&*control).await;
     control.close().await?;
+    let integrations = listed?;
     if args.json {
         return integrations
             .iter()
@@ -44,4 +51,18 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
         rows,
     ));
     Ok(())
+}
+
+/// All of them, page by page.
+async fn all(control: &dyn Control) -> Result<Vec<Integration>> {
+    let mut all: Vec<Integration> = Vec::new();
+    loop {
+        let after = all.last().map(|last| &last.name);
+        let page = control.integrations(after, PAGE).await?;
+        let is_last = page.len() < PAGE;
+        all.extend(page);
+        if is_last {
+            return Ok(all);
+        }
+    }
 }

@@ -100,7 +100,7 @@ async fn status(global: &Global, args: &Status) -> Result<()> {
         output::counted(status.unreadable_count, "connection"),
         named.collect::<Vec<_>>().join("\n  ")
     );
-    Err(Problem::new(Kind::DataDirectory, message))
+    Err(Problem::new(Kind::Secrets, message))
 }
 
 async fn rotate(global: &Global, args: Rotate) -> Result<()> {

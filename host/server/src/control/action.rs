@@ -14,7 +14,7 @@ use tidegate_engine::store::Durability;
 use tidegate_runtime::OutputCheck;
 
 use super::launch::{self, Launch, Site};
-use super::local::{Local, listed};
+use super::local::Local;
 use super::schema;
 use super::{InvokeRequest, Invoked, Progress};
 use crate::problem::{Problem, Result};
@@ -129,13 +129,16 @@ fn find<'a>(
         integration.name,
         action.as_str()
     );
+    let problem = Problem::not_found(message);
     let syncs = manifest.syncs_for(config);
-    let hint = if syncs.iter().any(|sync| sync.name == *action) {
-        format!("it is a sync: tidegate run {}/{action}", integration.name)
+    Err(if syncs.iter().any(|sync| sync.name == *action) {
+        problem.hint(format!(
+            "it is a sync: tidegate run {}/{action}",
+            integration.name
+        ))
     } else if known.is_empty() {
-        "it has none for this connection".to_owned()
+        problem.hint("it has none for this connection")
     } else {
-        listed("actions", known.iter().map(String::as_str))
-    };
-    Err(Problem::not_found(message).hint(hint))
+        problem.listing("actions", known.iter().map(String::as_str))
+    })
 }

@@ -14,7 +14,7 @@ use url::Url;
 use super::clear;
 use super::deploy::ConfigSchema;
 use super::keys::ring_to_seal;
-use super::local::{Local, listed};
+use super::local::Local;
 use super::pages::{PAGE, Pages};
 use super::schedules;
 use super::upkeep::forget_cassettes;
@@ -301,7 +301,7 @@ fn change(new: &mut Connection, update: &ConnectionUpdate) -> Result<()> {
     for tag in &update.untag {
         if new.tags.remove(tag).is_none() && !update.missing_is_fine {
             let problem = Problem::not_found(format!("connection {} has no tag {tag:?}", new.key));
-            return Err(problem.hint(listed("tags", new.tags.keys().map(String::as_str))));
+            return Err(problem.listing("tags", new.tags.keys().map(String::as_str)));
         }
     }
     new.tags.extend(update.tags.clone());
@@ -321,10 +321,7 @@ async fn change_secrets(
         if !new.secret_names.contains(name) && !update.missing_is_fine {
             let problem =
                 Problem::not_found(format!("connection {} has no secret {name:?}", new.key));
-            return Err(problem.hint(listed(
-                "secrets",
-                new.secret_names.iter().map(String::as_str),
-            )));
+            return Err(problem.listing("secrets", new.secret_names.iter().map(String::as_str)));
         }
     }
     let goes =
@@ -386,16 +383,14 @@ fn check_secrets<'a>(manifest: &Manifest, names: impl Iterator<Item = &'a str>) 
         .collect();
     for name in names {
         if !known.contains(&name) {
-            let message = format!(
+            let problem = Problem::invalid(format!(
                 "the plugin {} has no use for a secret {name:?}",
                 manifest.name
-            );
-            let hint = if known.is_empty() {
-                "it uses none".to_owned()
-            } else {
-                listed("secrets it knows", known.iter().copied())
-            };
-            return Err(Problem::invalid(message).hint(hint));
+            ));
+            return Err(match known.is_empty() {
+                true => problem.hint("it uses none"),
+                false => problem.listing("secrets it knows", known.iter().copied()),
+            });
         }
     }
     Ok(())

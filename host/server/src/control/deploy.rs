@@ -12,7 +12,7 @@ use tidegate_engine::manifest::{FeedRequest, Manifest, ResolvedSync};
 use tidegate_engine::{Name, StoreError};
 use tidegate_runtime::{InspectError, Inspection, RuntimeError};
 
-use super::local::{Local, listed};
+use super::local::Local;
 use super::schedules::ensure_all;
 use super::schema;
 use super::{DeployPlan, DeployRequest, GrantChanges};
@@ -108,10 +108,7 @@ pub(super) async fn rollback(local: &Local, name: &Name, to: Option<u32>) -> Res
         let problem = Problem::new(Kind::Conflict, message);
         return Err(match numbers.is_empty() {
             true => problem,
-            false => problem.hint(listed(
-                "earlier deployments",
-                numbers.iter().map(String::as_str),
-            )),
+            false => problem.listing("earlier deployments", numbers.iter().map(String::as_str)),
         });
     };
     let deployment = NewDeployment {
@@ -356,16 +353,16 @@ pub(super) fn find_sync(
         integration.name,
         sync.as_str()
     );
+    let problem = Problem::not_found(message);
     let actions = integration.current.manifest.actions_for(config);
-    let hint = if actions.iter().any(|action| action.name == *sync) {
-        format!(
+    Err(if actions.iter().any(|action| action.name == *sync) {
+        problem.hint(format!(
             "it is an action: tidegate invoke {}/{sync}",
             integration.name
-        )
+        ))
     } else if syncs.is_empty() {
-        "it has none for this connection; is its config missing?".to_owned()
+        problem.hint("it has none for this connection; is its config missing?")
     } else {
-        listed("syncs", syncs.iter().map(|s| s.name.as_str()))
-    };
-    Err(Problem::not_found(message).hint(hint))
+        problem.listing("syncs", syncs.iter().map(|s| s.name.as_str()))
+    })
 }

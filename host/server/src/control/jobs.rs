@@ -236,5 +236,10 @@ fn failure_of(problem: &Problem) -> Failure {
         Kind::RunFailed => (FailureClass::Auth, Blame::Operator),
         _ => (FailureClass::Config, Blame::Operator),
     };
-    Failure::new(class, blame, problem.to_string())
+    // It is shown to whoever may start a job, too.
+    let said = match problem.lists {
+        true => problem.message.clone(),
+        false => problem.to_string(),
+    };
+    Failure::new(class, blame, said)
 }

@@ -216,8 +216,9 @@ impl Survey {
             self.unreadable.len() + endpoints.len(),
             named.join("\n  ")
         );
-        Problem::new(Kind::DataDirectory, message).hint(
-            "use the key that they were sealed with, or leave them as they are with --skip-unreadable",
+        Problem::new(Kind::Secrets, message).hint(
+            "use the key that they were sealed with, or leave them as they are: with --skip-unreadable, by the API \
+             with \"skip_unreadable\": true",
         )
     }
 }
@@ -245,7 +246,7 @@ pub(super) async fn rotate(local: &Local, request: RotateKeys) -> Result<Rotated
     let Some(old) = ring.current().map(MasterKey::id) else {
         let message = format!(
             "there is no master key to rotate: {} is not there",
-            ring.place()
+            ring.place().name()
         );
         let hint = "it is made when the first credentials are added";
         return Err(Problem::not_found(message).hint(hint));
@@ -286,7 +287,7 @@ fn destination(ring: &KeyRing, to: Option<MasterKey>) -> Result<MasterKey> {
         (Some(next), Some(to)) if next.id() != to.id() => {
             let message = format!(
                 "{} is {}, another key than --to, which is {}",
-                ring.place().next(),
+                ring.place().next_name(),
                 next.id(),
                 to.id()
             );

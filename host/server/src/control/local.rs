@@ -189,12 +189,11 @@ impl Local {
         match self.store.integration(name).await {
             Err(error @ StoreError::NotFound { .. }) => {
                 let known = self.store.integrations(None, HINT_NAMES_MAX).await?;
-                let hint = if known.is_empty() {
-                    "deploy one with: tidegate deploy FILE.wasm".to_owned()
-                } else {
-                    listed("integrations", known.iter().map(|i| i.name.as_str()))
-                };
-                Err(Problem::from(error).hint(hint))
+                let problem = Problem::from(error);
+                Err(match known.is_empty() {
+                    true => problem.hint("deploy one with: tidegate deploy FILE.wasm"),
+                    false => problem.listing("integrations", known.iter().map(|i| i.name.as_str())),
+                })
             }
             found => Ok(found?),
         }
@@ -209,23 +208,19 @@ impl Local {
                     .store
                     .connections(&integration.name, None, HINT_NAMES_MAX)
                     .await?;
-                let hint = if known.is_empty() {
-                    format!(
-                        "add it with: tidegate connections add {} {} --base-url URL",
-                        key.integration, key.connection
-                    )
-                } else {
-                    listed(
-                        "connections",
-                        known.iter().map(|c| c.key.connection.as_str()),
-                    )
-                };
-                let message = format!(
+                let problem = Problem::not_found(format!(
                     "integration {} has no connection {:?}",
                     key.integration,
                     key.connection.as_str()
-                );
-                Err(Problem::not_found(message).hint(hint))
+                ));
+                let names = known.iter().map(|c| c.key.connection.as_str());
+                Err(match known.is_empty() {
+                    true => problem.hint(format!(
+                        "add it with: tidegate connections add {} {} --base-url URL",
+                        key.integration, key.connection
+                    )),
+                    false => problem.listing("connections", names),
+                })
             }
             found => Ok(found?),
         }
@@ -271,13 +266,8 @@ impl Local {
             integration.name,
             model.model.as_str()
         );
-        Err(Problem::not_found(message).hint(listed("models", known.iter().map(Name::as_str))))
+        Err(Problem::not_found(message).listing("models", known.iter().map(Name::as_str)))
     }
-}
-
-/// `the integrations are a, b`
-pub(super) fn listed<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> String {
-    format!("the {what} are {}", names.collect::<Vec<_>>().join(", "))
 }
 
 #[async_trait]
@@ -298,20 +288,8 @@ impl Control for Local {
         super::deploy::put_component(self, bytes).await
     }
 
-    async fn integrations(&self) -> Result<Vec<Integration>> {
-        const PAGE: usize = 100;
-        let mut all: Vec<Integration> = Vec::new();
-        loop {
-            let page = self
-                .store
-                .integrations(all.last().map(|i| &i.name), PAGE)
-                .await?;
-            let last = page.len() < PAGE;
-            all.extend(page);
-            if last {
-                return Ok(all);
-            }
-        }
+    async fn integrations(&self, after: Option<&Name>, limit: usize) -> Result<Vec<Integration>> {
+        Ok(self.store.integrations(after, limit).await?)
     }
 
     async fn integration(&self, name: &Name) -> Result<Integration> {

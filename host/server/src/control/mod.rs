@@ -226,7 +226,8 @@ pub trait Control: Work + Webhooks {
     async fn rollback(&self, integration: &Name, to: Option<u32>) -> Result<Integration>;
     /// Inspect a component and keep it, so that it can be deployed by its digest.
     async fn put_component(&self, bytes: Vec<u8>) -> Result<Inspection>;
-    async fn integrations(&self) -> Result<Vec<Integration>>;
+    /// By name, at most `limit`, after `after`.
+    async fn integrations(&self, after: Option<&Name>, limit: usize) -> Result<Vec<Integration>>;
     async fn integration(&self, name: &Name) -> Result<Integration>;
 
     async fn add_connection(&self, connection: NewConnection) -> Result<()>;

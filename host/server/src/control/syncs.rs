@@ -42,7 +42,9 @@ pub(super) async fn list(local: &Local, key: &ConnectionKey) -> Result<Vec<SyncS
     let connection = local.find_connection(key).await?;
     let integration = local.find_integration(&key.integration).await?;
     let config = Local::config(&integration, &connection);
-    status(local, key, integration.current.manifest.syncs_for(&config)).await
+    let mut syncs = integration.current.manifest.syncs_for(&config);
+    syncs.sort_by(|a, b| a.name.cmp(&b.name));
+    status(local, key, syncs).await
 }
 
 /// Pause all schedules of a sync. Those that are paused just so stay as they are.

@@ -12,7 +12,7 @@ use tidegate_engine::{ConnectionKey, ModelKey, StoreError, Timestamp};
 use tidegate_store::Rewritten;
 
 use super::Control;
-use super::local::{Local, listed};
+use super::local::Local;
 use crate::cassettes;
 use crate::problem::{Kind, Problem, Result};
 use crate::transfer::{self, ExportScope, Totals};
@@ -62,10 +62,10 @@ async fn no_records(local: &Local, scope: &Scope) -> Result<Problem> {
     let models = local.store.models(connection).await?;
     Ok(match models.is_empty() {
         true => problem,
-        false => problem.hint(listed(
+        false => problem.listing(
             "models that have some",
             models.iter().map(|(name, _)| name.as_str()),
-        )),
+        ),
     })
 }
 

@@ -119,7 +119,7 @@ async fn once(control: &dyn Control, call: &str, args: &[u8]) -> Result<Value> {
         plan_deploy(request: DeployRequest) => control.plan_deploy(request);
         deploy(request: DeployRequest) => control.deploy(request);
         rollback(integration: Name, to: Option<u32>) => control.rollback(&integration, to);
-        integrations() => control.integrations();
+        integrations(after: Option<Name>, limit: usize) => control.integrations(after.as_ref(), limit);
         integration(name: Name) => control.integration(&name);
         add_connection(connection: NewConnection) => control.add_connection(connection);
         add_connections(connections: NewConnections) => control.add_connections(connections);

@@ -53,8 +53,8 @@ impl Control for Remote {
         self.call("rollback", (integration, &to)).await
     }
 
-    async fn integrations(&self) -> Result<Vec<Integration>> {
-        self.call("integrations", ()).await
+    async fn integrations(&self, after: Option<&Name>, limit: usize) -> Result<Vec<Integration>> {
+        self.call("integrations", (&after, limit)).await
     }
 
     async fn integration(&self, name: &Name) -> Result<Integration> {

@@ -41,6 +41,22 @@ impl Place {
             Self::File(path) => beside(path).display().to_string(),
         }
     }
+
+    /// Without its folder: a problem may go to who should not know this machine.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Environment => VARIABLE.to_owned(),
+            Self::File(path) => name_of(path),
+        }
+    }
+
+    /// The same of the place of the next key.
+    pub(crate) fn next_name(&self) -> String {
+        match self {
+            Self::Environment => VARIABLE_NEXT.to_owned(),
+            Self::File(path) => name_of(&beside(path)),
+        }
+    }
 }
 
 impl fmt::Display for Place {
@@ -64,13 +80,14 @@ impl KeyRing {
     /// Find the keys. Makes none, and changes nothing.
     pub(crate) fn load(data: &Path) -> Result<Self> {
         let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
-        let decode = |name: &str, text: String| {
-            MasterKey::decode(&Zeroizing::new(text)).map_err(|problem| problem.at(name))
-        };
+        let decode = |name: &str, text: String| decode(name, &Zeroizing::new(text));
         match (variable(VARIABLE), variable(VARIABLE_FILE)) {
-            (Some(_), Some(_)) => Err(Problem::invalid(format!(
-                "{VARIABLE} and {VARIABLE_FILE} are both set: which one is it? Unset the other"
-            ))),
+            (Some(_), Some(_)) => Err(Problem::new(
+                Kind::Secrets,
+                format!(
+                    "{VARIABLE} and {VARIABLE_FILE} are both set: which one is it? Unset the other"
+                ),
+            )),
             (Some(text), None) => {
                 let next = variable(VARIABLE_NEXT);
                 Ok(Self {
@@ -84,8 +101,8 @@ impl KeyRing {
                 let path = named.map_or_else(|| data.join(FILE), PathBuf::from);
                 let (current, next) = (read(&path)?, read(&beside(&path))?);
                 if is_named && current.is_none() {
-                    let message = format!("{VARIABLE_FILE}: {}: no such file", path.display());
-                    return Err(Problem::new(Kind::DataDirectory, message));
+                    let message = format!("{VARIABLE_FILE}: {}: no such file", name_of(&path));
+                    return Err(Problem::new(Kind::Secrets, message));
                 }
                 Ok(Self {
                     place: Place::File(path),
@@ -195,17 +212,19 @@ impl KeyRing {
             ),
         };
         let message = format!("the {whose} can't be opened: {why}");
-        Problem::new(Kind::DataDirectory, message).hint(hint)
+        Problem::new(Kind::Secrets, message).hint(hint)
     }
 
     /// The keys at hand, for people: `TIDEGATE_MASTER_KEY is 0f…`.
     fn shown(&self) -> String {
-        let shown = |place: &dyn fmt::Display, id: KeyId| format!("{place} is {id}");
-        let current = self.current().map(|key| shown(&self.place, key.id()));
-        let next = self.next().map(|key| shown(&self.place.next(), key.id()));
+        let shown = |place: &str, id: KeyId| format!("{place} is {id}");
+        let current = self.current();
+        let current = current.map(|key| shown(&self.place.name(), key.id()));
+        let next = self.next();
+        let next = next.map(|key| shown(&self.place.next_name(), key.id()));
         let found: Vec<String> = current.into_iter().chain(next).collect();
         match found.is_empty() {
-            true => format!("there is no {}", self.place),
+            true => format!("there is no {}", self.place.name()),
             false => found.join(", "),
         }
     }
@@ -216,6 +235,16 @@ fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".next");
     PathBuf::from(name)
+}
+
+fn name_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
+/// The key in the environment or in a file, `name`: what is none there is the operator's to mend.
+fn decode(name: &str, text: &str) -> Result<MasterKey> {
+    MasterKey::decode(text).map_err(|problem| Problem::new(Kind::Secrets, problem.at(name).message))
 }
 
 fn read(path: &Path) -> Result<Option<MasterKey>> {
@@ -233,8 +262,7 @@ fn read(path: &Path) -> Result<Option<MasterKey>> {
             metadata.permissions().mode() & 0o777
         ));
     }
-    let key = MasterKey::decode(&text).map_err(|problem| problem.at(path.display()))?;
-    Ok(Some(key))
+    decode(&name_of(path), &text).map(Some)
 }
 
 /// Write a key file that was not there, whole or not at all, for its owner only.
