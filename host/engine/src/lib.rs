@@ -50,6 +50,7 @@ pub mod manifest;
 pub mod memory;
 pub mod name;
 pub mod record;
+pub mod request;
 pub mod run;
 pub mod schedule;
 pub mod store;

@@ -10,6 +10,7 @@ mod early;
 mod jobs;
 mod keyed;
 mod records;
+mod requests;
 pub mod rules;
 mod runs;
 mod schedules;
@@ -31,6 +32,7 @@ use crate::idempotency::{KeyUse, Keyed};
 use crate::integration::{Connection, Digest, Integration, NewDeployment};
 use crate::job::{Job, JobId};
 use crate::record::{Counts, Record};
+use crate::request::{RequestKey, RequestRow};
 use crate::run::{Failure, Fence, LogLine, NewRun, Run, RunEnd, RunId};
 use crate::schedule::{Fire, ScheduleId};
 use crate::store::{
@@ -69,6 +71,7 @@ struct State {
     fires: BTreeMap<(ScheduleId, Timestamp), Fire>,
     webhooks: webhooks::Webhooks,
     api_keys: BTreeMap<ApiKeyId, ApiKey>,
+    requests: BTreeMap<RequestKey, RequestRow>,
 }
 
 impl Default for MemoryStore {

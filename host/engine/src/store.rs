@@ -8,6 +8,7 @@
 mod api_keys;
 mod early;
 mod jobs;
+mod requests;
 mod schedules;
 mod webhooks;
 
@@ -33,6 +34,7 @@ use crate::{ConnectionKey, ModelKey, Name, SyncKey, Timestamp};
 pub use api_keys::ApiKeys;
 pub use early::{Early, Stored};
 pub use jobs::{Claim, Claimed, Forgotten, JobFilter, Jobs, QueueFigures};
+pub use requests::Requests;
 pub use schedules::{Again, Backfill, PutSchedule, ScheduleFilter, Schedules};
 
 /// Why a command did not happen. Nothing of it was stored.
@@ -278,7 +280,7 @@ pub struct RunFilter {
 /// transaction ([`Webhooks`]).
 #[async_trait]
 pub trait Store:
-    ApiKeys + Early + Schedules + Jobs + Webhooks + Send + Sync + std::fmt::Debug
+    ApiKeys + Early + Requests + Schedules + Jobs + Webhooks + Send + Sync + std::fmt::Debug
 {
     /// Keep a component's bytes under their digest. Idempotent.
     async fn put_component(&self, bytes: Vec<u8>) -> Result<Digest, StoreError>;

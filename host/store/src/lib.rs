@@ -33,6 +33,7 @@ mod layout;
 mod lists;
 pub mod open;
 mod read;
+mod requests;
 mod retention;
 mod rewrite;
 mod segments;

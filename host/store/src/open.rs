@@ -41,6 +41,8 @@ pub struct Tuning {
     pub step_bytes: usize,
     /// Idempotency keys of one connection that are remembered.
     pub keys_max: u64,
+    /// Requests under idempotency keys of one API key that are remembered.
+    pub requests_max: u64,
     /// Deliveries that may wait for one webhook endpoint.
     pub pending_max: u64,
     /// Bytes of the write-ahead log: when it is full, sled syncs its own files, which takes tens of
@@ -68,6 +70,7 @@ impl Default for Tuning {
             step_keys: 1000,
             step_bytes: 1024 * 1024,
             keys_max: tidegate_engine::idempotency::KEYS_MAX,
+            requests_max: tidegate_engine::limits::API_IDEMPOTENCY_KEYS,
             pending_max: tidegate_engine::limits::WEBHOOK_PENDING,
             wal_bytes: 8 * 1024 * 1024,
             gather_bytes: 1024 * 1024,

@@ -10,6 +10,7 @@ mod document;
 mod hostile;
 mod keys;
 mod lists;
+mod once;
 mod readme;
 mod receivers;
 mod records;

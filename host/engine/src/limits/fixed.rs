@@ -72,6 +72,8 @@ fixed! {
     API_PAGE_BYTES api_page_bytes = 32 * MIB, "Bodies of one page of records: it is held in memory whole.";
     API_PAGE_ROWS api_page_rows = 1_000, "Connections, runs or log lines of one page.";
     API_IDS api_ids = 1_000, "Record ids in one request.";
+    API_IDEMPOTENCY_KEYS api_idempotency_keys = 100_000, "Requests under idempotency keys of the last 24 hours, of each API key; none is forgotten early, as it might be done twice then.";
+    API_KEPT_ANSWER_BYTES api_kept_answer_bytes = 64 * KIB, "Answer that is kept of such a request; of a longer one only that there was one.";
     API_RATE_REQUESTS api_rate_requests = 50, "Requests a second of each key, unless the key has its own rate.";
     API_RATE_BURST api_rate_burst = 200, "Requests of a key at once, after a time of silence.";
 }

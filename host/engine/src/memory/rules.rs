@@ -165,6 +165,18 @@ pub fn check_room(connection: &ConnectionKey, keys: u64, most: u64) -> Result<()
     Err(StoreError::ManyKeys { connection, keys })
 }
 
+/// Whether there is room for another request of an API key that has so many.
+pub fn check_request_room(requests: u64, most: u64) -> Result<(), StoreError> {
+    if requests < most {
+        return Ok(());
+    }
+    Err(StoreError::Full {
+        what: "requests under idempotency keys of the last 24 hours, of this API key",
+        limit: "api_idempotency_keys",
+        most,
+    })
+}
+
 /// Whether `key` is to be kept, given what its id stands for and how many keys there are; `false` if it
 /// is there just so.
 pub fn is_new_api_key(

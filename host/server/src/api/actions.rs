@@ -7,7 +7,6 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tidegate_engine::idempotency::IdempotencyKey;
 use tidegate_engine::job::{ConcurrencyKey, Priority};
 use tidegate_engine::limits::{ACTION_INPUT_BYTES, JOB_INPUT_BYTES};
 use tidegate_engine::run::{Blame, FailureClass, Outcome};
@@ -18,6 +17,7 @@ use utoipa_axum::routes;
 use super::app::App;
 use super::extract::{Json, Path, Query};
 use super::guard::body_too_large;
+use super::once::idempotency_key;
 use super::problem::{Answer, Failed, Type};
 use super::routes::{Routes, Rule};
 use crate::control::{InvokeLater, InvokeRequest, Invoked, Later, Quiet};
@@ -27,7 +27,11 @@ use crate::shown;
 const RESPOND_ASYNC: &str = "respond-async";
 
 pub(super) fn routes(routes: Routes) -> Routes {
-    let rule = Rule::TRIGGER.untimed().body(ACTION_INPUT_BYTES);
+    // Actions have keys of their own.
+    let rule = Rule::TRIGGER
+        .untimed()
+        .body(ACTION_INPUT_BYTES)
+        .own_repeats();
     routes.add(rule, routes!(invoke))
 }
 
@@ -173,15 +177,6 @@ fn prefers_async(headers: &HeaderMap) -> bool {
         .flat_map(|value| value.split(','))
         .filter_map(|preference| preference.split(';').next());
     preferences.any(|name| name.trim().eq_ignore_ascii_case(RESPOND_ASYNC))
-}
-
-fn idempotency_key(headers: &HeaderMap) -> Answer<Option<IdempotencyKey>> {
-    let Some(value) = headers.get("idempotency-key") else {
-        return Ok(None);
-    };
-    let key = value.to_str().ok().and_then(|key| key.parse().ok());
-    let bad = || Failed::invalid("Idempotency-Key: it has 1 to 255 visible ASCII characters");
-    key.ok_or_else(bad).map(Some)
 }
 
 /// The problem of a run that did not succeed: who said no, the action, the outside API, or one of ours.

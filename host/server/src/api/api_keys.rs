@@ -22,7 +22,7 @@ use crate::shown;
 
 pub(super) fn routes(routes: Routes) -> Routes {
     routes
-        .add(Rule::MANAGE, routes!(list, create))
+        .add(Rule::MANAGE.secret(), routes!(list, create))
         .add(Rule::MANAGE, routes!(revoke))
 }
 

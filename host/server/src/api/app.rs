@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use utoipa::openapi::OpenApi;
 
 use super::keyring::Keyring;
+use super::once::UnderWay;
 use crate::control::Control;
 use crate::problem::{Problem, Result};
 
@@ -85,6 +86,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: PrometheusHandle,
     /// True once the server is to stop: streams and waits end then.
     pub(crate) stopping: watch::Receiver<bool>,
+    /// What is being done under idempotency keys.
+    pub(super) under_way: UnderWay,
     document: OnceLock<Bytes>,
     /// Each of its receivers is a change that is being made.
     work: watch::Sender<()>,
@@ -129,6 +132,7 @@ impl Shared {
             signatures_only,
             metrics,
             stopping,
+            under_way: UnderWay::default(),
             document: OnceLock::new(),
             work: watch::Sender::new(()),
         }))

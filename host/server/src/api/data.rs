@@ -30,7 +30,11 @@ pub(super) fn routes(routes: Routes) -> Routes {
         .add(upkeep, routes!(prune))
         .add(upkeep, routes!(drop_data))
         .add(upkeep, routes!(transfer::export))
-        .add(upkeep.body(u64::MAX), routes!(transfer::import))
+        // What is there just so already is left as it is: it may be repeated.
+        .add(
+            upkeep.body(u64::MAX).own_repeats(),
+            routes!(transfer::import),
+        )
 }
 
 /// How large the store is

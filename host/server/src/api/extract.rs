@@ -1,11 +1,11 @@
 //! What a request holds: its body, query and path, or the problem with them.
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{Extensions, HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::BytesMut;
 use futures::StreamExt;
@@ -37,37 +37,42 @@ impl FromRequest<App> for Whole {
     type Rejection = Failed;
 
     async fn from_request(request: Request, app: &App) -> Answer<Self> {
-        let bounds = request.extensions().get::<BodyBounds>().copied();
-        let bounds = bounds.unwrap_or(BodyBounds {
-            bytes: 0,
-            until: None,
-        });
-        let most = usize::try_from(bounds.bytes).unwrap_or(usize::MAX);
-        let mut parts = request.into_body().into_data_stream();
-        let mut body = BytesMut::new();
-        loop {
-            // Without a time for the whole of it there is one for each part.
-            let stalled = Instant::now() + app.bounds.stall;
-            let until = bounds.until.unwrap_or(stalled);
-            let part = tokio::time::timeout_at(until, parts.next()).await;
-            let part = part.map_err(|_| {
-                let limit = match bounds.until {
-                    Some(_) => "api_request_ms",
-                    None => "api_stall_ms",
-                };
-                let detail = format!("the body did not come within the limit {limit}");
-                Failed::new(Type::SlowRequest, detail)
-            })?;
-            let Some(part) = part else {
-                return Ok(Self(body.freeze()));
+        let (parts, body) = request.into_parts();
+        whole(body, &parts.extensions, app).await.map(Self)
+    }
+}
+
+/// A body, within the bounds that the guard has set.
+pub(super) async fn whole(body: Body, extensions: &Extensions, app: &App) -> Answer<Bytes> {
+    let bounds = extensions.get::<BodyBounds>().copied();
+    let bounds = bounds.unwrap_or(BodyBounds {
+        bytes: 0,
+        until: None,
+    });
+    let most = usize::try_from(bounds.bytes).unwrap_or(usize::MAX);
+    let mut parts = body.into_data_stream();
+    let mut body = BytesMut::new();
+    loop {
+        // Without a time for the whole of it there is one for each part.
+        let stalled = Instant::now() + app.bounds.stall;
+        let until = bounds.until.unwrap_or(stalled);
+        let part = tokio::time::timeout_at(until, parts.next()).await;
+        let part = part.map_err(|_| {
+            let limit = match bounds.until {
+                Some(_) => "api_request_ms",
+                None => "api_stall_ms",
             };
-            let part =
-                part.map_err(|_| Failed::invalid("the body ended before it was complete"))?;
-            if body.len() + part.len() > most {
-                return Err(body_too_large(bounds.bytes));
-            }
-            body.extend_from_slice(&part);
+            let detail = format!("the body did not come within the limit {limit}");
+            Failed::new(Type::SlowRequest, detail)
+        })?;
+        let Some(part) = part else {
+            return Ok(body.freeze());
+        };
+        let part = part.map_err(|_| Failed::invalid("the body ended before it was complete"))?;
+        if body.len() + part.len() > most {
+            return Err(body_too_large(bounds.bytes));
         }
+        body.extend_from_slice(&part);
     }
 }
 

@@ -20,6 +20,7 @@ use tracing::Instrument;
 
 use super::app::{App, Via};
 use super::keyring::{Entry, Unknown, is_same};
+use super::once;
 use super::problem::{Answer, Details, Failed, Type};
 use super::routes::Rule;
 use super::stream;
@@ -57,10 +58,16 @@ pub(super) async fn guard(
         bytes: rule.body,
         until: time.map(|time| Instant::now() + time),
     });
+    let caller = entry.as_ref().map(|entry| entry.key.id);
+    let caller = caller.filter(|_| once::is_meant(&rule, &request));
     let answer = async {
-        match rule.changes() {
-            true => detached(&app, next.run(request)).await,
-            false => next.run(request).await,
+        match (rule.changes(), caller) {
+            (true, Some(caller)) => {
+                let done = once::done(Arc::clone(&app), caller, rule, request, next);
+                detached(&app, done).await
+            }
+            (true, None) => detached(&app, next.run(request)).await,
+            (false, _) => next.run(request).await,
         }
     };
     let mut response = match time {

@@ -31,6 +31,7 @@ mod jobs;
 mod keyring;
 mod master_keys;
 mod metrics;
+mod once;
 mod page;
 mod problem;
 mod proxy;

@@ -22,6 +22,8 @@ const ANSWERED: HeaderName = HeaderName::from_static("tidegate-answered-by");
 pub(super) fn routes(routes: Routes) -> Routes {
     let rule = Rule::TRIGGER
         .untimed()
+        // The header is the outside API's.
+        .own_repeats()
         .body(Limits::default().http_request_bytes);
     routes.add(rule, routes!(proxy))
 }

@@ -8,7 +8,8 @@ use tidegate_engine::api_key::KeyScope;
 use tidegate_engine::limits::API_REQUEST_BYTES;
 use utoipa::ToSchema;
 use utoipa::openapi::content::{Content, ContentBuilder};
-use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::schema::{Object, SchemaType};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{OpenApi, Ref, RefOr};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
@@ -20,6 +21,17 @@ use super::problem::{Details, Type};
 /// The name of the document's security scheme.
 pub(super) const SCHEME: &str = "api_key";
 
+/// What becomes of requests that come again under an idempotency key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeats {
+    /// They get the first answer.
+    Kept,
+    /// The same, but the answer has a secret and is not kept: they are told so.
+    Secret,
+    /// The route sees to it itself.
+    Own,
+}
+
 /// Who may ask a route, how much and how long.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rule {
@@ -29,6 +41,7 @@ pub(super) struct Rule {
     pub(super) body: u64,
     /// Whether `api_request_ms` holds.
     pub(super) is_timed: bool,
+    pub(super) repeats: Repeats,
 }
 
 impl Rule {
@@ -37,6 +50,7 @@ impl Rule {
         scope: None,
         body: API_REQUEST_BYTES,
         is_timed: true,
+        repeats: Repeats::Kept,
     };
     pub(super) const READ: Self = Self::of(KeyScope::Read);
     pub(super) const TRIGGER: Self = Self::of(KeyScope::Trigger);
@@ -52,6 +66,22 @@ impl Rule {
     /// Whether its requests change something.
     pub(super) fn changes(self) -> bool {
         matches!(self.scope, Some(KeyScope::Trigger | KeyScope::Manage))
+    }
+
+    /// Its answers have secrets.
+    pub(super) const fn secret(self) -> Self {
+        Self {
+            repeats: Repeats::Secret,
+            ..self
+        }
+    }
+
+    /// It knows itself what is to become of repeats.
+    pub(super) const fn own_repeats(self) -> Self {
+        Self {
+            repeats: Repeats::Own,
+            ..self
+        }
     }
 
     /// With bodies up to so many bytes.
@@ -92,6 +122,9 @@ impl Routes {
         for (path, item) in &mut paths.paths {
             let many = operations(item).count() > 1;
             for (method, operation) in operations(item) {
+                if rule.changes() && rule.repeats != Repeats::Own && method != "get" {
+                    takes_key(operation);
+                }
                 document(operation, path, &rule);
                 if let (true, Some(id)) = (many, &mut operation.operation_id) {
                     // One handler of several methods has one name, and ids must differ.
@@ -143,6 +176,26 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut O
     ]
     .into_iter()
     .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+}
+
+/// Write down that an operation is done once under a key.
+fn takes_key(operation: &mut Operation) {
+    let text = "1 to 255 visible ASCII characters: a repeat within 24 hours changes nothing, and gets the first answer";
+    let key = ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(ParameterIn::Header)
+        .description(Some(text))
+        .schema(Some(Object::with_type(SchemaType::Type(
+            utoipa::openapi::Type::String,
+        ))))
+        .build();
+    operation
+        .parameters
+        .get_or_insert_default()
+        .push(RefOr::T(key));
+    let responses = &mut operation.responses.responses;
+    let conflict = responses.entry(Type::Conflict.status().as_u16().to_string());
+    conflict.or_insert_with(|| problem(Type::Conflict));
 }
 
 /// Write down what the rule says of an operation, and the problems that any route may have.

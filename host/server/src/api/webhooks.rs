@@ -27,10 +27,10 @@ const STATES: [&str; 3] = ["pending", "delivered", "exhausted"];
 pub(super) fn routes(routes: Routes) -> Routes {
     routes
         .add(Rule::READ, routes!(list))
-        .add(Rule::MANAGE, routes!(create))
+        .add(Rule::MANAGE.secret(), routes!(create))
         .add(Rule::READ, routes!(show))
         .add(Rule::MANAGE, routes!(update, remove))
-        .add(Rule::MANAGE, routes!(rotate_secret))
+        .add(Rule::MANAGE.secret(), routes!(rotate_secret))
         .add(Rule::MANAGE, routes!(send_test))
         .add(Rule::READ, routes!(deliveries))
         .add(Rule::MANAGE, routes!(replay))

@@ -14,6 +14,7 @@ use tidegate_engine::bell::Bell;
 use tidegate_engine::connection::ConnectionFilter;
 use tidegate_engine::integration::{Connection, Digest, Integration};
 use tidegate_engine::record::Record;
+use tidegate_engine::request::{Begun, KeptAnswer, NewRequest, RequestKey};
 use tidegate_engine::run::{Blame, Failure, FailureClass, LogLine, Run, RunId, Trigger};
 use tidegate_engine::store::{Changes, ModelStats, ReadChanges, RunFilter};
 use tidegate_engine::upkeep::{CheckReport, Dropped, Pruned, Scope, StoreStats};
@@ -362,6 +363,14 @@ impl Control for Local {
 
     async fn touch_api_key(&self, id: ApiKeyId, at: Timestamp) -> Result<()> {
         Ok(self.store.touch_api_key(id, at).await?)
+    }
+
+    async fn begin_request(&self, new: NewRequest) -> Result<Begun> {
+        Ok(self.store.begin_request(new).await?)
+    }
+
+    async fn end_request(&self, key: RequestKey, answer: Option<KeptAnswer>) -> Result<()> {
+        Ok(self.store.end_request(key, answer).await?)
     }
 
     async fn revoke_api_key(&self, id: ApiKeyId) -> Result<()> {

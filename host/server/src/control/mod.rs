@@ -49,6 +49,7 @@ use tidegate_engine::idempotency::IdempotencyKey;
 use tidegate_engine::integration::{Connection, Digest, Integration};
 use tidegate_engine::limits::LimitValues;
 use tidegate_engine::record::Record;
+use tidegate_engine::request::{Begun, KeptAnswer, NewRequest, RequestKey};
 use tidegate_engine::run::{Figures, LogLine, Run, RunId};
 use tidegate_engine::store::{Changes, Durability, ModelStats, ReadChanges, RunFilter};
 use tidegate_engine::upkeep::{CheckReport, Dropped, Pruned, Scope, StoreStats};
@@ -264,6 +265,10 @@ pub trait Control: Work + Webhooks {
     async fn api_keys(&self) -> Result<Vec<ApiKey>>;
     /// Write down that a key was used.
     async fn touch_api_key(&self, id: ApiKeyId, at: Timestamp) -> Result<()>;
+    /// Take the idempotency key of a request, unless one of the last 24 hours has it.
+    async fn begin_request(&self, new: NewRequest) -> Result<Begun>;
+    /// Keep its answer; without one it failed, and its key is free again.
+    async fn end_request(&self, key: RequestKey, answer: Option<KeptAnswer>) -> Result<()>;
     /// From then on it is refused.
     async fn revoke_api_key(&self, id: ApiKeyId) -> Result<()>;
 

@@ -14,6 +14,7 @@ use tidegate_engine::api_key::ApiKeyId;
 use tidegate_engine::connection::ConnectionFilter;
 use tidegate_engine::integration::Digest;
 use tidegate_engine::job::JobId;
+use tidegate_engine::request::{KeptAnswer, NewRequest, RequestKey};
 use tidegate_engine::run::RunId;
 use tidegate_engine::schedule::{Definition, ScheduleId};
 use tidegate_engine::store::{DeliveryFilter, JobFilter, ReadChanges, RunFilter, ScheduleFilter};
@@ -133,6 +134,8 @@ async fn once(control: &dyn Control, call: &str, args: &[u8]) -> Result<Value> {
         create_api_key(new: NewApiKey) => control.create_api_key(new);
         api_keys() => control.api_keys();
         touch_api_key(id: ApiKeyId, at: Timestamp) => control.touch_api_key(id, at);
+        begin_request(new: NewRequest) => control.begin_request(new);
+        end_request(key: RequestKey, answer: Option<KeptAnswer>) => control.end_request(key, answer);
         revoke_api_key(id: ApiKeyId) => control.revoke_api_key(id);
         keys_status() => control.keys_status();
         rotate_keys(request: RotateKeys) => control.rotate_keys(request);

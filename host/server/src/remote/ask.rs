@@ -10,6 +10,7 @@ use tidegate_engine::connection::ConnectionFilter;
 use tidegate_engine::integration::{Connection, Digest, Integration};
 use tidegate_engine::job::{Job, JobId};
 use tidegate_engine::record::Record;
+use tidegate_engine::request::{Begun, KeptAnswer, NewRequest, RequestKey};
 use tidegate_engine::run::{LogLine, Run, RunId};
 use tidegate_engine::schedule::{Definition, Due, Fire, Schedule, ScheduleId};
 use tidegate_engine::store::{
@@ -118,6 +119,14 @@ impl Control for Remote {
 
     async fn touch_api_key(&self, id: ApiKeyId, at: Timestamp) -> Result<()> {
         self.call("touch_api_key", (&id, &at)).await
+    }
+
+    async fn begin_request(&self, new: NewRequest) -> Result<Begun> {
+        self.call("begin_request", (&new,)).await
+    }
+
+    async fn end_request(&self, key: RequestKey, answer: Option<KeptAnswer>) -> Result<()> {
+        self.call("end_request", (&key, &answer)).await
     }
 
     async fn revoke_api_key(&self, id: ApiKeyId) -> Result<()> {

@@ -3,6 +3,7 @@
 use tidegate_engine::StoreError;
 use tidegate_engine::idempotency::KeyRow;
 use tidegate_engine::job::{Job, JobId};
+use tidegate_engine::request::RequestRow;
 
 use crate::disk::damaged;
 use crate::layout::keys::{self, Key, Tag};
@@ -17,16 +18,26 @@ pub(super) enum Kind {
     Idempotency,
     Expiry,
     Output,
+    Request,
+    RequestExpiry,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 3] = [Self::Idempotency, Self::Expiry, Self::Output];
+    pub(super) const ALL: [Self; 5] = [
+        Self::Idempotency,
+        Self::Expiry,
+        Self::Output,
+        Self::Request,
+        Self::RequestExpiry,
+    ];
 
     pub(super) fn first(self) -> Key {
         Key::new(match self {
             Self::Idempotency => Tag::Idempotency,
             Self::Expiry => Tag::Expiry,
             Self::Output => Tag::Output,
+            Self::Request => Tag::Request,
+            Self::RequestExpiry => Tag::RequestExpiry,
         })
     }
 }
@@ -60,6 +71,24 @@ pub(super) fn check(look: &mut Look<'_>, kind: Kind, from: &Key) -> Result<Next,
                     look.wrong_key(key, "a result of a run that is not there");
                 }
                 keys::decode_text(value).map_err(bad).map(drop)
+            }
+            Kind::Request => {
+                let row: RequestRow = rows::decode(value).map_err(bad)?;
+                keys::split_api_key(rest).map_err(bad)?;
+                let expiry = keys::request_expiry(row.expires_at().0).raw(rest);
+                if look.view.get(&expiry)?.is_none() {
+                    look.wrong_key(key, "nothing says when it is forgotten");
+                }
+                Ok(())
+            }
+            Kind::RequestExpiry => {
+                let (at, rest) = keys::split_number(rest).map_err(bad)?;
+                let place = Key::new(Tag::Request).raw(rest);
+                let row: Option<RequestRow> = look.view.row(&place, rows::decode)?;
+                if row.is_none_or(|row| row.expires_at().0 != at) {
+                    look.wrong_key(key, "there is no request that is forgotten then");
+                }
+                Ok(())
             }
         }
     })

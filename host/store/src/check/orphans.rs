@@ -24,8 +24,10 @@ const OF_FEEDS: [Tag; 10] = [
 ];
 
 /// All other kinds.
-const OTHERS: [Tag; 27] = [
+const OTHERS: [Tag; 29] = [
     Tag::ApiKey,
+    Tag::Request,
+    Tag::RequestExpiry,
     Tag::Endpoint,
     Tag::Event,
     Tag::Delivery,

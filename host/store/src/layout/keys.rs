@@ -90,6 +90,10 @@ pub(crate) enum Tag {
     Pending = b'Y',
     /// API keys, by id.
     ApiKey = b'A',
+    /// Requests under idempotency keys, by API key and key.
+    Request = b'I',
+    /// The same by when they are forgotten.
+    RequestExpiry = b'X',
 }
 
 /// A key under construction.
@@ -436,6 +440,24 @@ pub(crate) fn output(run: RunId) -> Key {
 
 pub(crate) fn api_key(id: ApiKeyId) -> Key {
     Key::new(Tag::ApiKey).name(&id.to_string())
+}
+
+/// The requests of an API key under idempotency keys.
+pub(crate) fn requests(api_key: ApiKeyId) -> Key {
+    Key::new(Tag::Request).name(&api_key.to_string())
+}
+
+/// The requests that are forgotten at `at`, in milliseconds; what follows is their key.
+pub(crate) fn request_expiry(at: u64) -> Key {
+    Key::new(Tag::RequestExpiry).number(at)
+}
+
+/// The API key at the beginning of what follows the tag of a request, and the rest.
+pub(crate) fn split_api_key(bytes: &[u8]) -> Result<(ApiKeyId, &[u8]), Corrupt> {
+    let (name, rest) = split_name(bytes).ok_or(Corrupt("a key without an API key's id"))?;
+    let id = name.parse();
+    id.map(|id| (id, rest))
+        .map_err(|_| Corrupt("a key with what is no API key's id"))
 }
 
 pub(crate) fn snapshot(feed: u64, sync: u64) -> Key {

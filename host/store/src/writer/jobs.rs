@@ -249,6 +249,7 @@ impl Writer {
         while self.wants_expiry() {
             self.expiry_step()?;
         }
+        self.expire_requests_later(before);
         let mut writes = Writes::default();
         let jobs = self.forget_jobs(&mut writes, before, limit)?;
         let runs = self.forget_runs(&mut writes, before, limit)?;

@@ -19,6 +19,7 @@ mod outbox;
 mod prune;
 mod purge;
 mod queue;
+mod requests;
 mod runs;
 pub(crate) mod schedules;
 mod settle;
@@ -66,6 +67,7 @@ pub(crate) struct Writer {
     /// Imports that are staged, and those of this process that are done.
     imports: BTreeMap<ImportId, import::Import>,
     keys: keyed::Keys,
+    requests: requests::Requests,
     /// Schedules, and jobs that wait or run.
     board: Board,
     hooks: outbox::Hooks,
@@ -137,6 +139,7 @@ impl Writer {
             feeds: HashMap::new(),
             imports: BTreeMap::new(),
             keys: keyed::Keys::default(),
+            requests: requests::Requests::default(),
             board: Board::default(),
             hooks: outbox::Hooks::default(),
             deliveries_changed,
@@ -190,7 +193,10 @@ impl Writer {
     }
 
     fn wants_upkeep(&self) -> bool {
-        self.wants_purge() || self.wants_expiry() || self.wants_compaction()
+        self.wants_purge()
+            || self.wants_expiry()
+            || self.wants_request_expiry()
+            || self.wants_compaction()
     }
 
     /// A bounded part of the work that was put off, if nothing is unpublished.
@@ -200,6 +206,9 @@ impl Writer {
         }
         if self.wants_expiry() {
             return self.expiry_step();
+        }
+        if self.wants_request_expiry() {
+            return self.request_expiry_step();
         }
         if !self.wants_purge() {
             return self.compact_step();

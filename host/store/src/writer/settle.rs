@@ -41,6 +41,10 @@ impl Writer {
             self.expiry_step()?;
             return Ok(settling);
         }
+        if self.wants_request_expiry() {
+            self.request_expiry_step()?;
+            return Ok(settling);
+        }
         if self.wants_compaction() {
             self.compact_step()?;
             return Ok(settling);

@@ -1,7 +1,10 @@
 //! Idempotency keys: who gets what under one, when it is let go of, and when it is forgotten.
 
+use tidegate_engine::api_key::ApiKeyId;
 use tidegate_engine::idempotency::{KEPT_MS, Kept, KeyUse, Keyed};
+use tidegate_engine::request::{Begun, KeptAnswer, NewRequest, Print, RequestKey};
 use tidegate_engine::run::{Blame, Failure, FailureClass, Fence, NewRun, Outcome, RunEnd, Target};
+use tidegate_engine::store::{Jobs as _, Requests as _};
 use tidegate_engine::upkeep::Scope;
 use tidegate_store::{Options, SledStore, Tuning};
 
@@ -226,5 +229,91 @@ fn keys_outlive_a_restart_are_bounded_and_leave_nothing() {
             "{fenced:?}"
         );
         assert_eq!(store.check().await.unwrap().findings, []);
+    });
+}
+
+/// Requests of an API key: as many as there may be, a restart, and a day later.
+#[test]
+fn requests_are_bounded_and_forgotten_after_a_day() {
+    let wanted = |key: u8, number: u32, at: u64| NewRequest {
+        key: RequestKey {
+            api_key: ApiKeyId::from_parts(Timestamp(1), u128::from(key)),
+            key: format!("r{number}").parse().unwrap(),
+        },
+        print: Print::of(&[&number.to_le_bytes()]),
+        now: Timestamp(at),
+    };
+    let answer = KeptAnswer {
+        status: 201,
+        location: Some("/v1/x".into()),
+        body: Some("x".repeat(20_000)),
+    };
+    block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || {
+            let tuning = Tuning {
+                requests_max: 20,
+                step_keys: 7,
+                ..Tuning::default()
+            };
+            let options = Options {
+                tuning,
+                ..Options::default()
+            };
+            SledStore::open(dir.path(), options).unwrap()
+        };
+        let store = open();
+        let empty = store.check().await.unwrap().keys;
+        for number in 0..20 {
+            let new = wanted(1, number, 1000);
+            assert_eq!(store.begin_request(new.clone()).await, Ok(Begun::First));
+            if number > 0 {
+                let kept = Some(answer.clone());
+                store.end_request(new.key, kept).await.unwrap();
+            }
+        }
+        drop(store);
+        let store = open();
+        let begin = |key, number, at| store.begin_request(wanted(key, number, at));
+        let full = begin(1, 20, 1000).await;
+        assert!(
+            matches!(
+                full,
+                Err(StoreError::Full {
+                    limit: "api_idempotency_keys",
+                    ..
+                })
+            ),
+            "{full:?}"
+        );
+        // Those that are there are no further ones, and others have room of their own.
+        assert_eq!(begin(1, 0, 1000).await, Ok(Begun::Unanswered));
+        assert_eq!(begin(1, 7, 1000).await, Ok(Begun::Again(answer.clone())));
+        let mut other = wanted(1, 7, 1000);
+        other.print = Print::of(&[b"else"]);
+        assert_eq!(store.begin_request(other).await, Ok(Begun::Other));
+        assert_eq!(begin(2, 0, 1000).await, Ok(Begun::First));
+        // One that failed makes room.
+        let failed = wanted(1, 3, 1000).key;
+        store.end_request(failed, None).await.unwrap();
+        assert_eq!(begin(1, 20, 2000).await, Ok(Begun::First));
+        assert!(begin(1, 21, 2000).await.is_err());
+
+        // A day later the others of the first are gone; the last one is not yet.
+        let later = 1000 + KEPT_MS;
+        assert_eq!(begin(1, 22, later).await, Ok(Begun::First));
+        assert_eq!(begin(1, 20, later).await, Ok(Begun::Unanswered));
+        store.settle().await.unwrap();
+        let report = store.check().await.unwrap();
+        assert_eq!(report.findings, []);
+        // Two rows each.
+        assert_eq!(report.keys, empty + 2 * 2);
+        store
+            .forget_ended(Timestamp(later + KEPT_MS), 1000)
+            .await
+            .unwrap();
+        store.settle().await.unwrap();
+        let report = store.check().await.unwrap();
+        assert_eq!((report.findings, report.keys), (Vec::new(), empty));
     });
 }

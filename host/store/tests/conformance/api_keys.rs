@@ -2,22 +2,44 @@
 
 use tidegate_engine::api_key::{ApiKey, ApiKeyId, KeyScope};
 use tidegate_engine::integration::Digest;
+use tidegate_engine::request::{KeptAnswer, NewRequest, Print, RequestKey};
 
 use super::*;
 
 #[derive(Debug, Clone)]
 pub(crate) enum OnKey {
-    Add { id: u8, scopes: u8 },
-    Touch { id: u8, back: u64 },
-    Remove { id: u8 },
+    Add {
+        id: u8,
+        scopes: u8,
+    },
+    Touch {
+        id: u8,
+        back: u64,
+    },
+    Remove {
+        id: u8,
+    },
+    Begin {
+        id: u8,
+        key: u8,
+        print: u8,
+    },
+    Answer {
+        id: u8,
+        key: u8,
+        bytes: Option<usize>,
+    },
 }
 
 pub(crate) fn on_key() -> impl Strategy<Value = OnKey> {
     let id = 0u8..4;
+    let bytes = prop_oneof![Just(None), Just(Some(2)), Just(Some(20_000))];
     prop_oneof![
         3 => (id.clone(), 0u8..3).prop_map(|(id, scopes)| OnKey::Add { id, scopes }),
         2 => (id.clone(), 0u64..100).prop_map(|(id, back)| OnKey::Touch { id, back }),
-        1 => id.prop_map(|id| OnKey::Remove { id }),
+        1 => id.clone().prop_map(|id| OnKey::Remove { id }),
+        3 => (0u8..2, 0u8..3, 0u8..2).prop_map(|(id, key, print)| OnKey::Begin { id, key, print }),
+        2 => (0u8..2, 0u8..3, bytes).prop_map(|(id, key, bytes)| OnKey::Answer { id, key, bytes }),
     ]
 }
 
@@ -39,6 +61,13 @@ fn key(id: u8, scopes: u8) -> ApiKey {
     }
 }
 
+fn request_key(id: u8, key: u8) -> RequestKey {
+    RequestKey {
+        api_key: key_id(id),
+        key: format!("request-{key}").parse().unwrap(),
+    }
+}
+
 impl Pair {
     pub(crate) async fn on_key(&self, step: &OnKey) {
         match step {
@@ -52,6 +81,23 @@ impl Pair {
             }
             OnKey::Remove { id } => {
                 let _ = both!(self, store => store.remove_api_key(key_id(*id)));
+            }
+            OnKey::Begin { id, key, print } => {
+                let new = NewRequest {
+                    key: request_key(*id, *key),
+                    print: Print::of(&[&[*print]]),
+                    now: Timestamp(self.now),
+                };
+                both!(self, store => store.begin_request(new.clone())).unwrap();
+            }
+            OnKey::Answer { id, key, bytes } => {
+                let answer = bytes.map(|bytes| KeptAnswer {
+                    status: 201,
+                    location: None,
+                    body: Some("x".repeat(bytes)),
+                });
+                let key = request_key(*id, *key);
+                both!(self, store => store.end_request(key.clone(), answer.clone())).unwrap();
             }
         }
         both!(self, store => store.api_keys()).unwrap();

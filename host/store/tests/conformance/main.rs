@@ -94,6 +94,7 @@ fn open_small(path: &std::path::Path, gathers: bool) -> SledStore {
         step_keys: 15,
         step_bytes: 20_000,
         keys_max: tidegate_engine::idempotency::KEYS_MAX,
+        requests_max: tidegate_engine::limits::API_IDEMPOTENCY_KEYS,
         pending_max: tidegate_engine::limits::WEBHOOK_PENDING,
         wal_bytes: if gathers { 30_000 } else { 0 },
         gather_bytes: if gathers { 50_000 } else { 0 },
