@@ -190,3 +190,35 @@ fn what_is_being_done_or_was_cut_off_is_not_done_again() {
     assert_eq!(checked.status, 200, "{}", said(&checked));
     assert!(is_repeated(&fresh.send()));
 }
+
+#[test]
+fn of_a_long_answer_only_that_there_was_one_is_kept() {
+    let (served, _source, _gate) = served();
+    let made = served.post(SCHEDULES, &schedule(1), 201);
+    let backfill = format!(
+        "{SCHEDULES}/{}/backfill",
+        made["schedule"].as_str().unwrap()
+    );
+    // (since when, whether its answer is kept)
+    for (from, is_kept) in [
+        ("2026-01-01T00:00:00Z", true),
+        ("2025-12-05T00:00:00Z", false),
+    ] {
+        let range = json!({"from": from, "until": "2026-01-01T02:30:00Z", "again": "always"});
+        let call = under(served.call("POST", &backfill).json(&range), from);
+        let first = call.send();
+        assert_eq!(first.status, 202, "{}", said(&first));
+        assert_eq!(
+            first.body.len() <= 64 * 1024,
+            is_kept,
+            "{}",
+            first.body.len()
+        );
+        let again = call.send();
+        match is_kept {
+            true => assert_eq!(again.body, first.body),
+            false => assert_eq!(again.status, 409, "{}", said(&again)),
+        }
+        assert_eq!(is_repeated(&again), is_kept);
+    }
+}

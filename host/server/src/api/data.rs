@@ -30,7 +30,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
         .add(upkeep, routes!(prune))
         .add(upkeep, routes!(drop_data))
         .add(upkeep, routes!(transfer::export))
-        // What is there just so already is left as it is: it may be repeated.
+        // It brings in only what is new: a repeat is refused.
         .add(
             upkeep.body(u64::MAX).own_repeats(),
             routes!(transfer::import),
