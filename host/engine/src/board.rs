@@ -42,7 +42,7 @@ pub struct Board {
 #[derive(Debug)]
 struct Entry {
     schedule: Schedule,
-    /// `None` for one whose rules this build can't read; it is never due.
+    /// `None` for one whose rules this build can't read, or that is idle; it is never due.
     calendar: Option<Calendar>,
 }
 
@@ -85,6 +85,18 @@ impl Board {
     pub fn load_schedule(&mut self, schedule: Schedule) {
         self.latest = self.latest.max(schedule.decided_at());
         self.put_entry(schedule);
+    }
+
+    /// The same for one that could not be fired, as something that it needs is damaged: it is never due.
+    pub fn load_idle_schedule(&mut self, schedule: Schedule) {
+        let id = schedule.id;
+        self.load_schedule(schedule);
+        if let Some(entry) = self.schedules.get_mut(&id) {
+            if let Some(at) = entry.wake_at() {
+                self.timetable.remove(&(at, id));
+            }
+            entry.calendar = None;
+        }
     }
 
     /// Take in a job that is stored and waits or runs.

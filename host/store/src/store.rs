@@ -63,7 +63,7 @@ impl SledStore {
             disk,
             components,
             lock,
-            notes,
+            mut notes,
         } = open::open(root, &options)?;
         let db = root.join("db");
         let failed = |error: StoreError| match error {
@@ -89,7 +89,8 @@ impl SledStore {
             Arc::clone(&deliveries_changed),
             options.tuning,
         );
-        let writer = writer.map_err(failed)?;
+        let mut writer = writer.map_err(failed)?;
+        notes.append(&mut writer.notes);
         let queue = Queue::start(writer).map_err(|error| OpenError::Io {
             path: root.to_owned(),
             error,

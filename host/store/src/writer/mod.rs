@@ -74,6 +74,8 @@ pub(crate) struct Writer {
     /// Rung once something is flushed that makes a delivery due.
     deliveries_changed: Arc<Bell>,
     /// What was dropped and still has keys.
+    /// What whoever opened it should know.
+    pub(crate) notes: Vec<String>,
     purges: VecDeque<purge::Purge>,
     /// Applied, not flushed.
     pending: Vec<Publication>,
@@ -143,6 +145,7 @@ impl Writer {
             board: Board::default(),
             hooks: outbox::Hooks::default(),
             deliveries_changed,
+            notes: Vec::new(),
             purges: VecDeque::new(),
             pending: Vec::new(),
             unflushed: false,

@@ -52,8 +52,25 @@ impl Writer {
             let schedule: Schedule = rows::decode(&value).map_err(|c| damaged(&key, c))?;
             schedules.push(schedule);
         }
+        let mut idle = 0;
         for schedule in schedules {
-            self.board.load_schedule(schedule);
+            // A job that can't be put on its connection's list would stop all writing, at each start again.
+            match self.connection_number(schedule.definition.target.connection()) {
+                Err(StoreError::Damaged { .. } | StoreError::NotFound { .. }) => {
+                    self.board.load_idle_schedule(schedule);
+                    idle += 1;
+                }
+                number => {
+                    number?;
+                    self.board.load_schedule(schedule);
+                }
+            }
+        }
+        if idle > 0 {
+            self.notes.push(format!(
+                "{idle} schedules are never due, as the rows of their connections are damaged: tidegate data check \
+                 says which"
+            ));
         }
         let prefix = Key::new(Tag::Queued);
         let mut jobs = Vec::new();

@@ -3,7 +3,7 @@
 use tidegate_engine::board::Caps;
 use tidegate_engine::job::{JobId, JobState, JobTarget};
 use tidegate_engine::run::{Blame, FailureClass};
-use tidegate_engine::schedule::{Definition, Origin, ScheduleId, When};
+use tidegate_engine::schedule::{Definition, Origin, Pause, ScheduleId, When};
 use tidegate_engine::store::{Claim, Claimed, JobFilter, Jobs, PutSchedule, Schedules};
 use tidegate_engine::{Store, Timestamp};
 use tidegate_store::SledStore;
@@ -149,4 +149,50 @@ fn a_job_that_needs_what_is_damaged_is_dead_and_the_others_go_on() {
             store.close().await.unwrap();
         });
     }
+}
+
+#[test]
+fn schedules_of_a_damaged_connection_are_idle_and_the_others_fire() {
+    let dir = tempfile::tempdir().unwrap();
+    let other = ScheduleId::from_parts(Timestamp(7), 2);
+    block_on(async {
+        let store = open(dir.path());
+        fill(&store).await;
+        let every = When::Every {
+            every: "10s".parse().unwrap(),
+        };
+        let put = PutSchedule {
+            id: other,
+            definition: Definition::new(contacts_of("bolt", false), vec![every]),
+            origin: Origin::User,
+            revision: None,
+            now: Timestamp(5000),
+        };
+        store.put_schedule(put).await.unwrap();
+        store.close().await.unwrap();
+    });
+    let raw = Raw::open(dir.path());
+    raw.put(b"ccrm\0acme\0", b"{");
+    raw.close();
+
+    block_on(async {
+        let store = open(dir.path());
+        let notes = store.notes().join(" ");
+        assert!(notes.contains("1 schedules are never due"), "{notes}");
+        for now in [20_000, 30_000] {
+            let fired = store.fire_due(Timestamp(now), 10).await.unwrap();
+            let fired: Vec<ScheduleId> = fired.iter().map(|fired| fired.schedule).collect();
+            assert_eq!(fired, [other], "{now}");
+        }
+        // It can still be looked at and paused.
+        let pause = Pause {
+            at: Timestamp(30_000),
+            note: "its connection is damaged".into(),
+            until: None,
+            failures: None,
+        };
+        let paused = store.pause_schedule(schedule_id(), pause).await.unwrap();
+        assert!(paused.progress.paused.is_some());
+        store.close().await.unwrap();
+    });
 }
