@@ -78,9 +78,9 @@ impl Board {
         jobs.iter().for_each(|job| self.forget_job(job.id));
         for mut job in jobs {
             let queued_at = job.queued_at();
-            let moved = |at: Timestamp| Timestamp(now.0.saturating_add(at.since(queued_at)));
-            job.due_at = moved(job.due_at);
-            job.expires_at = job.expires_at.map(moved);
+            for at in std::iter::once(&mut job.due_at).chain(&mut job.expires_at) {
+                *at = Timestamp(now.0.saturating_add(at.since(queued_at)));
+            }
             job.queued_again_at = Some(now);
             let key = job.target.connection();
             job.place = self.queue.place(key, job.priority, job.due_at, now);

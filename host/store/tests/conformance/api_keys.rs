@@ -37,7 +37,7 @@ pub(crate) fn on_key() -> impl Strategy<Value = OnKey> {
     prop_oneof![
         3 => (id.clone(), 0u8..3).prop_map(|(id, scopes)| OnKey::Add { id, scopes }),
         2 => (id.clone(), 0u64..100).prop_map(|(id, back)| OnKey::Touch { id, back }),
-        1 => id.clone().prop_map(|id| OnKey::Remove { id }),
+        1 => id.prop_map(|id| OnKey::Remove { id }),
         3 => (0u8..2, 0u8..3, 0u8..2).prop_map(|(id, key, print)| OnKey::Begin { id, key, print }),
         2 => (0u8..2, 0u8..3, bytes).prop_map(|(id, key, bytes)| OnKey::Answer { id, key, bytes }),
     ]
