@@ -76,12 +76,12 @@ fn a_newer_format_is_refused() {
         fs::read_to_string(&format).unwrap(),
         "tidegate data directory, format 6\n"
     );
-    fs::write(&format, "tidegate data directory, format 6\n").unwrap();
+    fs::write(&format, "tidegate data directory, format 7\n").unwrap();
     assert!(matches!(
         error(dir.path()),
         OpenError::Newer {
-            found: 6,
-            supported: 5
+            found: 7,
+            supported: 6
         }
     ));
     for text in ["something else\n", "tidegate data directory, format 0\n"] {
