@@ -16,7 +16,7 @@ use crate::meter::Meter;
 use crate::output::OutputCheck;
 use crate::run::{Given, Observer, Plugin};
 use crate::tape::{Recording, Stop, Tape};
-use crate::world::World;
+use crate::world::{Rest, World};
 
 /// What a component says of the sync or action that it replays.
 #[derive(Debug)]
@@ -102,6 +102,7 @@ impl Runtime {
             world: World {
                 outside: None,
                 tape: Some(Arc::clone(&tape)),
+                rest: Rest::new(Arc::clone(&observer)),
             },
             meter: Arc::new(Meter::default()),
             cancelled: std::future::pending().boxed(),

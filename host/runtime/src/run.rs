@@ -31,7 +31,7 @@ use crate::outcome::judge;
 use crate::output::{self, OutputCheck};
 use crate::state::{Live, Notes, RunState};
 use crate::tape::{Recording, Tape};
-use crate::world::{Outside, World};
+use crate::world::{Outside, Rest, World};
 
 /// How often log lines are stored while a run goes on.
 const LOG_FLUSH_EVERY: Duration = Duration::from_secs(1);
@@ -65,6 +65,11 @@ pub trait Observer: Send + Sync {
     fn log(&self, line: &LogLine);
     /// Records were committed.
     fn committed(&self) {}
+    /// A sync has moved its checkpoint away from where it began, and is about to go on outside. `true` stops it
+    /// here, where nothing is lost: whoever says so makes [`RunSpec::cancelled`] resolve first.
+    fn at_checkpoint(&self) -> bool {
+        false
+    }
 }
 
 /// Everything that one run needs.
@@ -241,6 +246,7 @@ impl Runtime {
             world: World {
                 outside: Some(outside),
                 tape,
+                rest: Rest::new(Arc::clone(&observer)),
             },
             meter: spec.meter,
             cancelled: spec.cancelled,
@@ -406,6 +412,10 @@ impl Observer for Taped {
 
     fn committed(&self) {
         self.0.committed();
+    }
+
+    fn at_checkpoint(&self) -> bool {
+        self.0.at_checkpoint()
     }
 }
 

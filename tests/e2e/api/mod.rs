@@ -18,6 +18,7 @@ mod retries;
 mod runs;
 mod schemathesis;
 mod serving;
+mod stopping;
 mod syncs;
 mod upgrades;
 mod upkeep;

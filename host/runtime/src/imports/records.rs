@@ -115,6 +115,7 @@ async fn commit(
     }
     let models: Vec<Name> = converted.iter().map(|page| page.model.clone()).collect();
     let advances = checkpoint.is_some();
+    let moves = is_elsewhere(live, checkpoint.as_deref());
     let commit = CommitAsk {
         pages: converted,
         checkpoint,
@@ -125,6 +126,9 @@ async fn commit(
         .await
         .map_err(|refusal| error(live, refusal))?;
     live.note(|notes| notes.advanced |= advances);
+    if moves {
+        live.world.rest.reach();
+    }
     live.meter.commit_done();
     live.log.committed();
     Ok(models
@@ -178,12 +182,16 @@ async fn end_snapshot(live: &Live, model: &str, checkpoint: Option<String>) -> R
     let model = granted(live, model)?;
     let checkpoint = checked_checkpoint(live, checkpoint)?;
     let advances = checkpoint.is_some();
+    let moves = is_elsewhere(live, checkpoint.as_deref());
     let deleted = live
         .world
         .end_snapshot(model.clone(), checkpoint)
         .await
         .map_err(|refusal| error(live, refusal))?;
     live.note(|notes| notes.advanced |= advances);
+    if moves {
+        live.world.rest.reach();
+    }
     live.meter.commit_done();
     live.log.committed();
     live.meter.committed(
@@ -194,6 +202,12 @@ async fn end_snapshot(live: &Live, model: &str, checkpoint: Option<String>) -> R
         },
     );
     Ok(deleted)
+}
+
+/// Whether the checkpoint is another than the one with which the run began: runs that are stopped at that one
+/// again and again are stalled.
+fn is_elsewhere(live: &Live, checkpoint: Option<&str>) -> bool {
+    checkpoint.is_some() && checkpoint != live.checkpoint.as_deref()
 }
 
 fn checked_checkpoint(live: &Live, checkpoint: Option<String>) -> Result<Option<String>, Error> {

@@ -5,6 +5,7 @@
 //! that nothing in it can reach a network or a store.
 
 mod outside;
+mod rest;
 mod spoken;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use tidegate_engine::{Name, StoreError};
 
 use crate::tape::Tape;
 pub(crate) use outside::{Outside, page_refusal};
+pub(crate) use rest::Rest;
 use spoken::{Deleted, Spoken};
 
 /// What one run's imports reach.
@@ -30,6 +32,7 @@ pub(crate) struct World {
     pub(crate) outside: Option<Outside>,
     /// `None` in a run that is neither recorded nor replayed.
     pub(crate) tape: Option<Arc<Tape>>,
+    pub(crate) rest: Rest,
 }
 
 impl World {
@@ -41,7 +44,10 @@ impl World {
     ) -> Result<T, Refusal> {
         let real = async {
             match &self.outside {
-                Some(outside) => live(outside).await,
+                Some(outside) => {
+                    self.rest.leave().await;
+                    live(outside).await
+                }
                 None => Err(nowhere()),
             }
         };

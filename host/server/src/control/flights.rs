@@ -1,6 +1,7 @@
 //! Runs in flight in this process, so that they can be told to stop.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::FutureExt;
@@ -23,8 +24,12 @@ pub(crate) enum Stop {
 type Runs = Mutex<BTreeMap<RunId, (ConnectionKey, oneshot::Sender<Stop>)>>;
 
 /// The runs of this process.
-#[derive(Debug, Default)]
-pub(super) struct Flights(Arc<Runs>);
+#[derive(Debug, Clone, Default)]
+pub(super) struct Flights {
+    runs: Arc<Runs>,
+    /// The host is about to stop.
+    are_landing: Arc<AtomicBool>,
+}
 
 /// One of them, until it is dropped.
 #[derive(Debug)]
@@ -41,11 +46,11 @@ impl Flights {
         connection: &ConnectionKey,
     ) -> (Flight, BoxFuture<'static, Stop>) {
         let (stop, stopped) = oneshot::channel();
-        let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
         runs.insert(run, (connection.clone(), stop));
         let flight = Flight {
             run,
-            runs: Arc::clone(&self.0),
+            runs: Arc::clone(&self.runs),
         };
         let stopped = async {
             match stopped.await {
@@ -59,23 +64,38 @@ impl Flights {
 
     /// Stop all runs of a connection; they end by themselves, shortly.
     pub(super) fn stop(&self, connection: &ConnectionKey) {
-        let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
         let own = runs.extract_if(.., |_, (key, _)| key == connection);
         own.for_each(|(_, (_, stop))| tell(stop, Stop::Cancelled));
     }
 
     /// Stop one; `false` if it is not one of this process.
     pub(crate) fn stop_run(&self, run: RunId, why: Stop) -> bool {
-        let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
         let found = runs.remove(&run);
         let is_ours = found.is_some();
         found.into_iter().for_each(|(_, stop)| tell(stop, why));
         is_ours
     }
 
+    /// From now on runs stop at the next checkpoint that they come to.
+    pub(super) fn land(&self) {
+        self.are_landing.store(true, Ordering::Relaxed);
+    }
+
+    /// A run is at a checkpoint: stop it there if the host is about to stop; whether it is.
+    pub(super) fn lands_at_checkpoint(&self, run: RunId) -> bool {
+        let lands = self.are_landing.load(Ordering::Relaxed);
+        if lands {
+            // One that is not found has been told to stop before.
+            self.stop_run(run, Stop::HostStops);
+        }
+        lands
+    }
+
     /// Stop all of them; returns how many there were.
     pub(crate) fn stop_all(&self, why: Stop) -> usize {
-        let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
         let all = std::mem::take(&mut *runs);
         let count = all.len();
         all.into_values().for_each(|(_, stop)| tell(stop, why));

@@ -22,7 +22,7 @@ use super::changes::Changes;
 use super::credentials::secrets;
 use super::deploy::ConfigSchema;
 use super::empty;
-use super::flights::{Flight, Stop};
+use super::flights::{Flight, Flights, Stop};
 use super::local::Local;
 use super::upkeep::forget_cassettes;
 use super::{Invoked, Progress};
@@ -33,8 +33,10 @@ use crate::spans;
 /// How often progress is shown.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
-/// Hands a run's log lines to whoever watches, and tells of its commits.
+/// Hands a run's log lines to whoever watches, tells of its commits, and stops it at a checkpoint when the host stops.
 struct Watch {
+    run: RunId,
+    flights: Flights,
     progress: Arc<dyn Progress>,
     changes: Arc<Changes>,
     connection: ConnectionKey,
@@ -47,6 +49,10 @@ impl Observer for Watch {
 
     fn committed(&self) {
         self.changes.tell(&self.connection);
+    }
+
+    fn at_checkpoint(&self) -> bool {
+        self.flights.lands_at_checkpoint(self.run)
     }
 }
 
@@ -285,6 +291,8 @@ async fn drive(
         // Nobody else sets it.
         let _ = told.set(stopped.await);
     };
+    // What somebody waits for is repeated by nobody else, but a sync goes on from its checkpoint.
+    let goes_on = begun.is_of_job || matches!(launch.target, Target::Sync(_));
     let spec = RunSpec {
         run: id,
         fence,
@@ -320,7 +328,7 @@ async fn drive(
         result.outcome,
         result.failure,
         result.figures,
-        why.get().filter(|_| begun.is_of_job),
+        why.get().filter(|_| goes_on),
     );
     drop(begun.flight);
     let output = result.output;
@@ -354,7 +362,7 @@ async fn drive(
     })
 }
 
-/// How a run ended. One of a job that was cut because the host stops is no fault of its own.
+/// How a run ended. One that was cut because the host stops, and that another goes on with, is no fault of its own.
 fn ended(
     local: &Local,
     outcome: Outcome,
@@ -364,7 +372,7 @@ fn ended(
 ) -> RunEnd {
     let message = match why {
         Some(Stop::HostStops) if outcome == Outcome::Cancelled => {
-            "the server stopped; what it had committed stays, and it goes on from there"
+            "the server stopped; what it had committed stays, and the next run goes on from there"
         }
         Some(Stop::LeaseEnded) if outcome == Outcome::Cancelled => {
             "its lease ended; another run goes on from what it had committed"
@@ -395,6 +403,8 @@ async fn watched(
     progress: Arc<dyn Progress>,
 ) -> Result<RunResult> {
     let watch: Arc<dyn Observer> = Arc::new(Watch {
+        run: spec.run,
+        flights: local.flights.clone(),
         progress: Arc::clone(&progress),
         changes: Arc::clone(&local.changes),
         connection: spec.connection.key.clone(),

@@ -137,6 +137,11 @@ impl Local {
         Ok(local)
     }
 
+    /// The server is about to stop: from now on syncs stop at the next checkpoint that they come to.
+    pub(crate) fn wind_down(&self) {
+        self.flights.land();
+    }
+
     /// Stop all runs of this process, which end shortly; returns how many there were.
     pub(crate) fn stop_runs(&self, why: Stop) -> usize {
         self.flights.stop_all(why)

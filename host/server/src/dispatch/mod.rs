@@ -63,8 +63,9 @@ impl Dispatcher {
         })
     }
 
-    /// Start nothing any more, let runs end within `grace`, and interrupt the others: that is no attempt of
-    /// theirs, and they go on when there is a server again.
+    /// Start nothing any more, let runs end within `grace`, which syncs do at their next checkpoint
+    /// ([`Local::wind_down`]), and interrupt the others: that is no attempt of theirs, and they go on when there is a
+    /// server again.
     pub(crate) async fn stop(mut self, grace: Duration) {
         // The loops hear it, or are gone.
         let _ = self.stop.send(true);

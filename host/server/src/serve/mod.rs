@@ -137,6 +137,8 @@ async fn serve(
         "stopping: no new connections, requests may finish"
     );
     signals.exit_at_next();
+    // First, so that a sync whose page comes after the ports were closed stops there.
+    local.wind_down();
     // Nobody listens any more if it fails.
     let _ = stop.send(true);
     // Together: neither takes from the other's time.
