@@ -296,6 +296,7 @@ fn requests_are_bounded_and_forgotten_after_a_day() {
         // One that failed makes room.
         let failed = wanted(1, 3, 1000).key;
         store.end_request(failed, None).await.unwrap();
+        assert_eq!(store.check().await.unwrap().findings, []);
         assert_eq!(begin(1, 20, 2000).await, Ok(Begun::First));
         assert!(begin(1, 21, 2000).await.is_err());
 
