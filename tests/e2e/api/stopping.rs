@@ -33,7 +33,7 @@ fn paging(pages: u32) -> (Served, Server, Gate) {
     });
     let tidegate = Tidegate::new();
     Source::DemoCrm.set_up(&tidegate, &source.origin());
-    // Longer than any test waits for a process to end.
+    // Far longer than a page takes.
     let served = Served::start_with(tidegate, "--grace 60s");
     (served, source, gate)
 }
