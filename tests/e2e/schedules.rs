@@ -1,6 +1,10 @@
-//! `tidegate schedules preview`: when cron expressions and intervals are due, and what is refused.
+//! `tidegate schedules preview`: when cron expressions and intervals are due, and what is refused;
+//! and `schedules add` with all of its options.
+
+use serde_json::json;
 
 use crate::support::cli::{INVALID, Tidegate};
+use crate::support::crm::Source;
 
 #[test]
 fn the_next_moments() {
@@ -81,5 +85,75 @@ fn what_is_no_schedule() {
             cmd = cmd.arg(word);
         }
         cmd.refused(INVALID, says);
+    }
+}
+
+#[test]
+fn all_that_a_schedule_may_be_told() {
+    let tidegate = Tidegate::new();
+    Source::DemoCrm.set_up(&tidegate, "http://127.0.0.1:1");
+    let add = "schedules add crm/contacts -c acme --json";
+    let added = tidegate
+        .cmd(add)
+        .words("--every 15m --every 1h --at 2099-01-31T06:00:00Z --timezone Europe/Berlin")
+        .words("--dst-gap skip --exclude at=2099-01-01T00:00:00Z --exclude every=7h")
+        .words("--start-at 2098-01-01T00:00:00Z --end-at 2099-12-31T00:00:00Z --max-fires 1000")
+        .words("--spread 1m --overlap allow=3 --misfire all --catchup-window 2h --max-catchup 20")
+        .words("--max-attempts 7 --retry-first 2s --retry-max 30m --priority low --queue-ttl 1d")
+        .words("--pause-on-failures 4 --dedup-key d1 --external-id e1 --label a=b --label c=d=e")
+        .arg("--cron=0 6 * * 1-5")
+        .arg("--exclude=cron=* * 25 12 *")
+        .ok()
+        .json();
+    let show = format!(
+        "schedules show {} --json",
+        added["schedule"].as_str().unwrap()
+    );
+    let shown = tidegate.cmd(&show).ok().json();
+    let cron = |cron: &str| json!({"cron": cron, "timezone": "Europe/Berlin", "dst_gap": "skip"});
+    let rows = [
+        (
+            "when",
+            json!([
+                {"every": "15m"}, {"every": "1h"}, cron("0 6 * * 1-5"), {"at": "2099-01-31T06:00:00.000Z"},
+            ]),
+        ),
+        (
+            "exclude",
+            json!([{"at": "2099-01-01T00:00:00.000Z"}, {"every": "7h"}, cron("* * 25 12 *")]),
+        ),
+        ("start_at", json!("2098-01-01T00:00:00.000Z")),
+        ("end_at", json!("2099-12-31T00:00:00.000Z")),
+        ("max_fires", json!(1000)),
+        ("spread_ms", json!(60_000)),
+        ("overlap", json!({"policy": "allow", "max": 3})),
+        ("misfire", json!("all")),
+        ("catchup_window_ms", json!(7_200_000)),
+        ("max_catchup", json!(20)),
+        (
+            "retry",
+            json!({"max_attempts": 7, "first_ms": 2_000, "max_ms": 1_800_000}),
+        ),
+        ("priority", json!("low")),
+        ("queue_ttl_ms", json!(86_400_000)),
+        ("pause_on_failures", json!(4)),
+        ("dedup_key", json!("d1")),
+        ("external_id", json!("e1")),
+        ("labels", json!({"a": "b", "c": "d=e"})),
+    ];
+    for (name, want) in rows {
+        assert_eq!(shown[name], want, "{name}: {shown}");
+    }
+
+    let rows: &[(&str, &[&str])] = &[
+        ("--every 1h --exclude @daily", &["every=INTERVAL"]),
+        ("--every 1h --exclude every=1s", &["10s"]),
+        ("--every 1h --timezone Europe/Berlin", &["cron"]),
+        ("--every 1h --label a", &["NAME=VALUE"]),
+        ("--every 1h --label a=1 --label a=2", &["label", "twice"]),
+        ("--every 1h --max-fires 0", &["max_fires"]),
+    ];
+    for (words, says) in rows {
+        tidegate.cmd(add).words(words).refused(INVALID, says);
     }
 }

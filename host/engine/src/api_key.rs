@@ -159,13 +159,6 @@ impl ApiKey {
         self.expires_at.is_some_and(|at| at <= now)
     }
 
-    /// Whether its last use is worth writing down again.
-    #[must_use]
-    pub fn is_stale(&self, now: Timestamp) -> bool {
-        let next = |at: Timestamp| at.0.saturating_add(LAST_USED_MS);
-        self.last_used_at.is_none_or(|at| next(at) <= now.0)
-    }
-
     /// Check all that has bounds.
     pub fn check(&self) -> Result<(), ApiKeyError> {
         let name = &self.name;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Served, expect_problem, make_key};
 use crate::support::cli::Tidegate;
 use crate::support::crm::{Source, contacts, reply};
-use crate::support::server::{Reply, Server};
+use crate::support::server::{Gate, Reply, Server};
 use crate::support::{PATIENCE, wait_until};
 
 const ENDPOINTS: &str = "/v1/webhooks";
@@ -317,4 +317,22 @@ fn keys_that_may_only_read_change_nothing() {
     served.bare("GET", ENDPOINTS).key(&read).ok(200);
     let missing = served.bare("GET", NOBODY).key(&read).send();
     expect_problem(&missing, "not-found", 404);
+}
+
+#[test]
+fn a_request_that_takes_too_long_is_given_up() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let receiver = Server::start(move |_| Reply::text("late").behind(&held));
+    let options = "--webhook-allow-private 127.0.0.0/8 --limit api_request_ms=1000";
+    let served = Served::start_with(Tidegate::new(), options);
+    let made = served.post(ENDPOINTS, &json!({"url": receiver.origin()}), 201);
+    let test = format!("{}/test", place(&made));
+    let problem = expect_problem(&served.call("POST", &test).send(), "timeout", 504);
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("api_request_ms, 1000 ms"), "{problem}");
+    // It was on its way, and what is asked next is answered.
+    gate.arrived();
+    gate.open();
+    served.get(ENDPOINTS);
 }

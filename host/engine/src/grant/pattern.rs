@@ -69,12 +69,6 @@ impl HostPattern {
         }
     }
 
-    /// Whether it is `https://*`, on whatever port.
-    #[must_use]
-    pub fn is_any_host(&self) -> bool {
-        self.host == PatternHost::Any
-    }
-
     /// As `FromStr`, and `https://*` is a pattern too. For what was granted before and for what a
     /// manifest requests, which grants nothing.
     pub fn parse_wide(text: &str) -> Result<Self, PatternError> {

@@ -222,11 +222,17 @@ fn document(operation: &mut Operation, path: &str, rule: &Rule) {
     if path.contains('{') {
         kinds.push(Type::NotFound);
     }
-    if operation.request_body.is_some() {
-        kinds.extend([Type::TooLarge, Type::WrongMedia, Type::SlowRequest]);
+    if let Some(RefOr::T(body)) = &operation.request_body {
+        kinds.push(Type::SlowRequest);
+        // Other bodies are taken for what they are, whatever they are said to be.
+        if body.content.contains_key("application/json") {
+            kinds.push(Type::WrongMedia);
+        }
     }
     // Any request may carry a body that is too large for it.
-    kinds.push(Type::TooLarge);
+    if rule.body < u64::MAX {
+        kinds.push(Type::TooLarge);
+    }
     let responses = &mut operation.responses.responses;
     for (status, response) in responses.iter_mut() {
         // What a route says of its own problems is their description.

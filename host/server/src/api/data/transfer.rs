@@ -17,11 +17,14 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::super::app::App;
 use super::super::extract::{Json, Query};
-use super::super::problem::{Answer, Failed};
+use super::super::problem::{Answer, Failed, Type};
 use super::super::stream::{self, Form, Source};
-use crate::problem::{Problem, Result};
+use crate::problem::{Kind, Problem, Result};
 use crate::transfer::pipe::{PART_BYTES, PARTS, Part, Receiving, Sending, here};
 use crate::transfer::{ExportScope, ScopeNames};
+
+/// What is said of a body of which nothing comes any more.
+const STALLED: &str = "the body did not come within the limit api_stall_ms";
 
 /// What to export: everything, an integration, a connection or a model.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -137,8 +140,12 @@ pub(super) async fn import(State(app): State<App>, request: Request) -> Answer<J
         let import = app.control.import(&mut input, signed_only, &mut unwatched);
         here(&handle, import)
     });
-    receive(request.into_body(), sender, stall).await;
-    let totals = thread.await.map_err(Problem::internal)??;
+    let stalled = receive(request.into_body(), sender, stall).await;
+    let totals = thread.await.map_err(Problem::internal)?;
+    let totals = totals.map_err(|problem| match (stalled, problem.kind) {
+        (true, Kind::Invalid) => Failed::new(Type::SlowRequest, STALLED),
+        _ => problem.into(),
+    })?;
     Ok(Json(Imported {
         components: totals.components,
         integrations: totals.integrations,
@@ -149,19 +156,22 @@ pub(super) async fn import(State(app): State<App>, request: Request) -> Answer<J
     }))
 }
 
-/// Hand the parts of a body over as they come.
-pub(crate) async fn receive(body: Body, sender: mpsc::Sender<Part>, stall: Duration) {
+/// Hand the parts of a body over as they come. Says whether it stalled.
+pub(crate) async fn receive(body: Body, sender: mpsc::Sender<Part>, stall: Duration) -> bool {
     let mut body = body.into_data_stream();
     loop {
-        let part = match tokio::time::timeout(stall, body.next()).await {
-            Ok(Some(Ok(part))) => Ok(part),
-            Ok(None) => break,
-            Ok(Some(Err(_))) => Err("the body ended before it was complete"),
-            Err(_) => Err("nothing of the body came within the limit api_stall_ms"),
+        let (part, stalled) = match tokio::time::timeout(stall, body.next()).await {
+            Ok(Some(Ok(part))) => (Ok(part), false),
+            Ok(None) => return false,
+            Ok(Some(Err(_))) => (Err("the body ended before it was complete"), false),
+            Err(_) => (Err(STALLED), true),
         };
         // It ends early when a line is wrong: its problem is the answer.
         if sender.send(part).await.is_err() {
-            break;
+            return false;
+        }
+        if stalled {
+            return true;
         }
     }
 }

@@ -25,7 +25,7 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Make a schedule of a sync or an action; it fires while `tidegate serve` runs
-    Add(add::Args),
+    Add(Box<add::Args>),
     /// List schedules
     List(List),
     /// Show one
@@ -109,7 +109,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
 
 async fn asked(control: &dyn Control, command: Command) -> Result<()> {
     match command {
-        Command::Add(args) => add::run(control, args).await,
+        Command::Add(args) => add::run(control, *args).await,
         Command::List(args) => list(control, args).await,
         Command::Show(one) => show(&control.schedule(one.schedule).await?, one.json),
         Command::Pause(args) => {
