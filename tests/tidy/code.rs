@@ -1,6 +1,7 @@
 //! Floors, sizes, first lines, words that must not be, and tests that wait for events.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -43,26 +44,37 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
         .collect()
 }
 
+/// Crates of the host by name, with the floor on which ARCHITECTURE.md has them.
+fn heights() -> BTreeMap<String, f32> {
+    let row = |line: &str| {
+        let mut cells = line.strip_prefix("| ")?.split(" | ");
+        let height = cells.next()?.replace('½', ".5").parse::<f32>().ok()?;
+        let name = match cells.next()?.trim_matches('`').strip_prefix("host/")? {
+            "main.rs" => "tidegate".to_owned(),
+            name => format!("tidegate-{name}"),
+        };
+        Some((name, height))
+    };
+    let text = read("ARCHITECTURE.md");
+    text.lines().filter_map(row).collect()
+}
+
+/// Folders of the host whose crates use this one, or a part of it.
+fn users(dependencies: &BTreeMap<String, BTreeSet<String>>, of: &str) -> Vec<String> {
+    let part = format!("{of}-");
+    let is_of = |name: &String| name == of || name.starts_with(&part);
+    dependencies
+        .iter()
+        .filter(|(_, used)| used.iter().any(is_of))
+        .map(|(name, _)| name.replace("tidegate-", "host/"))
+        .collect()
+}
+
 #[test]
 fn floors() {
     let dependencies = dependencies();
-    let users = |of: &str| -> Vec<&str> {
-        let uses = |used: &BTreeSet<String>| {
-            used.iter()
-                .any(|name| name == of || name.starts_with(&format!("{of}-")))
-        };
-        dependencies
-            .iter()
-            .filter(|(_, used)| uses(used))
-            .map(|(name, _)| name.as_str())
-            .collect()
-    };
-    assert_eq!(users("sled"), ["tidegate-store"]);
-    assert_eq!(users("reqwest"), ["tidegate-egress"]);
-    assert_eq!(users("wasmtime"), ["tidegate-contract", "tidegate-runtime"]);
-    assert!(!users("tokio").contains(&"tidegate-engine"));
-
-    // (crate, those of our own that it may use): what is above is not there.
+    let heights = heights();
+    // (crate, those of our own that it uses); everything else is a plugin.
     let allowed: &[(&str, &[&str])] = &[
         ("tidegate-engine", &[]),
         ("tidegate-contract", &[]),
@@ -85,29 +97,110 @@ fn floors() {
         ("tidegate-sdk", &[]),
     ];
     for (name, used) in &dependencies {
-        let ours: BTreeSet<&str> = used
-            .iter()
-            .map(String::as_str)
-            .filter(|used| used.starts_with("tidegate"))
-            .collect();
-        let may = allowed
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, may)| *may);
-        // Everything else is a plugin.
+        let ours = used.iter().map(String::as_str);
+        let ours: BTreeSet<&str> = ours.filter(|used| used.starts_with("tidegate")).collect();
+        match allowed.iter().find(|(known, _)| known == name) {
+            Some((_, may)) => {
+                let may: BTreeSet<&str> = may.iter().copied().collect();
+                assert_eq!(ours, may, "what {name} uses");
+            }
+            None => {
+                let is_plugin = ours.iter().all(|used| *used == "tidegate-sdk");
+                assert!(is_plugin, "{name} must not depend on {ours:?}");
+            }
+        }
         for used in ours {
-            assert!(
-                may.unwrap_or(&["tidegate-sdk"]).contains(&used),
-                "{name} must not depend on {used}"
-            );
+            let is_lower = match heights.get(name) {
+                Some(height) => heights.get(used).is_some_and(|lower| lower < height),
+                None => !heights.contains_key(used),
+            };
+            assert!(is_lower, "{used} lies no floor below {name}");
         }
     }
+    let host = allowed.iter().map(|(name, _)| *name);
+    let host: BTreeSet<&str> = host.filter(|name| *name != "tidegate-sdk").collect();
+    let on_floors = heights.keys().map(String::as_str);
+    assert_eq!(on_floors.collect::<BTreeSet<_>>(), host);
     for (name, _) in allowed {
         assert!(
             dependencies.contains_key(*name),
             "{name} is gone: {:?}",
             dependencies.keys()
         );
+    }
+}
+
+#[test]
+fn what_only_some_may() {
+    let dependencies = dependencies();
+    let text = read("ARCHITECTURE.md");
+    let marks = text.split("**Only ").skip(1);
+    let marks: Vec<&str> = marks.filter_map(|rest| rest.split("**").next()).collect();
+    assert!(marks.len() > 3, "{marks:?}");
+    for mark in marks {
+        let who: Vec<&str> = mark.split('`').skip(1).step_by(2).collect();
+        let found = match mark.trim_end_matches('.').rsplit(' ').next().unwrap() {
+            // By the crate that has their shapes.
+            "tokens" => {
+                let files = holding(&["host"], "oauth2::").into_iter();
+                let folder = |file: PathBuf| file.parent().unwrap().display().to_string();
+                let folders: BTreeSet<String> = files.map(folder).collect();
+                folders.into_iter().collect()
+            }
+            name => users(&dependencies, name),
+        };
+        assert_eq!(found, who, "{mark}");
+    }
+    assert_eq!(
+        holding(&["host"], "(unsafe_code"),
+        [Path::new("host/runtime/src/cache.rs")]
+    );
+    let commands = holding(&["host/server/src/cli"], "tidegate_store");
+    assert!(
+        commands.is_empty(),
+        "{commands:?} open the store themselves"
+    );
+    let server = ["tidegate_", "server::"].concat();
+    for file in holding(&["benches", "tests"], &server) {
+        assert!(
+            file.starts_with("benches") || file.starts_with("tests/hostile"),
+            "{} runs the server in its own process",
+            file.display()
+        );
+    }
+}
+
+/// Files of code that hold this.
+fn holding(folders: &[&str], text: &str) -> Vec<PathBuf> {
+    let mut files = files(folders, ".rs");
+    files.retain(|file| read(file).contains(text));
+    files
+}
+
+#[test]
+fn the_engine_does_no_io() {
+    let dependencies = dependencies();
+    for name in ["tokio", "wasmtime", "sled", "reqwest"] {
+        assert!(!users(&dependencies, name).contains(&"host/engine".to_owned()));
+    }
+    let words = [
+        "std::fs",
+        "std::env",
+        "std::thread",
+        "std::process",
+        "std::os",
+        "std::net::Tcp",
+        "std::net::Udp",
+        "std::time::Instant",
+        "SystemTime",
+        "::now(",
+        "io::std",
+    ];
+    for file in files(&["host/engine/src"], ".rs") {
+        let text = read(&file);
+        for word in words {
+            assert!(!text.contains(word), "{} holds {word}", file.display());
+        }
     }
 }
 
@@ -146,7 +239,7 @@ fn words_that_must_not_be() {
         ["#[ig", "nore"],
         ["un", "implemented!("],
     ];
-    let code: &[&str] = &["host", "plugin-sdk", "plugins", "tests"];
+    let code: &[&str] = &["benches", "host", "plugin-sdk", "plugins", "tests"];
     let rows: [(&[&str], &str); 4] = [
         (code, ".rs"),
         (code, ".toml"),

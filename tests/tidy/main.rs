@@ -29,8 +29,10 @@ fn files(folders: &[&str], ending: &str) -> Vec<PathBuf> {
     let mut left: Vec<PathBuf> = folders.iter().map(|folder| root().join(folder)).collect();
     while let Some(folder) = left.pop() {
         for entry in fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() && !path.ends_with("target") {
+            let entry = entry.unwrap();
+            let path = entry.path();
+            let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+            if path.is_dir() && !path.ends_with("target") && !is_hidden {
                 left.push(path);
             } else if path.to_string_lossy().ends_with(ending) {
                 found.push(path.strip_prefix(root()).unwrap().to_owned());
@@ -44,19 +46,14 @@ fn files(folders: &[&str], ending: &str) -> Vec<PathBuf> {
 
 /// The code of all crates, without what tools have written.
 fn code() -> Vec<PathBuf> {
-    let mut code = files(&["host", "plugin-sdk", "plugins", "tests"], ".rs");
+    let mut code = files(
+        &["benches", "host", "plugin-sdk", "plugins", "tests"],
+        ".rs",
+    );
     code.retain(|file| !read(file).starts_with("// Generated"));
     code
 }
 
 fn documents() -> Vec<PathBuf> {
-    let mut documents = files(&["docs"], ".md");
-    let others = [
-        "README.md",
-        "ARCHITECTURE.md",
-        "CHANGELOG.md",
-        "plugin-sdk/README.md",
-    ];
-    documents.extend(others.map(PathBuf::from));
-    documents
+    files(&["."], ".md")
 }
