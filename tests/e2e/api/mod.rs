@@ -64,6 +64,18 @@ impl Served {
         }
     }
 
+    /// Serve again what an ended server has left, for the key of its time.
+    #[track_caller]
+    fn again(tidegate: Tidegate, manage: String) -> Self {
+        let (running, address) = serve(&tidegate, "");
+        Self {
+            tidegate,
+            running,
+            address,
+            manage,
+        }
+    }
+
     /// A request with the key that may do everything.
     fn call(&self, method: &str, target: &str) -> Call {
         self.bare(method, target).key(&self.manage)

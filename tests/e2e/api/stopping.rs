@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 use serde_json::json;
 
-use super::{Served, serve};
+use super::Served;
 use crate::support::cli::{OK, RUN_FAILED, Tidegate};
 use crate::support::crm::{MODEL, Source, contacts, reply};
 use crate::support::http::Request;
@@ -85,13 +85,7 @@ fn a_job_stops_at_its_next_checkpoint_and_goes_on_there() {
     let position = &sync["checkpoints"]["base"]["position"];
     assert_eq!(*position, json!({"cursor": "3"}), "{sync}");
 
-    let (running, address) = serve(&tidegate, "");
-    let served = Served {
-        tidegate,
-        running,
-        address,
-        manage,
-    };
+    let served = Served::again(tidegate, manage);
     let job = served.job_in(&job, &["succeeded"]);
     assert_eq!(job["attempts"], 0, "{job}");
     assert_eq!(asked(&source), [1, 2, 3, 4], "no page twice");

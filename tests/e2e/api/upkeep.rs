@@ -143,14 +143,20 @@ fn an_import_brings_no_component_that_a_deploy_would_not() {
     other.cmd(words).stdin(&whole).ok();
 }
 
-#[test]
-fn master_keys_are_rotated() {
+/// A server with a connection that has a secret.
+fn sealed() -> Served {
     let tidegate = Tidegate::new();
     tidegate.deploy(&crate::actions::acts(), "acts", "http://127.0.0.1:1");
     let served = Served::start(tidegate);
     let new =
         json!({"connection": "acme", "base_url": "http://127.0.0.1:1", "secrets": {"token": "x"}});
     served.post("/v1/integrations/acts/connections", &new, 201);
+    served
+}
+
+#[test]
+fn master_keys_are_rotated() {
+    let served = sealed();
     let before = served.get("/v1/master-keys");
     assert_eq!(before["keys"][0]["connections"], 1, "{before}");
     let rotated = served.post("/v1/master-keys/rotate", &json!({}), 200);
@@ -200,12 +206,7 @@ fn a_master_key_of_the_servers_environment_is_not_rotated_behind_its_back() {
 
 #[test]
 fn what_another_master_key_sealed_is_the_operators_turn() {
-    let tidegate = Tidegate::new();
-    tidegate.deploy(&crate::actions::acts(), "acts", "http://127.0.0.1:1");
-    let served = Served::start(tidegate);
-    let new =
-        json!({"connection": "acme", "base_url": "http://127.0.0.1:1", "secrets": {"token": "x"}});
-    served.post("/v1/integrations/acts/connections", &new, 201);
+    let served = sealed();
     let sealed = served.get("/v1/master-keys")["keys"][0]["key"].clone();
     let sealed = sealed.as_str().unwrap();
     let data = served.tidegate.data();

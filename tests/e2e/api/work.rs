@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{Served, expect_problem, make_key, serve};
+use super::{Served, expect_problem, make_key};
 use crate::support::cli::{CONFLICT, Tidegate};
 use crate::support::crm::{Source, contacts, reply};
 use crate::support::server::{Gate, Reply, Server};
@@ -48,13 +48,7 @@ impl Served {
             ..
         } = self;
         running.kill();
-        let (running, address) = serve(&tidegate, "");
-        Self {
-            tidegate,
-            running,
-            address,
-            manage,
-        }
+        Self::again(tidegate, manage)
     }
 }
 
@@ -303,13 +297,7 @@ fn a_server_that_stops_interrupts_what_does_not_end_in_time() {
         (&json!("queued"), &json!("interrupted"), &json!(0))
     );
     gate.open();
-    let (running, address) = serve(&tidegate, "");
-    let served = Served {
-        tidegate,
-        running,
-        address,
-        manage,
-    };
+    let served = Served::again(tidegate, manage);
     served.job_in(&job, &["succeeded"]);
 }
 

@@ -1,5 +1,7 @@
 //! Idempotency keys: who gets what under one, when it is let go of, and when it is forgotten.
 
+use std::path::Path;
+
 use tidegate_engine::api_key::ApiKeyId;
 use tidegate_engine::idempotency::{KEPT_MS, Kept, KeyUse, Keyed};
 use tidegate_engine::request::{Begun, KeptAnswer, NewRequest, Print, RequestKey};
@@ -158,23 +160,27 @@ fn a_dropped_connection_takes_its_keys_along() {
     });
 }
 
+/// A store with bounds that a test reaches.
+fn open_small(dir: &Path) -> SledStore {
+    let tuning = Tuning {
+        keys_max: 20,
+        requests_max: 20,
+        step_keys: 7,
+        ..Tuning::default()
+    };
+    let options = Options {
+        tuning,
+        ..Options::default()
+    };
+    SledStore::open(dir, options).unwrap()
+}
+
 /// Only the sled store has files to be opened again, and a bound that a test reaches.
 #[test]
 fn keys_outlive_a_restart_are_bounded_and_leave_nothing() {
     block_on(async {
         let dir = tempfile::tempdir().unwrap();
-        let open = || {
-            let tuning = Tuning {
-                keys_max: 20,
-                step_keys: 7,
-                ..Tuning::default()
-            };
-            let options = Options {
-                tuning,
-                ..Options::default()
-            };
-            SledStore::open(dir.path(), options).unwrap()
-        };
+        let open = || open_small(dir.path());
         let store = open();
         set_up(&store).await;
         for number in 1..=20 {
@@ -250,18 +256,7 @@ fn requests_are_bounded_and_forgotten_after_a_day() {
     };
     block_on(async {
         let dir = tempfile::tempdir().unwrap();
-        let open = || {
-            let tuning = Tuning {
-                requests_max: 20,
-                step_keys: 7,
-                ..Tuning::default()
-            };
-            let options = Options {
-                tuning,
-                ..Options::default()
-            };
-            SledStore::open(dir.path(), options).unwrap()
-        };
+        let open = || open_small(dir.path());
         let store = open();
         let empty = store.check().await.unwrap().keys;
         for number in 0..20 {
