@@ -56,6 +56,27 @@ impl Document {
     }
 }
 
+/// The members of a JSON object, in their order; `None` for what is none.
+pub(crate) fn top_level(json: &str) -> Option<Vec<(Cow<'_, str>, &str)>> {
+    if !json.trim_start().starts_with('{') {
+        return None;
+    }
+    let Members(found) = serde_json::from_str(json).ok()?;
+    let texts = found.into_iter().map(|(name, raw)| (name, raw.get()));
+    Some(texts.collect())
+}
+
+/// The JSON text at a pointer, for who looks into a text once.
+pub(crate) fn at<'a>(json: &'a str, pointer: &str) -> Option<&'a str> {
+    let (mut found, mut rest) = (json.trim(), pointer);
+    while let Some((segment, next)) = split(rest) {
+        found = member(found, &segment)?;
+        rest = next;
+    }
+    // What is left of it is no pointer.
+    rest.is_empty().then_some(found)
+}
+
 /// Where the members of the top-level object lie.
 fn members(text: &str) -> serde_json::Result<Vec<(String, Range<usize>)>> {
     if !text.trim_start().starts_with('{') {
@@ -153,6 +174,7 @@ mod tests {
             ("next", None),
         ] {
             assert_eq!(document.at(pointer), expected, "{pointer}");
+            assert_eq!(super::at(text, pointer), expected, "{pointer}");
         }
     }
 

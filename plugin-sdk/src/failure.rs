@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::host::{HttpError, StoreError};
+use crate::http::Response;
 
 /// What handlers return.
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
@@ -115,6 +116,14 @@ impl Failure {
     /// Anything else.
     pub fn other(message: impl Into<String>) -> Self {
         Self::new(FailureKind::Other, message)
+    }
+
+    /// What was asked for may be done or not, and the answer does not tell: of kind `other`, with the code
+    /// `outcome-unknown`. Somebody has to look at the API; it is not sent again by itself.
+    #[must_use]
+    pub fn outcome_unknown(response: &Response, why: impl fmt::Display) -> Self {
+        let message = format!("{} answered {} {why}", response.name(), response.status());
+        response.with_upstream(Self::other(message).code("outcome-unknown"))
     }
 
     pub(crate) fn unsupported(message: impl Into<String>) -> Self {

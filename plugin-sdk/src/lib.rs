@@ -27,7 +27,10 @@ pub use crate::cx::{Cx, RunContext};
 pub use crate::failure::{Context, Failure, FailureKind, Result, Upstream};
 pub use crate::feed::FeedReader;
 pub use crate::host::{Change, ChangeAction, ModelOutcome};
-pub use crate::http::{HttpPage, Pages, Paginate, Position, RequestBuilder, Response, encode};
+pub use crate::http::{
+    Expected, HttpPage, ItemResult, Pages, Paginate, Position, RequestBuilder, Response, Responses,
+    Verdict, default_verdict, encode,
+};
 pub use crate::plugin::{
     Action, Auth, ClientAuth, ConfigKey, HeaderAuth, Model, Name, OAuth, Plugin, Schema, Sync,
     TemplateAuth, TokenUrl,

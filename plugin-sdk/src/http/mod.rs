@@ -6,6 +6,7 @@ mod paginate;
 mod query;
 mod request;
 mod response;
+mod responses;
 mod retry_after;
 mod url;
 
@@ -14,3 +15,4 @@ pub use self::paginate::{Pages, Paginate, Position};
 pub use self::query::encode;
 pub use self::request::RequestBuilder;
 pub use self::response::Response;
+pub use self::responses::{Expected, ItemResult, Responses, Verdict, default_verdict};

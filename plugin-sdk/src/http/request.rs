@@ -16,6 +16,9 @@ use crate::{Cx, Failure, Result};
 /// Methods that mean the same when they come twice (RFC 9110 §9.2.2).
 const IDEMPOTENT: [&str; 6] = ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"];
 
+/// How much of what was sent is kept beside its answer, which often repeats it.
+const SENT_KEPT_MAX: usize = 64 * 1024;
+
 /// A request being built. The host adds the connection's credentials to requests for the
 /// connection's own origin, and repeats idempotent ones that failed for the moment.
 #[derive(Clone)]
@@ -135,8 +138,10 @@ impl RequestBuilder {
         }
         let name = name(&self.request);
         let method = self.request.method.clone();
+        let sent = self.request.body.as_ref();
+        let sent = sent.filter(|body| body.len() <= SENT_KEPT_MAX).cloned();
         match self.cx.host().send(self.request).await {
-            Ok(answer) => Ok(Response::new(method, answer)),
+            Ok(answer) => Ok(Response::new(method, answer, sent)),
             Err(error) => Err(of_http(&name, error)),
         }
     }

@@ -15,17 +15,52 @@ use crate::{Cx, Failure, Result};
 const UPSTREAM_BODY_MAX: usize = 64 * 1024;
 /// How much of an answer's body goes into a message.
 const EXCERPT_MAX: usize = 160;
+/// Methods that change nothing (RFC 9110 §9.2.1, and the registry that it begins).
+const SAFE: [&str; 8] = [
+    "GET", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "REPORT", "SEARCH", "QUERY",
+];
+/// Answers that name another place to ask.
+const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
 
 /// A response, whole.
 #[derive(Debug, Clone)]
 pub struct Response {
     method: String,
     answer: Answer,
+    /// What a write sent, unless it was long: an answer often repeats it.
+    pub(super) sent: Option<Vec<u8>>,
 }
 
 impl Response {
-    pub(super) fn new(method: String, answer: Answer) -> Self {
-        Response { method, answer }
+    pub(super) fn new(method: String, answer: Answer, sent: Option<Vec<u8>>) -> Self {
+        Response {
+            method,
+            answer,
+            sent,
+        }
+    }
+
+    /// Whether something was to be done by it: its method is not safe (RFC 9110 §9.2.1).
+    #[must_use]
+    pub fn is_of_write(&self) -> bool {
+        !SAFE.contains(&self.method.as_str())
+    }
+
+    /// The JSON value that a write was answered with; `None` for an empty body, a text, and whatever else is no
+    /// JSON of this shape, of which the log has a line.
+    ///
+    /// A 2xx says that it was done, however it says so: that its body can't be read is no reason to send it again.
+    pub fn written<'a, T: Deserialize<'a>>(&'a self) -> Option<T> {
+        if self.bytes().trim_ascii().is_empty() {
+            return None;
+        }
+        let read = self.json::<T>();
+        let problem = match read {
+            Ok(value) => return Some(value),
+            Err(failure) => failure.message,
+        };
+        crate::warn!("done, but its answer can't be used: {problem}");
+        None
     }
 
     /// The HTTP status.
@@ -77,12 +112,14 @@ impl Response {
     /// The body, decoded from JSON.
     ///
     /// A body that is no JSON at all (a maintenance page, a text cut off) is a `transient`
-    /// failure with the code `response-not-json`; JSON of another shape than `T` is `other` with
+    /// failure with the code `response-not-json`, and of kind `other` when a write was answered with a 2xx,
+    /// as that was done ([`written`](Self::written) reads such answers); JSON of another shape than `T` is `other` with
     /// the code `response-invalid`, as repeating the request would not help. Both name the URL,
     /// the line and column, and the body's first bytes.
     pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
         let decoded = match std::str::from_utf8(&self.answer.body) {
-            Ok(text) => serde_json::from_str(text).map_err(|error| DecodeError::of(&error)),
+            Ok(text) => serde_json::from_str(text.strip_prefix('\u{feff}').unwrap_or(text))
+                .map_err(|error| DecodeError::of(&error)),
             Err(error) => Err(DecodeError::syntax(error)),
         };
         decoded.map_err(|error| self.decode_failure(&error))
@@ -102,28 +139,94 @@ impl Response {
 
     fn decode_failure(&self, error: &DecodeError) -> Failure {
         let body = String::from_utf8_lossy(&self.answer.body);
-        error.failure(&self.name(), self.status(), &body)
+        let mut failure = error.failure(&self.name(), self.status(), &body);
+        if self.is_of_write() && (200..300).contains(&self.status()) {
+            failure.kind = FailureKind::Other;
+            failure
+                .message
+                .push_str("; it was done, so it is not sent again");
+        }
+        failure
+    }
+
+    /// The body as text, without a byte-order mark; `None` when it is not UTF-8.
+    pub(super) fn body_text(&self) -> Option<&str> {
+        let text = std::str::from_utf8(&self.answer.body).ok()?;
+        Some(text.strip_prefix('\u{feff}').unwrap_or(text))
+    }
+
+    /// What was sent, if it was text and not long.
+    pub(super) fn sent_text(&self) -> Option<&str> {
+        std::str::from_utf8(self.sent.as_deref()?).ok()
+    }
+
+    /// Whether the body is a page for people: by its first characters, as APIs call texts `text/html` too.
+    #[must_use]
+    pub fn is_html(&self) -> bool {
+        let body = String::from_utf8_lossy(self.bytes().get(..512).unwrap_or(self.bytes()));
+        let body = body
+            .trim_start_matches('\u{feff}')
+            .trim_start()
+            .to_ascii_lowercase();
+        body.starts_with("<!doctype html") || body.starts_with("<html") || {
+            let type_ = self.header("content-type").unwrap_or_default();
+            body.starts_with('<')
+                && type_
+                    .trim_start()
+                    .to_ascii_lowercase()
+                    .starts_with("text/html")
+        }
+    }
+
+    /// The beginning of the body, for a message.
+    pub(super) fn excerpt(&self) -> String {
+        let body = String::from_utf8_lossy(&self.answer.body);
+        excerpt(body.trim(), EXCERPT_MAX)
+    }
+
+    /// The failure, with what was answered.
+    pub(crate) fn with_upstream(&self, failure: Failure) -> Failure {
+        let body = String::from_utf8_lossy(&self.answer.body);
+        failure.upstream(
+            self.status(),
+            truncated(&body, UPSTREAM_BODY_MAX).to_owned(),
+        )
+    }
+
+    /// When the API wants to be asked again, by the header `Retry-After`.
+    pub(super) fn retry_after_ms(&self, now: u64) -> Option<u64> {
+        let header = self.header("retry-after")?;
+        retry_after::wait_ms(header, now)
     }
 
     /// How messages name what was asked.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         format!("{} {}", self.method, excerpt(self.url(), 300))
     }
 
     /// Itself, or the failure that a status of 400 and more means, as
     /// [`send`](crate::RequestBuilder::send) has it: for a response of `send_any`, once the statuses
     /// that mean something else have been looked at.
+    ///
+    /// The answer to a write (a method that is not safe) is a failure from 300 on: a redirect that the host
+    /// did not follow is of kind `config` with the code `http-redirected`, and names the target.
     pub fn or_failure(self, cx: &Cx) -> Result<Self> {
-        if self.status() < 400 {
+        let good = if self.is_of_write() { 300 } else { 400 };
+        if self.status() < good {
             Ok(self)
         } else {
-            Err(self.into_failure(cx.now()))
+            Err(self.status_failure(cx.now()))
         }
     }
 
-    /// The failure that a status of 400 and more means.
-    fn into_failure(self, now: u64) -> Failure {
+    /// The failure that a status which is no success means.
+    pub(super) fn status_failure(&self, now: u64) -> Failure {
         let status = self.status();
+        if REDIRECTS.contains(&status)
+            && let Some(target) = self.header("location")
+        {
+            return self.redirected(target);
+        }
         let kind = match status {
             401 | 403 => FailureKind::Auth,
             408 | 425 | 429 | 500.. => FailureKind::Transient,
@@ -136,15 +239,29 @@ impl Response {
             let body = excerpt(body.trim(), EXCERPT_MAX);
             format!("{} answered {status}: {body}", self.name())
         };
-        let mut failure = Failure::new(kind, message)
-            .code(format!("http-{status}"))
-            .upstream(status, truncated(&body, UPSTREAM_BODY_MAX).to_owned());
+        let failure = Failure::new(kind, message).code(format!("http-{status}"));
+        let mut failure = self.with_upstream(failure);
         if kind == FailureKind::Transient {
-            failure.retry_after_ms = self
-                .header("retry-after")
-                .and_then(|header| retry_after::wait_ms(header, now));
+            failure.retry_after_ms = self.retry_after_ms(now);
         }
         failure
+    }
+
+    /// A redirect that the host did not follow, since it would have made another request of it.
+    fn redirected(&self, target: &str) -> Failure {
+        let (name, status) = (self.name(), self.status());
+        let target = excerpt(target, 300);
+        let advice = match status {
+            303 => {
+                "this may be how the API says that it was done: then let a rule of `responses` say so, or \
+                 the plugin ask there; else set the base URL or the path so that nothing redirects"
+            }
+            _ => {
+                "a write is not sent elsewhere: set the base URL or the path so that nothing redirects"
+            }
+        };
+        let message = format!("{name} answered {status} and redirects to {target}; {advice}");
+        self.with_upstream(Failure::config(message).code("http-redirected"))
     }
 }
 
