@@ -23,7 +23,9 @@ use tidegate_engine::canonical;
 use tidegate_engine::integration::Digest;
 use tidegate_engine::record::{Page, Save};
 use tidegate_engine::run::{Fence, Figures, NewRun, RunId, Target, Trigger};
-use tidegate_engine::store::{ActionFilter, Commit, Durability, ReadChanges, SnapshotGuard};
+use tidegate_engine::store::{
+    ActionFilter, Commit, Durability, EndSnapshot, Proof, ReadChanges, SnapshotGuard,
+};
 use tidegate_engine::{ConnectionKey, Name, Store, SyncKey, Timestamp};
 use tidegate_store::{Options, SledStore};
 
@@ -251,9 +253,12 @@ async fn measure(records: usize) -> Result<(), Failure> {
             bench.run,
             bench.fence,
             &bench.model,
-            guard,
-            None,
-            Timestamp(2),
+            EndSnapshot {
+                proof: Proof::OneAnswer,
+                guard,
+                checkpoint: None,
+                now: Timestamp(2),
+            },
         )
         .await?;
     let overwrite = bench.pull(shuffled(records), 1).await?;

@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::of_store;
 use crate::feed::FeedReader;
+use crate::full_pull::FullPull;
 use crate::host::{Handle, Host};
 use crate::http::RequestBuilder;
+use crate::plugin::SharedHandler;
 use crate::records::Commit;
 use crate::{Failure, Result};
 
@@ -23,6 +25,8 @@ const GET_IDS_MAX: usize = 1_000;
 pub struct Cx {
     host: Handle,
     keys: Rc<Keys>,
+    /// The plugin's own check of the connection, in a sync.
+    check: Option<SharedHandler>,
 }
 
 /// The idempotency keys of a run's requests: the run's own for the first, `KEY-2` for the second, ….
@@ -65,11 +69,25 @@ impl Cx {
         Cx {
             host,
             keys: Rc::default(),
+            check: None,
         }
     }
 
     pub(crate) fn host(&self) -> &Handle {
         &self.host
+    }
+
+    pub(crate) fn checked_by(mut self, check: Option<SharedHandler>) -> Self {
+        self.check = check;
+        self
+    }
+
+    /// Do what the plugin does to check a connection, if it does anything.
+    pub(crate) async fn check(&self) -> Result<()> {
+        match &self.check {
+            Some(check) => check(self.clone(), "{}".to_owned()).await.map(drop),
+            None => Ok(()),
+        }
     }
 
     /// The key for the next request that must not be made twice, if the run has one.
@@ -213,47 +231,10 @@ impl Cx {
         Ok(records)
     }
 
-    /// Start a pull of everything that the outside API has of `model`, so that
-    /// [`end_snapshot`](Cx::end_snapshot) can delete what is gone there. True when an
-    /// interrupted run's snapshot goes on: then the plugin may continue from its checkpoint.
-    pub async fn begin_snapshot(&self, model: &str) -> Result<bool> {
-        self.open_snapshot(model, false).await
-    }
-
-    /// Like [`begin_snapshot`](Cx::begin_snapshot), but forget an open one and begin anew.
-    pub async fn restart_snapshot(&self, model: &str) -> Result<()> {
-        self.open_snapshot(model, true).await.map(drop)
-    }
-
-    async fn open_snapshot(&self, model: &str, restart: bool) -> Result<bool> {
-        self.host
-            .begin_snapshot(model.to_owned(), restart)
-            .await
-            .map_err(|error| of_store(&format!("beginning the snapshot of {model}"), error))
-    }
-
-    /// The pull was whole: delete what was not seen since the snapshot began. Returns how many
-    /// were deleted. The host refuses (code `snapshot-refused`) when that would be more than the
-    /// operator allows.
-    pub async fn end_snapshot(&self, model: &str) -> Result<u64> {
-        self.close_snapshot(model, None).await
-    }
-
-    /// Like [`end_snapshot`](Cx::end_snapshot), and store a checkpoint with it.
-    pub async fn end_snapshot_with<T: Serialize + ?Sized>(
-        &self,
-        model: &str,
-        checkpoint: &T,
-    ) -> Result<u64> {
-        let text = serde_json::to_string(checkpoint)?;
-        self.close_snapshot(model, Some(text)).await
-    }
-
-    async fn close_snapshot(&self, model: &str, checkpoint: Option<String>) -> Result<u64> {
-        self.host
-            .end_snapshot(model.to_owned(), checkpoint)
-            .await
-            .map_err(|error| of_store(&format!("ending the snapshot of {model}"), error))
+    /// A pull of everything that the outside API has of `model`, which finds what was deleted there
+    /// and never deletes what lives: see [`FullPull`].
+    pub fn full_pull(&self, model: impl Into<String>) -> FullPull {
+        FullPull::new(self.clone(), model.into())
     }
 
     /// Read the change feed of another integration's model (for destinations). Needs

@@ -4,6 +4,7 @@ mod cx;
 mod document;
 mod failure;
 mod feed;
+mod full_pull;
 #[cfg_attr(
     target_arch = "wasm32",
     allow(
@@ -26,7 +27,8 @@ pub mod test;
 pub use crate::cx::{Cx, RunContext};
 pub use crate::failure::{Context, Failure, FailureKind, Result, Upstream};
 pub use crate::feed::FeedReader;
-pub use crate::host::{Change, ChangeAction, ModelOutcome};
+pub use crate::full_pull::{Finish, FullPull, Pass, Presence, SeenIds};
+pub use crate::host::{Change, ChangeAction, ModelOutcome, SnapshotEnd};
 pub use crate::http::{
     Expected, HttpPage, ItemResult, Pages, Paginate, Position, RequestBuilder, Response, Responses,
     Verdict, default_verdict, encode,

@@ -14,6 +14,7 @@ mod requests;
 pub mod rules;
 mod runs;
 mod schedules;
+mod snapshots;
 mod transfer;
 mod upkeep;
 mod webhooks;
@@ -36,7 +37,8 @@ use crate::request::{RequestKey, RequestRow};
 use crate::run::{Failure, Fence, LogLine, NewRun, Run, RunEnd, RunId};
 use crate::schedule::{Fire, ScheduleId};
 use crate::store::{
-    Changes, Commit, ModelStats, ReadChanges, RunFilter, SnapshotGuard, Started, Store, StoreError,
+    Changes, Commit, EndSnapshot, Ended, ModelStats, ReadChanges, RunFilter, SnapshotGuard,
+    Started, Store, StoreError, Unseen,
 };
 use crate::transfer::{ImportId, ImportPart, Imported};
 use crate::upkeep::{CheckReport, Dropped, Pruned, Scope, StoreStats};
@@ -236,16 +238,36 @@ impl Store for MemoryStore {
         self.with(|state| state.begin_snapshot(run, fence, model, restart))
     }
 
-    async fn end_snapshot(
+    async fn unseen(
         &self,
         run: RunId,
         fence: Fence,
         model: &Name,
         guard: SnapshotGuard,
+        after: u64,
+        limit: usize,
+    ) -> Result<Unseen, StoreError> {
+        self.with(|state| state.unseen(run, fence, model, guard, after, limit))
+    }
+
+    async fn repeat_snapshot(
+        &self,
+        run: RunId,
+        fence: Fence,
+        model: &Name,
         checkpoint: Option<String>,
-        now: Timestamp,
     ) -> Result<u64, StoreError> {
-        self.with(|state| state.end_snapshot(run, fence, model, guard, checkpoint, now))
+        self.with(|state| state.repeat_snapshot(run, fence, model, checkpoint))
+    }
+
+    async fn end_snapshot(
+        &self,
+        run: RunId,
+        fence: Fence,
+        model: &Name,
+        end: EndSnapshot,
+    ) -> Result<Ended, StoreError> {
+        self.with(|state| state.end_snapshot(run, fence, model, end))
     }
 
     async fn finish_run(&self, run: RunId, fence: Fence, end: RunEnd) -> Result<Run, StoreError> {

@@ -10,6 +10,7 @@ mod early;
 mod jobs;
 mod requests;
 mod schedules;
+mod snapshot;
 mod webhooks;
 
 use std::sync::Arc;
@@ -36,6 +37,7 @@ pub use early::{Early, Stored};
 pub use jobs::{Claim, Claimed, Forgotten, JobFilter, Jobs, QueueFigures};
 pub use requests::Requests;
 pub use schedules::{Again, Backfill, PutSchedule, ScheduleFilter, Schedules};
+pub use snapshot::{EndSnapshot, Ended, Proof, SnapshotGuard, SnapshotRefusal, Unseen};
 
 /// Why a command did not happen. Nothing of it was stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -107,21 +109,6 @@ pub enum StoreError {
     Backend(String),
 }
 
-/// The guard against deleting too much said no.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the pull of {model} saw {seen} of {live} records, so ending its snapshot would delete {would_delete}, \
-     and the limit snapshot_delete_percent is {max_share_percent}, never everything; nothing was deleted. If the \
-     records really are gone, run it once with --allow-deletes"
-)]
-pub struct SnapshotRefusal {
-    pub model: Name,
-    pub live: u64,
-    pub seen: u64,
-    pub would_delete: u64,
-    pub max_share_percent: u8,
-}
-
 /// Whether a commit waits for the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -145,43 +132,6 @@ pub struct Commit {
     /// store adds up.
     pub progress: Figures,
     pub now: Timestamp,
-}
-
-/// How much one snapshot may delete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SnapshotGuard {
-    /// Percent of the live records, 0 to 100.
-    pub max_share_percent: u8,
-    /// The operator said that this run may delete whatever is gone, even everything.
-    pub allow_all: bool,
-}
-
-impl Default for SnapshotGuard {
-    fn default() -> Self {
-        Self {
-            max_share_percent: 50,
-            allow_all: false,
-        }
-    }
-}
-
-impl SnapshotGuard {
-    /// Whether deleting `would_delete` of `live` records is fine. Deleting everything needs
-    /// `allow_all`, and so does a larger share than allowed.
-    pub fn check(&self, model: &Name, live: u64, would_delete: u64) -> Result<(), SnapshotRefusal> {
-        let share_is_fine =
-            u128::from(would_delete) * 100 <= u128::from(live) * u128::from(self.max_share_percent);
-        if self.allow_all || would_delete == 0 || (share_is_fine && would_delete < live) {
-            return Ok(());
-        }
-        Err(SnapshotRefusal {
-            model: model.clone(),
-            live,
-            seen: live - would_delete,
-            would_delete,
-            max_share_percent: self.max_share_percent,
-        })
-    }
 }
 
 /// A started run.
@@ -348,18 +298,37 @@ pub trait Store:
         model: &Name,
         restart: bool,
     ) -> Result<bool, StoreError>;
-    /// Delete what the open snapshot has not seen, close it and store the checkpoint, in one
-    /// step. Returns how many were deleted. When the guard refuses, nothing is deleted and the
+    /// Records that the open snapshot's pass has not seen: at most `limit`, in the order of the feed
+    /// from the place `after` on, 0 at first. When the guard would refuse to delete all that are
+    /// unseen, it does so now, and the snapshot is closed.
+    async fn unseen(
+        &self,
+        run: RunId,
+        fence: Fence,
+        model: &Name,
+        guard: SnapshotGuard,
+        after: u64,
+        limit: usize,
+    ) -> Result<Unseen, StoreError>;
+    /// Keep in mind what the open snapshot's pass has not seen, begin another pass, and store the
+    /// checkpoint, in one step. Returns how many were unseen.
+    async fn repeat_snapshot(
+        &self,
+        run: RunId,
+        fence: Fence,
+        model: &Name,
+        checkpoint: Option<String>,
+    ) -> Result<u64, StoreError>;
+    /// Close the open snapshot, delete what it has not seen if the proof holds, and store the
+    /// checkpoint, in one step. When the guard refuses, nothing is deleted and the
     /// snapshot is closed: what it saw may be the source's mistake, so the next one begins anew.
     async fn end_snapshot(
         &self,
         run: RunId,
         fence: Fence,
         model: &Name,
-        guard: SnapshotGuard,
-        checkpoint: Option<String>,
-        now: Timestamp,
-    ) -> Result<u64, StoreError>;
+        end: EndSnapshot,
+    ) -> Result<Ended, StoreError>;
     /// Write a run's end, and hand out the run. Only the first end of a run counts; a later one is `Fenced`.
     /// A run that holds an idempotency key lets go of it here.
     async fn finish_run(&self, run: RunId, fence: Fence, end: RunEnd) -> Result<Run, StoreError>;
@@ -448,42 +417,4 @@ pub trait Store:
 
     /// Wait until everything that was acknowledged is on disk, and stop. Later commands fail.
     async fn close(&self) -> Result<(), StoreError>;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_guard_refuses_large_shares_and_everything() {
-        let model: Name = "Contact".parse().unwrap();
-        // (max share, live, would delete, fine)
-        let rows = [
-            (50, 100, 50, true),
-            (50, 100, 51, false),
-            (100, 100, 99, true),
-            (100, 100, 100, false),
-            (50, 0, 0, true),
-            (0, 10, 0, true),
-            (0, 10, 1, false),
-            (50, 1, 1, false),
-        ];
-        for (max_share_percent, live, would_delete, fine) in rows {
-            let guard = SnapshotGuard {
-                max_share_percent,
-                allow_all: false,
-            };
-            let checked = guard.check(&model, live, would_delete);
-            assert_eq!(
-                checked.is_ok(),
-                fine,
-                "{max_share_percent} {live} {would_delete}"
-            );
-            let guard = SnapshotGuard {
-                allow_all: true,
-                ..guard
-            };
-            assert!(guard.check(&model, live, would_delete).is_ok());
-        }
-    }
 }

@@ -20,7 +20,8 @@ use tidegate_engine::memory::rules;
 use tidegate_engine::record::{Counts, Record};
 use tidegate_engine::run::{Failure, Fence, LogLine, NewRun, Run, RunEnd, RunId};
 use tidegate_engine::store::{
-    Changes, Commit, Durability, ModelStats, ReadChanges, RunFilter, SnapshotGuard, Started,
+    Changes, Commit, Durability, EndSnapshot, Ended, ModelStats, ReadChanges, RunFilter,
+    SnapshotGuard, Started, Unseen,
 };
 use tidegate_engine::transfer::{ImportId, ImportPart, Imported};
 use tidegate_engine::upkeep::{CheckReport, Dropped, Pruned, Scope, StoreStats};
@@ -282,12 +283,36 @@ impl Store for SledStore {
         run: RunId,
         fence: Fence,
         model: &Name,
+        end: EndSnapshot,
+    ) -> Result<Ended, StoreError> {
+        let model = model.clone();
+        self.write(move |writer| writer.end_snapshot(run, fence, &model, end))
+            .await
+    }
+
+    async fn unseen(
+        &self,
+        run: RunId,
+        fence: Fence,
+        model: &Name,
         guard: SnapshotGuard,
+        after: u64,
+        limit: usize,
+    ) -> Result<Unseen, StoreError> {
+        let model = model.clone();
+        self.write(move |writer| writer.unseen(run, fence, &model, guard, after, limit))
+            .await
+    }
+
+    async fn repeat_snapshot(
+        &self,
+        run: RunId,
+        fence: Fence,
+        model: &Name,
         checkpoint: Option<String>,
-        now: Timestamp,
     ) -> Result<u64, StoreError> {
         let model = model.clone();
-        self.write(move |writer| writer.end_snapshot(run, fence, &model, guard, checkpoint, now))
+        self.write(move |writer| writer.repeat_snapshot(run, fence, &model, checkpoint))
             .await
     }
 

@@ -24,11 +24,18 @@ pub(crate) trait Host {
     async fn get(&self, model: String, ids: Vec<String>)
     -> Result<Vec<Option<String>>, StoreError>;
     async fn begin_snapshot(&self, model: String, restart: bool) -> Result<bool, StoreError>;
-    async fn end_snapshot(
+    async fn unseen(&self, model: String, after: u64, limit: u32) -> Result<Unseen, StoreError>;
+    async fn repeat_snapshot(
         &self,
         model: String,
         checkpoint: Option<String>,
     ) -> Result<u64, StoreError>;
+    async fn end_snapshot(
+        &self,
+        model: String,
+        proof: Proof,
+        checkpoint: Option<String>,
+    ) -> Result<SnapshotEnd, StoreError>;
 
     async fn read_feed(
         &self,
@@ -125,6 +132,33 @@ pub struct ModelOutcome {
     pub deleted: u32,
     /// Records that were saved as they were already.
     pub unchanged: u32,
+}
+
+/// What the pass of a snapshot has not seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Unseen {
+    pub(crate) ids: Vec<String>,
+    /// Where those that come after begin.
+    pub(crate) next: Option<u64>,
+    pub(crate) unseen: u64,
+    pub(crate) seen: u64,
+}
+
+/// Why what a snapshot has not seen is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Proof {
+    None,
+    OneAnswer,
+    TwoPasses,
+}
+
+/// What the end of a full pull did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SnapshotEnd {
+    /// Records that are gone at the source, and so were deleted here.
+    pub deleted: u64,
+    /// Records that were not seen and stay: nothing proved that they are gone.
+    pub kept: u64,
 }
 
 /// Why the store said no.

@@ -3,8 +3,8 @@
 
 use self::bindings::tidegate::plugin as wit;
 use super::{
-    Answer, Change, ChangeAction, Host, HttpError, Level, ModelOutcome, Page, Request, Retry,
-    Source, StoreError,
+    Answer, Change, ChangeAction, Host, HttpError, Level, ModelOutcome, Page, Proof, Request,
+    Retry, SnapshotEnd, Source, StoreError, Unseen,
 };
 use crate::failure::{Failure, FailureKind};
 use crate::{Cx, Plugin};
@@ -167,14 +167,46 @@ impl Host for Handle {
             .map_err(lift_error)
     }
 
-    async fn end_snapshot(
+    async fn unseen(&self, model: String, after: u64, limit: u32) -> Result<Unseen, StoreError> {
+        let page = wit::records::unseen(model, after, limit)
+            .await
+            .map_err(lift_error)?;
+        Ok(Unseen {
+            ids: page.ids,
+            next: page.next,
+            unseen: page.unseen,
+            seen: page.seen,
+        })
+    }
+
+    async fn repeat_snapshot(
         &self,
         model: String,
         checkpoint: Option<String>,
     ) -> Result<u64, StoreError> {
-        wit::records::end_snapshot(model, checkpoint)
+        wit::records::repeat_snapshot(model, checkpoint)
             .await
             .map_err(lift_error)
+    }
+
+    async fn end_snapshot(
+        &self,
+        model: String,
+        proof: Proof,
+        checkpoint: Option<String>,
+    ) -> Result<SnapshotEnd, StoreError> {
+        let proof = match proof {
+            Proof::None => wit::records::Proof::None,
+            Proof::OneAnswer => wit::records::Proof::OneAnswer,
+            Proof::TwoPasses => wit::records::Proof::TwoPasses,
+        };
+        let end = wit::records::end_snapshot(model, proof, checkpoint)
+            .await
+            .map_err(lift_error)?;
+        Ok(SnapshotEnd {
+            deleted: end.deleted,
+            kept: end.kept,
+        })
     }
 
     async fn read_feed(

@@ -73,8 +73,9 @@ impl Paginate {
         })
     }
 
-    /// A query parameter counts pages from `first` (usually 0 or 1). Ends on an empty page; with
-    /// [`size`](Self::size) also on a short one.
+    /// A query parameter counts pages from `first` (usually 0 or 1). Ends on an empty page: a short
+    /// one may only be one of which the API hides some items. (After a short one, a 400, 404, 410,
+    /// 416 or 422 ends it too.)
     pub fn page(parameter: impl Into<String>, first: u64) -> Self {
         Self::new(Style::Page {
             parameter: parameter.into(),
@@ -82,8 +83,8 @@ impl Paginate {
         })
     }
 
-    /// A query parameter says how many items to skip: as many as have been received. Ends on an
-    /// empty page; with [`size`](Self::size) also on a short one.
+    /// A query parameter says how many items to skip: as many as have been received. Ends as
+    /// [`page`](Self::page) does.
     pub fn offset(parameter: impl Into<String>) -> Self {
         Self::new(Style::Offset {
             parameter: parameter.into(),
@@ -125,9 +126,7 @@ impl Paginate {
         self
     }
 
-    /// Ask for `size` items a page with a query parameter. With [`page`](Self::page) and
-    /// [`offset`](Self::offset) a page shorter than that is the last one, except for the first:
-    /// servers may cap the size lower than asked, so its length becomes the size.
+    /// Ask for `size` items a page with a query parameter. Servers may cap it lower.
     pub fn size(mut self, parameter: impl Into<String>, size: u64) -> Self {
         self.size = Some((parameter.into(), size));
         self
@@ -149,8 +148,9 @@ pub struct Pages {
     /// Hashes of the cursors and URLs so far (kept small, and free of random numbers).
     seen: BTreeSet<u64>,
     count: u64,
-    /// How many items a page has that is not the last.
-    full: Option<u64>,
+    /// The most items that a page had, and whether the last one had fewer.
+    full: u64,
+    short: bool,
     /// Hash of the last page's items, in styles where only they can tell a loop.
     last: Option<u64>,
 }
@@ -174,7 +174,8 @@ impl Pages {
             style,
             seen: BTreeSet::new(),
             count: 0,
-            full: None,
+            full: 0,
+            short: false,
             last: None,
         }
     }
@@ -195,7 +196,13 @@ impl Pages {
             return Err(self.looped(&format!("there are more than {PAGES_MAX} pages")));
         }
         let request = self.request_at(at.as_ref())?;
-        let response = request.send().await?;
+        let response = match request.send().await {
+            Err(failure) if self.short && is_beyond(&failure) => {
+                self.next = Next::End;
+                return Ok(None);
+            }
+            sent => sent?,
+        };
         let mut page = HttpPage::new(response, self.style.items.clone(), at)?;
         let next = self.after(&page)?;
         self.count += 1;
@@ -269,6 +276,11 @@ impl Pages {
                     .map(|count| Position::Offset(offset + count))
             }
         };
+        // An empty page that names itself is how some APIs end.
+        let next = match next {
+            Some(next) if Some(&next) == page.position() && page.raw_items()?.is_empty() => None,
+            next => next,
+        };
         if let Some(position) = &next {
             // Where this page came from counts too: a cursor that names itself is a loop.
             if let Some(at) = page.position() {
@@ -284,6 +296,9 @@ impl Pages {
     /// How many items a page has; `None` when it is the last one.
     fn counted(&mut self, page: &HttpPage) -> Result<Option<u64>> {
         let count = page.raw_items()?.len() as u64;
+        let size = self.style.size.as_ref().map_or(0, |(_, size)| *size);
+        self.short = count < self.full || (self.count == 0 && count < size);
+        self.full = self.full.max(count);
         if count == 0 {
             return Ok(None);
         }
@@ -292,17 +307,7 @@ impl Pages {
             let problem = "two pages in a row are the same: does the API know the parameter?";
             return Err(self.looped(problem));
         }
-        let Some((_, size)) = &self.style.size else {
-            return Ok(Some(count));
-        };
-        match self.full {
-            Some(full) if count < full => Ok(None),
-            Some(_) => Ok(Some(count)),
-            None => {
-                self.full = Some(count.min(*size));
-                Ok(Some(count))
-            }
-        }
+        Ok(Some(count))
     }
 
     fn looped(&self, problem: &str) -> Failure {
@@ -313,6 +318,13 @@ impl Pages {
         ))
         .code("pagination-loop")
     }
+}
+
+/// Whether it is how an API answers beyond the last page.
+fn is_beyond(failure: &Failure) -> bool {
+    const BEYOND: [u16; 5] = [400, 404, 410, 416, 422];
+    let upstream = failure.upstream.as_ref();
+    upstream.is_some_and(|upstream| BEYOND.contains(&upstream.status))
 }
 
 fn described(position: &Position) -> String {

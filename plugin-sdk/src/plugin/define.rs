@@ -11,9 +11,10 @@ use serde_json::Value;
 
 use crate::{Cx, Failure, Result};
 
-pub(super) type Running<T> = Pin<Box<dyn Future<Output = Result<T>>>>;
+pub(crate) type Running<T> = Pin<Box<dyn Future<Output = Result<T>>>>;
 pub(super) type UnitHandler = Box<dyn Fn(Cx) -> Running<()>>;
 /// JSON text in, JSON text out.
+pub(crate) type SharedHandler = Rc<dyn Fn(Cx, String) -> Running<String>>;
 pub(super) type ValueHandler = Box<dyn Fn(Cx, String) -> Running<String>>;
 
 /// A sync: pulls records of one or several models from the outside API.
@@ -193,7 +194,7 @@ impl fmt::Debug for Action {
 
 pub(super) struct Event {
     pub(super) kind: String,
-    pub(super) run: ValueHandler,
+    pub(super) run: SharedHandler,
 }
 
 /// A kind of record, with an optional JSON Schema of its body.

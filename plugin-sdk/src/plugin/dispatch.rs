@@ -1,6 +1,8 @@
 //! From the name that the host calls to the handler. Unknown names are answered here.
 
-use super::{Action, Plugin};
+use std::rc::Rc;
+
+use super::{Action, CHECK, Plugin};
 use crate::{Cx, Failure, Result};
 
 impl Plugin {
@@ -14,7 +16,10 @@ impl Plugin {
             .find(|sync| sync.each.is_none() && sync.name == name)
             .or_else(|| self.syncs.iter().find(|sync| sync.each.is_some()));
         match sync {
-            Some(sync) => (sync.run)(cx).await,
+            Some(sync) => {
+                let check = self.events.iter().find(|event| event.kind == CHECK);
+                (sync.run)(cx.checked_by(check.map(|event| Rc::clone(&event.run)))).await
+            }
             None => Err(unknown(
                 "sync",
                 name,

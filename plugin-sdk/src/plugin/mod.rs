@@ -8,15 +8,20 @@ mod oauth;
 
 use std::fmt;
 use std::future::Future;
+use std::rc::Rc;
 
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 pub use self::auth::{Auth, ConfigKey, HeaderAuth, Name, TemplateAuth};
+pub(crate) use self::define::SharedHandler;
 pub use self::define::{Action, Model, Schema, Sync};
 use self::define::{Event, value_handler};
 pub use self::oauth::{ClientAuth, OAuth, TokenUrl};
 use crate::{Cx, Result};
+
+/// The event that asks whether a connection works.
+const CHECK: &str = "connection-check";
 
 /// A plugin: its manifest and its handlers, declared together so that they can't drift apart.
 ///
@@ -140,7 +145,7 @@ impl Plugin {
         F: Fn(Cx) -> Fut + 'static,
         Fut: Future<Output = Result<()>> + 'static,
     {
-        self.on_event("connection-check", move |cx, _: IgnoredAny| handler(cx))
+        self.on_event(CHECK, move |cx, _: IgnoredAny| handler(cx))
     }
 
     /// Answer an event, for example `connection-created`. `P` is decoded from the event's
@@ -154,7 +159,10 @@ impl Plugin {
     {
         let kind = kind.into();
         self.events.push(Event {
-            run: value_handler(format!("the payload of event {kind}"), handler),
+            run: Rc::from(value_handler(
+                format!("the payload of event {kind}"),
+                handler,
+            )),
             kind,
         });
         self

@@ -193,6 +193,19 @@ impl Commit {
         Ok(CommitOutcome::new(outcome))
     }
 
+    /// The ids of the records of `model` that are to be saved.
+    pub(crate) fn saved(&self, model: &str) -> Vec<String> {
+        let pages = self.pages.iter().chain([&self.page]);
+        let own = pages.filter(|page| page.model == model);
+        own.flat_map(|page| page.save.iter().map(|saved| saved.id.clone()))
+            .collect()
+    }
+
+    /// A checkpoint that is JSON text already.
+    pub(crate) fn checkpoint_text(&mut self, text: String) {
+        self.checkpoint = Some(text);
+    }
+
     fn body_of<T: Serialize + ?Sized>(&self, record: &T) -> Result<String> {
         serde_json::to_string(record).map_err(|error| self.unfit(&error.to_string()))
     }

@@ -39,6 +39,7 @@ mod outcome;
 mod reply;
 mod request;
 mod seam;
+mod snapshots;
 mod state;
 mod store;
 

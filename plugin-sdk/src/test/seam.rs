@@ -13,7 +13,8 @@ use super::reply::Reply;
 use super::request::Request;
 use super::state::{Expected, Shared, TroubleKind};
 use crate::host::{
-    Answer, Change, Host, HttpError, Level, ModelOutcome, Page, Request as Raw, Source, StoreError,
+    Answer, Change, Host, HttpError, Level, ModelOutcome, Page, Proof, Request as Raw, SnapshotEnd,
+    Source, StoreError, Unseen,
 };
 
 const METADATA_MAX: usize = 64 * 1024;
@@ -168,18 +169,48 @@ impl Host for Handle {
         state.records.begin_snapshot(&model, restart, &models)
     }
 
-    async fn end_snapshot(
+    async fn unseen(&self, model: String, after: u64, limit: u32) -> Result<Unseen, StoreError> {
+        let mut state = self.shared.state.borrow_mut();
+        let models = state.run.grants.models.clone();
+        state.records.unseen(&model, after, limit, &models)
+    }
+
+    async fn repeat_snapshot(
         &self,
         model: String,
         checkpoint: Option<String>,
     ) -> Result<u64, StoreError> {
         self.writable()?;
-        let deleted = {
+        let unseen = {
             let mut state = self.shared.state.borrow_mut();
             let models = state.run.grants.models.clone();
             state
                 .records
-                .end_snapshot(&model, checkpoint.as_deref(), &models)?
+                .repeat_snapshot(&model, checkpoint.as_deref(), &models)?
+        };
+        self.store_checkpoint(checkpoint.as_deref());
+        self.committed(Committed {
+            pages: Vec::new(),
+            checkpoint: checkpoint.as_deref().map(decoded),
+            outcome: Vec::new(),
+        })
+        .await;
+        Ok(unseen)
+    }
+
+    async fn end_snapshot(
+        &self,
+        model: String,
+        proof: Proof,
+        checkpoint: Option<String>,
+    ) -> Result<SnapshotEnd, StoreError> {
+        self.writable()?;
+        let end = {
+            let mut state = self.shared.state.borrow_mut();
+            let models = state.run.grants.models.clone();
+            state
+                .records
+                .end_snapshot(&model, proof, checkpoint.as_deref(), &models)?
         };
         self.store_checkpoint(checkpoint.as_deref());
         self.committed(Committed {
@@ -187,12 +218,12 @@ impl Host for Handle {
             checkpoint: checkpoint.as_deref().map(decoded),
             outcome: vec![ModelOutcome {
                 model,
-                deleted: u32::try_from(deleted).unwrap_or(u32::MAX),
+                deleted: u32::try_from(end.deleted).unwrap_or(u32::MAX),
                 ..ModelOutcome::default()
             }],
         })
         .await;
-        Ok(deleted)
+        Ok(end)
     }
 
     async fn read_feed(

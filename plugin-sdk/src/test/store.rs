@@ -1,9 +1,10 @@
-//! The records of the fake host: the contract's rules, counting, snapshots.
+//! The records of the fake host: the contract's rules, and counting.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::snapshots::Snapshot;
 use crate::host::{ModelOutcome, Page, StoreError};
 
 const ID_MAX: usize = 512;
@@ -16,9 +17,11 @@ const GET_IDS_MAX: usize = 1_000;
 /// What the fake host stores of records, over several runs.
 #[derive(Debug, Clone)]
 pub(super) struct Records {
-    live: BTreeMap<String, BTreeMap<String, Value>>,
-    /// The ids seen since the snapshot of a model began.
-    snapshots: BTreeMap<String, BTreeSet<String>>,
+    pub(super) live: BTreeMap<String, BTreeMap<String, Value>>,
+    /// A number for each id of a model, in the order in which they were stored first.
+    pub(super) places: BTreeMap<String, BTreeMap<String, u64>>,
+    /// The open snapshots, by model.
+    pub(super) snapshots: BTreeMap<String, Snapshot>,
     /// How much of a model a snapshot may delete.
     pub(super) snapshot_delete_percent: u64,
 }
@@ -30,6 +33,7 @@ impl Records {
     pub(super) fn new() -> Self {
         Records {
             live: BTreeMap::new(),
+            places: BTreeMap::new(),
             snapshots: BTreeMap::new(),
             snapshot_delete_percent: 50,
         }
@@ -44,6 +48,7 @@ impl Records {
     }
 
     pub(super) fn put(&mut self, model: String, id: String, body: Value) {
+        self.place(&model, &id);
         self.live.entry(model).or_default().insert(id, body);
     }
 
@@ -89,6 +94,9 @@ impl Records {
     }
 
     fn apply(&mut self, model: &str, changes: BTreeMap<&str, Change>) -> ModelOutcome {
+        for (id, _) in changes.iter().filter(|(_, change)| change.is_some()) {
+            self.place(model, id);
+        }
         let live = self.live.entry(model.to_owned()).or_default();
         let mut seen = self.snapshots.get_mut(model);
         let mut outcome = ModelOutcome {
@@ -101,7 +109,7 @@ impl Records {
                 continue;
             };
             if let Some(seen) = &mut seen {
-                seen.insert(id.to_owned());
+                seen.seen.insert(id.to_owned());
             }
             match live.get(id) {
                 Some(stored) if *stored == body => outcome.unchanged += 1,
@@ -111,6 +119,12 @@ impl Records {
             live.insert(id.to_owned(), body);
         }
         outcome
+    }
+
+    fn place(&mut self, model: &str, id: &str) {
+        let places = self.places.entry(model.to_owned()).or_default();
+        let next = places.len() as u64 + 1;
+        places.entry(id.to_owned()).or_insert(next);
     }
 
     pub(super) fn get(
@@ -128,55 +142,13 @@ impl Records {
         let body = |id: &String| live.and_then(|live| live.get(id)).map(Value::to_string);
         Ok(ids.iter().map(body).collect())
     }
-
-    pub(super) fn begin_snapshot(
-        &mut self,
-        model: &str,
-        restart: bool,
-        models: &[String],
-    ) -> Result<bool, StoreError> {
-        check_model(model, models)?;
-        let open = self.snapshots.contains_key(model) && !restart;
-        if !open {
-            self.snapshots.insert(model.to_owned(), BTreeSet::new());
-        }
-        Ok(open)
-    }
-
-    pub(super) fn end_snapshot(
-        &mut self,
-        model: &str,
-        checkpoint: Option<&str>,
-        models: &[String],
-    ) -> Result<u64, StoreError> {
-        check_model(model, models)?;
-        if let Some(checkpoint) = checkpoint {
-            check_checkpoint(checkpoint)?;
-        }
-        let Some(seen) = self.snapshots.get(model) else {
-            return invalid(format!("no snapshot of {model} was begun"));
-        };
-        let live = self.live.entry(model.to_owned()).or_default();
-        let gone = live.keys().filter(|id| !seen.contains(*id)).count();
-        let too_many = gone as u64 * 100 > live.len() as u64 * self.snapshot_delete_percent;
-        if gone > 0 && (too_many || gone == live.len()) {
-            self.snapshots.remove(model);
-            return Err(StoreError::Refused(format!(
-                "{gone} of {} {model} records were not seen, more than the limit snapshot_delete_percent allows",
-                live.len()
-            )));
-        }
-        live.retain(|id, _| seen.contains(id));
-        self.snapshots.remove(model);
-        Ok(gone as u64)
-    }
 }
 
-fn invalid<T>(text: String) -> Result<T, StoreError> {
+pub(super) fn invalid<T>(text: String) -> Result<T, StoreError> {
     Err(StoreError::Invalid(text))
 }
 
-fn check_model(model: &str, models: &[String]) -> Result<(), StoreError> {
+pub(super) fn check_model(model: &str, models: &[String]) -> Result<(), StoreError> {
     if models.iter().any(|known| known == model) {
         return Ok(());
     }
@@ -206,7 +178,7 @@ fn check_sizes(pages: &[Page]) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn check_checkpoint(checkpoint: &str) -> Result<(), StoreError> {
+pub(super) fn check_checkpoint(checkpoint: &str) -> Result<(), StoreError> {
     if checkpoint.len() > CHECKPOINT_MAX {
         let bytes = checkpoint.len();
         return invalid(format!(

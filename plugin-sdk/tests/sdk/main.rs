@@ -8,6 +8,7 @@
 
 mod dispatch;
 mod fake;
+mod full_pull;
 mod http;
 mod manifest;
 mod paginate;

@@ -73,11 +73,11 @@ fn styles() -> Vec<(&'static str, Paginate, Vec<Value>, usize)> {
         ("/cursor-number", cursor(), cursors("3", "6"), 3),
         ("/cursor-empty", cursor(), cursors("3", "6"), 3),
         ("/more", cursor().more("/more"), cursors("3", "6"), 3),
-        // Without a size only an empty page ends.
+        // Only an empty page ends.
         ("/page", page(), pages(4), 4),
-        ("/page", page().size("size", 3), pages(3), 3),
-        // The server gives two a page when asked for three: not the end after the first page.
-        ("/page-capped", page().size("size", 3), pages(4), 4),
+        ("/page", page().size("size", 3), pages(4), 4),
+        // The server gives two a page when asked for three.
+        ("/page-capped", page().size("size", 3), pages(5), 5),
         (
             "/offset",
             Paginate::offset("offset").items("/items"),
@@ -87,8 +87,8 @@ fn styles() -> Vec<(&'static str, Paginate, Vec<Value>, usize)> {
         (
             "/offset",
             Paginate::offset("offset").items("/items").size("limit", 3),
-            offsets(&[3, 6]),
-            3,
+            offsets(&[3, 6, 7]),
+            4,
         ),
         (
             "/link",
@@ -223,12 +223,39 @@ fn a_loop_of_several_cursors_is_found() {
 fn a_position_that_names_itself_is_a_loop() {
     let host = host()
         .checkpoint("s", json!({ "cursor": "a" }))
-        .on(|_| Some(Reply::json(json!({ "next": "a", "items": [] }))));
+        .on(|_| Some(Reply::json(json!({ "next": "a", "items": [{ "id": 1 }] }))));
     let style = Paginate::cursor("/next", "at").items("/items");
     let outcome = run(&host, move |cx| pull(cx, "/x", style.clone()));
     let says = "page 1: the cursor `a` comes again";
     assert!(outcome.failure().message.contains(says));
     assert!(outcome.commits.is_empty());
+}
+
+#[test]
+fn an_empty_page_that_names_itself_ends() {
+    let host = host()
+        .checkpoint("s", json!({ "cursor": "a" }))
+        .on(|_| Some(Reply::json(json!({ "next": "a", "items": [] }))));
+    let style = Paginate::cursor("/next", "at").items("/items");
+    let outcome = run(&host, move |cx| pull(cx, "/x", style.clone()));
+    assert_eq!(outcome.assert_ok().requests.len(), 1);
+}
+
+#[test]
+fn short_pages_are_not_the_end() {
+    let host = host().on(|request| {
+        let page: Vec<Value> = match number(request, "page")? {
+            1 => vec![json!({ "id": 1 }), json!({ "id": 2 })],
+            2 => vec![json!({ "id": 3 })],
+            3 => vec![json!({ "id": 4 }), json!({ "id": 5 })],
+            4 => vec![json!({ "id": 6 })],
+            _ => return Some(Reply::status(404)),
+        };
+        Some(Reply::json(page))
+    });
+    let style = Paginate::page("page", 1).size("size", 2);
+    let outcome = run(&host, move |cx| pull(cx, "/x", style.clone()));
+    assert_eq!(outcome.assert_ok().records("M").len(), 6);
 }
 
 #[test]

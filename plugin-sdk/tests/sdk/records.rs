@@ -1,4 +1,4 @@
-//! Records: saving, deleting, several models, the contract's rules, snapshots.
+//! Records: saving, deleting, several models, the contract's rules.
 
 use tidegate_sdk::prelude::*;
 use tidegate_sdk::serde_json::value::RawValue;
@@ -255,76 +255,4 @@ fn reading_back() {
         Ok(())
     });
     outcome.assert_ok();
-}
-
-#[test]
-fn a_snapshot_deletes_what_it_did_not_see() {
-    let host = host()
-        .record("M", "1", json!({ "id": 1 }))
-        .record("M", "2", json!({ "id": 2 }))
-        .record("M", "3", json!({ "id": 3 }));
-    let sync = |cx: Cx| async move {
-        let continuing = cx.begin_snapshot("M").await?;
-        if !continuing {
-            cx.page("M").save(&json!({ "id": 1 }))?.commit().await?;
-        }
-        cx.page("M").save(&json!({ "id": 2 }))?.commit().await?;
-        assert_eq!(cx.end_snapshot_with("M", &"done").await?, 1);
-        Ok(())
-    };
-    run(&host.clone().kill_after_commits(1), sync);
-    let outcome = run(&host, sync);
-    let ids: Vec<String> = outcome.assert_ok().records("M").into_keys().collect();
-    assert_eq!(ids, ["1", "2"], "what the killed run saw counts");
-    assert_eq!(outcome.checkpoint(), Some(&json!("done")));
-    assert_eq!(outcome.totals("M").deleted, 1);
-    let again = run(
-        &host,
-        |cx| async move { cx.end_snapshot("M").await.map(drop) },
-    );
-    assert!(
-        again
-            .failure()
-            .message
-            .contains("no snapshot of M was begun")
-    );
-}
-
-#[test]
-fn a_snapshot_that_saw_too_little_is_refused() {
-    let three = || {
-        (1..=3).fold(host(), |host, id| {
-            host.record("M", id.to_string(), json!({}))
-        })
-    };
-    for (percent, seen, refused) in [
-        (50, 0, true),
-        (50, 1, true),
-        (50, 2, false),
-        (100, 0, true),
-        (100, 1, false),
-    ] {
-        let host = three().snapshot_delete_percent(percent);
-        let outcome = run(&host, move |cx| async move {
-            cx.restart_snapshot("M").await?;
-            for id in 1..=seen {
-                cx.page("M")
-                    .save_with_id(id.to_string(), &json!({}))?
-                    .commit()
-                    .await?;
-            }
-            cx.end_snapshot("M").await.map(drop)
-        });
-        let code = outcome
-            .result
-            .as_ref()
-            .err()
-            .and_then(|failure| failure.code.as_deref());
-        assert_eq!(
-            code,
-            refused.then_some("snapshot-refused"),
-            "{percent} {seen}"
-        );
-        assert_eq!(outcome.records("M").len(), if refused { 3 } else { seen });
-    }
 }

@@ -22,7 +22,9 @@
 //! # Deletions
 //!
 //! GitHub does not tell which issues were deleted or transferred. A run without a checkpoint (the
-//! first one, or one with `--reset`) reads all issues, and deletes those that it did not see.
+//! first one, or one with `--reset`) reads all issues. Those that it did not see are asked for by
+//! their number, and deleted when GitHub says that they are gone (410, 404), or answers with another
+//! issue (it follows one that was transferred).
 
 #[cfg(test)]
 mod tests;
@@ -31,7 +33,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use tidegate_sdk::prelude::*;
-use tidegate_sdk::{Commit, RequestBuilder, Response};
+use tidegate_sdk::{Commit, Finish, FullPull, Pass, Presence, RequestBuilder, Response};
 
 const MODEL: &str = "Issue";
 const NOT_MODIFIED: u16 = 304;
@@ -99,9 +101,9 @@ struct Checkpoint {
     since: Option<Timestamp>,
     /// Of the answer to `since`, when all of it is stored and there was no further page.
     etag: Option<String>,
-    /// All issues are being read, and those not seen are to be deleted at the end.
-    #[serde(default)]
-    full: bool,
+    /// All issues are being read, to find those that are gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    full: Option<Pass>,
 }
 
 /// What there is to know of an issue. It is stored as the text that came.
@@ -112,10 +114,16 @@ struct Head {
     pull_request: Option<IgnoredAny>,
 }
 
+/// What the path of an issue needs.
+#[derive(Deserialize)]
+struct Numbered {
+    number: u64,
+}
+
 async fn issues(cx: Cx) -> Result<()> {
     let config: Config = cx.config()?;
     let url = format!("{}/issues", config.path());
-    let mut checkpoint = begin(&cx).await?;
+    let (mut checkpoint, mut full) = begin(&cx).await?;
     // The URL that `Link` named, when `since` could not move.
     let mut following: Option<String> = None;
     loop {
@@ -138,22 +146,30 @@ async fn issues(cx: Cx) -> Result<()> {
             return Ok(());
         }
         let mut page = cx.page(MODEL);
+        if let Some(full) = &mut full {
+            full.answered();
+        }
         let mut last = checkpoint.since;
         for issue in response.json::<Vec<&RawValue>>()? {
             let head: Head = serde_json::from_str(issue.get())
                 .context("an issue without a usable `id` and `updated_at`")?;
             last = last.max(Some(head.updated_at - RESOLUTION));
             if head.pull_request.is_none() {
-                page.save_json(head.id.to_string(), issue.get());
+                let id = head.id.to_string();
+                if let Some(full) = &mut full {
+                    full.saw(&id);
+                }
+                page.save_json(id, issue.get());
             }
         }
+        checkpoint.full = full.as_ref().map(|full| full.pass().clone());
         let next = next_link(&response);
         if next.is_none() {
             // The answer to a `Link` has an ETag too, but of another request than the next run's.
             if following.is_none() {
                 checkpoint.etag = response.header("ETag").map(str::to_owned);
             }
-            return finish(&cx, page, checkpoint).await;
+            return finish(&cx, &url, page, checkpoint, full).await;
         }
         following = if last > checkpoint.since {
             checkpoint.since = last;
@@ -165,50 +181,75 @@ async fn issues(cx: Cx) -> Result<()> {
     }
 }
 
-/// The checkpoint to go on from. Without one, all issues are read, in a new snapshot; a full read
-/// that was interrupted goes on when its snapshot is still open.
-async fn begin(cx: &Cx) -> Result<Checkpoint> {
-    match cx.checkpoint::<Checkpoint>()? {
-        Some(checkpoint) if !checkpoint.full => Ok(checkpoint),
-        Some(checkpoint) if cx.begin_snapshot(MODEL).await? => Ok(checkpoint),
-        _ => {
-            cx.restart_snapshot(MODEL).await?;
-            Ok(Checkpoint {
-                full: true,
-                ..Checkpoint::default()
-            })
+/// The checkpoint to go on from. Without one, all issues are read, in a full pull; one that was
+/// interrupted goes on when its snapshot is still open.
+async fn begin(cx: &Cx) -> Result<(Checkpoint, Option<FullPull>)> {
+    let stored = cx.checkpoint::<Checkpoint>()?;
+    let mut full = cx.full_pull(MODEL).overlapping();
+    if let Some(mut checkpoint) = stored {
+        let Some(pass) = checkpoint.full.take() else {
+            return Ok((checkpoint, None));
+        };
+        if full.resume(pass).await? {
+            return Ok((checkpoint, Some(full)));
         }
     }
+    full.begin().await?;
+    Ok((Checkpoint::default(), Some(full)))
 }
 
 /// Store the last page, and end a full read.
-async fn finish(cx: &Cx, mut page: Commit, mut checkpoint: Checkpoint) -> Result<()> {
-    if checkpoint.full {
-        // Without an ETag: a run that is killed between the two must not take a 304 for the end.
-        let etag = checkpoint.etag.take();
+async fn finish(
+    cx: &Cx,
+    issues: &str,
+    mut page: Commit,
+    mut checkpoint: Checkpoint,
+    full: Option<FullPull>,
+) -> Result<()> {
+    let Some(full) = full else {
         page.checkpoint(&checkpoint)?.commit().await?;
-        checkpoint = Checkpoint {
-            etag,
-            full: false,
-            ..checkpoint
-        };
-        let deleted = cx.end_snapshot_with(MODEL, &checkpoint).await?;
-        if deleted > 0 {
-            info!("{deleted} issues were deleted or transferred");
-        }
-    } else {
-        page.checkpoint(&checkpoint)?.commit().await?;
+        return Ok(());
+    };
+    // Without an ETag: a run that is killed between the two must not take a 304 for the end.
+    let etag = checkpoint.etag.take();
+    page.checkpoint(&checkpoint)?.commit().await?;
+    let whole = |pass: Option<&Pass>| Checkpoint {
+        since: checkpoint.since,
+        etag: etag.clone().filter(|_| pass.is_none()),
+        full: pass.cloned(),
+    };
+    let confirm = async |id: &str, stored: &str| look(cx, issues, id, stored).await;
+    if let Finish::Done(end) = full.finish_confirming(whole, confirm).await?
+        && end.deleted > 0
+    {
+        info!("{} issues were deleted or transferred", end.deleted);
     }
     Ok(())
 }
 
+/// Ask for the issue that is stored under `id`.
+async fn look(cx: &Cx, issues: &str, id: &str, stored: &str) -> Result<Presence> {
+    let Ok(Numbered { number }) = serde_json::from_str(stored) else {
+        return Ok(Presence::Unknown("it has no number".to_owned()));
+    };
+    let response = as_github(cx.get(format!("{issues}/{number}")))
+        .send_any()
+        .await?;
+    if response.status() != 200 {
+        return Presence::of(cx, response);
+    }
+    let issue: &RawValue = response.json()?;
+    let head: Head = serde_json::from_str(issue.get()).context("an issue")?;
+    Ok(if head.id.to_string() == id {
+        Presence::Here(Some(issue.get().to_owned()))
+    } else {
+        Presence::Gone
+    })
+}
+
 /// Send a request as GitHub wants it.
 async fn send(request: RequestBuilder) -> Result<Response> {
-    let request = request
-        .header("Accept", "application/vnd.github+json")
-        .header("User-Agent", "tidegate-github-issues")
-        .header("X-GitHub-Api-Version", "2022-11-28");
-    request.send().await.map_err(|mut failure| {
+    as_github(request).send().await.map_err(|mut failure| {
         // A used-up rate limit is a 403 too, but no matter of credentials: it passes.
         let body = failure.upstream.as_ref().map(|upstream| &upstream.body);
         if body.is_some_and(|body| body.to_ascii_lowercase().contains("rate limit")) {
@@ -216,6 +257,13 @@ async fn send(request: RequestBuilder) -> Result<Response> {
         }
         failure
     })
+}
+
+fn as_github(request: RequestBuilder) -> RequestBuilder {
+    request
+        .header("Accept", "application/vnd.github+json")
+        .header("User-Agent", "tidegate-github-issues")
+        .header("X-GitHub-Api-Version", "2022-11-28")
 }
 
 /// The URL of `rel="next"` in the header `Link`. GitHub's URLs have no comma or angle bracket.

@@ -140,9 +140,14 @@ fn kind(step: &Ask) -> &'static str {
     match step {
         Ask::Commit(_) => "commit",
         Ask::BeginSnapshot { .. } => "begin-snapshot",
+        Ask::RepeatSnapshot { .. } => "repeat-snapshot",
         Ask::EndSnapshot { .. } => "end-snapshot",
         Ask::MergeMetadata { .. } => "merge-metadata",
-        Ask::Send(_) | Ask::Get { .. } | Ask::ReadFeed { .. } | Ask::Sleep { .. } => "call",
+        Ask::Send(_)
+        | Ask::Get { .. }
+        | Ask::Unseen { .. }
+        | Ask::ReadFeed { .. }
+        | Ask::Sleep { .. } => "call",
     }
 }
 
@@ -160,7 +165,8 @@ fn summary(step: &Ask) -> String {
             parts.join("; ")
         }
         Ask::BeginSnapshot { model, restart } => format!("of {model}, restart: {restart}"),
-        Ask::EndSnapshot { model, .. } => format!("of {model}"),
+        Ask::RepeatSnapshot { model, .. } => format!("of {model}"),
+        Ask::EndSnapshot { model, proof, .. } => format!("of {model}, proof: {proof:?}"),
         Ask::MergeMetadata { patch } => cut(patch),
         other => cut(&format!("{other:?}")),
     }
@@ -171,12 +177,17 @@ fn step(place: &str, old: &Ask, new: &Ask, found: &mut Vec<Difference>) {
         _ if old == new => {}
         (Ask::Commit(old), Ask::Commit(new)) => commit(place, old, new, found),
         (
-            Ask::EndSnapshot { model, checkpoint },
+            Ask::EndSnapshot {
+                model,
+                proof,
+                checkpoint,
+            },
             Ask::EndSnapshot {
                 model: new_model,
+                proof: new_proof,
                 checkpoint: new_checkpoint,
             },
-        ) if model == new_model => text(
+        ) if model == new_model && proof == new_proof => text(
             format!("{place}, checkpoint"),
             checkpoint.as_deref(),
             new_checkpoint.as_deref(),

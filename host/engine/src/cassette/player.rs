@@ -9,6 +9,7 @@ use super::shape::{Answer, Ask, Exchange, Moment};
 use super::{Call, Cassette};
 use crate::Timestamp;
 use crate::record::Counts;
+use crate::store::{Ended, Unseen};
 
 /// Plays one cassette once.
 #[derive(Debug)]
@@ -146,6 +147,19 @@ fn key(ask: &Ask) -> Key {
             &[u8::from(*restart)],
         ]),
         Ask::EndSnapshot { model, .. } => add(&[b"end-snapshot", model.as_str().as_bytes()]),
+        Ask::RepeatSnapshot { model, .. } => {
+            add(&[b"repeat-snapshot", model.as_str().as_bytes()]);
+        }
+        Ask::Unseen {
+            model,
+            after,
+            limit,
+        } => add(&[
+            b"unseen",
+            model.as_str().as_bytes(),
+            &after.to_le_bytes(),
+            &limit.to_le_bytes(),
+        ]),
         Ask::ReadFeed {
             feed,
             connection,
@@ -192,7 +206,9 @@ fn assumed(ask: &Ask) -> Option<Answer> {
             Some(Answer::Counts(counts.collect()))
         }
         Ask::BeginSnapshot { .. } => Some(Answer::Continued(false)),
-        Ask::EndSnapshot { .. } => Some(Answer::Deleted(0)),
+        Ask::RepeatSnapshot { .. } => Some(Answer::Repeated(0)),
+        Ask::EndSnapshot { .. } => Some(Answer::Ended(Ended::default())),
+        Ask::Unseen { .. } => Some(Answer::Unseen(Unseen::default())),
         Ask::MergeMetadata { .. } | Ask::Sleep { .. } => Some(Answer::Done),
         Ask::Send(_) | Ask::Get { .. } | Ask::ReadFeed { .. } => None,
     }

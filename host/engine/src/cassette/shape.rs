@@ -12,6 +12,7 @@ use crate::idempotency::IdempotencyKey;
 use crate::integration::Digest;
 use crate::record::{Action, Counts};
 use crate::run::{Blame, Failure, Level, LogLine, LogSource, Outcome, RunId, Target, Trigger};
+use crate::store::{Ended, Proof, Unseen};
 use crate::{Name, Timestamp};
 
 /// The version of this shape. A host reads the versions that it knows, and no others.
@@ -113,6 +114,14 @@ pub enum Ask {
     #[serde(rename = "records.end-snapshot")]
     EndSnapshot {
         model: Name,
+        proof: Proof,
+        checkpoint: Option<String>,
+    },
+    #[serde(rename = "records.unseen")]
+    Unseen { model: Name, after: u64, limit: u32 },
+    #[serde(rename = "records.repeat-snapshot")]
+    RepeatSnapshot {
+        model: Name,
         checkpoint: Option<String>,
     },
     #[serde(rename = "feed.read")]
@@ -141,6 +150,7 @@ impl Ask {
             Self::Commit(_)
                 | Self::BeginSnapshot { .. }
                 | Self::EndSnapshot { .. }
+                | Self::RepeatSnapshot { .. }
                 | Self::MergeMetadata { .. }
         )
     }
@@ -158,7 +168,9 @@ impl Ask {
                 matches!(self, Self::Get { ids, .. } if ids.len() == bodies.len())
             }
             Answer::Continued(_) => matches!(self, Self::BeginSnapshot { .. }),
-            Answer::Deleted(_) => matches!(self, Self::EndSnapshot { .. }),
+            Answer::Unseen(_) => matches!(self, Self::Unseen { .. }),
+            Answer::Repeated(_) => matches!(self, Self::RepeatSnapshot { .. }),
+            Answer::Ended(_) => matches!(self, Self::EndSnapshot { .. }),
             Answer::Changes(_) => matches!(self, Self::ReadFeed { .. }),
             Answer::Done => matches!(self, Self::MergeMetadata { .. } | Self::Sleep { .. }),
         }
@@ -196,8 +208,10 @@ pub enum Answer {
     Bodies(Vec<Option<String>>),
     /// Whether a snapshot was open already.
     Continued(bool),
-    /// How many records the end of a snapshot deleted.
-    Deleted(u64),
+    Unseen(Unseen),
+    /// How many records a pass had not seen.
+    Repeated(u64),
+    Ended(Ended),
     Changes(Vec<Change>),
     Done,
     Error(Refusal),

@@ -343,6 +343,7 @@ fn differences_name_the_place_and_both_values() {
     };
     let end = |checkpoint: &str| Ask::EndSnapshot {
         model: model.clone(),
+        proof: crate::store::Proof::None,
         checkpoint: Some(checkpoint.to_owned()),
     };
     let merge = |patch: &str| Ask::MergeMetadata {

@@ -1,17 +1,18 @@
-//! Records, change feeds and snapshots of the memory store.
+//! Records and change feeds of the memory store.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use crate::canonical::BodyHash;
 use crate::record::{Action, Counts, Record, Save};
 use crate::run::{Fence, RunId};
-use crate::store::{Changes, Commit, ModelStats, ReadChanges, SnapshotGuard, StoreError};
+use crate::store::{Changes, Commit, ModelStats, ReadChanges, StoreError};
 use crate::transfer::ImportedRecord;
 use crate::upkeep::Pruned;
 use crate::{ConnectionKey, ModelKey, Name, SyncKey, Timestamp};
 
 use super::State;
 use super::rules::{self, FeedEnd};
+use super::snapshots::Snapshot;
 
 /// A record, and what it takes to tell whether it changes.
 #[derive(Debug)]
@@ -30,8 +31,8 @@ pub(super) struct Feed {
     /// The highest sequence of an entry, not a deletion, whose body was pruned.
     pruned_seq: u64,
     pub(super) records: BTreeMap<String, Stored>,
-    /// The ids that each sync with an open snapshot has saved since its beginning.
-    pub(super) snapshots: BTreeMap<SyncKey, HashSet<String>>,
+    /// By the sync that has it open.
+    pub(super) snapshots: BTreeMap<SyncKey, Snapshot>,
 }
 
 impl Feed {
@@ -51,8 +52,8 @@ impl Feed {
     }
 
     fn save(&mut self, save: Save, hash: BodyHash, now: Timestamp, counts: &mut Counts) {
-        for seen in self.snapshots.values_mut() {
-            seen.insert(save.id.clone());
+        for snapshot in self.snapshots.values_mut() {
+            snapshot.seen.insert(save.id.clone());
         }
         let (action, first_seen_at) = match self.records.get(&save.id) {
             None => (Action::Added, now),
@@ -87,7 +88,7 @@ impl Feed {
         self.records.insert(save.id, stored);
     }
 
-    fn delete(&mut self, id: &str, now: Timestamp, counts: &mut Counts) {
+    pub(super) fn delete(&mut self, id: &str, now: Timestamp, counts: &mut Counts) {
         let seq = self.last_seq + 1;
         match self.records.get_mut(id) {
             Some(Stored { record, .. }) if record.action != Action::Deleted => {
@@ -102,7 +103,7 @@ impl Feed {
         }
     }
 
-    fn live(&self) -> impl Iterator<Item = &Record> {
+    pub(super) fn live(&self) -> impl Iterator<Item = &Record> {
         self.records
             .values()
             .map(|stored| &stored.record)
@@ -190,7 +191,7 @@ impl State {
     }
 
     /// A run is about to write to a model for the first time, or again.
-    fn note_start(&mut self, id: RunId, key: ModelKey) {
+    pub(super) fn note_start(&mut self, id: RunId, key: ModelKey) {
         let (store, model) = (self.id, key.model.clone());
         let end = FeedEnd {
             store,
@@ -245,65 +246,6 @@ impl State {
         let run = self.writing(id, fence)?;
         rules::add_progress(&mut run.progress, &commit.progress, models.iter().zip(&all));
         Ok(all)
-    }
-
-    pub(super) fn begin_snapshot(
-        &mut self,
-        id: RunId,
-        fence: Fence,
-        model: &Name,
-        restart: bool,
-    ) -> Result<bool, StoreError> {
-        let sync = self.writing_sync(id, fence)?;
-        let feed = self.feed(sync.connection.model(model.clone()));
-        if !restart && feed.snapshots.contains_key(&sync) {
-            return Ok(true);
-        }
-        feed.snapshots.insert(sync, HashSet::new());
-        Ok(false)
-    }
-
-    pub(super) fn end_snapshot(
-        &mut self,
-        id: RunId,
-        fence: Fence,
-        model: &Name,
-        guard: SnapshotGuard,
-        checkpoint: Option<String>,
-        now: Timestamp,
-    ) -> Result<u64, StoreError> {
-        let sync = self.writing_sync(id, fence)?;
-        let none = || StoreError::NoSnapshot {
-            model: model.clone(),
-        };
-        let key = sync.connection.model(model.clone());
-        let feed = self.feeds.get_mut(&key).ok_or_else(none)?;
-        let seen = feed.snapshots.get(&sync).ok_or_else(none)?;
-        // In the order of the feed.
-        let gone: BTreeMap<u64, String> = feed
-            .live()
-            .filter(|record| !seen.contains(&record.id))
-            .map(|record| (record.seq, record.id.clone()))
-            .collect();
-        let refusal = guard.check(model, feed.stats().live, gone.len() as u64);
-        feed.snapshots.remove(&sync);
-        refusal?;
-        self.note_start(id, key.clone());
-        let mut counts = Counts::default();
-        let feed = self.feed(key);
-        for id in gone.values() {
-            feed.delete(id, now, &mut counts);
-        }
-        if let Some(checkpoint) = checkpoint {
-            self.checkpoints.insert(sync, checkpoint);
-        }
-        let run = self.writing(id, fence)?;
-        run.progress
-            .counts
-            .entry(model.clone())
-            .or_default()
-            .add(counts);
-        Ok(counts.deleted)
     }
 
     pub(super) fn read_changes(&self, read: &ReadChanges) -> Result<Changes, StoreError> {

@@ -5,6 +5,7 @@ mod feed;
 mod http;
 mod log;
 mod records;
+mod snapshots;
 mod state;
 
 use tidegate_contract::tidegate::plugin as wit;

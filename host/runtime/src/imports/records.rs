@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tidegate_contract::tidegate::plugin::records::{
-    Error, Host, HostWithStore, ModelOutcome, Page as GuestPage,
+    Error, Host, HostWithStore, ModelOutcome, Page as GuestPage, Proof, SnapshotEnd, UnseenPage,
 };
 use tidegate_engine::Name;
 use tidegate_engine::cassette::{CommitAsk, Refusal, RefusalKind};
@@ -11,6 +11,7 @@ use tidegate_engine::record::{self, Counts, Page, Save};
 use tidegate_engine::run::{Blame, Level};
 use wasmtime::component::Accessor;
 
+use super::snapshots;
 use crate::state::{Imports, Live, RunState};
 use crate::world::page_refusal;
 
@@ -58,14 +59,36 @@ impl<T: Send> HostWithStore<T> for Imports {
         Ok(begun.map_err(|refusal| error(&live, refusal)))
     }
 
-    async fn end_snapshot(
+    async fn unseen(
+        accessor: &Accessor<T, Self>,
+        model: String,
+        after: u64,
+        limit: u32,
+    ) -> wasmtime::Result<Result<UnseenPage, Error>> {
+        let live = accessor.with(|mut access| access.get().live("records.unseen"))?;
+        let _held = live.hold(model.len())?;
+        snapshots::unseen(&live, &model, after, limit).await
+    }
+
+    async fn repeat_snapshot(
         accessor: &Accessor<T, Self>,
         model: String,
         checkpoint: Option<String>,
     ) -> wasmtime::Result<Result<u64, Error>> {
+        let live = accessor.with(|mut access| access.get().live("records.repeat-snapshot"))?;
+        let _held = live.hold(model.len() + checkpoint.as_ref().map_or(0, String::len))?;
+        Ok(snapshots::repeat(&live, &model, checkpoint).await)
+    }
+
+    async fn end_snapshot(
+        accessor: &Accessor<T, Self>,
+        model: String,
+        proof: Proof,
+        checkpoint: Option<String>,
+    ) -> wasmtime::Result<Result<SnapshotEnd, Error>> {
         let live = accessor.with(|mut access| access.get().live("records.end-snapshot"))?;
         let _held = live.hold(model.len() + checkpoint.as_ref().map_or(0, String::len))?;
-        Ok(end_snapshot(&live, &model, checkpoint).await)
+        Ok(snapshots::end(&live, &model, proof, checkpoint).await)
     }
 }
 
@@ -178,39 +201,16 @@ async fn get(
     Ok(Ok(bodies))
 }
 
-async fn end_snapshot(live: &Live, model: &str, checkpoint: Option<String>) -> Result<u64, Error> {
-    let model = granted(live, model)?;
-    let checkpoint = checked_checkpoint(live, checkpoint)?;
-    let advances = checkpoint.is_some();
-    let moves = is_elsewhere(live, checkpoint.as_deref());
-    let deleted = live
-        .world
-        .end_snapshot(model.clone(), checkpoint)
-        .await
-        .map_err(|refusal| error(live, refusal))?;
-    live.note(|notes| notes.advanced |= advances);
-    if moves {
-        live.world.rest.reach();
-    }
-    live.meter.commit_done();
-    live.log.committed();
-    live.meter.committed(
-        &model,
-        Counts {
-            deleted,
-            ..Counts::default()
-        },
-    );
-    Ok(deleted)
-}
-
 /// Whether the checkpoint is another than the one with which the run began: runs that are stopped at that one
 /// again and again are stalled.
-fn is_elsewhere(live: &Live, checkpoint: Option<&str>) -> bool {
+pub(super) fn is_elsewhere(live: &Live, checkpoint: Option<&str>) -> bool {
     checkpoint.is_some() && checkpoint != live.checkpoint.as_deref()
 }
 
-fn checked_checkpoint(live: &Live, checkpoint: Option<String>) -> Result<Option<String>, Error> {
+pub(super) fn checked_checkpoint(
+    live: &Live,
+    checkpoint: Option<String>,
+) -> Result<Option<String>, Error> {
     let Some(checkpoint) = checkpoint else {
         return Ok(None);
     };
@@ -222,7 +222,7 @@ fn checked_checkpoint(live: &Live, checkpoint: Option<String>) -> Result<Option<
     Ok(Some(checkpoint))
 }
 
-fn granted(live: &Live, model: &str) -> Result<Name, Error> {
+pub(super) fn granted(live: &Live, model: &str) -> Result<Name, Error> {
     let found = live.models.iter().find(|name| name.as_str() == model);
     found.cloned().ok_or_else(|| {
         let model: String = model.chars().take(100).collect();

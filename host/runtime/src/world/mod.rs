@@ -18,13 +18,13 @@ use tidegate_engine::cassette::{
 };
 use tidegate_engine::record::Counts;
 use tidegate_engine::run::{Figures, LogLine, RunId};
-use tidegate_engine::store::ReadChanges;
+use tidegate_engine::store::{Ended, Proof, ReadChanges, Unseen};
 use tidegate_engine::{Name, StoreError};
 
 use crate::tape::Tape;
 pub(crate) use outside::{Outside, page_refusal};
 pub(crate) use rest::Rest;
-use spoken::{Deleted, Spoken};
+use spoken::{Repeated, Spoken};
 
 /// What one run's imports reach.
 pub(crate) struct World {
@@ -112,21 +112,59 @@ impl World {
         .await
     }
 
-    /// `records.end-snapshot`
-    pub(crate) async fn end_snapshot(
+    /// `records.unseen`
+    pub(crate) async fn unseen(
+        &self,
+        model: Name,
+        after: u64,
+        limit: u32,
+    ) -> Result<Unseen, Refusal> {
+        let ask = || Ask::Unseen {
+            model: model.clone(),
+            after,
+            limit,
+        };
+        let most = usize::try_from(limit).unwrap_or(usize::MAX);
+        self.perform(ask, async |outside| {
+            outside.unseen(&model, after, most).await
+        })
+        .await
+    }
+
+    /// `records.repeat-snapshot`
+    pub(crate) async fn repeat_snapshot(
         &self,
         model: Name,
         checkpoint: Option<String>,
     ) -> Result<u64, Refusal> {
-        let ask = || Ask::EndSnapshot {
+        let ask = || Ask::RepeatSnapshot {
             model: model.clone(),
             checkpoint: checkpoint.clone(),
         };
         let live = async |outside: &Outside| {
-            let deleted = outside.end_snapshot(&model, checkpoint.clone()).await;
-            deleted.map(Deleted)
+            let unseen = outside.repeat_snapshot(&model, checkpoint.clone()).await;
+            unseen.map(Repeated)
         };
-        self.perform(ask, live).await.map(|deleted| deleted.0)
+        self.perform(ask, live).await.map(|unseen| unseen.0)
+    }
+
+    /// `records.end-snapshot`
+    pub(crate) async fn end_snapshot(
+        &self,
+        model: Name,
+        proof: Proof,
+        checkpoint: Option<String>,
+    ) -> Result<Ended, Refusal> {
+        let ask = || Ask::EndSnapshot {
+            model: model.clone(),
+            proof,
+            checkpoint: checkpoint.clone(),
+        };
+        self.perform(ask, async |outside| {
+            let checkpoint = checkpoint.clone();
+            outside.end_snapshot(&model, proof, checkpoint).await
+        })
+        .await
     }
 
     /// `feed.read`

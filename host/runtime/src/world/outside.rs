@@ -10,7 +10,9 @@ use tidegate_engine::cassette::{Body, Change, Refusal, RefusalKind, Response};
 use tidegate_engine::cursor::Cursor;
 use tidegate_engine::record::{Action, Counts, Page, PageError, Record};
 use tidegate_engine::run::{Blame, Failure, FailureClass, Fence, Figures, RunId};
-use tidegate_engine::store::{Commit, Durability, ReadChanges, SnapshotGuard, Stored};
+use tidegate_engine::store::{
+    Commit, Durability, EndSnapshot, Ended, Proof, ReadChanges, SnapshotGuard, Stored, Unseen,
+};
 use tidegate_engine::{ConnectionKey, ModelKey, Name, Store, StoreError, integration};
 use tracing::Instrument;
 
@@ -102,15 +104,46 @@ impl Outside {
         begun.map_err(store_refusal)
     }
 
-    pub(super) async fn end_snapshot(
+    pub(super) async fn unseen(
+        &self,
+        model: &Name,
+        after: u64,
+        limit: usize,
+    ) -> Result<Unseen, Refusal> {
+        let unseen = self
+            .store
+            .unseen(self.run, self.fence, model, self.guard, after, limit)
+            .await;
+        unseen.map_err(store_refusal)
+    }
+
+    pub(super) async fn repeat_snapshot(
         &self,
         model: &Name,
         checkpoint: Option<String>,
     ) -> Result<u64, Refusal> {
-        let now = self.clock.now();
+        let repeated = self
+            .store
+            .repeat_snapshot(self.run, self.fence, model, checkpoint)
+            .await;
+        repeated.map_err(store_refusal)
+    }
+
+    pub(super) async fn end_snapshot(
+        &self,
+        model: &Name,
+        proof: Proof,
+        checkpoint: Option<String>,
+    ) -> Result<Ended, Refusal> {
+        let end = EndSnapshot {
+            proof,
+            guard: self.guard,
+            checkpoint,
+            now: self.clock.now(),
+        };
         let ended = self
             .store
-            .end_snapshot(self.run, self.fence, model, self.guard, checkpoint, now)
+            .end_snapshot(self.run, self.fence, model, end)
             .await;
         ended.map_err(store_refusal)
     }

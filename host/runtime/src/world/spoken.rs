@@ -2,6 +2,7 @@
 
 use tidegate_engine::cassette::{Answer, Change, Refusal, RefusalKind, Response};
 use tidegate_engine::record::Counts;
+use tidegate_engine::store::{Ended, Unseen};
 
 use super::refusal;
 
@@ -35,8 +36,8 @@ pub(super) fn hear<T: Spoken>(answer: Answer) -> Result<T, Refusal> {
     }
 }
 
-/// How many records the end of a snapshot deleted.
-pub(super) struct Deleted(pub(super) u64);
+/// How many records a pass of a snapshot had not seen.
+pub(super) struct Repeated(pub(super) u64);
 
 macro_rules! spoken {
     ($($type:ty => $variant:ident),* $(,)?) => {
@@ -60,17 +61,19 @@ spoken! {
     Vec<Counts> => Counts,
     Vec<Option<String>> => Bodies,
     bool => Continued,
+    Unseen => Unseen,
+    Ended => Ended,
     Vec<Change> => Changes,
 }
 
-impl Spoken for Deleted {
+impl Spoken for Repeated {
     fn into_answer(self) -> Answer {
-        Answer::Deleted(self.0)
+        Answer::Repeated(self.0)
     }
 
     fn from_answer(answer: Answer) -> Option<Self> {
         match answer {
-            Answer::Deleted(count) => Some(Self(count)),
+            Answer::Repeated(count) => Some(Self(count)),
             _ => None,
         }
     }

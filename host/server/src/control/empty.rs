@@ -3,7 +3,7 @@
 
 use tidegate_engine::record::Counts;
 use tidegate_engine::run::{Fence, RunId};
-use tidegate_engine::store::SnapshotGuard;
+use tidegate_engine::store::{EndSnapshot, Proof, SnapshotGuard};
 use tidegate_engine::{Name, StoreError};
 use tidegate_runtime::Meter;
 
@@ -25,11 +25,14 @@ pub(super) async fn models(
 ) -> Result<(), StoreError> {
     for model in models {
         local.store.begin_snapshot(run, fence, model, true).await?;
-        let now = local.clock.now();
-        let ended = local
-            .store
-            .end_snapshot(run, fence, model, EVERYTHING, None, now);
-        let deleted = ended.await?;
+        let end = EndSnapshot {
+            proof: Proof::OneAnswer,
+            guard: EVERYTHING,
+            checkpoint: None,
+            now: local.clock.now(),
+        };
+        let ended = local.store.end_snapshot(run, fence, model, end);
+        let deleted = ended.await?.deleted;
         if deleted > 0 {
             let counts = Counts {
                 deleted,

@@ -10,7 +10,7 @@ use crate::layout::keys::{self, Key, Tag};
 use super::look::Look;
 
 /// Kinds of rows that belong to a feed.
-const OF_FEEDS: [Tag; 10] = [
+const OF_FEEDS: [Tag; 11] = [
     Tag::Feed,
     Tag::Segment,
     Tag::Pack,
@@ -21,6 +21,7 @@ const OF_FEEDS: [Tag; 10] = [
     Tag::Snapshot,
     Tag::SeenDelta,
     Tag::Seen,
+    Tag::Missed,
 ];
 
 /// All other kinds.

@@ -69,18 +69,24 @@ pub(super) fn check(
         seen(look, key, begun.get(&sync), last);
         Ok(())
     })?;
-    let prefix = keys::of_feed(Tag::Seen, feed);
-    look.rows(&prefix, |look, key, _| {
-        let bad = |corrupt| damaged(key, corrupt);
-        let (sync, chunk) = keys::rest(key, &prefix)
-            .and_then(keys::split_number)
-            .map_err(bad)?;
-        keys::split_number(chunk).map_err(bad)?;
-        seen(look, key, begun.get(&sync), None);
-        Ok(())
-    })?;
-    for (sync, begin) in &begun {
-        let key = keys::seen(feed, *sync);
+    for tag in [Tag::Seen, Tag::Missed] {
+        let prefix = keys::of_feed(tag, feed);
+        look.rows(&prefix, |look, key, _| {
+            let bad = |corrupt| damaged(key, corrupt);
+            let (sync, chunk) = keys::rest(key, &prefix)
+                .and_then(keys::split_number)
+                .map_err(bad)?;
+            keys::split_number(chunk).map_err(bad)?;
+            seen(look, key, begun.get(&sync), None);
+            Ok(())
+        })?;
+    }
+    let sets = |(sync, begin): (&u64, &Option<u64>)| {
+        let keys = [keys::seen(feed, *sync), keys::missed(feed, *sync)];
+        let begin = *begin;
+        keys.map(|key| (key, begin))
+    };
+    for (key, begin) in begun.iter().flat_map(sets) {
         let chunks = load_chunks(look.view, &key);
         if let Some(set) = look.undamaged(chunks)? {
             let begin = begin.unwrap_or(u64::MAX);
@@ -93,7 +99,8 @@ pub(super) fn check(
     Ok(())
 }
 
-/// What was seen unchanged belongs to an open snapshot and was there when that began.
+/// What was seen unchanged, or missed by the pass before, belongs to an open snapshot and was there
+/// when its pass began.
 fn seen(look: &mut Look<'_>, key: &[u8], begun: Option<&Option<u64>>, last: Option<u64>) {
     match (begun, last) {
         (None, _) => look.wrong_key(key, "it belongs to a snapshot that is not open"),

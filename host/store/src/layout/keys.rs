@@ -74,6 +74,8 @@ pub(crate) enum Tag {
     Event = b'V',
     /// Seen sequences of a snapshot as of its last fold, by feed, sync and chunk.
     Seen = b'W',
+    /// Sequences that a snapshot's pass before did not see, by feed, sync and chunk.
+    Missed = b'M',
     /// Ids of schedules, by connection.
     ScheduleOfConnection = b'B',
     /// Fires, by schedule and moment.
@@ -470,4 +472,8 @@ pub(crate) fn seen_deltas(feed: u64, sync: u64) -> Key {
 
 pub(crate) fn seen(feed: u64, sync: u64) -> Key {
     of_feed(Tag::Seen, feed).number(sync)
+}
+
+pub(crate) fn missed(feed: u64, sync: u64) -> Key {
+    of_feed(Tag::Missed, feed).number(sync)
 }

@@ -34,10 +34,13 @@ pub(crate) struct SyncRow {
 /// An open snapshot of a model by a sync.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SnapshotRow {
-    /// The feed's last sequence when it was opened: whatever has a later one has been saved since.
+    /// The feed's last sequence when the pass began: whatever has a later one has been saved since.
     pub(crate) begin_seq: u64,
     /// The number of the next delta of seen sequences.
     pub(crate) next_delta: u64,
+    /// There was a pass before, and what it did not see is stored.
+    #[serde(default)]
+    pub(crate) repeated: bool,
     /// Set once its end is decided: what is unseen is being deleted, and an interruption must not
     /// stop that.
     pub(crate) ending: Option<Ending>,

@@ -108,6 +108,20 @@ impl SeqSet {
         left
     }
 
+    /// Whether all members are in `other`, too.
+    pub(crate) fn is_within(&self, other: &Self) -> bool {
+        self.chunks.iter().all(|(chunk, bitmap)| {
+            let other = other.chunks.get(chunk);
+            other.is_some_and(|other| bitmap.is_subset(other))
+        })
+    }
+
+    /// The same set, none of which is stored yet.
+    pub(crate) fn unstored(mut self) -> Self {
+        self.dirty = self.chunks.keys().copied().collect();
+        self
+    }
+
     /// Keep only members of `other`.
     pub(crate) fn retain(&mut self, other: &Self) {
         for (chunk, bitmap) in &mut self.chunks {

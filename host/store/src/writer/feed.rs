@@ -41,6 +41,8 @@ pub(super) struct OpenSnapshot {
     pub(super) row: SnapshotRow,
     /// Sequences of records that were saved unchanged since.
     pub(super) seen: SeqSet,
+    /// Sequences that the pass before did not see.
+    pub(super) missed: SeqSet,
     /// The first delta that is not in the stored chunks.
     pub(super) first_delta: u64,
 }
@@ -112,6 +114,7 @@ impl Writer {
                 OpenSnapshot {
                     row,
                     seen,
+                    missed: load_chunks(&view, &keys::missed(feed, sync))?,
                     first_delta,
                 },
             );
@@ -189,6 +192,7 @@ impl FeedState {
                 row,
                 seen,
                 first_delta,
+                ..
             } = snapshot;
             let begin = row.begin_seq;
             let new = sequences
@@ -221,7 +225,7 @@ impl FeedState {
     }
 }
 
-fn put_chunks(
+pub(super) fn put_chunks(
     view: &View<'_>,
     writes: &mut Writes,
     prefix: &Key,

@@ -16,6 +16,7 @@ mod keyed;
 mod keyed_jobs;
 mod numbers;
 mod outbox;
+mod pass;
 mod prune;
 mod purge;
 mod queue;

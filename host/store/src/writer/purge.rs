@@ -18,7 +18,7 @@ use crate::open::Tuning;
 use super::Writer;
 
 /// What belongs to a feed, apart from its header.
-const OF_FEED: [Tag; 9] = [
+const OF_FEED: [Tag; 10] = [
     Tag::Pack,
     Tag::Segment,
     Tag::Journal,
@@ -28,6 +28,7 @@ const OF_FEED: [Tag; 9] = [
     Tag::Snapshot,
     Tag::SeenDelta,
     Tag::Seen,
+    Tag::Missed,
 ];
 
 /// Something that was dropped and still has keys.

@@ -1,4 +1,4 @@
-//! The commands that begin and end snapshots.
+//! The commands that begin and end snapshots; `pass` has those in between.
 //!
 //! A snapshot knows what it saw by sequences. A record that was saved and changed since the
 //! beginning has a later sequence than the snapshot's `begin_seq`; one that was saved unchanged has
@@ -6,8 +6,8 @@
 
 use tidegate_engine::record::Counts;
 use tidegate_engine::run::{Fence, RunId};
-use tidegate_engine::store::SnapshotGuard;
-use tidegate_engine::{Name, StoreError, Timestamp};
+use tidegate_engine::store::{EndSnapshot, Ended};
+use tidegate_engine::{Name, StoreError};
 
 use crate::disk::{Writes, damaged};
 use crate::layout::keys::{self, Key, Tag};
@@ -40,6 +40,7 @@ impl Writer {
         let row = SnapshotRow {
             begin_seq: feed.header.last_seq,
             next_delta: 0,
+            repeated: false,
             ending: None,
         };
         self.remove_snapshot(&mut writes, number, sync)?;
@@ -50,6 +51,7 @@ impl Writer {
         let open = OpenSnapshot {
             row,
             seen: SeqSet::default(),
+            missed: SeqSet::default(),
             first_delta: 0,
         };
         self.load_feed(number)?.snapshots.insert(sync, open);
@@ -61,27 +63,22 @@ impl Writer {
         id: RunId,
         fence: Fence,
         model: &Name,
-        guard: SnapshotGuard,
-        checkpoint: Option<String>,
-        now: Timestamp,
-    ) -> Result<u64, StoreError> {
-        let (_, sync) = self.writing_sync(id, fence)?;
-        let none = || StoreError::NoSnapshot {
-            model: model.clone(),
-        };
-        let connection = self.writing(id, fence)?.connection;
-        let number = self
-            .view()
-            .row(&keys::model(connection, model), keys::decode_number)?;
-        let number = number.ok_or_else(none)?;
+        end: EndSnapshot,
+    ) -> Result<Ended, StoreError> {
+        let (number, sync) = self.open_snapshot(id, fence, model)?;
         let feed = self.load_feed(number)?;
-        let snapshot = feed.snapshots.get(&sync).ok_or_else(none)?;
-        let deletes = feed.unseen(snapshot).len();
-        if let Err(refusal) = guard.check(model, feed.header.stats.live, deletes) {
-            let mut writes = Writes::default();
-            self.remove_snapshot(&mut writes, number, sync)?;
-            self.apply(writes)?;
-            self.load_feed(number)?.snapshots.remove(&sync);
+        let snapshot = super::pass::of(feed, sync, model)?;
+        let unseen = feed.unseen(snapshot);
+        let deletes = unseen.len();
+        if !snapshot.proves(end.proof, &unseen) {
+            self.close_snapshot(number, sync, end.checkpoint)?;
+            return Ok(Ended {
+                deleted: 0,
+                kept: deletes,
+            });
+        }
+        if let Err(refusal) = end.guard.check(model, feed.header.stats.live, deletes) {
+            self.close_snapshot(number, sync, None)?;
             return Err(refusal.into());
         }
         let row = SnapshotRow {
@@ -89,13 +86,31 @@ impl Writer {
                 run: id,
                 model: model.clone(),
                 deletes,
-                checkpoint,
-                now,
+                checkpoint: end.checkpoint,
+                now: end.now,
             }),
             ..snapshot.row.clone()
         };
         self.decide_ending(number, sync, row)?;
-        self.finish_ending(number, sync)
+        let deleted = self.finish_ending(number, sync)?;
+        Ok(Ended { deleted, kept: 0 })
+    }
+
+    /// Close a snapshot without deleting anything.
+    pub(super) fn close_snapshot(
+        &mut self,
+        feed: u64,
+        sync: u64,
+        checkpoint: Option<String>,
+    ) -> Result<(), StoreError> {
+        let mut writes = Writes::default();
+        self.remove_snapshot(&mut writes, feed, sync)?;
+        if let Some(checkpoint) = checkpoint {
+            writes.put(&self.view(), keys::checkpoint(sync), checkpoint.as_bytes())?;
+        }
+        self.apply(writes)?;
+        self.load_feed(feed)?.snapshots.remove(&sync);
+        Ok(())
     }
 
     /// Write down that the snapshot ends. From here on the deletions happen, now or when the store
@@ -192,7 +207,7 @@ impl Writer {
     }
 
     /// The ids of the entries with these sequences, in their order; fewer when bodies are long.
-    fn ids(&self, feed: u64, sequences: &[u64]) -> Result<Vec<String>, StoreError> {
+    pub(super) fn ids(&self, feed: u64, sequences: &[u64]) -> Result<Vec<String>, StoreError> {
         let view = self.view();
         let mut ids = Vec::with_capacity(sequences.len());
         let mut bytes = 0;
@@ -237,9 +252,18 @@ impl Writer {
         Ok(())
     }
 
-    fn remove_snapshot(&self, writes: &mut Writes, feed: u64, sync: u64) -> Result<(), StoreError> {
+    pub(super) fn remove_snapshot(
+        &self,
+        writes: &mut Writes,
+        feed: u64,
+        sync: u64,
+    ) -> Result<(), StoreError> {
         let view = self.view();
-        for prefix in [keys::seen_deltas(feed, sync), keys::seen(feed, sync)] {
+        for prefix in [
+            keys::seen_deltas(feed, sync),
+            keys::seen(feed, sync),
+            keys::missed(feed, sync),
+        ] {
             for item in view.raw(&prefix, &prefix.after_prefix()) {
                 let (key, _) = item?;
                 writes.remove_any(&view, Key::stored(&key))?;
@@ -251,8 +275,8 @@ impl Writer {
 }
 
 impl FeedState {
-    /// Live sequences of records that the snapshot has not seen.
-    fn unseen(&self, snapshot: &OpenSnapshot) -> SeqSet {
+    /// Live sequences of records that the snapshot's pass has not seen.
+    pub(super) fn unseen(&self, snapshot: &OpenSnapshot) -> SeqSet {
         self.live
             .without(snapshot.row.begin_seq, [&self.tombs, &snapshot.seen])
     }

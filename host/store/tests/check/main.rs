@@ -24,7 +24,7 @@ mod work_rows;
 use std::path::Path;
 
 use tidegate_engine::run::{Level, LogLine, LogSource, Target};
-use tidegate_engine::store::{SnapshotGuard, Webhooks};
+use tidegate_engine::store::{EndSnapshot, Proof, SnapshotGuard, Webhooks};
 use tidegate_engine::upkeep::{CheckReport, Scope};
 use tidegate_engine::{Store, Timestamp};
 use tidegate_store::{Options, SledStore, Tuning};
@@ -209,7 +209,17 @@ fn a_store_is_healthy_after_each_kind_of_upkeep() {
             ..SnapshotGuard::default()
         };
         let deleted = store
-            .end_snapshot(id, fence, &name("Contact"), guard, None, Timestamp(700))
+            .end_snapshot(
+                id,
+                fence,
+                &name("Contact"),
+                EndSnapshot {
+                    proof: Proof::OneAnswer,
+                    guard,
+                    checkpoint: None,
+                    now: Timestamp(700),
+                },
+            )
             .await
             .unwrap();
         assert!(deleted > 50, "{deleted}");

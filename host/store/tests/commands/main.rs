@@ -18,6 +18,7 @@ mod feeds;
 mod keyed;
 mod keyed_jobs;
 mod lists;
+mod passes;
 mod records;
 mod runs;
 mod told_retries;
@@ -29,7 +30,9 @@ use tidegate_engine::record::{Action, Counts, PageError};
 use tidegate_engine::run::{
     Blame, Failure, FailureClass, Fence, Figures, Level, LogLine, LogSource, Outcome, Target,
 };
-use tidegate_engine::store::{ActionFilter, ModelStats, RunFilter, SnapshotGuard, SnapshotRefusal};
+use tidegate_engine::store::{
+    ActionFilter, EndSnapshot, Ended, ModelStats, Proof, RunFilter, SnapshotGuard, SnapshotRefusal,
+};
 use tidegate_engine::{Store, StoreError, Timestamp};
 
 use common::*;

@@ -119,7 +119,17 @@ fn a_reset_forgets_the_checkpoint_and_the_snapshot() {
         assert_eq!(started.checkpoint, None);
         let guard = SnapshotGuard::default();
         let ended = store
-            .end_snapshot(again.id, started.fence, &contact, guard, None, Timestamp(9))
+            .end_snapshot(
+                again.id,
+                started.fence,
+                &contact,
+                EndSnapshot {
+                    proof: Proof::OneAnswer,
+                    guard,
+                    checkpoint: None,
+                    now: Timestamp(9),
+                },
+            )
             .await;
         assert_eq!(ended, Err(StoreError::NoSnapshot { model: contact }));
         assert_eq!(feed(store).await.len(), 1);
@@ -164,7 +174,17 @@ fn snapshots_delete_what_they_did_not_see() {
             allow_all: false,
         };
         let refused = store
-            .end_snapshot(run, fence, &contact, guard, Some("1".into()), Timestamp(20))
+            .end_snapshot(
+                run,
+                fence,
+                &contact,
+                EndSnapshot {
+                    proof: Proof::OneAnswer,
+                    guard,
+                    checkpoint: Some("1".into()),
+                    now: Timestamp(20),
+                },
+            )
             .await;
         let refusal = SnapshotRefusal {
             model: contact.clone(),
@@ -178,7 +198,17 @@ fn snapshots_delete_what_they_did_not_see() {
         // The refusal closed it, so that the next pull finds what is there then.
         let guard = SnapshotGuard::default();
         let none = store
-            .end_snapshot(run, fence, &contact, guard, None, Timestamp(20))
+            .end_snapshot(
+                run,
+                fence,
+                &contact,
+                EndSnapshot {
+                    proof: Proof::OneAnswer,
+                    guard,
+                    checkpoint: None,
+                    now: Timestamp(20),
+                },
+            )
             .await;
         let model = contact.clone();
         assert_eq!(none, Err(StoreError::NoSnapshot { model }));
@@ -189,9 +219,19 @@ fn snapshots_delete_what_they_did_not_see() {
             assert_eq!(unchanged.unwrap()[0].unchanged, ids.len() as u64);
         }
         let ended = store
-            .end_snapshot(run, fence, &contact, guard, Some("2".into()), Timestamp(21))
+            .end_snapshot(
+                run,
+                fence,
+                &contact,
+                EndSnapshot {
+                    proof: Proof::OneAnswer,
+                    guard,
+                    checkpoint: Some("2".into()),
+                    now: Timestamp(21),
+                },
+            )
             .await;
-        assert_eq!(ended, Ok(3));
+        assert_eq!(ended.map(|end| end.deleted), Ok(3));
         assert_eq!(
             store.checkpoint(&sync("acme", "contacts")).await,
             Ok(Some("2".into()))
@@ -204,7 +244,17 @@ fn snapshots_delete_what_they_did_not_see() {
             3
         );
         let again = store
-            .end_snapshot(run, fence, &contact, guard, None, Timestamp(22))
+            .end_snapshot(
+                run,
+                fence,
+                &contact,
+                EndSnapshot {
+                    proof: Proof::OneAnswer,
+                    guard,
+                    checkpoint: None,
+                    now: Timestamp(22),
+                },
+            )
             .await;
         assert_eq!(
             again,
@@ -223,7 +273,17 @@ fn snapshots_delete_what_they_did_not_see() {
             allow_all: false,
         };
         let all = store
-            .end_snapshot(run, fence, &contact, guard, None, Timestamp(23))
+            .end_snapshot(
+                run,
+                fence,
+                &contact,
+                EndSnapshot {
+                    proof: Proof::OneAnswer,
+                    guard,
+                    checkpoint: None,
+                    now: Timestamp(23),
+                },
+            )
             .await;
         assert!(matches!(all, Err(StoreError::Guard(_))), "{all:?}");
         let guard = SnapshotGuard {
@@ -234,9 +294,22 @@ fn snapshots_delete_what_they_did_not_see() {
         assert_eq!(open, Ok(false));
         assert_eq!(
             store
-                .end_snapshot(run, fence, &contact, guard, None, Timestamp(24))
+                .end_snapshot(
+                    run,
+                    fence,
+                    &contact,
+                    EndSnapshot {
+                        proof: Proof::OneAnswer,
+                        guard,
+                        checkpoint: None,
+                        now: Timestamp(24)
+                    }
+                )
                 .await,
-            Ok(3)
+            Ok(Ended {
+                deleted: 3,
+                kept: 0
+            })
         );
     });
 }

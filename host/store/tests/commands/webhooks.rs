@@ -107,8 +107,18 @@ fn a_runs_cursor_gives_all_that_it_changed() {
             max_share_percent: 100,
             allow_all: true,
         };
-        let ended = store.end_snapshot(run_id(20), fence, &contact, guard, None, Timestamp(25));
-        assert_eq!(ended.await.unwrap(), 2);
+        let ended = store.end_snapshot(
+            run_id(20),
+            fence,
+            &contact,
+            EndSnapshot {
+                proof: Proof::OneAnswer,
+                guard,
+                checkpoint: None,
+                now: Timestamp(25),
+            },
+        );
+        assert_eq!(ended.await.unwrap().deleted, 2);
         store.finish_run(run_id(20), fence, end(26)).await.unwrap();
 
         let first = due(store, 26).await.deliveries.remove(0);

@@ -49,7 +49,8 @@ use tidegate_engine::run::{
     Blame, Failure, FailureClass, Fence, Level, LogLine, LogSource, Target,
 };
 use tidegate_engine::store::{
-    ActionFilter, Commit, DueDelivery, Durability, ReadChanges, RunFilter, SnapshotGuard,
+    ActionFilter, Commit, DueDelivery, Durability, EndSnapshot, Proof, ReadChanges, RunFilter,
+    SnapshotGuard,
 };
 use tidegate_engine::transfer::ImportId;
 use tidegate_engine::upkeep::Scope;
@@ -63,6 +64,7 @@ use steps::*;
 use webhooks::HookStep;
 use work::{Work, work};
 
+const PROOFS: [Proof; 3] = [Proof::None, Proof::OneAnswer, Proof::TwoPasses];
 const MODELS: [&str; 2] = ["Contact", "Deal"];
 const CONNECTIONS: [&str; 3] = ["acme", "bolt", "nobody"];
 
@@ -203,6 +205,7 @@ impl Pair {
                 share,
                 all,
                 checkpoint,
+                proof,
             } => {
                 let (run, fence) = self.run(*slot);
                 let model = name(MODELS[*model]);
@@ -211,7 +214,31 @@ impl Pair {
                     allow_all: *all,
                 };
                 let checkpoint = checkpoint.then(|| format!("{{\"end\":{}}}", self.now));
-                let _ = both!(self, store => store.end_snapshot(run_id(run), fence, &model, guard, checkpoint.clone(), now));
+                let _ = both!(self, store => store.end_snapshot(run_id(run), fence, &model, EndSnapshot { proof: PROOFS[*proof], guard, checkpoint: checkpoint.clone(), now }));
+            }
+            Step::Unseen {
+                slot,
+                model,
+                share,
+                limit,
+            } => {
+                let (run, fence) = self.run(*slot);
+                let model = name(MODELS[*model]);
+                let guard = SnapshotGuard {
+                    max_share_percent: *share,
+                    allow_all: *share > 40,
+                };
+                let _ = both!(self, store => store.unseen(run_id(run), fence, &model, guard, 0, *limit));
+            }
+            Step::Repeat {
+                slot,
+                model,
+                checkpoint,
+            } => {
+                let (run, fence) = self.run(*slot);
+                let model = name(MODELS[*model]);
+                let checkpoint = checkpoint.then(|| format!("{{\"pass\":{}}}", self.now));
+                let _ = both!(self, store => store.repeat_snapshot(run_id(run), fence, &model, checkpoint.clone()));
             }
             Step::Finish { slot } => {
                 let (run, fence) = self.run(*slot);

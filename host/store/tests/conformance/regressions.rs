@@ -113,6 +113,7 @@ fn cases() -> Vec<(&'static str, Vec<Step>)> {
                     share: 100,
                     all: true,
                     checkpoint: false,
+                    proof: 1,
                 },
                 read(false, 99),
             ],

@@ -50,6 +50,18 @@ pub(crate) enum Step {
         share: u8,
         all: bool,
         checkpoint: bool,
+        proof: usize,
+    },
+    Unseen {
+        slot: u8,
+        model: usize,
+        share: u8,
+        limit: usize,
+    },
+    Repeat {
+        slot: u8,
+        model: usize,
+        checkpoint: bool,
     },
     Finish {
         slot: u8,
@@ -197,8 +209,12 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(slot, changes, checkpoint, relaxed, stale)| Step::Commit { slot, changes, checkpoint, relaxed, stale }),
         6 => (slot.clone(), 0usize..2, prop::bool::weighted(0.2))
             .prop_map(|(slot, model, restart)| Step::Begin { slot, model, restart }),
-        6 => (slot.clone(), 0usize..2, 0u8..101, any::<bool>(), any::<bool>())
-            .prop_map(|(slot, model, share, all, checkpoint)| Step::End { slot, model, share, all, checkpoint }),
+        6 => (slot.clone(), 0usize..2, 0u8..101, any::<bool>(), any::<bool>(), 0usize..3)
+            .prop_map(|(slot, model, share, all, checkpoint, proof)| Step::End { slot, model, share, all, checkpoint, proof }),
+        4 => (slot.clone(), 0usize..2, 0u8..101, 1usize..40)
+            .prop_map(|(slot, model, share, limit)| Step::Unseen { slot, model, share, limit }),
+        4 => (slot.clone(), 0usize..2, any::<bool>())
+            .prop_map(|(slot, model, checkpoint)| Step::Repeat { slot, model, checkpoint }),
         3 => slot.clone().prop_map(|slot| Step::Finish { slot }),
         4 => keyed::start().prop_map(Step::StartKeyed),
         3 => keyed::finish().prop_map(|(slot, how)| Step::FinishKeyed { slot, how }),

@@ -8,7 +8,7 @@ use tidegate_engine::StoreError;
 use tidegate_engine::cursor::CursorError;
 use tidegate_engine::record::{Action, Page, Save};
 use tidegate_engine::run::{Blame, Failure, FailureClass, Fence, RunId, Target};
-use tidegate_engine::store::{Commit, Durability, ReadChanges, SnapshotGuard};
+use tidegate_engine::store::{Commit, Durability, EndSnapshot, Proof, ReadChanges, SnapshotGuard};
 use tidegate_engine::upkeep::Scope;
 use tokio::sync::Notify;
 
@@ -171,7 +171,17 @@ async fn snapshot(store: &SledStore, run: RunId, fence: Fence, number: u64) -> u
     };
     let checkpoint = Some(number.to_string());
     store
-        .end_snapshot(run, fence, &contact, guard, checkpoint, Timestamp(number))
+        .end_snapshot(
+            run,
+            fence,
+            &contact,
+            EndSnapshot {
+                proof: Proof::OneAnswer,
+                guard,
+                checkpoint: checkpoint,
+                now: Timestamp(number),
+            },
+        )
         .await
         .unwrap();
     number

@@ -26,7 +26,7 @@ use tidegate_engine::cursor::Cursor;
 use tidegate_engine::idempotency::{KeyUse, Keyed};
 use tidegate_engine::memory::MemoryStore;
 use tidegate_engine::run::{Level, LogLine, LogSource, Run, Target};
-use tidegate_engine::store::{ReadChanges, RunFilter, SnapshotGuard};
+use tidegate_engine::store::{EndSnapshot, Proof, ReadChanges, RunFilter, SnapshotGuard};
 use tidegate_engine::{Store, Timestamp};
 use tidegate_store::{Options, SledStore, Tuning};
 
@@ -164,8 +164,18 @@ async fn go_on(store: &dyn Store) -> u64 {
         allow_all: false,
     };
     let deal = name("Deal");
-    let end = store.end_snapshot(run.0, run.1, &deal, guard, None, Timestamp(700));
-    let deleted = end.await.unwrap();
+    let end = store.end_snapshot(
+        run.0,
+        run.1,
+        &deal,
+        EndSnapshot {
+            proof: Proof::OneAnswer,
+            guard,
+            checkpoint: None,
+            now: Timestamp(700),
+        },
+    );
+    let deleted = end.await.unwrap().deleted;
     for now in 0..10 {
         write(
             store,

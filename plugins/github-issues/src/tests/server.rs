@@ -83,8 +83,15 @@ impl GitHub {
 
 impl State {
     fn answer(&mut self, request: &Request) -> Reply {
-        assert_eq!(request.path, "/repos/ocean/tide/issues");
         assert_eq!(request.header("X-GitHub-Api-Version"), Some("2022-11-28"));
+        if let Some(number) = request.path.strip_prefix("/repos/ocean/tide/issues/") {
+            let item = number.parse().ok().and_then(|id: u64| self.items.get(&id));
+            return match item {
+                Some((_, issue)) => Reply::json(issue.clone()),
+                None => Reply::status(410),
+            };
+        }
+        assert_eq!(request.path, "/repos/ocean/tide/issues");
         for (name, value) in [
             ("state", "all"),
             ("sort", "updated"),

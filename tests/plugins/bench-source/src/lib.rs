@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use tidegate_sdk::prelude::*;
+use tidegate_sdk::{Finish, FullPull, Pass};
 
 const MODEL: &str = "Contact";
 
@@ -19,11 +20,13 @@ struct Config {
     page_size: u64,
 }
 
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 struct Checkpoint {
     /// The last update that is stored.
     since: u64,
     position: Option<Position>,
+    /// Of a full pull.
+    pass: Option<Pass>,
 }
 
 #[derive(Deserialize)]
@@ -33,41 +36,67 @@ struct Item<'a> {
     updated_at: u64,
 }
 
-/// The first pull, and any after `--reset`, is a full one that deletes what it did not see.
+/// The first pull, and any after `--reset`, is a full one that finds deletions.
 async fn pull(cx: Cx) -> Result<()> {
-    let config: Config = cx.config()?;
     let mut checkpoint: Checkpoint = cx.checkpoint()?.unwrap_or_default();
-    let since = checkpoint.since;
-    if since == 0 {
-        cx.begin_snapshot(MODEL).await?;
+    if checkpoint.since != 0 {
+        checkpoint.since = list(&cx, &mut checkpoint, None).await?;
+        return cx.save_checkpoint(&checkpoint).await;
     }
+    let mut full = cx.full_pull(MODEL);
+    let resumes = match checkpoint.pass.take() {
+        Some(pass) => full.resume(pass).await?,
+        None => false,
+    };
+    if !resumes {
+        checkpoint.position = None;
+        full.begin().await?;
+    }
+    loop {
+        let newest = list(&cx, &mut checkpoint, Some(&mut full)).await?;
+        let stored = |pass: Option<&Pass>| Checkpoint {
+            since: if pass.is_some() { 0 } else { newest },
+            position: None,
+            pass: pass.cloned(),
+        };
+        match full.finish(stored).await? {
+            Finish::Again(again) => full = *again,
+            Finish::Done(_) => return Ok(()),
+        }
+    }
+}
+
+/// Store every page from the checkpoint's position on. Returns the last update.
+async fn list(cx: &Cx, checkpoint: &mut Checkpoint, full: Option<&mut FullPull>) -> Result<u64> {
+    let config: Config = cx.config()?;
     let style = Paginate::cursor("/next_cursor", "cursor")
         .items("/items")
         .size("limit", config.page_size)
         .from(checkpoint.position.take());
     let mut pages = cx
         .get("/records")
-        .query("updated_since", since)
+        .query("updated_since", checkpoint.since)
         .paginate(style);
-    let mut newest = since;
+    let mut newest = checkpoint.since;
+    let mut full = full;
     while let Some(page) = pages.next().await? {
         let mut commit = cx.page(MODEL);
+        if let Some(full) = &mut full {
+            full.answered();
+        }
         for item in page.raw_items()? {
             let Item { id, updated_at } = serde_json::from_str(item.get())?;
             newest = newest.max(updated_at);
+            if let Some(full) = &mut full {
+                full.saw(&id);
+            }
             commit.save_json(id, item.get());
         }
         checkpoint.position = page.next_position().cloned();
-        if checkpoint.position.is_none() && since != 0 {
-            checkpoint.since = newest;
-        }
-        commit.checkpoint(&checkpoint)?.commit().await?;
+        checkpoint.pass = full.as_ref().map(|full| full.pass().clone());
+        commit.checkpoint(&*checkpoint)?.commit().await?;
     }
-    if since == 0 {
-        checkpoint.since = newest;
-        cx.end_snapshot_with(MODEL, &checkpoint).await?;
-    }
-    Ok(())
+    Ok(newest)
 }
 
 tidegate_sdk::export!(plugin);

@@ -24,7 +24,8 @@ tidegate_sdk::export!(plugin);
 
 async fn everything(cx: Cx) -> Result<()> {
     let started = Instant::now();
-    cx.begin_snapshot(MODEL).await?;
+    let mut pull = cx.full_pull(MODEL);
+    pull.begin().await?;
     let before: Vec<Option<Value>> = cx.get_records(MODEL, ["order", "time"]).await?;
     let order = order_of_arrival(&cx).await?;
     let slept = slept_first(&cx).await;
@@ -49,7 +50,11 @@ async fn everything(cx: Cx) -> Result<()> {
     );
     page.checkpoint(&waited)?.commit().await?;
     cx.merge_metadata(&json!({ "last_order": order })).await?;
-    cx.end_snapshot(MODEL).await?;
+    pull.answered();
+    for id in ["order", "time", "version"] {
+        pull.saw(id);
+    }
+    pull.finish(|_| waited).await.map(drop)?;
     Ok(())
 }
 

@@ -123,15 +123,16 @@ pub async fn sees_too_little(cx: Cx) -> Result<()> {
     for id in ["a", "b", "c", "d"] {
         cx.page(MODEL).save(&json!({ "id": id }))?.commit().await?;
     }
-    cx.begin_snapshot(MODEL).await?;
+    let mut pull = cx.full_pull(MODEL);
+    pull.begin().await?;
     cx.page(MODEL).save(&json!({ "id": "a" }))?.commit().await?;
-    cx.end_snapshot(MODEL).await?;
-    Ok(())
+    pull.answered();
+    pull.saw("a");
+    pull.finish(|_| ()).await.map(drop)
 }
 
 pub async fn ends_without_begin(cx: Cx) -> Result<()> {
-    cx.end_snapshot(MODEL).await?;
-    Ok(())
+    cx.full_pull(MODEL).finish(|_| ()).await.map(drop)
 }
 
 pub async fn reads_feed(cx: Cx) -> Result<()> {

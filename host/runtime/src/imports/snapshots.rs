@@ -1,0 +1,110 @@
+//! The part of `records` that finds deletions: what a snapshot has not seen, and how it ends.
+
+use std::sync::Arc;
+
+use tidegate_contract::tidegate::plugin::records::{Error, Proof, SnapshotEnd, UnseenPage};
+use tidegate_engine::record::Counts;
+use tidegate_engine::store;
+
+use super::records::{checked_checkpoint, error, granted, is_elsewhere};
+use crate::state::Live;
+
+/// Most ids of one `unseen`.
+const UNSEEN_MAX: u32 = 1000;
+
+pub(super) async fn unseen(
+    live: &Arc<Live>,
+    model: &str,
+    after: u64,
+    limit: u32,
+) -> wasmtime::Result<Result<UnseenPage, Error>> {
+    let model = match granted(live, model) {
+        Ok(model) => model,
+        Err(error) => return Ok(Err(error)),
+    };
+    if !(1..=UNSEEN_MAX).contains(&limit) {
+        let message = format!("a limit of {limit} ids; it is 1 to {UNSEEN_MAX}");
+        return Ok(Err(Error::Invalid(message)));
+    }
+    let found = match live.world.unseen(model, after, limit).await {
+        Ok(found) => found,
+        Err(refusal) => return Ok(Err(error(live, refusal))),
+    };
+    let _held = live.hold_answer(found.ids.iter().map(String::len).sum())?;
+    Ok(Ok(UnseenPage {
+        ids: found.ids,
+        next: found.next,
+        unseen: found.unseen,
+        seen: found.seen,
+    }))
+}
+
+pub(super) async fn repeat(
+    live: &Live,
+    model: &str,
+    checkpoint: Option<String>,
+) -> Result<u64, Error> {
+    let model = granted(live, model)?;
+    let checkpoint = checked_checkpoint(live, checkpoint)?;
+    let stored = Stored::of(live, checkpoint.as_deref());
+    let unseen = live.world.repeat_snapshot(model, checkpoint).await;
+    let unseen = unseen.map_err(|refusal| error(live, refusal))?;
+    stored.note(live);
+    Ok(unseen)
+}
+
+pub(super) async fn end(
+    live: &Live,
+    model: &str,
+    proof: Proof,
+    checkpoint: Option<String>,
+) -> Result<SnapshotEnd, Error> {
+    let model = granted(live, model)?;
+    let checkpoint = checked_checkpoint(live, checkpoint)?;
+    let stored = Stored::of(live, checkpoint.as_deref());
+    let proof = match proof {
+        Proof::None => store::Proof::None,
+        Proof::OneAnswer => store::Proof::OneAnswer,
+        Proof::TwoPasses => store::Proof::TwoPasses,
+    };
+    let world = &live.world;
+    let ended = world.end_snapshot(model.clone(), proof, checkpoint).await;
+    let ended = ended.map_err(|refusal| error(live, refusal))?;
+    stored.note(live);
+    live.meter.committed(
+        &model,
+        Counts {
+            deleted: ended.deleted,
+            ..Counts::default()
+        },
+    );
+    Ok(SnapshotEnd {
+        deleted: ended.deleted,
+        kept: ended.kept,
+    })
+}
+
+/// What a stored checkpoint means for the run.
+struct Stored {
+    advances: bool,
+    moves: bool,
+}
+
+impl Stored {
+    fn of(live: &Live, checkpoint: Option<&str>) -> Self {
+        Stored {
+            advances: checkpoint.is_some(),
+            moves: is_elsewhere(live, checkpoint),
+        }
+    }
+
+    /// It is stored.
+    fn note(&self, live: &Live) {
+        live.note(|notes| notes.advanced |= self.advances);
+        if self.moves {
+            live.world.rest.reach();
+        }
+        live.meter.commit_done();
+        live.log.committed();
+    }
+}

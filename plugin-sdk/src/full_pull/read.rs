@@ -1,0 +1,132 @@
+//! A full pull from the first request to the last deletion.
+
+use serde::{Deserialize, Serialize};
+
+use super::confirm::{ByRequest, Nobody};
+use super::{Finish, FullPull, Pass};
+use crate::host::SnapshotEnd;
+use crate::{Commit, HttpPage, Paginate, Position, RequestBuilder, Result, info};
+
+/// What is stored between the pages.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Stored {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    full_pull: Option<Under>,
+}
+
+/// A pull under way.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Under {
+    pass: Pass,
+    at: At,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum At {
+    Start,
+    Page(Position),
+    /// Every page is stored.
+    End,
+}
+
+impl FullPull {
+    /// Read the whole list page by page, store what `each` saves of a page, and then delete what is
+    /// gone. An interrupted run goes on where it was: the sync's checkpoint is this pull's.
+    ///
+    /// ```
+    /// use tidegate_sdk::prelude::*;
+    ///
+    /// async fn projects(cx: Cx) -> Result<()> {
+    ///     let asking = cx.clone();
+    ///     let end = cx
+    ///         .full_pull("Project")
+    ///         .confirm(move |id| asking.get(format!("/projects/{}", tidegate_sdk::encode(id))))
+    ///         .read(
+    ///             cx.get("/projects"),
+    ///             Paginate::page("page", 1).size("per_page", 100),
+    ///             |page, commit| commit.save_raw(page.raw_items()?).map(drop),
+    ///         )
+    ///         .await?;
+    ///     info!("{} projects are gone", end.deleted);
+    ///     Ok(())
+    /// }
+    /// ```
+    pub async fn read(
+        mut self,
+        request: RequestBuilder,
+        style: Paginate,
+        mut each: impl FnMut(&HttpPage, &mut Commit) -> Result<()>,
+    ) -> Result<SnapshotEnd> {
+        let stored: Stored = self.cx.checkpoint()?.unwrap_or_default();
+        let mut at = At::Start;
+        let resumes = match stored.full_pull {
+            Some(under) => {
+                at = under.at;
+                self.resume(under.pass).await?
+            }
+            None => false,
+        };
+        if resumes {
+            info!("going on with the interrupted pull of {}", self.model);
+        } else {
+            at = At::Start;
+            self.begin().await?;
+        }
+        loop {
+            if !matches!(at, At::End) {
+                self.pages(&request, &style, at, &mut each).await?;
+            }
+            at = At::Start;
+            let checkpoint = |pass: Option<&Pass>| Stored {
+                full_pull: pass.map(|pass| Under {
+                    pass: pass.clone(),
+                    // While candidates are asked about, it is still the pass that has ended.
+                    at: if pass.is_begun() { At::End } else { At::Start },
+                }),
+            };
+            let finish = match self.confirm.take() {
+                Some(confirm) => {
+                    let cx = self.cx.clone();
+                    self.end(&ByRequest(&cx, &confirm), checkpoint).await?
+                }
+                None => self.end(&Nobody, checkpoint).await?,
+            };
+            match finish {
+                Finish::Again(next) => self = *next,
+                Finish::Done(end) => return Ok(end),
+            }
+        }
+    }
+
+    async fn pages(
+        &mut self,
+        request: &RequestBuilder,
+        style: &Paginate,
+        at: At,
+        each: &mut impl FnMut(&HttpPage, &mut Commit) -> Result<()>,
+    ) -> Result<()> {
+        let from = match at {
+            At::Page(position) => Some(position),
+            At::Start | At::End => None,
+        };
+        let mut pages = request.clone().paginate(style.clone().from(from));
+        while let Some(page) = pages.next().await? {
+            self.answered();
+            let mut commit = self.cx.page(&self.model);
+            each(&page, &mut commit)?;
+            for id in commit.saved(&self.model) {
+                self.saw(&id);
+            }
+            let under = Under {
+                pass: self.pass.clone(),
+                at: page.next_position().cloned().map_or(At::End, At::Page),
+            };
+            let stored = Stored {
+                full_pull: Some(under),
+            };
+            commit.checkpoint(&stored)?.commit().await?;
+        }
+        Ok(())
+    }
+}
