@@ -1,9 +1,10 @@
 //! What is stored between runs, and with each page of a pull.
 
+use tidegate_sdk::Pass;
 use tidegate_sdk::prelude::*;
 
 use crate::incremental::Mark;
-use crate::paging::Place;
+use crate::paging::{Counted, Place};
 use crate::plan::Plan;
 
 /// How far the outside API has been read.
@@ -17,6 +18,9 @@ pub(crate) struct Checkpoint {
     /// When the last full pull ended, in Unix milliseconds; kept when they are due regularly.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) full_at: Option<u64>,
+    /// How many pulls in a row may have missed records, so that the mark stayed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) stays: u32,
     /// A pull that is not finished.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) pull: Option<Pull>,
@@ -43,14 +47,30 @@ pub(crate) struct Pull {
     pub(crate) begun: Option<i64>,
     /// It asks for everything, whatever the mark.
     pub(crate) full: bool,
-    /// What it does not see is to be deleted: a snapshot is open.
+    /// What it does not see may be deleted.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(crate) deletes: bool,
+    /// How far the snapshot is that is open for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pass: Option<Pass>,
+    /// The origin of the list: a place at another one means nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) origin: Option<String>,
+    #[serde(default)]
+    pub(crate) counted: Counted,
+    /// Why it may have missed records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lossy: Option<String>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn is_false(value: &bool) -> bool {
     !value
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(value: &u32) -> bool {
+    *value == 0
 }
 
 impl Checkpoint {

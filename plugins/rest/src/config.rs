@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
+use tidegate_sdk::Responses;
 
 use crate::time::Format;
 
@@ -94,9 +95,11 @@ pub(crate) struct Model {
     #[serde(default)]
     pub(crate) conditional: bool,
     #[serde(default)]
-    pub(crate) full_pull_with_deletes: bool,
+    pub(crate) full_pull_with_deletes: WithDeletes,
     pub(crate) full_pull_every_hours: Option<u32>,
     pub(crate) detail: Option<Detail>,
+    #[serde(default)]
+    pub(crate) responses: Responses,
 }
 
 fn id_default() -> OneOrMany {
@@ -121,6 +124,32 @@ impl OneOrMany {
             OneOrMany::Many(pointers) => pointers,
         }
     }
+}
+
+/// Whether a full pull finds deletions, and how it makes sure of them.
+#[derive(Debug, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected a boolean, or an object with `confirm` and perhaps `record`"
+)]
+pub(crate) enum WithDeletes {
+    Whether(bool),
+    By(Confirm),
+}
+
+impl Default for WithDeletes {
+    fn default() -> Self {
+        WithDeletes::Whether(false)
+    }
+}
+
+/// How to ask for one record.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Confirm {
+    pub(crate) confirm: String,
+    #[serde(default)]
+    pub(crate) record: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -159,6 +188,7 @@ pub(crate) struct Pagination {
     pub(crate) total_pages_pointer: Option<String>,
     pub(crate) total_pointer: Option<String>,
     pub(crate) end_statuses: Option<Vec<u16>>,
+    pub(crate) end_values: Option<Vec<Value>>,
     pub(crate) page_size: Option<u64>,
     pub(crate) page_size_parameter: Option<String>,
 }

@@ -68,13 +68,10 @@ impl Detail {
         plan: &Plan,
         record: Record<'_>,
     ) -> Result<Option<(String, String)>> {
-        let mut request = cx.get(self.path_of(plan, &record)?);
-        for (name, value) in &plan.headers {
-            request = request.header(name, value);
-        }
-        match request.send().await {
+        let path = self.path(plan, &record.id, record.body.get())?;
+        match plan.with_headers(cx.get(path)).send().await {
             Ok(response) => {
-                let body = self.body(plan, &record, &response)?;
+                let body = self.body(plan, record.body, &response)?;
                 Ok(Some((record.id, body)))
             }
             Err(failure) => match &failure.upstream {
@@ -87,19 +84,25 @@ impl Detail {
         }
     }
 
-    fn path_of(&self, plan: &Plan, record: &Record<'_>) -> Result<String> {
+    /// The path of a record, by its id and its body in the list.
+    pub(crate) fn path(&self, plan: &Plan, id: &str, listed: &str) -> Result<String> {
         let missing = |pointer: &Pointer| {
             Failure::other(format!(
                 "{} `{}` has no text or number at {pointer}, which `models.{}.detail.path` needs",
-                plan.model, record.id, plan.model
+                plan.model, id, plan.model
             ))
             .code("record-invalid")
         };
-        self.path
-            .fill(Some(&record.id), record.body.get(), encode, missing)
+        self.path.fill(Some(id), listed, encode, missing)
     }
 
-    fn body(&self, plan: &Plan, record: &Record<'_>, response: &Response) -> Result<String> {
+    /// The body of a record, by its body in the list and the answer.
+    pub(crate) fn body(
+        &self,
+        plan: &Plan,
+        listed: &RawValue,
+        response: &Response,
+    ) -> Result<String> {
         let whole: &RawValue = response.json()?;
         let detail = self.record.value(whole.get())?.ok_or_else(|| {
             Failure::other(format!(
@@ -112,7 +115,7 @@ impl Detail {
         match self.mode {
             Mode::Replace => Ok(detail.get().to_owned()),
             Mode::Merge => {
-                let mut merged: Members<'_> = serde_json::from_str(record.body.get())?;
+                let mut merged: Members<'_> = serde_json::from_str(listed.get())?;
                 let detail: Members<'_> =
                     serde_json::from_str(detail.get()).context(response.url())?;
                 merged.extend(detail);

@@ -6,7 +6,7 @@
 //! - The mark is only as good as the pull behind it: it counts when the pull is whole. (In an
 //!   `ordered` pull each page continues where the last one ended, so there it also says where an
 //!   interrupted pull goes on.)
-//! - In a pull that is not ordered by the field, a record can change after its page was read,
+//! - A record can change after its page was read,
 //!   while another with a later change is read further on. So the mark is never later than the
 //!   pull's begin, by the server's own clock (its `Date` header).
 //! - A header such as `ETag` is taken from the first page: a later one covers changes to records
@@ -112,6 +112,11 @@ impl Incremental {
         }
     }
 
+    /// Whether the record that gave the mark has to come again when changes are asked for.
+    pub(crate) fn overlaps(&self) -> bool {
+        self.overlap_ms > 0 && matches!(self.source, Source::Field { .. })
+    }
+
     /// Whether a stored mark is of the kind that this config makes.
     pub(crate) fn fits(&self, mark: &Mark) -> bool {
         let opaque = self.parameter_format == Format::Opaque;
@@ -158,7 +163,8 @@ impl Incremental {
         begun: i64,
     ) -> Option<Mark> {
         let found = match found {
-            Some(Mark::Time(ms)) if !self.ordered() => Some(Mark::Time(ms.min(begun))),
+            // A time in the future would hide every change before it.
+            Some(Mark::Time(ms)) => Some(Mark::Time(ms.min(begun))),
             found => found,
         };
         later(before, found)

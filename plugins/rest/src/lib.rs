@@ -10,6 +10,7 @@ mod action;
 mod checkpoint;
 mod commit;
 mod config;
+mod confirm;
 mod detail;
 mod find;
 mod incremental;
@@ -96,6 +97,10 @@ async fn check(cx: Cx) -> Result<()> {
     for name in config.models.keys() {
         let plan = Plan::new(&config, name)?;
         first.get_or_insert(plan);
+    }
+    if config.check.is_none() && cx.context()?.kind == "sync" {
+        // A full pull that is about to delete something: the list has just been read.
+        return Ok(());
     }
     let request = match (&config.check, &first) {
         (Some(path), _) => cx.get(path),

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde_json::Value;
-use tidegate_sdk::RequestBuilder;
 use tidegate_sdk::prelude::*;
+use tidegate_sdk::{RequestBuilder, Responses};
 
-use crate::config::{Config, Model, OneOrMany};
+use crate::config::{Config, Model, OneOrMany, WithDeletes};
+use crate::confirm::Confirm;
 use crate::detail::Detail;
 use crate::find::{Finder, POINTERS_MAX};
 use crate::incremental::Incremental;
@@ -29,6 +30,10 @@ pub(crate) struct Plan {
     pub(crate) conditional: bool,
     pub(crate) full_pull: FullPull,
     pub(crate) detail: Option<Detail>,
+    /// How to ask for a record that a full pull did not see.
+    pub(crate) confirm: Option<Confirm>,
+    /// What answers mean.
+    pub(crate) responses: Responses,
 }
 
 /// Where each record has what.
@@ -76,6 +81,12 @@ impl Plan {
             .as_ref()
             .map(|detail| Detail::new(detail, &key.at("detail")))
             .transpose()?;
+        let confirm = match &model.full_pull_with_deletes {
+            WithDeletes::By(confirm) => {
+                Some(Confirm::new(confirm, &key.at("full_pull_with_deletes"))?)
+            }
+            WithDeletes::Whether(_) => None,
+        };
         Ok(Plan {
             model: name.to_owned(),
             path: model.path.clone(),
@@ -88,6 +99,8 @@ impl Plan {
             full_pull: full_pull(model, &key)?,
             incremental,
             detail,
+            confirm,
+            responses: model.responses.clone(),
         })
     }
 }
@@ -105,11 +118,7 @@ impl Plan {
                 None => request,
             }
         };
-        let mut request = self.paging.request(cx, place, list);
-        for (name, value) in &self.headers {
-            request = request.header(name, value);
-        }
-        request
+        self.with_headers(self.paging.request(cx, place, list))
     }
 
     /// The request that a pull of everything begins with.
@@ -210,7 +219,7 @@ fn full_pull(model: &Model, key: &Key) -> Result<FullPull> {
             Err(every.wrong("needs `incremental`: without it every pull is a full one"))
         }
         hours => Ok(FullPull {
-            deletes: model.full_pull_with_deletes,
+            deletes: !matches!(model.full_pull_with_deletes, WithDeletes::Whether(false)),
             every_ms: hours.map(|hours| u64::from(hours) * 3_600_000),
         }),
     }

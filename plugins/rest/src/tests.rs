@@ -2,10 +2,13 @@
 
 mod actions;
 mod api;
+mod churn;
 mod config;
 mod dialects;
 mod edges;
 mod examples;
+mod histories;
+mod lists;
 mod records;
 
 use tidegate_sdk::prelude::*;

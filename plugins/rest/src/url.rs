@@ -60,6 +60,17 @@ pub(crate) fn resolve(base: &str, reference: &str) -> String {
     }
 }
 
+/// The scheme, host and port of an absolute URL of HTTP, in lower case; `None` for what is none.
+pub(crate) fn origin(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let scheme = scheme.to_ascii_lowercase();
+    if scheme != "http" && scheme != "https" {
+        return None;
+    }
+    let authority = rest.split(['/', '?', '#']).next()?;
+    Some(format!("{scheme}://{}", authority.to_ascii_lowercase()))
+}
+
 fn has_scheme(reference: &str) -> bool {
     reference.split_once(':').is_some_and(|(scheme, _)| {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);

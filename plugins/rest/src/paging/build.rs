@@ -3,6 +3,7 @@
 
 use tidegate_sdk::prelude::*;
 
+use super::said::SIGNS;
 use super::{CursorFrom, Envelope, Kind, Paging, RECORDS};
 use crate::config::{Pagination, Style};
 use crate::find::Finder;
@@ -69,6 +70,8 @@ impl Paging {
             size: config.page_size,
             size_parameter: config.page_size_parameter.clone(),
             end_statuses: config.end_statuses.clone().unwrap_or_default(),
+            end_values: end_values(config, &key)?,
+            key: key.clone(),
         })
     }
 }
@@ -88,13 +91,49 @@ impl Envelope {
         let more = add("more_pointer", &config.more_pointer)?;
         let pages = add("total_pages_pointer", &config.total_pages_pointer)?;
         let total = add("total_pointer", &config.total_pointer)?;
+        let first = pointers.len();
+        pointers.extend(signs_beside(&pointers));
+        let signs = first..pointers.len();
         Ok(Envelope {
             finder: Finder::new(pointers).list(RECORDS),
             next: cursor.or(url),
             more,
-            total: pages.or(total),
+            pages,
+            total,
+            signs,
         })
     }
+}
+
+/// The members by which an answer says that it failed, unless the records lie there.
+fn signs_beside(pointers: &[Pointer]) -> Vec<Pointer> {
+    let records = pointers.get(RECORDS).and_then(|p| p.segments.first());
+    // A list without an envelope says nothing of itself.
+    let Some(records) = records else {
+        return Vec::new();
+    };
+    let taken = SIGNS.contains(&records.as_str());
+    let signs = SIGNS.iter().filter(|_| !taken);
+    signs
+        .map(|name| Pointer {
+            segments: vec![(*name).to_owned()],
+        })
+        .collect()
+}
+
+/// What a cursor is when there is no more; `None` when nothing is said.
+fn end_values(config: &Pagination, key: &Key) -> Result<Option<Vec<String>>> {
+    let Some(values) = &config.end_values else {
+        return Ok(None);
+    };
+    let value = |value| {
+        let text = crate::plan::text(value);
+        text.ok_or_else(|| {
+            key.at("end_values")
+                .wrong("is no list of texts and numbers")
+        })
+    };
+    values.iter().map(value).collect::<Result<_>>().map(Some)
 }
 
 fn cursor_from(config: &Pagination, key: &Key) -> Result<CursorFrom> {
@@ -139,7 +178,7 @@ fn one_of<const N: usize>(
 fn only_keys_of(config: &Pagination, key: &Key) -> Result<()> {
     use Style::{Cursor, Link, NextUrl, Offset, Page};
     let counted: &[Style] = &[Page, Offset];
-    let given: [(&str, bool, &[Style]); 11] = [
+    let given: [(&str, bool, &[Style]); 12] = [
         (
             "parameter",
             config.parameter.is_some(),
@@ -165,7 +204,16 @@ fn only_keys_of(config: &Pagination, key: &Key) -> Result<()> {
             config.total_pages_pointer.is_some(),
             &[Page],
         ),
-        ("total_pointer", config.total_pointer.is_some(), &[Offset]),
+        (
+            "total_pointer",
+            config.total_pointer.is_some(),
+            &[Cursor, Page, Offset, Link, NextUrl],
+        ),
+        (
+            "end_values",
+            config.end_values.is_some(),
+            &[Cursor, NextUrl],
+        ),
         ("end_statuses", config.end_statuses.is_some(), counted),
     ];
     for (name, given, styles) in given {

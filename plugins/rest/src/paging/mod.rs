@@ -1,6 +1,8 @@
-//! The pagination styles: which request asks for a page, and where the next one is.
+//! The pagination styles: which request asks for a page, and what its answer says of the list.
 
 mod build;
+mod next;
+mod said;
 
 use std::borrow::Cow;
 
@@ -9,8 +11,9 @@ use tidegate_sdk::prelude::*;
 use tidegate_sdk::{RequestBuilder, Response};
 
 use crate::find::{Finder, Found};
+use crate::plan::Key;
 use crate::pointer::{Pointer, scalar};
-use crate::url::{next_link, resolve};
+pub(crate) use next::{Counted, Step};
 
 /// How pages are handed out.
 #[derive(Debug)]
@@ -21,6 +24,9 @@ pub(crate) struct Paging {
     size: Option<u64>,
     size_parameter: Option<String>,
     end_statuses: Vec<u16>,
+    /// What a cursor says that there is no more.
+    end_values: Option<Vec<String>>,
+    key: Key,
 }
 
 #[derive(Debug)]
@@ -46,9 +52,14 @@ struct Envelope {
     finder: Finder,
     next: Option<usize>,
     more: Option<usize>,
+    pages: Option<usize>,
     total: Option<usize>,
+    /// Members by which an answer says that it failed.
+    signs: std::ops::Range<usize>,
 }
 
+/// How APIs answer a page number beyond the last one.
+const BEYOND: [u16; 5] = [400, 404, 410, 416, 422];
 /// The records are always the first of the envelope's pointers.
 const RECORDS: usize = 0;
 
@@ -72,7 +83,11 @@ pub(crate) struct Body<'a> {
     pub(crate) records: Option<Vec<&'a RawValue>>,
     next: Found<'a>,
     more: Option<bool>,
-    total: Option<u64>,
+    /// How many pages there are, and how many records, as the API says.
+    pages: Option<u64>,
+    pub(crate) total: Option<u64>,
+    /// Something in it may mean that it failed.
+    pub(crate) is_suspect: bool,
 }
 
 impl Paging {
@@ -118,12 +133,13 @@ impl Paging {
     }
 
     /// Whether this status is how the API answers beyond the last page.
-    pub(crate) fn is_end(&self, place: &Place, status: u16) -> bool {
-        *place != Place::Start && self.end_statuses.contains(&status)
+    pub(crate) fn is_end(&self, place: &Place, status: u16, counted: &Counted) -> bool {
+        let beyond = counted.probes && BEYOND.contains(&status);
+        *place != Place::Start && (beyond || self.end_statuses.contains(&status))
     }
 
     /// Take a body apart. The whole text is scanned once.
-    pub(crate) fn read<'a>(&self, text: &'a str) -> serde_json::Result<Body<'a>> {
+    pub(crate) fn read<'a>(&self, text: &'a str) -> Result<Body<'a>> {
         let envelope = &self.envelope;
         let mut found = vec![Found::Nothing; envelope.finder.len()];
         envelope.finder.find(text, &mut found)?;
@@ -131,6 +147,8 @@ impl Paging {
             Some(Found::List(records)) => Some(records),
             _ => None,
         };
+        let signs = found.get(envelope.signs.clone()).unwrap_or_default();
+        let is_suspect = said::is_suspect(signs);
         let mut take = |index: Option<usize>| {
             let slot = index.and_then(|index| found.get_mut(index));
             slot.map(std::mem::take).unwrap_or_default()
@@ -138,112 +156,16 @@ impl Paging {
         Ok(Body {
             records,
             next: take(envelope.next),
-            more: take(envelope.more)
-                .value()
-                .and_then(|raw| raw.get().parse().ok()),
-            total: take(envelope.total)
-                .value()
-                .and_then(|raw| scalar(raw)?.parse().ok()),
+            more: said::flag(&take(envelope.more), &self.key.at("more_pointer"))?,
+            pages: said::count(&take(envelope.pages)),
+            total: said::count(&take(envelope.total)),
+            is_suspect,
         })
-    }
-
-    /// Where the page after this one is; `None` after the last.
-    ///
-    /// `full` is how many records a page has that is not the last: it is learnt from the first
-    /// page of a run, as servers cap the page size lower than asked.
-    pub(crate) fn next(
-        &self,
-        place: &Place,
-        response: &Response,
-        body: &Body<'_>,
-        full: &mut Option<u64>,
-    ) -> Result<Option<Place>> {
-        if body.more == Some(false) {
-            return Ok(None);
-        }
-        let records = body.records.as_deref().unwrap_or_default();
-        let count = u64::try_from(records.len()).unwrap_or(u64::MAX);
-        let resolved = |url: &str| Place::Url(resolve(response.url(), url));
-        Ok(match &self.kind {
-            Kind::None => None,
-            Kind::Cursor { from, .. } => match from {
-                CursorFrom::Body => token(&body.next)?.map(Place::Cursor),
-                CursorFrom::Header(name) => {
-                    header(response, name).map(|h| Place::Cursor(h.to_owned()))
-                }
-                CursorFrom::LastRecord(pointer) => match records.last() {
-                    Some(last) => Some(Place::Cursor(cursor_of(last, pointer)?)),
-                    None => None,
-                },
-            },
-            Kind::Page { first, .. } => {
-                let number = match place {
-                    Place::Page(number) => *number,
-                    _ => *first,
-                };
-                let ends = body.total.is_some_and(|pages| number + 1 - first >= pages);
-                let goes_on = !ends && self.goes_on(count, body, full);
-                goes_on.then_some(Place::Page(number + 1))
-            }
-            Kind::Offset { first, .. } => {
-                let offset = match place {
-                    Place::Offset(offset) => *offset,
-                    _ => *first,
-                };
-                let next = offset.saturating_add(count);
-                let ends = count == 0 || body.total.is_some_and(|total| next - first >= total);
-                let goes_on = !ends && self.goes_on(count, body, full);
-                goes_on.then_some(Place::Offset(next))
-            }
-            Kind::Link => response
-                .headers()
-                .filter(|(name, _)| name.eq_ignore_ascii_case("link"))
-                .find_map(|(_, value)| next_link(value))
-                .map(resolved),
-            Kind::NextUrl { header: Some(name) } => header(response, name).map(resolved),
-            Kind::NextUrl { header: None } => token(&body.next)?.map(|url| resolved(&url)),
-        })
-    }
-
-    /// Whether a page of so many records has another one after it, as far as counting can tell.
-    fn goes_on(&self, count: u64, body: &Body<'_>, full: &mut Option<u64>) -> bool {
-        if body.more == Some(true) {
-            return true;
-        }
-        if count == 0 {
-            return false;
-        }
-        let Some(size) = self.size else {
-            return true;
-        };
-        match *full {
-            Some(full) => count >= full,
-            None => {
-                *full = Some(count.min(size));
-                true
-            }
-        }
     }
 }
 
 fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
     response.header(name).filter(|value| !value.is_empty())
-}
-
-/// A cursor or a URL of the body; `None` for what means that there is no more.
-fn token(found: &Found<'_>) -> Result<Option<String>> {
-    let Some(raw) = found.value().filter(|raw| raw.get() != "false") else {
-        return Ok(None);
-    };
-    match scalar(raw) {
-        Some(text) if text.is_empty() => Ok(None),
-        Some(text) => Ok(Some(text.into_owned())),
-        None => Err(Failure::other(format!(
-            "what should be the next page's cursor or URL is {}",
-            raw.get().chars().take(80).collect::<String>()
-        ))
-        .code("response-invalid")),
-    }
 }
 
 fn cursor_of(record: &RawValue, pointer: &Pointer) -> Result<String> {

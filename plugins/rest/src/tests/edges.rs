@@ -24,10 +24,34 @@ fn answers_that_are_not_what_they_should_be() {
             "EOF",
         ),
         (
-            Reply::json(json!({ "error": "no" })),
+            Reply::json(json!({ "other": "no" })),
             FailureKind::Other,
             "response-invalid",
             "`models.M.records`",
+        ),
+        (
+            Reply::json(json!({ "error": "no" })),
+            FailureKind::Transient,
+            "answer-failed",
+            "no",
+        ),
+        (
+            Reply::json(json!({ "data": [], "errors": [{ "message": "shard 2" }] })),
+            FailureKind::Transient,
+            "answer-failed",
+            "shard 2",
+        ),
+        (
+            Reply::json(json!({ "data": [{ "id": 1 }], "errors": [{ "message": "shard 2" }] })),
+            FailureKind::Transient,
+            "answer-failed",
+            "shard 2",
+        ),
+        (
+            Reply::json(json!({ "ok": false, "data": null, "error": "ratelimited" })),
+            FailureKind::Transient,
+            "answer-rate-limited",
+            "ratelimited",
         ),
         (
             Reply::json(json!({ "data": {} })),
@@ -81,15 +105,12 @@ fn lists_that_are_empty() {
 fn apis_that_lead_in_circles() {
     let cursor = json!({ "style": "cursor", "parameter": "c", "cursor_pointer": "/next" });
     let record = |id: u32, next: &str| json!({ "data": [{ "id": id }], "next": next });
-    let own = model(json!({ "records": "/data", "pagination": cursor }))
-        .respond(get("/m").without_query("c"), record(1, "a"))
-        .respond_always(get("/m").query("c", "a"), record(2, "a"));
     let circle = model(json!({ "records": "/data", "pagination": cursor }))
         .respond(get("/m").without_query("c"), record(1, "a"))
         .respond_always(get("/m").query("c", "a"), record(2, "b"))
         .respond_always(get("/m").query("c", "b"), record(3, "a"));
     let ignored = model(json!({ "pagination": pages() })).respond_always(get("/m"), records(1..=2));
-    for (host, stored_ids) in [(own, 2), (circle, 3), (ignored, 2)] {
+    for (host, stored_ids) in [(circle, 3), (ignored, 2)] {
         let outcome = host.run_sync(plugin(), "M");
         let failure = outcome.failure();
         assert_eq!(
@@ -116,7 +137,8 @@ fn how_counted_pages_end() {
     let host = model(json!({ "pagination": capped }))
         .respond(get("/m").query("page", 1).query("size", 5), records(1..=2))
         .respond(get("/m").query("page", 2), records(3..=4))
-        .respond(get("/m").query("page", 3), records(5..=5));
+        .respond(get("/m").query("page", 3), records(5..=5))
+        .respond(get("/m").query("page", 4), json!([]));
     host.run_sync(plugin(), "M").assert_ok();
     host.assert_all_used();
 
@@ -154,7 +176,7 @@ fn a_cursor_that_has_grown_too_old_starts_the_pull_over() {
         .record("M", "old", json!({ "id": "old" }))
         .respond_always(get("/m").without_query("c"), page(1, "a"))
         .respond(get("/m").query("c", "a"), Reply::status(410))
-        .respond(get("/m").query("c", "a"), page(2, ""))
+        .respond_always(get("/m").query("c", "a"), page(2, ""))
         .kill_after_commits(1);
     host.run_sync(plugin(), "M");
     let outcome = host.run_sync(plugin(), "M");
@@ -168,7 +190,9 @@ fn a_cursor_that_has_grown_too_old_starts_the_pull_over() {
     );
 
     // The same answer in the middle of a run is what it is.
-    let host = host.respond(get("/m").query("c", "a"), Reply::status(410));
+    let host = model(json!({ "pagination": cursor }))
+        .respond_always(get("/m").without_query("c"), page(1, "a"))
+        .respond(get("/m").query("c", "a"), Reply::status(410));
     let outcome = host.run_sync(plugin(), "M");
     assert_eq!(outcome.failure().code.as_deref(), Some("http-410"));
 }
@@ -192,7 +216,10 @@ fn a_config_that_changes_between_runs() {
         let outcome = host.run_sync(plugin(), "M");
         assert_eq!(outcome.requests[0].query("since"), query);
         assert_eq!(outcome.requests[0].query("page"), Some("1"));
-        assert_eq!(outcome.logs.len(), 1, "it is said");
+        assert!(
+            outcome.logs[0].message.contains("has changed"),
+            "it is said"
+        );
     }
 }
 

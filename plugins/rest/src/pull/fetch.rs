@@ -1,0 +1,151 @@
+//! Asking for one page, and what the answer means.
+
+use tidegate_sdk::prelude::*;
+use tidegate_sdk::{Expected, Response, Verdict, default_verdict};
+
+use super::{Puller, new_pull};
+use crate::checkpoint::{Checkpoint, Etag};
+use crate::paging::{Body, Place};
+
+const NOT_MODIFIED: u16 = 304;
+/// How servers say that a cursor is too old, or a page number beyond the end.
+const STALE: [u16; 4] = [400, 404, 410, 422];
+/// How they say that changes since so long ago are not known any more.
+const EXPIRED: u16 = 410;
+
+/// What came back for a page's request.
+pub(super) enum Fetched {
+    Page(Response),
+    /// Nothing has changed.
+    NotModified,
+    /// The API has no such page, so the one before was the last.
+    Beyond,
+}
+
+impl Puller<'_> {
+    pub(super) async fn fetch(&mut self) -> Result<Fetched> {
+        loop {
+            let since = self.since();
+            let place = self.pull.at.clone();
+            if !self.asked.insert((since.clone(), place.clone())) {
+                return Err(self.looped(&format!("the page at {place:?} comes again")));
+            }
+            let resumed = std::mem::take(&mut self.resumed);
+            self.first_page = self.asked.len() == 1 && !resumed;
+            let etag = self.etag(since.as_deref());
+            let mut request = self.plan.request(self.cx, &place, since.as_deref());
+            if let Some(etag) = etag {
+                request = request.header("If-None-Match", etag);
+            }
+            let asked = request.send_any().await;
+            let failure = match asked.and_then(|response| self.by_status(response)) {
+                Ok(response) if etag.is_some() && response.status() == NOT_MODIFIED => {
+                    return Ok(Fetched::NotModified);
+                }
+                Ok(response) if self.is_empty_by_rule(&response) => return Ok(Fetched::Beyond),
+                Ok(response) => return Ok(Fetched::Page(response)),
+                Err(failure) => failure,
+            };
+            let status = failure.upstream.as_ref().map(|upstream| upstream.status);
+            let counted = &self.pull.counted;
+            let model = &self.plan.model;
+            match status {
+                Some(status) if self.plan.paging.is_end(&place, status, counted) => {
+                    return Ok(Fetched::Beyond);
+                }
+                Some(status) if resumed && place != Place::Start && STALE.contains(&status) => {
+                    warn!(
+                        "{model}: the place of the interrupted pull is not known any more, so it \
+                         starts over: {}",
+                        failure.message
+                    );
+                    self.start_over();
+                }
+                None if resumed && place != Place::Start && is_denied(&failure) => {
+                    warn!(
+                        "{model}: the place of the interrupted pull may not be asked for, so it \
+                         starts over: {}",
+                        failure.message
+                    );
+                    self.start_over();
+                }
+                Some(EXPIRED) if place == Place::Start && since.is_some() && !self.pull.full => {
+                    warn!(
+                        "{model}: the API does not know any more what changed since the last \
+                         pull, so everything is pulled: {}",
+                        failure.message
+                    );
+                    self.stored = Checkpoint::default();
+                    self.start_over();
+                }
+                _ => return Err(failure),
+            }
+        }
+    }
+
+    /// Forget the pull under way.
+    fn start_over(&mut self) {
+        let origin = self.pull.origin.take();
+        self.pull = new_pull(self.cx, self.plan, &self.stored, origin);
+        self.full = None;
+        self.asked.clear();
+    }
+
+    /// The stored `ETag`, when it is of the very request that begins this pull.
+    fn etag(&self, since: Option<&str>) -> Option<&str> {
+        let fits = |etag: &&Etag| self.first_page && etag.since.as_deref() == since;
+        let etag = self.stored.etag.as_ref().filter(|_| self.plan.conditional);
+        etag.filter(fits).map(|etag| etag.value.as_str())
+    }
+
+    /// The answer, unless its status is that of a failure. Rules of the config come first, for any.
+    fn by_status(&self, response: Response) -> Result<Response> {
+        if self.plan.responses.is_empty() {
+            return response.or_failure(self.cx);
+        }
+        match self.plan.responses.ruled(self.cx, &response) {
+            Some(Verdict::Failed(failure)) => Err(failure),
+            Some(Verdict::Gone) => Err(Failure::rejected(format!(
+                "{}: a rule of `models.{}.responses` says that the list is gone",
+                response.url(),
+                self.plan.model
+            ))
+            .code("answer-gone")),
+            Some(Verdict::Success | Verdict::Empty) => Ok(response),
+            None => response.or_failure(self.cx),
+        }
+    }
+
+    fn is_empty_by_rule(&self, response: &Response) -> bool {
+        let rules = &self.plan.responses;
+        !rules.is_empty() && rules.ruled(self.cx, response) == Some(Verdict::Empty)
+    }
+
+    /// Whether an answer says that it failed, although its status does not. The whole body is looked
+    /// at only when something in it may say so, or when it has no records.
+    pub(super) fn judge(&self, response: &Response, body: &Body<'_>) -> Result<()> {
+        let any = body
+            .records
+            .as_ref()
+            .is_some_and(|records| !records.is_empty());
+        if any && !body.is_suspect {
+            return Ok(());
+        }
+        self.judge_whole(response)
+    }
+
+    pub(super) fn judge_whole(&self, response: &Response) -> Result<()> {
+        // A rule that calls it a success, or empty, has been asked first.
+        if self.plan.responses.ruled(self.cx, response).is_some() {
+            return Ok(());
+        }
+        match default_verdict(self.cx, response, Expected::List) {
+            Verdict::Failed(failure) => Err(failure),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_denied(failure: &Failure) -> bool {
+    failure.code.as_deref() == Some("http-denied")
+}
