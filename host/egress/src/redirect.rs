@@ -1,4 +1,7 @@
 //! Redirects: what the next request is (RFC 9110 §15.4), and what it must not carry along.
+//!
+//! A write is never made another request: a GET in its place would be answered with success although nothing
+//! was written. What can't be followed as it is comes back as the answer, and the plugin decides.
 
 use bytes::Bytes;
 use http::header::LOCATION;
@@ -8,6 +11,7 @@ use url::Url;
 
 use crate::error::EgressError;
 use crate::headers;
+use crate::sent::Sent;
 use crate::target::{URL_BYTES_MAX, shown};
 
 /// Most redirects that are followed for one request.
@@ -21,13 +25,17 @@ pub(crate) struct Hop {
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// Whether it, or what redirected here, may have been done.
+    pub(crate) sent: Sent,
 }
 
-/// The request that follows the answer to `hop`; `None` when the answer is final.
+/// The request that follows the answer to `hop`; `None` when the answer is final. `strip` takes from a URL what
+/// the server repeats of the connection's credentials.
 pub(crate) fn next(
     hop: &Hop,
     status: StatusCode,
     answer: &HeaderMap,
+    strip: impl Fn(&mut Url),
 ) -> Result<Option<Hop>, EgressError> {
     if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
@@ -50,14 +58,19 @@ pub(crate) fn next(
         });
     };
     url.set_fragment(None);
+    strip(&mut url);
 
-    let mut next = Hop { url, ..hop.clone() };
-    let becomes_get = match status.as_u16() {
-        303 => hop.method != Method::HEAD,
-        301 | 302 => hop.method == Method::POST,
-        _ => false,
+    let follows = match status.as_u16() {
+        307 | 308 => true,
+        301 | 302 => is_safe(&hop.method) || is_same_place(&hop.url, &url),
+        // It names another resource to be asked with GET, which is no repeat of a write (RFC 9110 §15.4.4).
+        _ => is_safe(&hop.method),
     };
-    if becomes_get {
+    if !follows {
+        return Ok(None);
+    }
+    let mut next = Hop { url, ..hop.clone() };
+    if status == StatusCode::SEE_OTHER && hop.method != Method::HEAD {
         next.method = Method::GET;
         next.body = Bytes::new();
         headers::drop_of_body(&mut next.headers);
@@ -66,6 +79,27 @@ pub(crate) fn next(
         headers::drop_credentials(&mut next.headers);
     }
     Ok(Some(next))
+}
+
+/// Whether a method only reads: those of RFC 9110 §9.2.1, and those that the registry of methods calls safe.
+pub(crate) fn is_safe(method: &Method) -> bool {
+    let registered = ["PROPFIND", "REPORT", "SEARCH", "QUERY"];
+    method.is_safe() || registered.contains(&method.as_str())
+}
+
+/// Whether a redirect names the same place in its right spelling: https instead of http, a slash at the end.
+fn is_same_place(from: &Url, to: &Url) -> bool {
+    let same_path = match to.path().strip_prefix(from.path()) {
+        Some(added) => matches!(added, "" | "/"),
+        None => false,
+    };
+    let same_origin = from.origin() == to.origin();
+    let upgrade = from.scheme() == "http"
+        && to.scheme() == "https"
+        && from.host() == to.host()
+        && from.port().is_none()
+        && to.port().is_none();
+    same_path && from.query() == to.query() && (same_origin || upgrade)
 }
 
 /// The gate's answer about a redirect's target, told with the redirect.
@@ -114,6 +148,7 @@ mod tests {
             url,
             headers,
             body: Bytes::from_static(b"body"),
+            sent: Sent::default(),
         }
     }
 
@@ -123,72 +158,79 @@ mod tests {
             LOCATION,
             http::HeaderValue::from_bytes(location.as_bytes()).unwrap(),
         );
-        next(&hop(method), StatusCode::from_u16(status).unwrap(), &answer)
+        let status = StatusCode::from_u16(status).unwrap();
+        next(&hop(method), status, &answer, |_| {})
+    }
+
+    fn method(name: &str) -> Method {
+        Method::from_bytes(name.as_bytes()).unwrap()
+    }
+
+    /// What follows elsewhere at the same origin: a method, or nothing. A body goes only with its method.
+    #[test]
+    fn reads_follow_rfc_9110_and_writes_stay_what_they_are() {
+        let reads = [
+            "GET", "HEAD", "OPTIONS", "PROPFIND", "REPORT", "SEARCH", "QUERY",
+        ];
+        let writes = ["POST", "PUT", "PATCH", "DELETE", "MKCOL", "PURGE"];
+        for status in [301, 302, 303, 307, 308] {
+            for name in reads.iter().chain(&writes) {
+                let is_read = reads.contains(name);
+                let want = match (status, *name) {
+                    (307 | 308, name) => Some(name),
+                    (303, "HEAD") => Some("HEAD"),
+                    (303, _) if is_read => Some("GET"),
+                    (301 | 302, name) if is_read => Some(name),
+                    _ => None,
+                };
+                let next = follow(&method(name), status, "/y").unwrap();
+                let found = next.as_ref().map(|next| next.method.as_str());
+                assert_eq!(found, want, "{status} {name}");
+                let Some(next) = next else { continue };
+                let kept = status != 303 || *name == "HEAD";
+                assert_eq!(next.body.is_empty(), !kept, "{status} {name}");
+                let has_type = next.headers.contains_key("content-type");
+                assert_eq!(has_type, kept, "{status} {name}");
+                let has_credentials = next.headers.contains_key("authorization");
+                assert!(has_credentials, "the origin is the same");
+            }
+        }
     }
 
     #[test]
-    fn methods_and_bodies_follow_rfc_9110() {
-        use Method as M;
-        let methods = [
-            M::GET,
-            M::HEAD,
-            M::POST,
-            M::PUT,
-            M::PATCH,
-            M::DELETE,
-            M::OPTIONS,
-        ];
-        // What each of them afters; a body goes only with the method that it was for.
-        let rows = [
-            (
-                301,
-                [
-                    M::GET,
-                    M::HEAD,
-                    M::GET,
-                    M::PUT,
-                    M::PATCH,
-                    M::DELETE,
-                    M::OPTIONS,
-                ],
-            ),
-            (
-                302,
-                [
-                    M::GET,
-                    M::HEAD,
-                    M::GET,
-                    M::PUT,
-                    M::PATCH,
-                    M::DELETE,
-                    M::OPTIONS,
-                ],
-            ),
-            (
-                303,
-                [M::GET, M::HEAD, M::GET, M::GET, M::GET, M::GET, M::GET],
-            ),
-            (307, methods.clone()),
-            (308, methods.clone()),
-        ];
-        let rows = rows.iter().flat_map(|(status, after)| {
-            let pairs = methods.iter().zip(after);
-            pairs.map(move |(method, want)| (*status, method.clone(), want.clone()))
-        });
-        for (status, method, want) in rows {
-            let next = follow(&method, status, "/y").unwrap().unwrap();
-            assert_eq!(next.method, want, "{status} {method}");
-            let kept = next.method == method && (method != Method::GET || status != 303);
-            assert_eq!(next.body.is_empty(), !kept, "{status} {method}");
-            assert_eq!(
-                next.headers.contains_key("content-type"),
-                kept,
-                "{status} {method}"
-            );
-            assert!(
-                next.headers.contains_key("authorization"),
-                "the origin is the same"
-            );
+    fn a_write_follows_301_and_302_only_to_the_same_place() {
+        for (from, location, follows) in [
+            ("https://a.example/v1/x", "/v1/x/", true),
+            ("https://a.example/v1/x?page=1", "/v1/x/?page=1", true),
+            ("https://a.example/v1/x", "https://A.EXAMPLE:443/v1/x", true),
+            ("http://a.example/v1/x", "https://a.example/v1/x", true),
+            ("http://a.example/v1/x", "https://a.example/v1/x/", true),
+            ("https://a.example/v1/x", "http://a.example/v1/x", false),
+            ("http://a.example:8080/x", "https://a.example:8443/x", false),
+            ("http://a.example/x", "https://b.example/x", false),
+            ("https://a.example/v1/x", "/v2/x", false),
+            ("https://a.example/v1/x", "/v1/x/y", false),
+            ("https://a.example/v1/x", "/v1/xy", false),
+            ("https://a.example/v1/x/", "/v1/x", false),
+            ("https://a.example/v1/x?page=1", "/v1/x/", false),
+            ("https://a.example/v1/x", "/login?next=/v1/x", false),
+        ] {
+            for (status, name) in [(301, "POST"), (302, "POST"), (301, "PUT"), (302, "DELETE")] {
+                let mut hop = hop(&method(name));
+                hop.url = Url::parse(from).unwrap();
+                let mut answer = HeaderMap::new();
+                answer.insert(LOCATION, location.parse().unwrap());
+                let status = StatusCode::from_u16(status).unwrap();
+                let next = next(&hop, status, &answer, |_| {}).unwrap();
+                assert_eq!(
+                    next.is_some(),
+                    follows,
+                    "{status} {name} {from} to {location}"
+                );
+                if let Some(next) = next {
+                    assert_eq!((next.method, next.body), (hop.method, hop.body));
+                }
+            }
         }
     }
 
@@ -224,7 +266,13 @@ mod tests {
                 "{status}"
             );
         }
-        let none = next(&hop(&Method::GET), StatusCode::FOUND, &HeaderMap::new()).unwrap();
+        let none = next(
+            &hop(&Method::GET),
+            StatusCode::FOUND,
+            &HeaderMap::new(),
+            |_| {},
+        )
+        .unwrap();
         assert!(none.is_none());
         for location in ["http://[", "https://h:99999/", "https://u@/"] {
             let error = follow(&Method::GET, 302, location).unwrap_err();

@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use http::Method;
 
 use crate::error::EgressError;
+use crate::redirect;
 use crate::said::Said;
 use crate::session::Response;
 use crate::throttle::UPSTREAM_WAIT_MAX;
@@ -64,6 +65,14 @@ impl Timers for SystemTimers {
 pub(crate) fn repeatable(retry: Retry, method: &Method, has_key: bool) -> bool {
     // RFC 9110 §9.2.2; the safe ones are among them.
     retry == Retry::Idempotent && (has_key || method.is_idempotent())
+}
+
+/// Whether a request with this method means the same when it comes twice: those of RFC 9110 §9.2.2, and those that
+/// the registry of methods calls safe.
+#[must_use]
+pub fn is_idempotent(method: &str) -> bool {
+    let known = Method::from_bytes(method.as_bytes());
+    known.is_ok_and(|method| method.is_idempotent() || redirect::is_safe(&method))
 }
 
 /// How long to wait before the next attempt; `None` when this outcome is the last.

@@ -22,6 +22,7 @@ use crate::redirect::{self, Hop, REDIRECTS_MAX};
 use crate::resolve::Guard;
 use crate::retry::{self, Retry};
 use crate::said::Said;
+use crate::sent::{self, Sent};
 use crate::stopwatch::Stopwatch;
 use crate::target::{self, shown};
 use crate::throttle::Pass;
@@ -130,8 +131,18 @@ impl Session {
     /// Send one request and wait for the whole response, whatever its status. Calls overlap up to
     /// `http_in_flight`; the rest wait. Dropping the future cancels the request.
     pub async fn send(&self, request: Request) -> Result<Response, EgressError> {
+        self.send_noting(request, &Sent::default()).await
+    }
+
+    /// Like [`send`](Self::send), and note whether the request may have been done when no answer says so.
+    pub async fn send_noting(
+        &self,
+        request: Request,
+        sent: &Sent,
+    ) -> Result<Response, EgressError> {
         self.0.meter.call(&self.0.policy.limits)?;
-        let (first, time) = self.0.accept(&request)?;
+        let (mut first, time) = self.0.accept(&request)?;
+        first.sent = sent.clone();
         let repeatable = retry::repeatable(
             request.retry,
             &first.method,
@@ -203,6 +214,7 @@ impl Inner {
                 url,
                 headers,
                 body,
+                sent: Sent::default(),
             },
             Duration::from_millis(time),
         ))
@@ -239,14 +251,15 @@ impl Inner {
             };
             let next = match self.redirects {
                 0 => None,
-                _ => redirect::next(&hop, answer.status(), answer.headers())?,
+                _ => redirect::next(&hop, answer.status(), answer.headers(), |url| {
+                    self.policy.strip(url);
+                })?,
             };
-            let Some(mut next) = next else {
+            let Some(next) = next else {
                 let finish = self.finish(answer, hop.url);
                 let response = watch.run(finish).await.map_err(late)??;
                 return Ok((response, said));
             };
-            self.policy.strip(&mut next.url);
             let checked = watch.run(check(next.url.clone())).await.map_err(late)?;
             checked.map_err(|error| redirect::explain(error, &hop.url))?;
             hop = next;
@@ -354,10 +367,16 @@ impl Inner {
             *request.body_mut() = Some(hop.body.clone().into());
         }
         self.meter.sent(hop.body.len());
-        let answer = client
-            .execute(request)
-            .await
-            .map_err(|error| body::failure(&error, &hop.url, &self.policy.limits))?;
+        let before = hop.sent.set(true);
+        let answer = client.execute(request).await.map_err(|error| {
+            if error.is_connect() {
+                hop.sent.set(before);
+            }
+            body::failure(&error, &hop.url, &self.policy.limits)
+        })?;
+        if sent::is_refusal(answer.status()) {
+            hop.sent.set(before);
+        }
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
             let shown = shown(&hop.url);
             return Err(EgressError::Other {
@@ -371,7 +390,8 @@ impl Inner {
     async fn finish(&self, answer: reqwest::Response, url: Url) -> Result<Response, EgressError> {
         let limits = &self.policy.limits;
         let status = answer.status().as_u16();
-        let headers = headers::incoming(answer.headers(), limits)?;
+        let mut headers = headers::incoming(answer.headers(), limits)?;
+        self.strip_location(&url, &mut headers);
         let body = body::read(answer, &url, limits, &self.meter).await?;
         Ok(Response {
             status,
@@ -379,6 +399,21 @@ impl Inner {
             body,
             url,
         })
+    }
+
+    /// A server repeats the whole URL in a redirect, with the credentials that were put on it.
+    fn strip_location(&self, url: &Url, headers: &mut [(String, String)]) {
+        let locations = headers.iter_mut().filter(|(name, _)| name == "location");
+        for (_, location) in locations {
+            let Ok(target) = url.join(location) else {
+                continue;
+            };
+            let mut stripped = target.clone();
+            self.policy.strip(&mut stripped);
+            if stripped != target {
+                *location = stripped.into();
+            }
+        }
     }
 
     fn client(&self, https: bool) -> Result<&Client, EgressError> {

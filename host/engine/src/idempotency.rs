@@ -6,7 +6,7 @@
 //! | what the key's last run did | a repeat with the same input |
 //! |---|---|
 //! | it runs | is refused: [`StoreError::Busy`] |
-//! | it succeeded, or was rejected | gets that result ([`Keyed::Kept`]) |
+//! | it succeeded, was rejected, or failed after it had acted | gets that result ([`Keyed::Kept`]) |
 //! | it failed otherwise, was cut or its process died | acts again, under the same key |
 //!
 //! A repeat with another input is refused ([`StoreError::KeyConflict`]) in each of these cases, the last
@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::Timestamp;
 use crate::canonical::{self, BodyError, BodyHash};
 use crate::job::{Job, JobId, JobState};
-use crate::run::{FailureClass, Outcome, Run, RunEnd, RunId};
+use crate::run::{Failure, FailureClass, Outcome, Run, RunEnd, RunId};
 use crate::store::{Started, StoreError};
 
 /// How long a key is remembered after its last run ended.
@@ -113,9 +113,9 @@ pub enum Keyed {
 /// The result of an earlier run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
-    /// It succeeded, or its failure is a rejection.
+    /// It succeeded, was rejected, or failed after it had acted.
     pub run: Run,
-    /// What it returned, JSON text; `None` for a rejection.
+    /// What it returned, JSON text; `None` for a failure.
     pub output: Option<String>,
 }
 
@@ -257,20 +257,23 @@ impl KeyRow {
     }
 }
 
-/// Whether a job has a result: it succeeded, or was rejected.
+/// Whether a job has a result: it succeeded, was rejected, or acted and failed.
 fn keeps_job(job: &Job) -> bool {
-    let class = job.failure.as_ref().map(|failure| failure.class);
     match job.state {
         JobState::Succeeded => true,
-        JobState::Dead | JobState::Discarded => class == Some(FailureClass::Rejected),
+        JobState::Dead | JobState::Discarded => settles(job.failure.as_ref()),
         _ => false,
     }
 }
 
 /// Whether a run that ended so has a result: one that another try would not change.
 fn keeps(end: &RunEnd) -> bool {
-    let class = end.failure.as_ref().map(|failure| failure.class);
-    end.outcome == Outcome::Success || class == Some(FailureClass::Rejected)
+    end.outcome == Outcome::Success || settles(end.failure.as_ref())
+}
+
+/// Whether another try could only fail again, or do twice what was, or may have been, done.
+fn settles(failure: Option<&Failure>) -> bool {
+    failure.is_some_and(|failure| failure.class == FailureClass::Rejected || failure.may_be_done)
 }
 
 #[cfg(test)]

@@ -441,12 +441,15 @@ impl Job {
         let was_cancelled = matches!(self.state, JobState::Running { cancel: true });
         self.outcome = Some(end.outcome);
         self.failure.clone_from(&end.failure);
+        let may_be_done = end.failure.as_ref().is_some_and(|f| f.may_be_done);
         let again_at = match end.outcome {
             Outcome::Success => return self.end(JobState::Succeeded, end.at),
             Outcome::Cancelled => return self.end(JobState::Cancelled, end.at),
             _ if was_cancelled => return self.end(JobState::Cancelled, end.at),
             Outcome::Skipped => return self.end(JobState::Expired, end.at),
             Outcome::Stalled => None,
+            // An action has no checkpoint to go on from: it would do all of it again.
+            Outcome::Interrupted if may_be_done => None,
             Outcome::Interrupted => {
                 let stands = self.mark.replace(mark) == Some(mark);
                 self.lost = match (was_lost(end), stands) {
@@ -459,7 +462,7 @@ impl Job {
             Outcome::Failed => {
                 self.attempts += 1;
                 let asked = end.failure.as_ref().and_then(|f| f.retry_after_ms);
-                let may_pass = end.failure.as_ref().is_some_and(|f| f.class.retryable());
+                let may_pass = end.failure.as_ref().is_some_and(Failure::retryable);
                 let wait = self.retry.wait_ms(self.id, self.attempts, asked);
                 (may_pass && self.attempts < self.retry.max_attempts)
                     .then(|| Timestamp(end.at.0.saturating_add(wait)))

@@ -1,5 +1,7 @@
 //! Runs: how they start and end, who is to blame, their figures and their logs.
 
+mod acting;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -269,6 +271,10 @@ pub struct Failure {
     pub upstream: Option<Upstream>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// An action that had sent a request which must not come twice, and which the API took or may have
+    /// taken: nothing repeats it by itself, and its idempotency key is settled.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub may_be_done: bool,
 }
 
 impl Failure {
@@ -284,6 +290,7 @@ impl Failure {
             payload: None,
             upstream: None,
             retry_after_ms: None,
+            may_be_done: false,
         }
     }
 

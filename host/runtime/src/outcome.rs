@@ -64,11 +64,12 @@ pub(crate) fn judge(
     is_sync: bool,
     limits: &Limits,
 ) -> (Outcome, Option<Failure>) {
-    let advanced = notes.advanced;
+    let (advanced, acted) = (notes.advanced, notes.acted && !is_sync);
     let failure = match ending {
         Ending::Cancelled => {
             let message = "cancelled; what was committed stays, with its checkpoint";
-            let failure = Failure::new(FailureClass::Other, Blame::Operator, message);
+            let mut failure = Failure::new(FailureClass::Other, Blame::Operator, message);
+            failure.may_be_done = acted;
             return (Outcome::Cancelled, Some(failure));
         }
         Ending::Stopped => {
@@ -119,7 +120,10 @@ pub(crate) fn judge(
     } else {
         Outcome::Failed
     };
-    (outcome, failure)
+    match acted {
+        true => (outcome, failure.map(Failure::after_acting)),
+        false => (outcome, failure),
+    }
 }
 
 fn from_guest(failure: GuestFailure, notes: Notes) -> Failure {
@@ -138,6 +142,14 @@ fn from_guest(failure: GuestFailure, notes: Notes) -> Failure {
         }
         FailureKind::Rejected => (FailureClass::Rejected, Blame::Operator),
         FailureKind::Unsupported => (FailureClass::Unsupported, Blame::Operator),
+        // What the SDK makes of an answer that nobody can use.
+        FailureKind::Other
+            if failure.code.as_deref().is_some_and(|code| {
+                matches!(code, Failure::OUTCOME_UNKNOWN | "response-not-json")
+            }) =>
+        {
+            (FailureClass::Other, Blame::Upstream)
+        }
         FailureKind::Other => (FailureClass::Other, Blame::Guest),
     };
     // A guest passes a limit's error on as a failure of its own making; the limit is the cause.
@@ -169,6 +181,7 @@ fn from_guest(failure: GuestFailure, notes: Notes) -> Failure {
         retry_after_ms: failure
             .retry_after_ms
             .or(retry_after_ms.filter(|_| class == FailureClass::Transient)),
+        may_be_done: false,
     }
 }
 

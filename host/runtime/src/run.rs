@@ -320,6 +320,7 @@ impl Runtime {
         let (lines, kept, dropped) = log.finish();
         meter.logged(kept, dropped);
         let notes = std::mem::take(&mut *live.notes.lock().unwrap_or_else(PoisonError::into_inner));
+        let acted = notes.acted && !live.is_sync;
         let refused_growth = ended.refused_growth;
         let (mut outcome, mut failure) =
             judge(ended.ending, notes, refused_growth, live.is_sync, &limits);
@@ -328,6 +329,10 @@ impl Runtime {
             .as_deref()
             .and_then(|output| output::fault(output, &limits, output_check.as_ref()));
         if fault.is_some() {
+            let fault = fault.map(|fault| match acted {
+                true => fault.after_acting(),
+                false => fault,
+            });
             (outcome, failure, output) = (Outcome::Failed, fault, None);
         }
         let stored = match lines.is_empty() {

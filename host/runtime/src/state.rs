@@ -59,6 +59,8 @@ pub(crate) struct Notes {
     pub(crate) sticky: Option<Failure>,
     /// Whether a commit of this run moved the checkpoint.
     pub(crate) advanced: bool,
+    /// Whether the API took, or may have taken, a request that must not come twice.
+    pub(crate) acted: bool,
 }
 
 impl Live {

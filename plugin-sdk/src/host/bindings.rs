@@ -697,6 +697,10 @@ pub mod tidegate {
         /// granted it. Private and loopback addresses need the operator's own grant of their range;
         /// link-local and metadata addresses are never reached. Redirects (at most 3) pass the gate again, each of them.
         ///
+        /// A redirect never makes another request of a write (a method that is not safe, RFC 9110 §9.2.1): 307 and 308
+        /// send the same again; 301 and 302 too, where they lead to the same host and path over https or with a slash
+        /// at the end; any other, and a 303, is the response, and names its target in the header `Location`.
+        ///
         /// Credentials: the host adds the connection's credentials to requests whose origin is the
         /// connection's base URL, after the gate, and takes them off when a redirect leaves it. A plugin
         /// never sees them, and a header of its own can't replace them.

@@ -105,7 +105,8 @@ impl FakeHost {
         self.with(|state| state.records.put(model.into(), id.into(), body.into()))
     }
 
-    /// A change in the feed of another integration's model; they are read in the order added.
+    /// A change in the feed of another integration's model; they are read in the order added, each record where it
+    /// changed last.
     #[must_use]
     pub fn feed_change(
         self,

@@ -252,8 +252,14 @@ impl Host for Handle {
                 None => return Err(StoreError::Invalid(format!("no cursor `{cursor}`"))),
             },
         };
-        let after = changes.iter().skip(after);
-        Ok(after.take(limit as usize).cloned().collect())
+        // As a real feed, it has a record once: where it changed last.
+        let is_last = |(position, change): &(usize, &Change)| {
+            let mut later = changes.iter().skip(position + 1);
+            !later.any(|other| other.id == change.id)
+        };
+        let after = changes.iter().enumerate().skip(after).filter(is_last);
+        let after = after.map(|(_, change)| change.clone());
+        Ok(after.take(limit as usize).collect())
     }
 
     fn checkpoint(&self) -> Option<String> {

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use tidegate_sdk::Responses;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,6 +48,8 @@ pub(crate) struct Push {
     pub(crate) concurrency: usize,
     #[serde(default)]
     pub(crate) on_reject: OnReject,
+    #[serde(default)]
+    pub(crate) on_left_out: OnLeftOut,
 }
 
 /// Whose change feed.
@@ -69,6 +72,11 @@ pub(crate) struct Request {
     #[serde(default)]
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: Option<String>,
+    /// What answers mean, beside what they say by themselves.
+    #[serde(default)]
+    pub(crate) responses: Responses,
+    /// What became of each record of a list.
+    pub(crate) results: Option<String>,
     /// Only of `delete`: statuses which say that the record is gone already.
     pub(crate) gone: Option<Vec<u16>>,
 }
@@ -114,6 +122,15 @@ pub(crate) enum OnReject {
     #[default]
     Fail,
     Skip,
+}
+
+/// What to do about a record that the destination has, and that the transform makes nothing of.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OnLeftOut {
+    #[default]
+    Keep,
+    Delete,
 }
 
 fn identity() -> String {

@@ -5,13 +5,15 @@
 //! Each key of the config's `pushes` is a sync, and the model that it writes: that model holds what
 //! the destination has acknowledged. A run goes through these files: `config` (what is written) →
 //! `plan` (what it means, checked) → `push` (page by page: `page` decides what to do about each
-//! change, `send` does it, and what was acknowledged is committed with the cursor).
+//! change, `send` does it, `answer` reads what came of it, and what was acknowledged is committed with the cursor).
 
+mod answer;
 mod config;
 mod jq;
 mod page;
 mod plan;
 mod push;
+mod results;
 mod send;
 mod template;
 #[cfg(test)]

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use tidegate_sdk::prelude::*;
 use tidegate_sdk::{Change, ChangeAction};
 
+use crate::config::OnLeftOut;
 use crate::jq;
 use crate::plan::Plan;
 
@@ -18,9 +19,9 @@ const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How a record that may be at the destination, or not, begins in the push's model.
 const SENDING: &str = "{\"tidegate/sending\":";
 
-/// A record that is sent for the first time. It is stored so before it is sent: when nobody hears
-/// what became of the request, a later deletion must still reach the destination.
-pub(crate) fn sending(record: &str) -> String {
+/// A record about which the destination is being told. It is stored so before that: when nobody hears what became of
+/// the request, it may be there so or not, and is told again, whatever has become of it by then.
+fn sending(record: &str) -> String {
     format!("{SENDING}{record}}}")
 }
 
@@ -55,8 +56,10 @@ pub(crate) struct Work {
     pub(crate) record: Val,
     /// The same as JSON text; `None` when it is to be deleted.
     pub(crate) save: Option<String>,
-    /// It was never sent before.
-    pub(crate) is_first: bool,
+    /// How it is stored as acknowledged, or on its way from before; `None` for what is new.
+    pub(crate) before: Option<String>,
+    /// How it is stored while nobody knows what the destination has.
+    pub(crate) unsure: String,
 }
 
 /// Changes that need no request.
@@ -66,7 +69,7 @@ pub(crate) struct Counts {
     pub(crate) unchanged: u64,
     /// Filtered out or deleted, and never pushed.
     pub(crate) left_out: u64,
-    /// Filtered out or deleted, and kept at the destination, as the push has no `delete`.
+    /// Filtered out or deleted, and kept at the destination, as the config does not say otherwise.
     pub(crate) kept: u64,
     /// Retention has removed the body.
     pub(crate) pruned: u64,
@@ -112,6 +115,7 @@ impl Page {
     }
 
     fn decide(&mut self, plan: &Plan, change: Change, known: Option<&RawValue>) -> Result<()> {
+        let is_deleted = change.action == ChangeAction::Deleted;
         let wanted = match (change.action, &change.body) {
             (ChangeAction::Deleted, _) => None,
             (_, None) => {
@@ -124,7 +128,6 @@ impl Page {
             }
             (_, Some(body)) => transformed(plan, &change.id, body)?,
         };
-        let is_first = known.is_none();
         let (record, save) = match (wanted, known) {
             (Some((_, text)), Some(known)) if text == known.get() => {
                 self.counts.unchanged += 1;
@@ -135,7 +138,10 @@ impl Page {
                 self.counts.left_out += 1;
                 return Ok(());
             }
-            (None, Some(_)) if plan.delete.is_none() => {
+            (None, Some(_))
+                if plan.delete.is_none()
+                    || (!is_deleted && plan.on_left_out == OnLeftOut::Keep) =>
+            {
                 self.counts.kept += 1;
                 return Ok(());
             }
@@ -149,13 +155,17 @@ impl Page {
                 )
             }
         };
+        let before = known.map(|known| known.get().to_owned());
+        let there = before.as_deref().map(at_destination);
+        let unsure = sending(save.as_deref().or(there).unwrap_or_default());
         self.work.push(Work {
             position: self.cursors.len(),
             id: change.id,
             modified_at: change.last_modified_at,
             record,
             save,
-            is_first,
+            before,
+            unsure,
         });
         Ok(())
     }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tidegate_sdk::Responses;
 use tidegate_sdk::prelude::*;
 
-use crate::config::{self, Config, From, Method, OnReject, Per};
+use crate::config::{self, Config, From, Method, OnLeftOut, OnReject, Per};
 use crate::jq::Jq;
 use crate::template::Template;
 
@@ -29,6 +30,7 @@ pub(crate) struct Plan {
     pub(crate) pause: Duration,
     pub(crate) concurrency: usize,
     pub(crate) on_reject: OnReject,
+    pub(crate) on_left_out: OnLeftOut,
 }
 
 /// How a record, or a page of them, is saved or deleted at the destination.
@@ -40,6 +42,12 @@ pub(crate) struct Request {
     pub(crate) body: Option<Jq>,
     /// Statuses that acknowledge it beside those of success.
     pub(crate) gone: Vec<u16>,
+    pub(crate) responses: Responses,
+    /// What became of each record, made of the answer.
+    pub(crate) results: Option<Jq>,
+    /// Whether a page of HTML may be what the destination says.
+    pub(crate) accepts_html: bool,
+    pub(crate) is_delete: bool,
     /// Its place in the config.
     pub(crate) key: Key,
 }
@@ -76,6 +84,11 @@ impl Plan {
                 .at("save.gone")
                 .wrong("only `delete` can find a record gone"));
         }
+        if push.on_left_out == OnLeftOut::Delete && push.delete.is_none() {
+            return Err(key
+                .at("on_left_out")
+                .wrong("is `delete`, which needs the key `delete` to say how"));
+        }
         let delete = push.delete.as_ref().map(|delete| {
             let body = match delete.per {
                 Per::Record => None,
@@ -93,6 +106,7 @@ impl Plan {
             pause: Duration::from_millis(push.pause_ms),
             concurrency: push.concurrency,
             on_reject: push.on_reject,
+            on_left_out: push.on_left_out,
         })
     }
 
@@ -115,6 +129,8 @@ impl Request {
         gone: &[u16],
         key: Key,
     ) -> Result<Self> {
+        // Only what deletes can find a record gone.
+        let is_delete = !gone.is_empty();
         let path = Template::new(&request.path, &key.at("path"))?;
         if request.path.is_empty() {
             return Err(key.at("path").wrong("is empty"));
@@ -127,13 +143,23 @@ impl Request {
         let body = request.body.as_deref().or(body);
         let body = body.map(|code| Jq::new(code, request.per == Per::Record, &key.at("body")));
         let gone = request.gone.as_deref().unwrap_or(gone);
+        let results = request.results.as_deref();
+        let results = results.map(|code| Jq::new(code, false, &key.at("results")));
+        let headers = headers(config, &request.headers);
+        let accepts_html = headers.iter().any(|(name, value)| {
+            name.eq_ignore_ascii_case("Accept") && value.to_ascii_lowercase().contains("html")
+        });
         Ok(Request {
             method: request.method,
             path,
             per: request.per,
-            headers: headers(config, &request.headers),
+            headers,
             body: body.transpose()?,
+            responses: request.responses.clone(),
+            results: results.transpose()?,
+            accepts_html,
             gone: gone.to_vec(),
+            is_delete,
             key,
         })
     }
@@ -153,6 +179,12 @@ fn headers(config: &Config, own: &BTreeMap<String, String>) -> Vec<(String, Stri
 /// The path of a key in the config.
 #[derive(Debug, Clone)]
 pub(crate) struct Key(String);
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 impl Key {
     pub(crate) fn of(object: &str, name: &str) -> Key {

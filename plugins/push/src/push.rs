@@ -1,13 +1,13 @@
 //! The run: pages of the change feed, each sent and then committed as far as it was acknowledged.
 //!
 //! The push's model holds each record as the destination has acknowledged it (and those that are on
-//! their way for the first time, marked). What was acknowledged is committed together with the cursor, which stands before the first change that was not; what
+//! their way, marked). What was acknowledged is committed together with the cursor, which stands before the first change that was not; what
 //! comes after that one is known by the model, and is not sent again.
 
 use tidegate_sdk::prelude::*;
 use tidegate_sdk::{Change, RunContext};
 
-use crate::page::{self, Counts, Page};
+use crate::page::{Counts, Page};
 use crate::plan::Plan;
 use crate::send::{Sender, Sent};
 
@@ -107,12 +107,12 @@ impl<'a> Pusher<'a> {
         Ok(())
     }
 
-    /// Store what is sent for the first time, before it is.
+    /// Store what is going to be sent, before it is.
     async fn announce(&self, page: &Page) -> Result<()> {
         let mut commit = self.cx.page(&self.plan.name);
-        for work in page.work.iter().filter(|work| work.is_first) {
-            if let Some(record) = &work.save {
-                commit.save_json(&work.id, page::sending(record));
+        for work in &page.work {
+            if work.before.as_ref() != Some(&work.unsure) {
+                commit.save_json(&work.id, &work.unsure);
             }
         }
         if !commit.is_empty() {
@@ -127,11 +127,17 @@ impl<'a> Pusher<'a> {
         let mut commit = self.cx.page(&self.plan.name);
         let mut open = None;
         for work in &page.work {
-            if sent.rejected.contains(&work.position) {
+            let is_refused = sent.refused.contains(&work.position);
+            if is_refused {
+                open.get_or_insert(work.position);
+            }
+            if is_refused || sent.rejected.contains(&work.position) {
                 done.rejected += 1;
-                if work.is_first {
-                    commit.delete_all([&work.id]);
-                }
+                // The destination has what it had.
+                match &work.before {
+                    Some(before) => commit.save_json(&work.id, before),
+                    None => commit.delete_all([&work.id]),
+                };
             } else if !sent.acknowledged.contains(&work.position) {
                 open.get_or_insert(work.position);
             } else if let Some(record) = &work.save {

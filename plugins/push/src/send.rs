@@ -6,9 +6,9 @@ use std::collections::{BTreeSet, VecDeque};
 
 use jaq_json::Val;
 use sha2::{Digest, Sha256};
-use tidegate_sdk::FailureKind;
 use tidegate_sdk::prelude::*;
 
+use crate::answer::{self, Answer, Each};
 use crate::config::{OnReject, Per};
 use crate::jq;
 use crate::page::Work;
@@ -23,6 +23,8 @@ pub(crate) struct Sender<'a> {
     plan: &'a Plan,
     /// What tells this push from every other.
     scope: String,
+    /// That the destination answers with texts is said once a run.
+    has_said_text: Cell<bool>,
 }
 
 /// What came of the work of a page.
@@ -32,21 +34,33 @@ pub(crate) struct Sent {
     pub(crate) acknowledged: BTreeSet<usize>,
     /// Positions of those that it rejected, and that are to be passed over.
     pub(crate) rejected: BTreeSet<usize>,
+    /// Positions of those that it rejected, at which the run fails.
+    pub(crate) refused: BTreeSet<usize>,
     /// Why the rest was not sent, or not acknowledged.
     pub(crate) failure: Option<Failure>,
 }
 
-/// What the destination made of a request.
-enum Answer {
-    Acknowledged,
-    Rejected(Failure),
+impl Sent {
+    fn add(&mut self, mut more: Sent) {
+        self.acknowledged.append(&mut more.acknowledged);
+        self.rejected.append(&mut more.rejected);
+        self.refused.append(&mut more.refused);
+        if let Some(failure) = more.failure {
+            self.failure.get_or_insert(failure);
+        }
+    }
 }
 
 impl<'a> Sender<'a> {
     pub(crate) fn new(cx: &'a Cx, plan: &'a Plan) -> Result<Self> {
         let run = cx.context()?;
         let scope = format!("{}/{}/{}", run.integration, run.connection, plan.name);
-        Ok(Sender { cx, plan, scope })
+        Ok(Sender {
+            cx,
+            plan,
+            scope,
+            has_said_text: Cell::new(false),
+        })
     }
 
     /// Send all of it, or as much as goes.
@@ -79,23 +93,15 @@ impl<'a> Sender<'a> {
                     return None;
                 }
                 let answer = self.send_one(request, work).await;
-                let answer = self.judge(&[*work], answer);
-                failed.set(failed.get() || answer.is_err());
-                Some((work.position, answer))
+                let mut one = Sent::default();
+                self.take_in(&[*work], answer, &mut one);
+                failed.set(failed.get() || one.failure.is_some());
+                Some(one)
             })
             .buffer_unordered(self.plan.concurrency);
-        while let Some(answer) = answers.next().await {
-            match answer {
-                None => {}
-                Some((position, Ok(Answer::Acknowledged))) => {
-                    sent.acknowledged.insert(position);
-                }
-                Some((position, Ok(Answer::Rejected(_)))) => {
-                    sent.rejected.insert(position);
-                }
-                Some((_, Err(failure))) => {
-                    sent.failure.get_or_insert(failure);
-                }
+        while let Some(one) = answers.next().await {
+            if let Some(one) = one {
+                sent.add(one);
             }
         }
     }
@@ -132,32 +138,58 @@ impl<'a> Sender<'a> {
                 left.push_front(first);
                 continue;
             }
-            let positions = work.iter().map(|work| work.position);
-            match self.judge(work, answer) {
-                Ok(Answer::Acknowledged) => sent.acknowledged.extend(positions),
-                Ok(Answer::Rejected(_)) => sent.rejected.extend(positions),
-                Err(failure) => {
-                    sent.failure = Some(failure);
-                    return;
-                }
+            self.take_in(work, answer, sent);
+            if sent.failure.is_some() {
+                return;
             }
         }
     }
 
-    /// A rejection is a failure, unless such records are to be passed over; failures name the records.
-    fn judge(&self, work: &[&Work], answer: Result<Answer>) -> Result<Answer> {
-        match (answer, self.plan.on_reject) {
-            (Ok(Answer::Rejected(failure)), OnReject::Skip) => {
+    /// What an answer about these records means for each of them.
+    fn take_in(&self, work: &[&Work], answer: Result<Answer>, sent: &mut Sent) {
+        match answer {
+            Ok(Answer::Acknowledged) => {
+                sent.acknowledged
+                    .extend(work.iter().map(|work| work.position));
+            }
+            Ok(Answer::Rejected(failure)) => self.reject(work, failure, sent),
+            Ok(Answer::Each(each)) => {
+                for (work, each) in work.iter().zip(each) {
+                    match each {
+                        Each::Acknowledged => {
+                            sent.acknowledged.insert(work.position);
+                        }
+                        Each::Rejected(failure) => self.reject(&[*work], failure, sent),
+                        Each::Failed(failure) => {
+                            let failure = failure.context(self.named(&[*work]));
+                            sent.failure.get_or_insert(failure);
+                        }
+                    }
+                }
+            }
+            Err(failure) => {
+                let failure = match failure.code.as_deref() {
+                    // It names the record and the key.
+                    Some("transform-failed") => failure,
+                    _ => failure.context(self.named(work)),
+                };
+                sent.failure.get_or_insert(failure);
+            }
+        }
+    }
+
+    /// A rejection is a failure, unless such records are to be passed over.
+    fn reject(&self, work: &[&Work], failure: Failure, sent: &mut Sent) {
+        match self.plan.on_reject {
+            OnReject::Skip => {
                 warn!("{} is passed over: {}", self.named(work), failure.message);
-                Ok(Answer::Rejected(failure))
+                sent.rejected.extend(work.iter().map(|work| work.position));
             }
-            (Err(failure), _) if failure.code.as_deref() == Some("transform-failed") => {
-                Err(failure)
+            OnReject::Fail => {
+                sent.refused.extend(work.iter().map(|work| work.position));
+                let failure = failure.context(self.named(work));
+                sent.failure.get_or_insert(failure);
             }
-            (Ok(Answer::Rejected(failure)), OnReject::Fail) | (Err(failure), _) => {
-                Err(failure.context(self.named(work)))
-            }
-            (Ok(Answer::Acknowledged), _) => Ok(Answer::Acknowledged),
         }
     }
 
@@ -191,20 +223,19 @@ impl<'a> Sender<'a> {
             builder = builder.body(body);
         }
         let response = builder.send_any().await?;
-        let status = response.status();
-        if (200..300).contains(&status) || request.gone.contains(&status) {
-            return Ok(Answer::Acknowledged);
-        }
-        match response.or_failure(self.cx) {
-            Err(failure) if failure.kind == FailureKind::Rejected => Ok(Answer::Rejected(failure)),
-            Err(failure) => Err(failure),
-            Ok(_) => {
-                let message = format!("{} {path} answered {status}", request.method.as_str());
-                Ok(Answer::Rejected(
-                    Failure::rejected(message).code(format!("http-{status}")),
-                ))
+        let ids: Vec<&str> = work.iter().map(|work| work.id.as_str()).collect();
+        let answer = answer::read(self.cx, request, &response, &ids)?;
+        if matches!(answer, Answer::Acknowledged) && !self.has_said_text.get() {
+            let is_readable = response.bytes().trim_ascii().is_empty()
+                || response.json::<serde::de::IgnoredAny>().is_ok();
+            if !is_readable {
+                self.has_said_text.set(true);
+                warn!(
+                    "the destination's answers are no JSON: their status alone acknowledges what was sent"
+                );
             }
         }
+        Ok(answer)
     }
 
     /// The same each time these changes are sent so, and different for any others.

@@ -4,6 +4,7 @@ use jaq_json::Val;
 use tidegate_sdk::encode;
 use tidegate_sdk::prelude::*;
 
+use crate::jq;
 use crate::plan::Key;
 
 /// A path with places.
@@ -90,7 +91,7 @@ fn scalar(record: &Val, segments: &[String]) -> Option<String> {
         };
     }
     match value {
-        Val::Num(number) => Some(number.to_string()),
+        Val::Num(number) => Some(jq::digits(number)),
         Val::TStr(text) => std::str::from_utf8(text).ok().map(str::to_owned),
         _ => None,
     }

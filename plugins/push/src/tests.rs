@@ -1,10 +1,14 @@
 //! Natively, on the fake host: what is sent, what is kept of it, and everything that can be wrong.
 
+mod answers;
 mod config;
 mod destination;
 mod failures;
+mod histories;
+mod jq;
 mod pages;
 mod pushes;
+mod unsure;
 
 use tidegate_sdk::prelude::*;
 use tidegate_sdk::test::{Change, ChangeAction, FakeHost, Outcome};

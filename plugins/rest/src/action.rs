@@ -3,7 +3,9 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tidegate_sdk::prelude::*;
-use tidegate_sdk::{RequestBuilder, Response, encode};
+use tidegate_sdk::{
+    Expected, RequestBuilder, Response, Responses, Verdict, default_verdict, encode,
+};
 
 use crate::config::{self, Config, Method};
 use crate::page::Changes;
@@ -13,6 +15,10 @@ use crate::template::Template;
 
 /// The record is not as it was when it was read.
 const PRECONDITION_FAILED: u16 = 412;
+/// Several things were done, each with a status of its own (RFC 4918 §13).
+const MULTI_STATUS: u16 = 207;
+/// The longest text that is an action's output.
+const TEXT_MAX: usize = 64 * 1024;
 
 /// What to do with one input.
 #[derive(Debug)]
@@ -28,6 +34,8 @@ pub(crate) struct Action {
     /// The model whose record is written here too.
     plan: Option<Plan>,
     deletes: bool,
+    /// What answers mean, beside what they say by themselves.
+    responses: Responses,
 }
 
 impl Action {
@@ -68,6 +76,7 @@ impl Action {
             record: key.at("record").pointer(&action.record)?,
             plan,
             deletes: action.deletes,
+            responses: action.responses.clone(),
         })
     }
 
@@ -101,8 +110,26 @@ impl Action {
             let failure = Failure::rejected(message).code("conflict");
             return Err(failure.payload(payload));
         }
-        let response = response.or_failure(cx)?;
+        self.judge(cx, &response)?;
         self.store(cx, id.as_deref(), &response).await
+    }
+
+    /// Fails unless the answer says that it was done.
+    fn judge(&self, cx: &Cx, response: &Response) -> Result<()> {
+        let ruled = self.responses.ruled(cx, response);
+        if ruled.is_none() && response.status() == MULTI_STATUS {
+            return judge_items(response);
+        }
+        let verdict = ruled.unwrap_or_else(|| default_verdict(cx, response, Expected::Write));
+        match verdict {
+            Verdict::Success | Verdict::Empty => Ok(()),
+            Verdict::Gone if self.deletes => Ok(()),
+            Verdict::Gone => {
+                let message = "what the action is about is not there any more";
+                Err(Failure::rejected(message).code("gone"))
+            }
+            Verdict::Failed(failure) => Err(failure),
+        }
     }
 
     /// The request with `If-Match`, if the action has it and the record is stored here. Such a one is
@@ -131,38 +158,80 @@ impl Action {
         Ok((request.header("If-Match", value).never_retry(), true))
     }
 
+    /// It is done: whatever of its answer can be used is, and a line of the log tells what can't.
     async fn store(&self, cx: &Cx, id: Option<&str>, response: &Response) -> Result<Box<RawValue>> {
-        let answer: Option<&RawValue> = if response.bytes().is_empty() {
-            None
-        } else {
-            Some(response.json()?)
-        };
+        let answer: Option<&RawValue> = response.written();
         let record = match answer {
             Some(answer) => self.record.value(answer.get())?,
             None => None,
         };
+        if answer.is_some() && record.is_none() {
+            let place = &self.record;
+            warn!("done, but the answer has nothing at `{place}`, where its record should be");
+        }
         if let Some(plan) = &self.plan {
             let mut commit = cx.page(&plan.model);
             match (self.deletes, record) {
-                (true, _) => commit.delete_all(id),
-                (false, Some(record)) => {
-                    let changes = Changes::of(plan, &[record])?;
-                    commit.delete_all(&changes.delete);
-                    for record in changes.save {
-                        commit.save_json(record.id, record.body.get());
-                    }
-                    &mut commit
+                (true, _) => {
+                    commit.delete_all(id);
                 }
+                (false, Some(record)) => match Changes::of(plan, &[record]) {
+                    Ok(changes) => {
+                        commit.delete_all(&changes.delete);
+                        for record in changes.save {
+                            commit.save_json(record.id, record.body.get());
+                        }
+                    }
+                    Err(failure) => {
+                        warn!(
+                            "done, but its answer is no {} to be stored, which the next sync brings: {}",
+                            plan.model, failure.message
+                        );
+                    }
+                },
                 // The next sync brings it.
-                (false, None) => &mut commit,
-            };
+                (false, None) => {}
+            }
             if !commit.is_empty() {
                 commit.commit().await?;
             }
         }
-        let null = || serde_json::from_str("null");
-        Ok(record.map_or_else(null, |record| Ok(record.to_owned()))?)
+        Ok(match (record, answer) {
+            (Some(record), _) => record.to_owned(),
+            (None, Some(_)) => RawValue::NULL.to_owned(),
+            (None, None) => text_of(response)?,
+        })
     }
+}
+
+/// The output of an answer that is no JSON: its text, or null.
+fn text_of(response: &Response) -> Result<Box<RawValue>> {
+    let text = response.text().unwrap_or_default().trim();
+    let shown = (!text.is_empty() && text.len() <= TEXT_MAX).then_some(text);
+    Ok(serde_json::value::to_raw_value(&shown)?)
+}
+
+/// Fails unless each item of the answer says that it was done.
+fn judge_items(response: &Response) -> Result<()> {
+    let answer: Value = response.json().unwrap_or_default();
+    let Some(items) = response.item_results() else {
+        let why = "for several things, and does not say of each whether it was done: a rule of `responses` \
+                   can tell";
+        return Err(Failure::outcome_unknown(response, why).payload(answer));
+    };
+    let failed: Vec<_> = items.iter().filter(|item| item.status >= 300).collect();
+    let Some(first) = failed.first() else {
+        return Ok(());
+    };
+    let message = format!(
+        "{} of {} were not done; the first of them: {} {}",
+        failed.len(),
+        items.len(),
+        first.status,
+        first.message.as_deref().unwrap_or_default()
+    );
+    let failure = Failure::rejected(message.trim_end()).code("http-207");
+    Err(failure.payload(answer))
 }
 
 /// The text or number at `/id` of the input.

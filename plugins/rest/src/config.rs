@@ -43,6 +43,8 @@ pub(crate) struct Action {
     pub(crate) model: Option<String>,
     #[serde(default)]
     pub(crate) deletes: bool,
+    #[serde(default)]
+    pub(crate) responses: Responses,
 }
 
 fn body_default() -> String {

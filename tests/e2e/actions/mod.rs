@@ -1,6 +1,7 @@
 //! Actions: what they return, how they fail, keys under which they act once, and single requests.
 
 mod cassettes;
+mod done;
 mod input;
 mod keys;
 mod outcomes;

@@ -289,3 +289,23 @@ fn a_killed_server_goes_on_under_the_same_key() {
     assert_eq!(keys, [job["job"].as_str(); 2]);
     served.checked();
 }
+
+#[test]
+fn what_may_be_done_is_not_tried_again() {
+    for reply in [
+        Reply::text("OK"),
+        Reply::json(&json!({"id": "i1"})).cut(),
+        Reply::status(504),
+    ] {
+        let (served, server) = served(move |_| reply.clone());
+        let job = served.queued("create", &json!({"name": "Ada"}));
+        let dead = served.job_in(&job, &["dead", "succeeded"]);
+        assert_eq!(
+            (&dead["state"], &dead["failure"]["may_be_done"]),
+            (&json!("dead"), &json!(true)),
+            "{dead}"
+        );
+        assert_eq!(server.requests().len(), 1);
+        served.checked();
+    }
+}

@@ -7,6 +7,7 @@ mod commands;
 mod connections;
 mod deploys;
 mod document;
+mod histories;
 mod hostile;
 mod keys;
 mod lists;

@@ -2,6 +2,7 @@
 //! and whatever can be configured wrongly.
 
 mod grants;
+mod jq;
 mod kinto;
 mod misuse;
 mod moods;

@@ -26,6 +26,7 @@ use crate::headers;
 use crate::policy::Policy;
 use crate::redirect::Hop;
 use crate::said::Said;
+use crate::sent::Sent;
 use crate::stopwatch::Stopwatch;
 use crate::target::shown;
 
@@ -134,6 +135,7 @@ impl Receiver {
         let check = gate::check(&self.url, &inner.policy, &inner.guard);
         watch.run(check).await.map_err(|_| self.late())??;
         let hop = Hop {
+            sent: Sent::default(),
             method: Method::POST,
             url: self.url.clone(),
             headers: headers::outgoing(headers, None, &inner.policy.limits)?,

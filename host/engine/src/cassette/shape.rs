@@ -255,6 +255,9 @@ pub struct Refusal {
     /// When the upstream wants to be asked again, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// The request may have reached the API, and been done there.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub sent: bool,
     /// What the run fails with even if the guest says that all went well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,

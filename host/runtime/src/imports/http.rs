@@ -1,10 +1,12 @@
 //! `http.send`: requests through the egress gate.
 
+use std::sync::Arc;
+
 use tidegate_contract::tidegate::plugin::http::{
     Error, Header, Host, HostWithStore, Request, Response, Retry,
 };
 use tidegate_egress::{Request as EgressRequest, Retry as EgressRetry};
-use tidegate_engine::cassette::{Refusal, RefusalKind};
+use tidegate_engine::cassette::{self, Refusal, RefusalKind};
 use wasmtime::component::Accessor;
 
 use crate::state::{Imports, Live, RunState};
@@ -18,6 +20,7 @@ impl<T: Send> HostWithStore<T> for Imports {
     ) -> wasmtime::Result<Result<Response, Error>> {
         let live = accessor.with(|mut access| access.get().live("http.send"))?;
         let _held = live.hold(request_bytes(&request))?;
+        let once = Once::of(&live, &request);
         let request = EgressRequest {
             method: request.method,
             url: request.url,
@@ -34,7 +37,11 @@ impl<T: Send> HostWithStore<T> for Imports {
             },
             idempotency_key: request.options.idempotency_key,
         };
-        Ok(match live.world.send(request).await {
+        let answer = live.world.send(request).await;
+        if let Some(once) = once {
+            once.answered(&answer);
+        }
+        Ok(match answer {
             Ok(response) => Ok(Response {
                 status: response.status,
                 headers: response
@@ -47,6 +54,43 @@ impl<T: Send> HostWithStore<T> for Imports {
             }),
             Err(refusal) => Err(error(&live, refusal)),
         })
+    }
+}
+
+/// A request of an action that must not come twice: neither its method (RFC 9110 §9.2.2) nor the plugin says
+/// that a repeat is safe. That it was taken, or may have been, decides what becomes of the run's failure.
+struct Once {
+    live: Arc<Live>,
+    may_be_done: bool,
+}
+
+impl Once {
+    fn of(live: &Arc<Live>, request: &Request) -> Option<Self> {
+        let says_so = request.options.idempotency_key.is_some()
+            && matches!(request.options.retry, Retry::Idempotent);
+        let repeatable = says_so || tidegate_egress::is_idempotent(&request.method);
+        (!live.is_sync && !repeatable).then(|| Self {
+            live: Arc::clone(live),
+            // Nobody hears of one that the guest gives up on.
+            may_be_done: true,
+        })
+    }
+
+    fn answered(mut self, answer: &Result<cassette::Response, Refusal>) {
+        self.may_be_done = match answer {
+            // A redirect that was not followed has done nothing, but a 303 may have. A gateway that gave up says
+            // nothing of who is behind it.
+            Ok(answer) => matches!(answer.status, 100..=300 | 303..=306 | 502 | 504),
+            Err(refusal) => refusal.sent,
+        };
+    }
+}
+
+impl Drop for Once {
+    fn drop(&mut self) {
+        if self.may_be_done {
+            self.live.note(|notes| notes.acted = true);
+        }
     }
 }
 

@@ -234,6 +234,7 @@ fn refusal(kind: RefusalKind, message: impl Into<String>) -> Refusal {
         limit: None,
         blame: None,
         retry_after_ms: None,
+        sent: false,
         failure: None,
     }
 }

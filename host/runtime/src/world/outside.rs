@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
-use tidegate_egress::{EgressError, Request, Session};
+use tidegate_egress::{EgressError, Request, Sent, Session};
 use tidegate_engine::cassette::{Body, Change, Refusal, RefusalKind, Response};
 use tidegate_engine::cursor::Cursor;
 use tidegate_engine::record::{Action, Counts, Page, PageError, Record};
@@ -37,14 +37,18 @@ impl Outside {
     pub(super) async fn send(&self, request: Request) -> Result<Response, Refusal> {
         // Whatever it does outside, there is a run that tells of it.
         self.stored.wait().await.map_err(store_refusal)?;
-        match self.session.send(request).await {
+        let sent = Sent::default();
+        match self.session.send_noting(request, &sent).await {
             Ok(response) => Ok(Response {
                 status: response.status,
                 headers: response.headers,
                 body: Body::new(response.body.into()),
                 url: response.url.into(),
             }),
-            Err(error) => Err(http_refusal(&error)),
+            Err(error) => Err(Refusal {
+                sent: sent.get(),
+                ..http_refusal(&error)
+            }),
         }
     }
 

@@ -127,7 +127,8 @@ fn outcome(invoked: &Invoked) -> Result<()> {
 fn kind(failure: &Failure) -> Kind {
     match (failure.class, failure.blame) {
         (FailureClass::Rejected, _) => Kind::Rejected,
-        (_, Blame::Upstream) => Kind::Upstream,
+        // Later it may work, but nobody knows whether it has.
+        (_, Blame::Upstream) if !failure.may_be_done => Kind::Upstream,
         _ => Kind::RunFailed,
     }
 }

@@ -88,7 +88,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     } else {
         print(&response, args.include)?;
     }
-    outcome(response.status)
+    outcome(&response)
 }
 
 /// The answer as JSON; a body that is no text in base64.
@@ -133,8 +133,21 @@ fn print(response: &ProxyResponse, include: bool) -> Result<()> {
     Ok(())
 }
 
-fn outcome(status: u16) -> Result<()> {
+fn outcome(response: &ProxyResponse) -> Result<()> {
+    let status = response.status;
     match status {
+        // The gate follows what it may: this one stands for the answer to a write, which was not done.
+        301..=303 | 307 | 308 => {
+            let mut headers = response.headers.iter();
+            let target = headers.find(|(name, _)| name == "location");
+            let target = target.map_or("nowhere", |(_, target)| target);
+            Err(Problem::new(
+                Kind::Rejected,
+                format!(
+                    "the outside API redirects to {target} (status {status}), and nothing was sent there"
+                ),
+            ))
+        }
         0..400 => Ok(()),
         400..500 => Err(Problem::new(
             Kind::Rejected,

@@ -49,7 +49,7 @@ fn records_are_selected_renamed_and_filtered() {
 
 #[test]
 fn what_is_deleted_or_filtered_out_later_is_deleted_there() {
-    let bench = Bench::new(json!({ "transform": SHORT }));
+    let bench = Bench::new(json!({ "transform": SHORT, "on_left_out": "delete" }));
     let person = json!({ "email": "x", "full_name": "X" });
     for id in ["a", "b", "c"] {
         bench.save(id, person.clone());

@@ -128,3 +128,174 @@ fn what_is_wrong_with_an_action_is_named() {
         }
     }
 }
+
+/// What an action comes to: its output, or the kind and the code of its failure.
+fn came_to(keys: &Value, reply: &Reply) -> (FakeHost, String) {
+    let host = acting(keys.clone()).respond(post("/m"), reply.clone());
+    let outcome = host.run_action(plugin(), "act", json!({ "body": { "name": "Ada" } }));
+    let said = match &outcome.result {
+        Ok(output) => output.to_string(),
+        Err(failure) => format!(
+            "{} {}",
+            failure.kind,
+            failure.code.as_deref().unwrap_or("-")
+        ),
+    };
+    (host, said)
+}
+
+#[test]
+fn a_success_is_done_whatever_its_answer_is() {
+    let keys = json!({ "method": "POST", "path": "/m", "model": "M" });
+    for (reply, output, stored) in [
+        (
+            Reply::status(201).body(r#"{"id":"n1"}"#),
+            r#"{"id":"n1"}"#,
+            1,
+        ),
+        (
+            Reply::status(201).body("\u{feff}{\"id\":\"n1\"}"),
+            r#"{"id":"n1"}"#,
+            1,
+        ),
+        (Reply::status(201).header("Location", "/m/n1"), "null", 0),
+        (Reply::status(204), "null", 0),
+        (
+            Reply::status(200)
+                .header("Content-Type", "text/html")
+                .body("OK"),
+            r#""OK""#,
+            0,
+        ),
+        (
+            Reply::status(200).body("{\"id\": \"n"),
+            r#""{\"id\": \"n""#,
+            0,
+        ),
+        (Reply::status(200).body(&b"\xff\xfe"[..]), "null", 0),
+        (
+            Reply::status(200).body(r#"{"status":"created"}"#),
+            r#"{"status":"created"}"#,
+            0,
+        ),
+        (
+            Reply::status(202).body(r#"{"job":"1"}"#),
+            r#"{"job":"1"}"#,
+            0,
+        ),
+        (Reply::status(200).body("[]"), "[]", 0),
+        (Reply::status(200).body("7"), "7", 0),
+        (
+            Reply::status(207).body(r#"{"results":[{"status":201},{"status":200}]}"#),
+            r#"{"results":[{"status":201},{"status":200}]}"#,
+            0,
+        ),
+    ] {
+        let (host, said) = came_to(&keys, &reply);
+        assert_eq!(
+            (said.as_str(), host.records("M").len()),
+            (output, stored),
+            "{reply:?}"
+        );
+    }
+}
+
+#[test]
+fn an_answer_that_says_no_is_no_success() {
+    let keys = json!({ "method": "POST", "path": "/m" });
+    let html = "<!DOCTYPE html><html>We'll be back</html>";
+    for (reply, said) in [
+        (
+            Reply::status(200).body(r#"{"ok":false,"error":"invalid_email"}"#),
+            "rejected answer-failed",
+        ),
+        (
+            Reply::status(200).body(r#"{"status":"rejected"}"#),
+            "rejected answer-failed",
+        ),
+        (
+            Reply::status(200).body(r#"{"errors":[{"message":"no"}],"data":null}"#),
+            "rejected answer-failed",
+        ),
+        (
+            Reply::status(200).body(r#"{"ok":false,"error":"ratelimited"}"#),
+            "transient answer-rate-limited",
+        ),
+        (Reply::status(200).body(html), "other outcome-unknown"),
+        (Reply::status(207).body("{}"), "other outcome-unknown"),
+        (
+            Reply::status(207).body(r#"[{"status":201},{"status":422}]"#),
+            "rejected http-207",
+        ),
+        (
+            Reply::status(301).header("Location", "https://www.example.com/m"),
+            "config http-redirected",
+        ),
+        (
+            Reply::status(303).header("Location", "/m/1"),
+            "config http-redirected",
+        ),
+        (Reply::status(429), "transient http-429"),
+    ] {
+        let (_, found) = came_to(&keys, &reply);
+        assert_eq!(found, said, "{reply:?}");
+    }
+}
+
+#[test]
+fn rules_say_what_an_answer_means() {
+    for (rules, reply, said) in [
+        (
+            json!([{ "status": 303, "action": "success" }]),
+            Reply::status(303).header("Location", "/m/1"),
+            "null",
+        ),
+        (
+            json!([{ "contains": "be back", "action": "retry" }]),
+            Reply::status(200).body("<html>We'll be back"),
+            "transient answer-retry",
+        ),
+        (
+            json!([{ "pointer": "/result/code", "in": ["E1", "E2"], "action": "fail", "message": "/result/text" }]),
+            Reply::status(200).body(r#"{"result":{"code":"E2","text":"no stock"}}"#),
+            "rejected answer-failed",
+        ),
+        (
+            json!([{ "pointer": "/ok", "equals": false, "action": "success" }]),
+            Reply::status(200).body(r#"{"ok":false}"#),
+            r#"{"ok":false}"#,
+        ),
+        (
+            json!([{ "status": 207, "action": "success" }]),
+            Reply::status(207),
+            "null",
+        ),
+        (
+            json!([{ "status": 404, "action": "gone" }]),
+            Reply::status(404),
+            "rejected gone",
+        ),
+    ] {
+        let keys = json!({ "method": "POST", "path": "/m", "responses": rules });
+        let (_, found) = came_to(&keys, &reply);
+        assert_eq!(found, said, "{rules}");
+    }
+    let keys = json!({
+        "method": "DELETE", "path": "/m/{id}", "model": "M", "deletes": true,
+        "responses": [{ "status": 404, "action": "gone" }]
+    });
+    let host = acting(keys).record("M", "7", json!({ "id": 7 }));
+    let host = host.respond(delete("/m/7"), Reply::status(404));
+    host.run_action(plugin(), "act", json!({ "id": 7 }))
+        .assert_ok();
+    assert!(host.records("M").is_empty());
+    let wrong = json!({ "method": "POST", "path": "/m", "responses": [{ "action": "fail" }] });
+    let failure = acting(wrong)
+        .run_action(plugin(), "act", json!({}))
+        .failure()
+        .clone();
+    assert!(
+        failure.message.contains("actions.act.responses[0]"),
+        "{failure}"
+    );
+}
