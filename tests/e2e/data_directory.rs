@@ -225,3 +225,106 @@ fn somebody_elses_folder() {
     runs(&file).refused(DATA_DIRECTORY, &["data directory", "thesis.txt"]);
     assert_eq!(tree(folder.path()), [(file, b"years of work".to_vec())]);
 }
+
+/// Everything below, and the folder itself, that others than the owner may do something with.
+fn open_to_others(folder: &Path) -> Vec<String> {
+    let mut open = Vec::new();
+    let mode = fs::symlink_metadata(folder).unwrap().permissions().mode();
+    if mode & 0o077 != 0 {
+        open.push(format!("{} {:03o}", folder.display(), mode & 0o777));
+    }
+    if folder.is_dir() {
+        for entry in fs::read_dir(folder).unwrap() {
+            open.extend(open_to_others(&entry.unwrap().path()));
+        }
+    }
+    open
+}
+
+#[test]
+fn for_its_owner_alone_whatever_the_umask() {
+    let server = Server::start(|_| reply(&contacts(0..3, 1), None));
+    let tidegate = Tidegate::new();
+    Source::DemoCrm.set_up(&tidegate, &server.origin());
+    let out = tempfile::TempDir::new().unwrap();
+    let place = |name: &str| out.path().join(name);
+    let new = place("data");
+    // With credentials, a cache, a cassette, a server's files, an export, a rewritten database.
+    let run = |cmd: Cmd| cmd.env("TIDEGATE_DATA", &new).with_open_umask();
+    let deploy = tidegate.cmd("deploy").arg(plugins::demo_crm());
+    let grants = format!(
+        "--allow-host {} --allow-private 127.0.0.0/8",
+        server.origin()
+    );
+    run(deploy.words(&format!("--as crm --yes {grants}"))).ok();
+    let add = format!("connections add crm acme --base-url {}", server.origin());
+    let add = tidegate.cmd(&format!("{add} --secret token=env:A_TOKEN"));
+    run(add.env("A_TOKEN", "hush-hush")).ok();
+    run(tidegate.cmd("cassettes on crm acme")).ok();
+    run(tidegate.cmd("run crm/contacts -c acme")).ok();
+    let export = tidegate.cmd("data export -o").arg(place("all.jsonl"));
+    run(export).ok();
+    let kept = run(tidegate.cmd("cassettes list --json")).ok().json();
+    let export = tidegate
+        .cmd("cassettes export")
+        .arg(kept["run"].as_str().unwrap());
+    run(export.arg(place("run.cassette"))).ok();
+    run(tidegate.cmd("data compact")).ok();
+    let serve = run(tidegate.cmd("serve --listen 127.0.0.1:0")).start();
+    serve.wait_for_url();
+    for made in [&new, &place("all.jsonl"), &place("run.cassette")] {
+        assert!(
+            open_to_others(made).is_empty(),
+            "{:?}",
+            open_to_others(made)
+        );
+    }
+    let names = [
+        "cache",
+        "cassettes",
+        "components",
+        "db",
+        "format",
+        "lock",
+        "master.key",
+        "server.json",
+        "server.sock",
+    ];
+    let found = names.map(|name| (name, new.join(name).exists()));
+    assert_eq!(found, names.map(|name| (name, true)));
+}
+
+#[test]
+fn one_that_is_open_to_others_is_closed() {
+    let tidegate = Tidegate::new();
+    tidegate.cmd("integrations").ok();
+    let data = tidegate.data();
+    set_writable(&data, true);
+    assert!(!open_to_others(&data).is_empty());
+    let told = tidegate.cmd("integrations").ok().stderr;
+    assert!(
+        told.contains("open to other users of this machine (mode 755)"),
+        "{told}"
+    );
+    assert_eq!(open_to_others(&data), Vec::<String>::new());
+    assert_eq!(tidegate.cmd("integrations").ok().stderr, "");
+}
+
+#[test]
+fn another_user_can_t_lock_it() {
+    // Only root can be somebody else.
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let tidegate = Tidegate::new();
+    let parent = tidegate.data();
+    let parent = parent.parent().unwrap();
+    fs::set_permissions(parent, fs::Permissions::from_mode(0o755)).unwrap();
+    tidegate.cmd("integrations").with_open_umask().ok();
+    let mut lock = Command::new("setpriv");
+    lock.args(["--reuid=65534", "--clear-groups", "flock", "--nonblock"]);
+    let locked = Cmd::new(lock).arg(tidegate.data().join("lock")).arg("true");
+    let refused = locked.finish();
+    assert_ne!(refused.code, Some(0), "{}", refused.stderr);
+    tidegate.cmd("integrations").ok();
+}

@@ -8,6 +8,7 @@
 //! | module | its one job |
 //! |---|---|
 //! | [`open`] | opening a data directory: whose it is, which format, what a crash left behind |
+//! | `private` | that only its owner reads it |
 //! | `store` | the trait, on top of everything below |
 //! | `api_keys` | the trait's commands on API keys |
 //! | `writer` | the one thread that changes anything: queue, commands, compaction |
@@ -32,6 +33,7 @@ mod integrations;
 mod layout;
 mod lists;
 pub mod open;
+mod private;
 mod read;
 mod requests;
 mod retention;

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{Error, ErrorKind, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use tidegate_engine::StoreError;
 use crate::components::write_atomically;
 use crate::disk::{Disk, OpenFailed, Writes, damaged};
 use crate::layout::{Corrupt, keys};
-use crate::rewrite;
+use crate::{private, rewrite};
 
 /// The format that this version writes. Data directories of earlier ones become this one when they
 /// are opened: `docs/store-format.md` says what changed.
@@ -146,7 +147,7 @@ pub(crate) struct DataDir {
 
 /// Open `root`, making it if there is nothing.
 pub(crate) fn open(root: &Path, options: &Options) -> Result<DataDir, OpenError> {
-    fs::create_dir_all(root).map_err(|error| OpenError::io(root, error))?;
+    private::make(root).map_err(|error| OpenError::io(root, error))?;
     let format = root.join("format");
     let found = read_format(root, &format)?;
     let path = root.join("lock");
@@ -161,8 +162,12 @@ pub(crate) fn open(root: &Path, options: &Options) -> Result<DataDir, OpenError>
     let components = root.join("components");
     fs::create_dir_all(&components).map_err(|error| OpenError::io(&components, error))?;
 
+    let narrowed = private::narrow(root).map_err(|error| OpenError::io(root, error))?;
     let db = root.join("db");
-    let mut notes: Vec<String> = rewrite::recover(root)?.into_iter().collect();
+    let mut notes: Vec<String> = narrowed
+        .into_iter()
+        .chain(rewrite::recover(root)?)
+        .collect();
     notes.append(&mut remove_unfinished_snapshots(&db)?);
     let opened = patiently(SLED_PATIENCE, || Disk::open(&db, options), is_locked);
     let disk = opened.map_err(|error| error.of(&db))?;
@@ -277,6 +282,8 @@ fn lock(path: &Path) -> Result<File, OpenError> {
         .write(true)
         .create(true)
         .truncate(false)
+        // Whoever may open it may lock it.
+        .mode(0o600)
         .open(path);
     let mut file = options.map_err(failed)?;
     match file.try_lock() {

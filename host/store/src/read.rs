@@ -96,6 +96,7 @@ impl Reader {
             records: Vec::new(),
             next: rules::start_of(read.after, end)?.cursor(0),
             more: false,
+            newest: 0,
         })
     }
 
@@ -159,6 +160,7 @@ impl Reader {
             records,
             next: place.cursor(end.pruned_seq),
             more,
+            newest: end.last_seq,
         }))
     }
 

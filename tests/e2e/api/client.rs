@@ -70,7 +70,7 @@ impl Call {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         let mut head = format!(
-            "{} {} HTTP/1.1\r\nHost: api\r\nConnection: close\r\n",
+            "{} {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n",
             self.method, self.target
         );
         for (name, value) in &self.headers {

@@ -1,5 +1,9 @@
 //! Commands while a server holds the data directory: they go through it, and say the same as without one.
 
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::sync::{Arc, Mutex};
+
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -8,6 +12,7 @@ use super::{Served, make_key, serve};
 use crate::actions::acts;
 use crate::support::cli::{CONFLICT, DATA_DIRECTORY, Finished, INVALID, NOT_FOUND, OK, Tidegate};
 use crate::support::crm::{Source, contacts, reply, synced_twice};
+use crate::support::own::{self, Own};
 use crate::support::plugins;
 use crate::support::server::{Gate, Reply, Server};
 use crate::support::{PATIENCE, wait_until};
@@ -225,20 +230,29 @@ fn everything_can_be_changed() {
 
 #[test]
 fn only_the_server_of_this_directory_is_asked() {
-    // Somebody else has the port that a killed server had.
-    let other = Server::start(|_| Reply::text("anything"));
+    // Somebody else has the place where a killed server had its socket.
+    let source = Server::start(|_| Reply::text("anything"));
     let tidegate = Tidegate::new();
-    Source::DemoCrm.set_up(&tidegate, &other.origin());
-    let address = other.origin().replace("http://", "");
+    Source::DemoCrm.set_up(&tidegate, &source.origin());
+    let folder = tempfile::TempDir::new().unwrap();
+    let socket = folder.path().join("s");
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&asked);
+    own::listen(&socket, move |mut stream| {
+        let mut request = [0; 4096];
+        let length = stream.read(&mut request)?;
+        let told = String::from_utf8_lossy(&request[..length]).into_owned();
+        seen.lock().unwrap().push(told);
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nanything")
+    });
     let file = tidegate.data().join("server.json");
-    let found = json!({"address": address, "token": "hush-hush", "version": "0.1.0"});
+    let found = json!({"socket": socket, "pid": 1, "token": "hush-hush", "version": "0.1.0"});
     std::fs::write(&file, found.to_string()).unwrap();
     tidegate.cmd("runs --json").ok();
-    let asked = other.requests();
+    let asked = asked.lock().unwrap().clone();
     assert!(!asked.is_empty(), "it was not asked for its proof");
-    for request in asked {
-        let told = format!("{request:?}");
-        assert!(request.path().starts_with("/control/proof/"), "{told}");
+    for told in asked {
+        assert!(told.starts_with("GET /control/proof/"), "{told}");
         assert!(!told.contains("hush-hush"), "{told}");
     }
     // Nonsense in its place is nobody.
@@ -260,27 +274,49 @@ fn only_the_server_of_this_directory_is_asked() {
     served
         .tidegate
         .cmd("runs")
-        .refused(DATA_DIRECTORY, &["in use"]);
+        .refused(DATA_DIRECTORY, &["does not answer", "pid"]);
     served.running.signal(Signal::CONT);
     served.tidegate.cmd("runs").ok();
 }
 
 #[test]
-fn its_own_port_takes_no_other_key() {
+fn its_own_socket_takes_no_other_key() {
     let served = Served::start(Tidegate::new());
-    let found = std::fs::read(served.tidegate.data().join("server.json")).unwrap();
-    let found: Value = serde_json::from_slice(&found).unwrap();
-    let own = found["address"].as_str().unwrap().parse().unwrap();
-    let token = found["token"].as_str().unwrap();
-    for (address, key, status) in [
-        (own, token, 200),
-        (own, served.manage.as_str(), 401),
-        (own, "", 401),
-        // The public port has no such route, whatever the key.
-        (served.address, token, 404),
-        (served.address, served.manage.as_str(), 404),
+    let own = Own::of(&served.tidegate);
+    for (key, status) in [
+        (Some(&*own.token), 200),
+        (Some(&*served.manage), 401),
+        (None, 401),
     ] {
-        let call = Call::new(address, "POST", "/control/integrations").key(key);
-        assert_eq!(call.json(&Value::Null).send().status, status, "{key}");
+        let answer = own.ask("POST", "/control/integrations", key, "null");
+        assert_eq!(answer.status, status, "{key:?}");
     }
+    // The public port has no such route, whatever the key.
+    for key in [&own.token, &served.manage] {
+        let call = served.bare("POST", "/control/integrations").key(key);
+        assert_eq!(call.json(&Value::Null).send().status, 404);
+    }
+}
+
+#[test]
+fn a_data_directory_with_a_long_path_is_served_too() {
+    let tidegate = Tidegate::new();
+    let long = tidegate.data().join("x".repeat(100)).join("y".repeat(100));
+    let serve = tidegate.cmd("serve --listen 127.0.0.1:0");
+    let serve = serve.env("TIDEGATE_DATA", &long).start();
+    serve.wait_for_url();
+    let found = std::fs::read(long.join("server.json")).unwrap();
+    let found: Value = serde_json::from_slice(&found).unwrap();
+    let socket = std::path::PathBuf::from(found["socket"].as_str().unwrap());
+    assert!(socket.is_absolute(), "{found}");
+    let folder = socket.parent().unwrap().to_owned();
+    for (path, wanted) in [(&folder, 0o700), (&socket, 0o600)] {
+        let mode = std::fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, wanted, "{}", path.display());
+    }
+    let runs = tidegate.cmd("runs --json").env("TIDEGATE_DATA", &long);
+    runs.ok();
+    serve.signal(Signal::TERM);
+    serve.finish().expect_code(OK);
+    assert!(!folder.exists());
 }

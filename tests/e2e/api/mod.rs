@@ -5,6 +5,7 @@ mod actions_async;
 mod client;
 mod commands;
 mod connections;
+mod crowds;
 mod deploys;
 mod document;
 mod histories;

@@ -11,6 +11,7 @@ use super::client::Call;
 use super::{Served, expect_problem, make_key, serve};
 use crate::actions::acts;
 use crate::support::cli::{Cmd, INVALID, OK, RUN_FAILED, Tidegate};
+use crate::support::own::Own;
 use crate::support::plugins;
 use crate::support::server::{Gate, Reply, Server};
 use crate::support::{PATIENCE, root, wait_until};
@@ -62,22 +63,20 @@ fn this_machines_commands_find_it() {
     let path = served.tidegate.data().join("server.json");
     let mode = std::fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    let found: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    let address = found["address"].as_str().unwrap();
-    let address: std::net::SocketAddr = address.parse().unwrap();
-    let token = found["token"].as_str().unwrap();
+    let own = Own::of(&served.tidegate);
+    let mode = std::fs::metadata(&own.socket).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
     // The API is elsewhere, under other keys.
-    for key in [token, served.manage.as_str()] {
-        let nothing = Call::new(address, "GET", "/v1/runs").key(key).send();
+    for key in [&own.token, &served.manage] {
+        let nothing = own.ask("GET", "/v1/runs", Some(key), "");
         expect_problem(&nothing, "no-such-route", 404);
     }
-    let refused = Call::new(served.address, "GET", "/v1/runs")
-        .key(token)
-        .send();
+    let refused = served.bare("GET", "/v1/runs").key(&own.token).send();
     expect_problem(&refused, "unauthenticated", 401);
     served.running.signal(Signal::TERM);
     served.running.finish().expect_code(OK);
     assert!(!path.exists());
+    assert!(!own.socket.exists());
 }
 
 /// A server whose action `hold` waits for an answer until the gate opens.
@@ -225,26 +224,18 @@ fn nothing_asks_the_server_itself_whatever_is_granted() {
     let words = "--webhook-allow-private 127.0.0.0/8";
     let served = Served::start_with(Tidegate::new(), words);
     let tidegate = &served.tidegate;
-    let found = std::fs::read(tidegate.data().join("server.json")).unwrap();
-    let found: Value = serde_json::from_slice(&found).unwrap();
-    let for_commands = found["address"].as_str().unwrap();
-    for (number, address) in [&*served.address.to_string(), for_commands]
-        .into_iter()
-        .enumerate()
-    {
-        let (name, own) = (format!("crm{number}"), format!("http://{address}"));
-        tidegate.deploy(&plugins::demo_crm(), &name, &own);
-        tidegate.connect(&name, "acme", &own);
-        let asked = tidegate.cmd(&format!("request {name} acme GET /livez"));
-        asked.refused(RUN_FAILED, &["where Tidegate itself listens"]);
-        let added = tidegate
-            .cmd(&format!("webhooks add {own}/livez --json"))
-            .ok();
-        let id = added.json()["id"].as_str().unwrap().to_owned();
-        let test = tidegate.cmd(&format!("webhooks test {id} --json"));
-        let denied = test.refused(UPSTREAM, &[]).json();
-        assert_eq!(denied["error"]["kind"], "denied", "{denied}");
-    }
+    let own = format!("http://{}", served.address);
+    tidegate.deploy(&plugins::demo_crm(), "crm", &own);
+    tidegate.connect("crm", "acme", &own);
+    let asked = tidegate.cmd("request crm acme GET /livez");
+    asked.refused(RUN_FAILED, &["where Tidegate itself listens"]);
+    let added = tidegate
+        .cmd(&format!("webhooks add {own}/livez --json"))
+        .ok();
+    let id = added.json()["id"].as_str().unwrap().to_owned();
+    let test = tidegate.cmd(&format!("webhooks test {id} --json"));
+    let denied = test.refused(UPSTREAM, &[]).json();
+    assert_eq!(denied["error"]["kind"], "denied", "{denied}");
 }
 
 #[test]

@@ -176,7 +176,17 @@ impl Cmd {
 
     /// Let its files grow to so many blocks of 512 or 1,024 bytes only, as if the disk were full.
     pub fn with_little_disk(self, blocks: u32) -> Self {
-        let script = format!("ulimit -f {blocks}; trap '' XFSZ; exec \"$0\" \"$@\"");
+        self.in_shell(&format!("ulimit -f {blocks}; trap '' XFSZ"))
+    }
+
+    /// Let what it makes be for everybody, unless it says otherwise itself.
+    pub fn with_open_umask(self) -> Self {
+        self.in_shell("umask 000")
+    }
+
+    /// Run it after this, in the same shell.
+    fn in_shell(self, before: &str) -> Self {
+        let script = format!("{before}; exec \"$0\" \"$@\"");
         let mut command = Command::new("sh");
         command
             .args(["-c", &script])

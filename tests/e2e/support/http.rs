@@ -112,21 +112,27 @@ pub fn exchange(address: SocketAddr, request: &Request) -> io::Result<Vec<u8>> {
 
 /// Send a request and read the response.
 pub fn send(address: SocketAddr, request: &Request) -> io::Result<Response> {
-    let answer = exchange(address, request)?;
-    let mut reader = answer.as_slice();
-    let mut line = String::new();
-    reader.read_line(&mut line)?;
-    let status = line
-        .split_whitespace()
-        .nth(1)
-        .and_then(|status| status.parse().ok());
-    let status = status.ok_or_else(|| io::Error::other(format!("no status in {line:?}")))?;
-    let headers = read_headers(&mut reader)?;
-    Ok(Response {
-        status,
-        headers,
-        body: reader.to_vec(),
-    })
+    Response::parse(&exchange(address, request)?)
+}
+
+impl Response {
+    /// All that came on a connection.
+    pub fn parse(answer: &[u8]) -> io::Result<Self> {
+        let mut reader = answer;
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let status = line
+            .split_whitespace()
+            .nth(1)
+            .and_then(|status| status.parse().ok());
+        let status = status.ok_or_else(|| io::Error::other(format!("no status in {line:?}")))?;
+        let headers = read_headers(&mut reader)?;
+        Ok(Self {
+            status,
+            headers,
+            body: reader.to_vec(),
+        })
+    }
 }
 
 fn read_headers(reader: &mut impl BufRead) -> io::Result<Vec<(String, String)>> {

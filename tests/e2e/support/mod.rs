@@ -5,6 +5,7 @@ pub mod crm;
 pub mod http;
 pub mod kinto;
 pub mod oidc;
+pub mod own;
 pub mod plugins;
 pub mod real;
 pub mod server;

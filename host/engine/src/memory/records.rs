@@ -279,6 +279,7 @@ impl State {
             records,
             next: place.cursor(end.pruned_seq),
             more,
+            newest: end.last_seq,
         })
     }
 

@@ -1,20 +1,23 @@
 //! What all requests share.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use axum::body::Bytes;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tidegate_engine::integration::Digest;
-use tidegate_engine::limits;
 use tidegate_runtime::Clock;
 use tokio::sync::watch;
 use utoipa::openapi::OpenApi;
 
+use super::bounds::Bounds;
+use super::health::Pulse;
+use super::host::Names;
 use super::keyring::Keyring;
 use super::once::UnderWay;
+use super::room::Room;
+use super::strangers::Strangers;
 use crate::control::Control;
-use crate::problem::{Problem, Result};
+use crate::problem::Result;
 
 /// The state of every route.
 pub(crate) type App = Arc<Shared>;
@@ -24,53 +27,8 @@ pub(crate) type App = Arc<Shared>;
 pub(crate) enum Via {
     /// The address that the operator chose: API keys open it.
     Public,
-    /// The loopback port of this machine's commands: only the server's own token opens it.
+    /// The socket of this machine's commands: only the server's own token opens it.
     Own,
-}
-
-/// Bounds of requests that the operator may set.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Bounds {
-    pub(crate) header: Duration,
-    pub(crate) request: Duration,
-    pub(crate) stall: Duration,
-    pub(crate) connections: u64,
-}
-
-impl Default for Bounds {
-    fn default() -> Self {
-        Self {
-            header: Duration::from_millis(limits::API_HEADER_MS),
-            request: Duration::from_millis(limits::API_REQUEST_MS),
-            stall: Duration::from_millis(limits::API_STALL_MS),
-            connections: limits::API_CONNECTIONS,
-        }
-    }
-}
-
-impl Bounds {
-    /// Set one by the name of its limit.
-    pub(crate) fn set(&mut self, name: &str, value: u64) -> Result<()> {
-        let time = Duration::from_millis(value);
-        match name {
-            _ if value == 0 => {
-                return Err(Problem::invalid(format!(
-                    "the limit {name} must be at least 1"
-                )));
-            }
-            "api_header_ms" => self.header = time,
-            "api_request_ms" => self.request = time,
-            "api_stall_ms" => self.stall = time,
-            "api_connections" => self.connections = value,
-            _ => {
-                let message = format!("a server sets no limit {name:?}");
-                return Err(Problem::invalid(message).hint(
-                    "it sets api_header_ms, api_request_ms, api_stall_ms and api_connections",
-                ));
-            }
-        }
-        Ok(())
-    }
 }
 
 /// See [`App`].
@@ -81,6 +39,14 @@ pub(crate) struct Shared {
     pub(crate) own_token: Digest,
     pub(crate) clock: Clock,
     pub(crate) bounds: Bounds,
+    /// What it answers to on [`Via::Public`].
+    pub(super) names: Names,
+    /// What is held for its clients.
+    pub(super) room: Arc<Room>,
+    /// Those without a key.
+    pub(crate) strangers: Strangers,
+    /// Whether the store has answered lately.
+    pub(crate) pulse: Pulse,
     /// Whether only signed components may be deployed, which only the command can check.
     pub(crate) signatures_only: bool,
     pub(crate) metrics: PrometheusHandle,
@@ -105,6 +71,7 @@ pub(crate) struct Parts {
     pub(crate) own_token: Digest,
     pub(crate) clock: Clock,
     pub(crate) bounds: Bounds,
+    pub(crate) names: Names,
     pub(crate) signatures_only: bool,
     pub(crate) metrics: PrometheusHandle,
     pub(crate) stopping: watch::Receiver<bool>,
@@ -113,12 +80,13 @@ pub(crate) struct Parts {
 impl Shared {
     /// With the keys that are stored.
     pub(crate) async fn load(parts: Parts) -> Result<App> {
-        let keyring = Keyring::new(parts.control.api_keys().await?);
+        let keyring = Keyring::new(parts.control.api_keys().await?, parts.bounds);
         let Parts {
             control,
             own_token,
             clock,
             bounds,
+            names,
             signatures_only,
             metrics,
             stopping,
@@ -129,6 +97,10 @@ impl Shared {
             own_token,
             clock,
             bounds,
+            names,
+            room: Arc::new(Room::new(&bounds)),
+            strangers: Strangers::new(&bounds),
+            pulse: Pulse::default(),
             signatures_only,
             metrics,
             stopping,

@@ -1,10 +1,13 @@
 //! The document of the API: as OpenAPI 3.1, and as a page for people that needs no network.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, LOCATION};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION,
+};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -62,23 +65,55 @@ async fn page_file(Path(name): Path<String>) -> Answer<Response> {
     file(&name)
 }
 
+/// What the page may load: what it is made of, from here.
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+    img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; \
+    frame-ancestors 'none'";
+
+/// A file of the page, however many read it.
+#[derive(Clone)]
+struct File {
+    bytes: Bytes,
+    kind: HeaderValue,
+    is_gzipped: bool,
+}
+
+/// The files that have been asked for.
+static FILES: Mutex<BTreeMap<String, File>> = Mutex::new(BTreeMap::new());
+
 fn file(name: &str) -> Answer<Response> {
+    let file = load(name)?;
+    let mut response = Body::from(file.bytes).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, file.kind);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("max-age=3600"));
+    let policy = HeaderValue::from_static(PAGE_POLICY);
+    headers.insert(CONTENT_SECURITY_POLICY, policy);
+    if file.is_gzipped {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    Ok(response)
+}
+
+fn load(name: &str) -> Answer<File> {
+    let files = || FILES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(file) = files().get(name) {
+        return Ok(file.clone());
+    }
     let config = Config::from(DOCUMENT).validator_url("none");
     let missing = || Failed::new(Type::NotFound, "the page has no such file");
     let found = utoipa_swagger_ui::serve(name, Arc::new(config)).map_err(|error| {
         tracing::error!(%error, "the page can't be made");
         Failed::new(Type::Internal, "the page can't be made")
     })?;
-    let file = found.ok_or_else(missing)?;
-    let mut response = Body::from(file.bytes.into_owned()).into_response();
-    let headers = response.headers_mut();
-    let kind = HeaderValue::from_str(&file.content_type).map_err(|_| missing())?;
-    headers.insert(CONTENT_TYPE, kind);
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("max-age=3600"));
-    if file.gzpipped {
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    }
-    Ok(response)
+    let found = found.ok_or_else(missing)?;
+    let file = File {
+        bytes: found.bytes.into_owned().into(),
+        kind: HeaderValue::from_str(&found.content_type).map_err(|_| missing())?,
+        is_gzipped: found.gzpipped,
+    };
+    files().insert(name.to_owned(), file.clone());
+    Ok(file)
 }
 
 /// Say in the document what holds for all routes.

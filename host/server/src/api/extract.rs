@@ -1,6 +1,9 @@
 //! What a request holds: its body, query and path, or the problem with them.
 
-use axum::body::{Body, Bytes};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header::CONTENT_TYPE;
@@ -11,11 +14,13 @@ use bytes::BytesMut;
 use futures::StreamExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tidegate_engine::limits::API_STALL_BYTES;
 use tokio::time::Instant;
 
 use super::app::App;
 use super::guard::{BodyBounds, body_too_large};
 use super::problem::{Answer, Failed, Type};
+use super::room::Hold;
 
 /// A JSON body, of a request or an answer.
 #[derive(Debug)]
@@ -42,25 +47,62 @@ impl FromRequest<App> for Whole {
     }
 }
 
-/// A body, within the bounds that the guard has set.
+/// A client that sends, or takes, so little that it is as good as nothing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    stall: Duration,
+    since: Instant,
+    /// What has gone on since.
+    bytes: u64,
+}
+
+impl Pace {
+    pub(crate) fn new(stall: Duration) -> Self {
+        Self {
+            stall,
+            since: Instant::now(),
+            bytes: 0,
+        }
+    }
+
+    /// When it is too late.
+    pub(crate) fn until(&self) -> Instant {
+        self.since + self.stall
+    }
+
+    /// So many bytes more.
+    pub(crate) fn went_on(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+        if self.bytes >= API_STALL_BYTES {
+            *self = Self::new(self.stall);
+        }
+    }
+}
+
+/// A body, within the bounds that the guard has set. It is held for as long as its request is answered.
 pub(super) async fn whole(body: Body, extensions: &Extensions, app: &App) -> Answer<Bytes> {
     let bounds = extensions.get::<BodyBounds>().copied();
     let bounds = bounds.unwrap_or(BodyBounds {
         bytes: 0,
         until: None,
     });
+    let hold = extensions.get::<Arc<Hold>>();
+    // As much as it says it has: then it is known before it comes whether there is room for it.
+    let said = body.size_hint().exact();
+    if let Some(hold) = hold {
+        hold.grow(said.unwrap_or(0).min(bounds.bytes)).await?;
+    }
     let most = usize::try_from(bounds.bytes).unwrap_or(usize::MAX);
     let mut parts = body.into_data_stream();
     let mut body = BytesMut::new();
+    let mut pace = Pace::new(app.bounds.stall);
     loop {
-        // Without a time for the whole of it there is one for each part.
-        let stalled = Instant::now() + app.bounds.stall;
-        let until = bounds.until.unwrap_or(stalled);
+        let until = bounds.until.unwrap_or(pace.until()).min(pace.until());
         let part = tokio::time::timeout_at(until, parts.next()).await;
         let part = part.map_err(|_| {
             let limit = match bounds.until {
-                Some(_) => "api_request_ms",
-                None => "api_stall_ms",
+                Some(time) if time <= pace.until() => "api_request_ms",
+                _ => "api_stall_ms",
             };
             let detail = format!("the body did not come within the limit {limit}");
             Failed::new(Type::SlowRequest, detail)
@@ -72,6 +114,14 @@ pub(super) async fn whole(body: Body, extensions: &Extensions, app: &App) -> Ans
         if body.len() + part.len() > most {
             return Err(body_too_large(bounds.bytes));
         }
+        if body.is_empty() && said == Some(part.len() as u64) {
+            // One that was read before: it is not copied.
+            return Ok(part);
+        }
+        if let Some(hold) = hold {
+            hold.grow((body.len() + part.len()) as u64).await?;
+        }
+        pace.went_on(part.len());
         body.extend_from_slice(&part);
     }
 }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -21,7 +21,9 @@ use tracing::Instrument;
 use super::app::{App, Via};
 use super::keyring::{Entry, Unknown, is_same};
 use super::once;
+use super::places::Place;
 use super::problem::{Answer, Details, Failed, Type};
+use super::room::{self, Allowance, Hold};
 use super::routes::Rule;
 use super::stream;
 
@@ -40,43 +42,45 @@ pub(super) struct BodyBounds {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Caller(pub(super) Option<ApiKeyId>);
 
+/// Who asks.
+enum Asker {
+    /// Somebody whom the route does not ask for a key.
+    Anybody,
+    /// This machine's own commands.
+    Own,
+    Key(Arc<Entry>),
+}
+
 /// Let a request through if the rule of its route does.
 pub(super) async fn guard(
     State((app, rule)): State<(App, Rule)>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
-    let entry = match authorize(&app, &rule, &request) {
-        Ok(entry) => entry,
+    let asker = match identify(&app, &rule, &request) {
+        Ok(asker) => asker,
         Err(failed) => return failed.into_response(),
     };
-    if let Some(failed) = too_large(&rule, request.headers()) {
-        return failed.into_response();
-    }
-    let time = rule.is_timed.then_some(app.bounds.request);
-    request.extensions_mut().insert(BodyBounds {
-        bytes: rule.body,
-        until: time.map(|time| Instant::now() + time),
-    });
-    let caller = entry.as_ref().map(|entry| entry.key.id);
-    let caller = caller.filter(|_| once::is_meant(&rule, &request));
-    let answer = async {
-        match (rule.changes(), caller) {
-            (true, Some(caller)) => {
-                let done = once::done(Arc::clone(&app), caller, rule, request, next);
-                detached(&app, done).await
-            }
-            (true, None) => detached(&app, next.run(request)).await,
-            (false, _) => next.run(request).await,
+    let place = request.extensions().get::<Place>().cloned();
+    let has_place = match (&asker, &place) {
+        (Asker::Anybody, _) | (_, None) => true,
+        (_, Some(place)) => place.accepted(),
+    };
+    let Asker::Key(entry) = asker else {
+        return match has_place {
+            true => answer(&app, rule, None, request, next).await,
+            false => no_place().into_response(),
+        };
+    };
+    let allowance = Allowance::new(&app.room, &entry.share, place);
+    let admitted = admit(&app, &rule, &entry, has_place).and_then(|()| allowance.request());
+    let mut response = match admitted {
+        Ok(_answered) => {
+            let asker = Some((entry.key.id, allowance));
+            answer(&app, rule, asker, request, next).await
         }
+        Err(failed) => failed.into_response(),
     };
-    let mut response = match time {
-        None => answer.await,
-        Some(time) => tokio::time::timeout(time + AFTER_BODY, answer)
-            .await
-            .unwrap_or_else(|_| slow(time).into_response()),
-    };
-    let Some(entry) = entry else { return response };
     let extensions = response.extensions_mut();
     extensions.insert(Caller(Some(entry.key.id)));
     if !entry.key.allows(KeyScope::Read)
@@ -88,16 +92,73 @@ pub(super) async fn guard(
     stream::until(response, async move { refused(entry.ended(now).await) })
 }
 
+fn no_place() -> Failed {
+    let detail = "the server answers as many connections as the limit api_connections allows";
+    room::full("connections", detail).header(CONNECTION, HeaderValue::from_static("close"))
+}
+
+/// The route's answer, made within its bounds.
+async fn answer(
+    app: &App,
+    rule: Rule,
+    asker: Option<(ApiKeyId, Allowance)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if let Some(failed) = too_large(&rule, request.headers()) {
+        return failed.into_response();
+    }
+    let time = rule.is_timed.then_some(app.bounds.request);
+    let extensions = request.extensions_mut();
+    extensions.insert(BodyBounds {
+        bytes: rule.body,
+        until: time.map(|time| Instant::now() + time),
+    });
+    let mut caller = None;
+    let mut hold = None;
+    if let Some((key, allowance)) = asker {
+        caller = Some(key);
+        // Of its body first, then of its answer.
+        let held = Arc::new(allowance.hold());
+        extensions.insert(Arc::clone(&held));
+        extensions.insert(allowance);
+        hold = Some(held);
+    }
+    let caller = caller.filter(|_| once::is_meant(&rule, &request));
+    let held = hold.clone();
+    let answer = async {
+        match (rule.changes(), caller) {
+            (true, Some(caller)) => {
+                let done = once::done(Arc::clone(app), caller, rule, request, next);
+                detached(app, held, done).await
+            }
+            (true, None) => detached(app, held, next.run(request)).await,
+            (false, _) => next.run(request).await,
+        }
+    };
+    let response = match time {
+        None => answer.await,
+        Some(time) => tokio::time::timeout(time + AFTER_BODY, answer)
+            .await
+            .unwrap_or_else(|_| slow(time).into_response()),
+    };
+    match hold {
+        Some(hold) => hold.keep(response).await,
+        None => response,
+    }
+}
+
 /// Let what changes something come to its end even when nobody waits for it any more: the client is
 /// gone, or the time is over.
 fn detached(
     app: &App,
+    held: Option<Arc<Hold>>,
     answer: impl Future<Output = Response> + Send + 'static,
 ) -> impl Future<Output = Response> + Send {
     let working = app.working();
     let task = async move {
         let response = answer.await;
-        drop(working);
+        drop((working, held));
         response
     };
     Detached(Some(task.in_current_span().boxed()))
@@ -131,26 +192,36 @@ impl Drop for Detached {
     }
 }
 
-/// The key that lets the request through; `None` where none is needed.
-fn authorize(app: &App, rule: &Rule, request: &Request) -> Answer<Option<Arc<Entry>>> {
-    let Some(scope) = rule.scope else {
-        return Ok(None);
-    };
+/// Who it is that asks, by the key that the request carries.
+fn identify(app: &App, rule: &Rule, request: &Request) -> Answer<Asker> {
+    if rule.scope.is_none() {
+        return Ok(Asker::Anybody);
+    }
     let text = bearer(request.headers())?;
     if request.extensions().get::<Via>() == Some(&Via::Own) {
         return match is_same(Digest::of(text.as_bytes()), app.own_token) {
-            true => Ok(None),
+            true => Ok(Asker::Own),
             false => Err(unauthenticated("this is not the server's own token")),
         };
     }
-    let now = app.clock.now();
-    let entry = app.keyring.find(text, now).map_err(refused)?;
-    check_scope(&entry, scope)?;
+    let entry = app.keyring.find(text, app.clock.now());
+    entry.map(Asker::Key).map_err(refused)
+}
+
+/// Whether the key may ask this, now.
+fn admit(app: &App, rule: &Rule, entry: &Arc<Entry>, has_place: bool) -> Answer<()> {
+    if !has_place {
+        return Err(no_place());
+    }
+    if let Some(scope) = rule.scope {
+        check_scope(entry, scope)?;
+    }
     entry.admit().map_err(|wait| {
         Failed::new(Type::RateLimited, "the API key asks faster than it may")
             .hint("wait as long as the header Retry-After says, in seconds")
             .retry_after(wait)
     })?;
+    let now = app.clock.now();
     if entry.is_to_touch(now) {
         let (app, id) = (Arc::clone(app), entry.key.id);
         tokio::spawn(async move {
@@ -160,7 +231,7 @@ fn authorize(app: &App, rule: &Rule, request: &Request) -> Answer<Option<Arc<Ent
             }
         });
     }
-    Ok(Some(entry))
+    Ok(())
 }
 
 fn refused(unknown: Unknown) -> Failed {

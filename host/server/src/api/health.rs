@@ -1,8 +1,12 @@
 //! `/livez` and `/readyz`: whether the process lives, and whether it can work.
 
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
+use tokio::time::Instant;
 use utoipa_axum::routes;
 
 use super::app::App;
@@ -10,6 +14,26 @@ use super::problem::{Answer, Failed, Type};
 use super::routes::{Routes, Rule};
 
 const TEXT: [(axum::http::HeaderName, &str); 1] = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
+
+/// How long `/readyz` waits for the store, which may just have something larger to write.
+const ANSWER_WITHIN: Duration = Duration::from_millis(5);
+/// How long ago it may have answered, then. The server itself asks it every few seconds.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
+
+/// When the store last answered that it can write.
+#[derive(Debug, Default)]
+pub(crate) struct Pulse(Mutex<Option<Instant>>);
+
+impl Pulse {
+    pub(crate) fn beats(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn is_fresh(&self) -> bool {
+        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.is_some_and(|last| last.elapsed() < ANSWERED_WITHIN)
+    }
+}
 
 pub(super) fn routes(routes: Routes) -> Routes {
     routes
@@ -33,10 +57,13 @@ async fn readyz(State(app): State<App>) -> Answer<impl IntoResponse> {
     if *app.stopping.borrow() {
         return Err(Failed::new(Type::Stopping, "the server is about to stop"));
     }
-    app.control.ready().await.map_err(|_| {
+    let unable = |detail: &str| Err(Failed::new(Type::Stopping, detail));
+    match tokio::time::timeout(ANSWER_WITHIN, app.control.ready()).await {
+        Ok(Ok(())) => app.pulse.beats(),
         // The server is about to find that out and end.
-        let detail = "nothing can be stored any more; the server's log says why";
-        Failed::new(Type::Stopping, detail)
-    })?;
+        Ok(Err(_)) => return unable("nothing can be stored any more; the server's log says why"),
+        Err(_) if app.pulse.is_fresh() => {}
+        Err(_) => return unable("the store has not answered for long"),
+    }
     Ok((TEXT, "ok\n"))
 }

@@ -17,8 +17,12 @@ use tidegate_engine::integration::Digest;
 use tidegate_engine::limits::{API_RATE_BURST, API_RATE_REQUESTS};
 use tokio::sync::watch;
 
+use super::bounds::Bounds;
+use super::room::Share;
+
 /// All keys.
 pub(crate) struct Keyring {
+    bounds: Bounds,
     entries: RwLock<Vec<Arc<Entry>>>,
     /// Held while keys are changed in the store and here, so that one who reads them all for [`Self::set`]
     /// brings back none that is being revoked.
@@ -29,6 +33,8 @@ pub(crate) struct Keyring {
 pub(crate) struct Entry {
     pub(crate) key: ApiKey,
     limiter: DefaultDirectRateLimiter,
+    /// What may be held for it at once.
+    pub(super) share: Arc<Share>,
     /// When its last use was written down, in Unix milliseconds.
     touched: AtomicU64,
     /// Whether it opens nothing any more.
@@ -44,9 +50,12 @@ pub(crate) enum Unknown {
 }
 
 impl Keyring {
-    pub(crate) fn new(keys: Vec<ApiKey>) -> Self {
-        let entries = keys.into_iter().map(Entry::new).map(Arc::new);
+    pub(crate) fn new(keys: Vec<ApiKey>, bounds: Bounds) -> Self {
+        let entries = keys
+            .into_iter()
+            .map(|key| Arc::new(Entry::new(key, &bounds)));
         Self {
+            bounds,
             entries: RwLock::new(entries.collect()),
             changing: tokio::sync::Mutex::default(),
         }
@@ -78,7 +87,7 @@ impl Keyring {
             .into_iter()
             .map(|key| {
                 let known = old.iter().find(|entry| entry.key.id == key.id);
-                known.map_or_else(|| Arc::new(Entry::new(key)), Arc::clone)
+                known.map_or_else(|| Arc::new(Entry::new(key, &self.bounds)), Arc::clone)
             })
             .collect();
         for entry in old.iter().filter(|entry| !kept.contains(&entry.key.id)) {
@@ -88,7 +97,7 @@ impl Keyring {
 
     pub(crate) fn add(&self, key: ApiKey) {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-        entries.push(Arc::new(Entry::new(key)));
+        entries.push(Arc::new(Entry::new(key, &self.bounds)));
     }
 
     pub(crate) fn remove(&self, id: ApiKeyId) {
@@ -108,10 +117,11 @@ pub(crate) fn is_same(one: Digest, other: Digest) -> bool {
 }
 
 impl Entry {
-    fn new(key: ApiKey) -> Self {
+    fn new(key: ApiKey, bounds: &Bounds) -> Self {
         let touched = key.last_used_at.map_or(0, |at| at.0);
         Self {
             limiter: RateLimiter::direct(quota(&key)),
+            share: Arc::new(Share::new(bounds)),
             touched: AtomicU64::new(touched),
             revoked: watch::Sender::new(false),
             key,
@@ -198,7 +208,7 @@ mod tests {
         let (one, first) = key(1, None);
         let (two, second) = key(2, None);
         let id = first.id;
-        let keyring = Keyring::new(vec![first]);
+        let keyring = Keyring::new(vec![first], Bounds::default());
         keyring.add(second);
         let find = |text: &str, now| keyring.find(text, Timestamp(now)).map(|entry| entry.key.id);
         assert_eq!(find(&one, 100), Ok(id));
@@ -212,7 +222,7 @@ mod tests {
     #[test]
     fn a_key_asks_no_faster_than_its_rate() {
         let admitted = |rate| {
-            let entry = Entry::new(key(1, rate).1);
+            let entry = Entry::new(key(1, rate).1, &Bounds::default());
             (0..1000).take_while(|_| entry.admit().is_ok()).count()
         };
         assert_eq!(admitted(Some("5/1h burst 3")), 3);
@@ -222,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_use_is_written_down_once_in_a_while() {
-        let entry = Entry::new(key(1, None).1);
+        let entry = Entry::new(key(1, None).1, &Bounds::default());
         let rows = [
             (LAST_USED_MS, true),
             (LAST_USED_MS + 5, false),

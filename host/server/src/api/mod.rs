@@ -7,6 +7,11 @@
 //! | module | its one job |
 //! |---|---|
 //! | `app` | what all requests share |
+//! | `bounds` | the bounds that the operator may set |
+//! | `places` | connections: who has shown a key, who has to go |
+//! | `strangers` | requests without a key: how fast, and what the log tells of them |
+//! | `host` | whom a request is for |
+//! | `room` | what is held for clients at once: bytes, answers, streams |
 //! | `routes` | rules, and the document that comes of them |
 //! | `guard` | who asks, whether they may, how much and how long |
 //! | `keyring` | the API keys in memory, and how fast each asks |
@@ -20,12 +25,14 @@
 mod actions;
 mod api_keys;
 mod app;
+mod bounds;
 mod connections;
 mod data;
 mod docs;
 mod extract;
 mod guard;
 mod health;
+mod host;
 mod integrations;
 mod jobs;
 mod keyring;
@@ -33,12 +40,15 @@ mod master_keys;
 mod metrics;
 mod once;
 mod page;
+mod places;
 mod problem;
 mod proxy;
 mod records;
+mod room;
 mod routes;
 mod runs;
 mod schedules;
+mod strangers;
 mod stream;
 mod syncs;
 mod trace;
@@ -47,9 +57,13 @@ mod webhooks;
 use axum::{Extension, Router};
 
 use app::Via;
-pub(crate) use app::{App, Bounds, Parts, Shared};
+pub(crate) use app::{App, Parts, Shared};
+pub(crate) use bounds::Bounds;
 pub(crate) use data::receive;
+pub(crate) use extract::Pace;
+pub(crate) use host::Names;
 pub(crate) use metrics::recorder;
+pub(crate) use places::{Answering, Peer, Place, Places};
 use routes::{Routes, Rule, guarded};
 
 /// The groups of routes, in the order of the document.
@@ -81,7 +95,7 @@ pub(crate) fn public(app: &App) -> Router {
     served(app, routes, Via::Public)
 }
 
-/// What this machine's commands ask, on a port of their own.
+/// What this machine's commands ask, on a socket of their own.
 pub(crate) fn own(app: &App) -> Router {
     // Every call may change anything, and takes its time.
     let rule = Rule::MANAGE.untimed().body(u64::MAX);

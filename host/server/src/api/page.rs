@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 
-use serde::Deserialize;
-use tidegate_engine::limits::API_PAGE_ROWS;
+use serde::{Deserialize, Serialize};
+use tidegate_engine::limits::{API_PAGE_BYTES, API_PAGE_ROWS};
 use utoipa::IntoParams;
 
 use super::problem::{Answer, Failed};
@@ -72,19 +72,50 @@ impl<T> Page<T> {
         })
     }
 
-    /// The first `limit` rows of `found`, for which one more was asked: it tells whether there are more.
+    /// The first `limit` rows of `found`, for which one more was asked: it tells whether there are more. Fewer if
+    /// together they are too large for one page.
     pub(super) fn cut<R>(found: &[R], limit: usize, cursor: impl Fn(&R) -> String) -> Self
     where
-        T: for<'r> From<&'r R>,
+        T: for<'r> From<&'r R> + Serialize,
     {
-        let more = found.len() > limit;
-        let page = found.get(..limit).unwrap_or(found);
+        let mut rows: Vec<T> = Vec::new();
+        let mut bytes = 0;
+        for row in found.iter().take(limit).map(T::from) {
+            bytes += length(&row);
+            if bytes > API_PAGE_BYTES && !rows.is_empty() {
+                break;
+            }
+            rows.push(row);
+        }
+        let more = found.len() > rows.len();
+        let last = rows.len().checked_sub(1).and_then(|last| found.get(last));
         Self {
-            rows: page.iter().map(Into::into).collect(),
-            next_cursor: page.last().map(cursor).filter(|_| more),
+            next_cursor: last.map(cursor).filter(|_| more),
+            rows,
             more,
         }
     }
+}
+
+/// How many bytes something has as JSON.
+pub(super) fn length(row: &impl Serialize) -> u64 {
+    struct Count(u64);
+
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len() as u64;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let mut count = Count(0);
+    // What can't be written has no length, and fails as an answer.
+    let _ = serde_json::to_writer(&mut count, row);
+    count.0
 }
 
 #[cfg(test)]
@@ -121,6 +152,34 @@ mod tests {
             let cursor = cursor.map(str::to_owned);
             let query = PageQuery { cursor, limit };
             assert!(Page::of(vec![1_u32], &query, |row| row).is_err());
+        }
+    }
+
+    #[test]
+    fn a_page_ends_before_it_is_too_large() {
+        #[derive(Serialize)]
+        struct Row(String);
+
+        impl From<&usize> for Row {
+            fn from(bytes: &usize) -> Self {
+                Self("x".repeat(*bytes))
+            }
+        }
+
+        let most = usize::try_from(API_PAGE_BYTES).unwrap();
+        // (rows, limit, rows of the page)
+        let rows: [(&[usize], usize, usize); 5] = [
+            (&[1, 1, 1], 2, 2),
+            (&[1, 1], 2, 2),
+            (&[most / 2, most / 3, most / 3], 3, 2),
+            (&[most * 2, 1], 3, 1),
+            (&[], 3, 0),
+        ];
+        for (found, limit, wanted) in rows {
+            let page = Page::<Row>::cut(found, limit, ToString::to_string);
+            assert_eq!(page.rows.len(), wanted);
+            assert_eq!(page.more, wanted < found.len());
+            assert_eq!(page.next_cursor.is_some(), page.more);
         }
     }
 }

@@ -55,13 +55,15 @@ types! {
     CursorExpired "cursor-expired" 410 "The cursor can't be used any more";
     TooLarge "too-large" 413 "The request is too large";
     WrongMedia "wrong-media-type" 415 "The body is of another type than the route takes";
+    Misdirected "misdirected" 421 "The request is for another server";
     BadPlugin "bad-plugin" 422 "The component can't be deployed";
     Rejected "rejected" 422 "The action, or the outside API, said no";
-    RateLimited "rate-limited" 429 "The API key asks too fast";
+    RateLimited "rate-limited" 429 "Too much is asked at once";
     Internal "internal" 500 "Tidegate or the machine failed";
     Damaged "damaged" 500 "The data directory is damaged";
     RunFailed "run-failed" 500 "The plugin failed, or a limit stopped it";
     UpstreamFailed "upstream-failed" 502 "The outside API failed";
+    Full "full" 503 "The server has no room for it now";
     Stopping "stopping" 503 "The server is about to stop";
     Slow "timeout" 504 "It took too long";
 }
@@ -174,6 +176,11 @@ impl Failed {
         self.header(RETRY_AFTER, seconds.into())
     }
 
+    /// The status that it is answered with.
+    pub(super) fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.details.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
     /// The body, where it is not the whole answer.
     pub(super) fn into_details(self) -> Details {
         *self.details
@@ -182,10 +189,7 @@ impl Failed {
 
 impl IntoResponse for Failed {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.details.status);
-        let mut response = status
-            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-            .into_response();
+        let mut response = self.status().into_response();
         response.headers_mut().extend(self.headers);
         response.extensions_mut().insert(*self.details);
         response

@@ -2,8 +2,10 @@
 
 mod feed;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
@@ -20,6 +22,7 @@ use super::connections::ConnectionPath;
 use super::extract::{Json, Path, Query};
 use super::page::{Page, PageQuery};
 use super::problem::{Answer, Failed};
+use super::room::{Allowance, Hold};
 use super::routes::{Routes, Rule};
 use super::stream::{self, Form};
 use crate::shown;
@@ -130,6 +133,8 @@ async fn records(
     State(app): State<App>,
     Path(path): Path<ModelPath>,
     Query(query): Query<RecordsQuery>,
+    Extension(allowance): Extension<Allowance>,
+    Extension(hold): Extension<Arc<Hold>>,
     headers: HeaderMap,
 ) -> Answer<Response> {
     let form = Form::of(&headers);
@@ -144,7 +149,7 @@ async fn records(
             return Err(Failed::invalid(detail));
         }
         let ids = parse_ids(&ids)?;
-        return feed::by_ids(&app, &model, &ids).await;
+        return feed::by_ids(&app, &model, &ids, &hold).await;
     }
     // An event stream that was cut goes on where it was.
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
@@ -154,6 +159,7 @@ async fn records(
     };
     let feed = Feed {
         app: app.clone(),
+        allowance,
         model,
         after: cursor.map(parse_cursor).transpose()?,
         filter: parse_filter(query.filter.as_deref())?,
@@ -178,8 +184,14 @@ async fn records(
     }
     match form {
         Form::Page => feed.page(usize::try_from(limit).unwrap_or(1), wait).await,
-        Form::Lines => Ok(stream::answer(form, Rest::begin(feed).await?)),
-        Form::Events => Ok(stream::answer(form, Following::begin(feed).await?)),
+        Form::Lines => {
+            let (rest, permit) = Rest::begin(feed).await?;
+            Ok(stream::answer(form, rest, permit))
+        }
+        Form::Events => {
+            let (following, permit) = Following::begin(feed).await?;
+            Ok(stream::answer(form, following, permit))
+        }
     }
     .map(IntoResponse::into_response)
 }

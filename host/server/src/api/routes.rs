@@ -200,12 +200,17 @@ fn takes_key(operation: &mut Operation) {
 
 /// Write down what the rule says of an operation, and the problems that any route may have.
 fn document(operation: &mut Operation, path: &str, rule: &Rule) {
-    let mut kinds = vec![Type::Internal, Type::Stopping];
+    let mut kinds = vec![
+        Type::Internal,
+        Type::Stopping,
+        Type::Misdirected,
+        Type::RateLimited,
+    ];
     match rule.scope {
         Some(scope) => {
             let needed = SecurityRequirement::new(SCHEME, [scope.as_str()]);
             operation.security = Some(vec![needed]);
-            kinds.extend([Type::Unauthenticated, Type::NarrowScope, Type::RateLimited]);
+            kinds.extend([Type::Unauthenticated, Type::NarrowScope]);
         }
         None => operation.security = Some(Vec::new()),
     }

@@ -1,12 +1,15 @@
 //! `/v1/runs`: what ran, how it ended and what it logged; cancelling, trying again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use tidegate_engine::limits::API_PAGE_BYTES;
 use tidegate_engine::run::{LogLine, RunId};
 use tidegate_engine::store::RunFilter;
 use tidegate_engine::{ConnectionName, Name};
@@ -17,14 +20,16 @@ use super::app::App;
 use super::connections::connection_of;
 use super::extract::{Json, Path, Query};
 use super::jobs::accepted;
-use super::page::{Page, page_limit};
+use super::page::{Page, length, page_limit};
 use super::problem::Answer;
+use super::room::Allowance;
 use super::routes::{Routes, Rule};
 use super::stream::{self, Form, Source};
+use crate::problem::Problem;
 use crate::shown;
 
 /// Log lines of one part of a stream.
-const PART: usize = 1000;
+const PART: usize = 100;
 /// How often a running run's log is looked at; it is written once a second.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -169,6 +174,7 @@ async fn logs(
     State(app): State<App>,
     Path(path): Path<RunPath>,
     Query(query): Query<LogsQuery>,
+    Extension(allowance): Extension<Allowance>,
     headers: HeaderMap,
 ) -> Answer<Response> {
     let limit = page_limit(query.limit)?;
@@ -176,16 +182,24 @@ async fn logs(
     if Form::of(&headers) == Form::Lines {
         // A run that is not there is the answer, not its first line.
         app.control.run(path.run).await?;
+        let permit = allowance.stream()?;
         let source = Log {
             app,
+            allowance,
             run: path.run,
             from,
         };
-        return Ok(stream::answer(Form::Lines, source));
+        return Ok(stream::answer(Form::Lines, source, permit));
     }
     let mut lines = app.control.logs(path.run, from, limit + 1).await?;
-    let more = lines.len() > limit;
-    lines.truncate(limit);
+    let mut bytes = 0;
+    let fits = lines.iter().take(limit).take_while(|line| {
+        bytes += length(line);
+        bytes <= API_PAGE_BYTES
+    });
+    let fits = fits.count();
+    let more = lines.len() > fits;
+    lines.truncate(fits);
     let next_cursor = lines.last().map_or(from, |last| last.index + 1);
     Ok(Json(LogsPage {
         lines,
@@ -198,8 +212,23 @@ async fn logs(
 /// A log from `from` on, followed while its run goes on.
 struct Log {
     app: App,
+    allowance: Allowance,
     run: RunId,
     from: u64,
+}
+
+impl Log {
+    /// The next lines, and where to go on after them.
+    async fn part(&self) -> Answer<(u64, Vec<u8>)> {
+        let lines = self.app.control.logs(self.run, self.from, PART).await?;
+        let mut out = Vec::new();
+        for line in &lines {
+            serde_json::to_writer(&mut out, line).map_err(Problem::internal)?;
+            out.push(b'\n');
+        }
+        let next = lines.last().map_or(self.from, |last| last.index + 1);
+        Ok((next, out))
+    }
 }
 
 impl Source for Log {
@@ -207,16 +236,18 @@ impl Source for Log {
         loop {
             // Looked at before the lines: what ends it writes the last of them before.
             let has_ended = self.app.control.run(self.run).await?.end.is_some();
-            let lines = self.app.control.logs(self.run, self.from, PART).await?;
-            if let Some(last) = lines.last() {
-                self.from = last.index + 1;
-                let mut out = Vec::new();
-                for line in &lines {
-                    let written = serde_json::to_writer(&mut out, line);
-                    written.map_err(crate::problem::Problem::internal)?;
-                    out.push(b'\n');
-                }
-                return Ok(Some(out.into()));
+            let hold = Arc::new(self.allowance.hold());
+            let (mut from, mut part) = self.part().await?;
+            let bytes = part.len() as u64;
+            if !hold.try_grow(bytes) {
+                // While it waits for room it has nothing.
+                drop(part);
+                hold.grow(bytes).await?;
+                (from, part) = self.part().await?;
+            }
+            if !part.is_empty() {
+                self.from = from;
+                return Ok(Some(hold.carried_by(part.into())));
             }
             if has_ended || *self.app.stopping.borrow() {
                 return Ok(None);

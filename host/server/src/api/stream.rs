@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::http::HeaderMap;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use futures::stream::{Stream, StreamExt, unfold};
 
 use super::problem::{Answer, Details, Failed};
+use super::room::Permit;
 
 /// How often a stream without news says that it lives, so that proxies don't end it.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -59,9 +60,10 @@ pub(super) trait Source: Send + Sized + 'static {
     fn next(&mut self) -> impl Future<Output = Answer<Option<Bytes>>> + Send;
 }
 
-/// An answer whose parts come from `source`. A problem on the way is its last line or event.
-pub(super) fn answer(form: Form, source: impl Source) -> Response {
-    let body = Body::from_stream(parts(form, source));
+/// An answer whose parts come from `source`, each once the client has taken the one before. A problem on the way is its last
+/// line or event; a page is cut off. `permit` is held to its end.
+pub(super) fn answer(form: Form, source: impl Source, permit: Permit) -> Response {
+    let body = Body::from_stream(parts(form, source, permit));
     ([(CONTENT_TYPE, form.media_type())], body).into_response()
 }
 
@@ -72,7 +74,8 @@ pub(super) fn until(
 ) -> Response {
     let kind = response.headers().get(CONTENT_TYPE);
     let form = kind.and_then(|kind| Form::named(kind.to_str().ok()?));
-    let Some(form @ (Form::Lines | Form::Events)) = form else {
+    // What was made whole needs no end.
+    let Some(form) = form.filter(|_| response.body().size_hint().exact().is_none()) else {
         return response;
     };
     let (head, body) = response.into_parts();
@@ -81,7 +84,7 @@ pub(super) fn until(
         let (mut parts, mut ended) = state?;
         tokio::select! {
             biased;
-            failed = &mut ended => Some((Ok(problem_part(form, failed)), None)),
+            failed = &mut ended => Some((problem_part(form, failed), None)),
             part = parts.next() => part.map(|part| (part, Some((parts, ended)))),
         }
     });
@@ -91,19 +94,20 @@ pub(super) fn until(
 fn parts(
     form: Form,
     source: impl Source,
-) -> impl Stream<Item = Result<Bytes, std::convert::Infallible>> {
-    unfold(Some(source), move |source| async move {
-        let mut source = source?;
+    permit: Permit,
+) -> impl Stream<Item = std::result::Result<Bytes, axum::Error>> {
+    unfold(Some((source, permit)), move |state| async move {
+        let (mut source, permit) = state?;
         match source.next().await {
-            Ok(Some(bytes)) => Some((Ok(bytes), Some(source))),
+            Ok(Some(bytes)) => Some((Ok(bytes), Some((source, permit)))),
             Ok(None) => None,
-            Err(failed) => Some((Ok(problem_part(form, failed)), None)),
+            Err(failed) => Some((problem_part(form, failed), None)),
         }
     })
 }
 
-/// A problem within a stream: its status was sent long ago.
-fn problem_part(form: Form, failed: Failed) -> Bytes {
+/// A problem within a stream: its status was sent long ago. In a page there is no place for it.
+fn problem_part(form: Form, failed: Failed) -> std::result::Result<Bytes, axum::Error> {
     #[derive(serde::Serialize)]
     struct Line {
         problem: Details,
@@ -112,11 +116,17 @@ fn problem_part(form: Form, failed: Failed) -> Bytes {
         problem: failed.into_details(),
     };
     let json = serde_json::to_string(&line).unwrap_or_default();
-    match form {
+    let part = match form {
         Form::Events => format!("event: problem\ndata: {json}\n\n"),
-        Form::Page | Form::Lines => format!("{json}\n"),
-    }
-    .into()
+        Form::Lines => format!("{json}\n"),
+        Form::Page => {
+            tracing::warn!(%json, "a page was cut off");
+            return Err(axum::Error::new(std::io::Error::other(
+                "the page can't be read to its end",
+            )));
+        }
+    };
+    Ok(part.into())
 }
 
 #[cfg(test)]

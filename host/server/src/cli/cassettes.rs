@@ -1,5 +1,6 @@
 //! `tidegate cassettes`: the rings that keep connections' last runs as cassettes.
 
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use clap::Subcommand;
@@ -163,6 +164,8 @@ fn export(global: &Global, args: &Export) -> Result<()> {
     let mut to = std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)
+        // It has what an API answered.
+        .mode(0o600)
         .open(&args.file)
         .map_err(at)?;
     std::io::copy(&mut from, &mut to).map_err(at)?;

@@ -41,7 +41,17 @@ pub(super) struct Args {
     /// How long requests and runs may go on after the first signal
     #[arg(long, default_value = "30s", value_name = "TIME", value_parser = parse_span)]
     grace: Duration,
-    /// Set a limit: api_header_ms, api_request_ms, api_stall_ms, api_connections (docs/limits.md)
+    /// A name that the server answers to besides its addresses and localhost; can be given several times. Unless it
+    /// listens on loopback it answers to all names if none is given
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "TIDEGATE_ALLOWED_HOSTS",
+        value_delimiter = ',',
+        value_parser = parse_host
+    )]
+    allowed_host: Vec<String>,
+    /// Set a limit of the API: api_stall_ms and others (docs/limits.md)
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_limit)]
     limit: Vec<(String, u64)>,
     /// Jobs that run at the same time, in all
@@ -84,6 +94,15 @@ pub(super) struct Args {
     require_signature: bool,
 }
 
+/// A name as a URL has it, in lower case, without a port.
+fn parse_host(text: &str) -> std::result::Result<String, String> {
+    match url::Host::parse(text) {
+        Ok(url::Host::Domain(name)) => Ok(name.trim_end_matches('.').to_owned()),
+        Ok(_) => Err("addresses are answered anyway".to_owned()),
+        Err(error) => Err(format!("{error}: write a name, without a port")),
+    }
+}
+
 fn parse_keep(text: &str) -> std::result::Result<Duration, String> {
     let keep = parse_span(text)?;
     match keep < KEEP_MIN {
@@ -113,6 +132,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
         tls: args.tls_cert.zip(args.tls_key),
         grace: args.grace,
         bounds,
+        allowed_hosts: args.allowed_host,
         signatures_only: args.require_signature,
         dispatch: dispatch::Options {
             caps: Caps {

@@ -18,6 +18,8 @@ mod source;
 mod steps;
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -109,7 +111,10 @@ fn check_fresh(data: Option<&Path>) -> Result<()> {
 }
 
 fn temporary() -> Result<PathBuf> {
-    let made = tempfile::Builder::new().prefix("tidegate-demo-").tempdir();
+    let made = tempfile::Builder::new()
+        .prefix("tidegate-demo-")
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir();
     made.map(tempfile::TempDir::keep).map_err(|error| {
         Problem::new(
             ProblemKind::DataDirectory,

@@ -1,6 +1,8 @@
-//! Sending calls to the server on loopback, and reading the frames of its answers.
+//! Sending calls to the server's socket, and reading the frames of its answers.
 
-use std::net::SocketAddr;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, Bytes};
 use bytes::{Buf, BytesMut};
@@ -10,21 +12,26 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::net::TcpStream;
+use tokio::net::UnixStream;
 use zeroize::Zeroizing;
 
 use super::frame::Frame;
-use crate::problem::{Problem, Result};
+use crate::problem::{Kind, Problem, Result};
+
+/// Every request has a host (RFC 9112, section 3.2); on a socket it means nothing.
+const HOST: &str = "localhost";
+/// How long to wait before asking again for a connection while too many wait to be accepted.
+const CONNECT_AGAIN: Duration = Duration::from_millis(20);
 
 /// The server of a data directory.
 pub(crate) struct Remote {
-    address: SocketAddr,
+    socket: PathBuf,
     token: Zeroizing<String>,
 }
 
 impl std::fmt::Debug for Remote {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Remote({})", self.address)
+        write!(f, "Remote({})", self.socket.display())
     }
 }
 
@@ -34,13 +41,28 @@ fn gone(error: impl std::fmt::Display) -> Problem {
 }
 
 impl Remote {
-    pub(super) fn new(address: SocketAddr, token: Zeroizing<String>) -> Self {
-        Self { address, token }
+    pub(super) fn new(socket: PathBuf, token: Zeroizing<String>) -> Self {
+        Self { socket, token }
+    }
+
+    /// A connection, once the server has room for one more that waits to be accepted.
+    async fn connect(&self) -> std::io::Result<UnixStream> {
+        loop {
+            match UnixStream::connect(&self.socket).await {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    tokio::time::sleep(CONNECT_AGAIN).await;
+                }
+                connected => return connected,
+            }
+        }
     }
 
     /// Send one request, on a connection of its own.
     async fn send(&self, request: Request<Body>) -> Result<Response<Body>> {
-        let stream = TcpStream::connect(self.address).await.map_err(gone)?;
+        Self::send_on(self.connect().await.map_err(gone)?, request).await
+    }
+
+    async fn send_on(stream: UnixStream, request: Request<Body>) -> Result<Response<Body>> {
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(gone)?;
         // It ends with the answer, or when nobody wants that any more.
@@ -49,21 +71,40 @@ impl Remote {
         Ok(response.map(Body::new))
     }
 
-    /// What the server says to `nonce`.
-    pub(super) async fn ask_proof(&self, nonce: &str) -> Result<String> {
+    /// What the server says to `nonce`; `None` if nobody listens, or what answers is no such server.
+    pub(super) async fn prove(&self, nonce: &str) -> Result<Option<String>> {
+        let stream = match self.connect().await {
+            Ok(stream) => stream,
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                let problem = Problem::new(Kind::DataDirectory, error).at(self.socket.display());
+                return Err(problem.hint("a server of another user holds the data directory"));
+            }
+            // Longer than a socket's path can be, and the server's own is not.
+            Err(error) if error.kind() == ErrorKind::InvalidInput => {
+                let problem = Problem::new(Kind::DataDirectory, error).at(self.socket.display());
+                return Err(
+                    problem.hint("name the data directory by the path that the server has for it")
+                );
+            }
+            Err(_) => return Ok(None),
+        };
         let request = Request::get(format!("/control/proof/{nonce}"))
-            .header("host", self.address.to_string())
+            .header("host", HOST)
             .body(Body::empty())
             .map_err(Problem::internal)?;
-        let response = self.send(request).await?;
+        let Ok(response) = Self::send_on(stream, request).await else {
+            return Ok(None);
+        };
         let body = axum::body::to_bytes(response.into_body(), 1000).await;
-        String::from_utf8(body.map_err(gone)?.to_vec()).map_err(gone)
+        Ok(body
+            .ok()
+            .and_then(|body| String::from_utf8(body.to_vec()).ok()))
     }
 
     /// Begin a call.
     pub(super) async fn begin(&self, call: &str, body: Body) -> Result<Frames> {
         let request = Request::post(format!("/control/{call}"))
-            .header("host", self.address.to_string())
+            .header("host", HOST)
             .header("authorization", format!("Bearer {}", *self.token))
             .body(body)
             .map_err(Problem::internal)?;

@@ -1,10 +1,11 @@
 //! Finding the server that holds a data directory, and being sure that it is this one.
 //!
-//! A server that was killed leaves its file behind, and its port may be somebody else's by now. So a command first asks
-//! for a proof that only who knows the token can give, and sends nothing before it has it.
+//! A server that was killed leaves its file and its socket behind; then nobody listens there. Where the socket lies
+//! outside of the data directory, its place may be somebody else's by now. So a command first asks for a proof that
+//! only who knows the token can give, and sends nothing before it has it.
 
-use std::net::SocketAddr;
-use std::path::Path;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -29,8 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Found {
-    /// On loopback.
-    pub(crate) address: SocketAddr,
+    /// The socket of its commands: a path that is absolute, or begins in the data directory.
+    pub(crate) socket: PathBuf,
+    pub(crate) pid: u32,
     /// Opens everything there.
     #[serde(with = "clear::text")]
     pub(crate) token: Zeroizing<String>,
@@ -46,13 +48,23 @@ pub(crate) fn proof(token: Digest, nonce: &str) -> Option<String> {
     Some(hex::encode(mac.finalize().into_bytes()))
 }
 
+/// Somebody listens, and says nothing.
+fn silent(data: &Path, pid: u32) -> Problem {
+    let message = format!(
+        "the server that holds {} (pid {pid}) does not answer",
+        data.display()
+    );
+    Problem::new(Kind::DataDirectory, message)
+        .hint("it may have been halted, or have more to do than it can; its log says what it does")
+}
+
 impl Remote {
     /// The server that holds the data directory, if there is one.
     pub(crate) async fn find(data: &Path) -> Result<Option<Self>> {
         let path = data.join(FILE);
         let text = match tokio::fs::read(&path).await {
             Ok(text) => Zeroizing::new(text),
-            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
                 let problem = Problem::new(Kind::DataDirectory, error).at(path.display());
                 return Err(problem.hint("a server of another user holds the data directory"));
             }
@@ -66,10 +78,13 @@ impl Remote {
         crate::secrets::random(&mut nonce)?;
         let nonce = URL_SAFE_NO_PAD.encode(nonce);
         let wanted = proof(Digest::of(found.token.as_bytes()), &nonce).unwrap_or_default();
-        let remote = Self::new(found.address, found.token);
-        let given = tokio::time::timeout(PATIENCE, remote.ask_proof(&nonce)).await;
-        let Ok(Ok(given)) = given else {
-            return Ok(None);
+        let remote = Self::new(data.join(&found.socket), found.token);
+        let asked = tokio::time::timeout(PATIENCE, remote.prove(&nonce));
+        let given = match asked.await {
+            Ok(Ok(Some(given))) => given,
+            Ok(Ok(None)) => return Ok(None),
+            Ok(Err(problem)) => return Err(problem),
+            Err(_) => return Err(silent(data, found.pid)),
         };
         if !bool::from(given.as_bytes().ct_eq(wanted.as_bytes())) {
             return Ok(None);

@@ -1,7 +1,7 @@
 //! Commands through the server that holds the data directory.
 //!
-//! `server.json` names the server's own port on loopback and a token that opens it. There each method
-//! of [`Control`](crate::control::Control) is a call, `POST /control/METHOD`, with its arguments as a JSON array, answered by
+//! `server.json` names the server's own socket and a token that opens it. There each method of
+//! [`Control`](crate::control::Control) is a call, `POST /control/METHOD`, with its arguments as a JSON array, answered by
 //! lines of [`frame::Frame`]. Both ends are the same binary (the version is compared), so what travels are the
 //! host's own types: a command can't do anything else than without a server.
 //!

@@ -1,11 +1,10 @@
 //! `server.json` in the data directory: how this machine's commands find the server that holds it.
 //!
-//! It names a port on loopback and a token that opens everything there, so only who may read the
-//! data directory's files may read it (mode 0600). `crate::remote` reads it. A process that was killed leaves it behind; then
-//! nobody holds the directory's lock, and it means nothing.
+//! It names a socket and a token that opens everything there, so only who may read the data directory's files may
+//! read it (mode 0600). `crate::remote` reads it. A process that was killed leaves it behind; then nobody listens
+//! at the socket, and it means nothing.
 
 use std::io::Write;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -18,7 +17,7 @@ use crate::remote::{FILE, Found};
 
 /// What the file will say.
 pub(super) struct Finding {
-    address: SocketAddr,
+    socket: PathBuf,
     token: Zeroizing<String>,
 }
 
@@ -28,11 +27,11 @@ pub(super) struct Written(PathBuf);
 
 impl Finding {
     /// With a new token.
-    pub(super) fn new(address: SocketAddr) -> Result<Self> {
+    pub(super) fn new(socket: PathBuf) -> Result<Self> {
         let mut random = Zeroizing::new([0; 32]);
         crate::secrets::random(&mut *random)?;
         let token = Zeroizing::new(URL_SAFE_NO_PAD.encode(*random));
-        Ok(Self { address, token })
+        Ok(Self { socket, token })
     }
 
     /// What the token is known by.
@@ -45,7 +44,8 @@ impl Finding {
         let path = data.join(FILE);
         let failed = |error: std::io::Error| Problem::internal(error).at(path.display());
         let found = Found {
-            address: self.address,
+            socket: self.socket,
+            pid: std::process::id(),
             token: self.token,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };

@@ -1,17 +1,21 @@
-//! The server: the data directory held open, the API on two ports, and an orderly end.
+//! The server: the data directory held open, the API on a port, commands on a socket, and an orderly end.
 //!
 //! | module | its one job |
 //! |---|---|
 //! | `port` | accepting connections and serving each, with bounds |
-//! | `stall` | ending connections whose client reads nothing |
+//! | `own` | the socket of this machine's commands |
+//! | `stall` | ending connections whose client takes too little |
+//! | `descriptors` | as many open files as the machine allows |
 //! | `tls` | certificate and key from files |
 //! | `found` | the file by which this machine's commands find the server |
 //! | `log` | the server's log |
 //! | `traces` | its traces, with the feature `otlp` |
 //! | `signals` | being told to stop |
 
+mod descriptors;
 mod found;
 mod log;
+mod own;
 mod port;
 mod signals;
 mod stall;
@@ -19,7 +23,7 @@ mod tls;
 #[cfg(feature = "otlp")]
 mod traces;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +34,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::api::{self, App, Bounds, Parts, Shared};
+use crate::api::{self, App, Bounds, Names, Parts, Places, Shared};
 use crate::control::flights::Stop;
 use crate::control::{Control, Local};
 use crate::dispatch::{self, Dispatcher};
@@ -38,7 +42,8 @@ use crate::output;
 use crate::problem::{Problem, Result};
 
 use found::Finding;
-use port::Port;
+use own::Own;
+use port::{Listener, Port};
 use signals::Signals;
 
 pub(crate) use log::{Format, start as start_log};
@@ -60,6 +65,8 @@ pub(crate) struct Options {
     /// How long requests and runs may go on once the server is to stop.
     pub(crate) grace: Duration,
     pub(crate) bounds: Bounds,
+    /// Names that it answers to besides its addresses and `localhost`.
+    pub(crate) allowed_hosts: Vec<String>,
     /// Whether only signed components may be deployed, which only the command can check.
     pub(crate) signatures_only: bool,
     pub(crate) dispatch: dispatch::Options,
@@ -70,6 +77,7 @@ pub(crate) struct Options {
 /// Serve until told to stop.
 pub(crate) async fn run(data: &Path, options: Options) -> Result<()> {
     let signals = Signals::hear()?;
+    descriptors::raise();
     let mut local = Local::open_served(data).await?;
     local.allow_webhooks_to(options.webhook_private.clone());
     let local = Arc::new(local);
@@ -91,10 +99,10 @@ async fn serve(
         .transpose()?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let (public, address) = bind(options.listen).await?;
-    let (own, own_address) = bind((Ipv4Addr::LOCALHOST, 0).into()).await?;
-    local.listens_at(vec![address, own_address]);
+    let (own, own_listener) = Own::bind(data)?;
+    local.listens_at(vec![address]);
 
-    let found = Finding::new(own_address)?;
+    let found = Finding::new(own.named.clone())?;
     let (stop, stopping) = watch::channel(false);
     let control: Arc<dyn Control> = Arc::clone(local) as _;
     let app = Shared::load(Parts {
@@ -102,12 +110,14 @@ async fn serve(
         own_token: found.digest(),
         clock: Clock::system(),
         bounds: options.bounds,
+        names: names(address, options.allowed_hosts),
         signatures_only: options.signatures_only,
         metrics: api::recorder()?,
         stopping: stopping.clone(),
     })
     .await?;
     let port = |listener, tls, router| Port {
+        places: Places::new(options.bounds, matches!(listener, Listener::Tcp(_))),
         listener,
         tls,
         router,
@@ -115,8 +125,8 @@ async fn serve(
         stopping: stopping.clone(),
     };
     let mut ports = JoinSet::new();
-    ports.spawn(port(public, tls, api::public(&app)).serve());
-    ports.spawn(port(own, None, api::own(&app)).serve());
+    ports.spawn(port(Listener::Tcp(public), tls, api::public(&app)).serve());
+    ports.spawn(port(Listener::Unix(own_listener), None, api::own(&app)).serve());
 
     let dispatcher = Dispatcher::start(Arc::clone(local), options.dispatch).await?;
     let deliveries = tokio::spawn(deliver(Arc::clone(local), stopping.clone()));
@@ -126,7 +136,7 @@ async fn serve(
 
     let failed = tokio::select! {
         () = signals.heard() => None,
-        failed = failing(local) => Some(failed),
+        failed = failing(local, &app) => Some(failed),
     };
     if let Some(problem) = &failed {
         tracing::error!("nothing can be stored any more, so the server ends: {problem}");
@@ -153,12 +163,14 @@ async fn serve(
 
 /// Resolves when a write has failed. Nothing is stored after that until the store is opened again, which whoever
 /// watches over the process sees to.
-async fn failing(local: &Local) -> Problem {
+async fn failing(local: &Local, app: &App) -> Problem {
     let mut tick = tokio::time::interval(LOOK_EVERY);
     loop {
         tick.tick().await;
-        if let Err(problem) = local.ready().await {
-            return problem;
+        app.strangers.settle();
+        match local.ready().await {
+            Ok(()) => app.pulse.beats(),
+            Err(problem) => return problem,
         }
     }
 }
@@ -214,6 +226,15 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
+}
+
+/// What the server answers to. One on loopback is asked by this machine, and by pages in its browsers; of another one
+/// only who has set it up knows its names.
+fn names(listen: SocketAddr, allowed: Vec<String>) -> Names {
+    match allowed.is_empty() && !listen.ip().is_loopback() {
+        true => Names::Any,
+        false => Names::These(allowed),
+    }
 }
 
 /// Without a key nobody could use the API, and whoever set it up meant something else.

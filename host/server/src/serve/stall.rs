@@ -1,20 +1,23 @@
-//! A connection that ends when its client reads nothing for too long.
+//! A connection that ends when its client takes too little for too long.
 //!
 //! Only writing is watched: a connection from which nothing comes may be waiting for an answer.
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Sleep, sleep_until};
+
+use crate::api::Pace;
 
 /// See the module.
 pub(super) struct Stall<S> {
     stream: S,
     most: Duration,
-    /// Runs while the client takes nothing.
+    /// Of an answer that its client has not taken whole.
+    pace: Option<Pace>,
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
@@ -23,28 +26,68 @@ impl<S> Stall<S> {
         Self {
             stream,
             most,
+            pace: None,
             stalled: None,
         }
     }
 
-    /// Pass on how a write went, unless the last that got on is too long ago.
-    fn watch<T>(
+    /// Some of it was taken.
+    fn went_on(&mut self, bytes: usize) {
+        let Some(pace) = &mut self.pace else { return };
+        let before = pace.until();
+        pace.went_on(bytes);
+        if pace.until() != before {
+            self.stalled = None;
+        }
+    }
+
+    /// Nothing is left to be taken.
+    fn all_taken(&mut self) {
+        self.pace = None;
+        self.stalled = None;
+    }
+
+    /// Nothing is taken now: since when, decides.
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let most = self.most;
+        let pace = self.pace.get_or_insert_with(|| Pace::new(most));
+        let until = pace.until();
+        let stalled = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(sleep_until(until)));
+        ready!(stalled.as_mut().poll(cx));
+        Poll::Ready(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the client took too little within the limit api_stall_ms",
+        ))
+    }
+
+    fn watch_write(
         &mut self,
         cx: &mut Context<'_>,
-        written: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.stalled = None;
-            return written;
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Pending => self.poll_stalled(cx).map(Err),
+            Poll::Ready(written) => {
+                self.went_on(written.as_ref().map_or(0, |bytes| *bytes));
+                Poll::Ready(written)
+            }
         }
-        let most = self.most;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(most)));
-        match stalled.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "the client read nothing within the limit api_stall_ms",
-            ))),
-            Poll::Pending => Poll::Pending,
+    }
+
+    /// The server writes an answer's end, or what it has of it, before it asks for this.
+    fn watch_end(
+        &mut self,
+        cx: &mut Context<'_>,
+        ended: Poll<io::Result<()>>,
+    ) -> Poll<io::Result<()>> {
+        match ended {
+            Poll::Pending => self.poll_stalled(cx).map(Err),
+            Poll::Ready(ended) => {
+                self.all_taken();
+                Poll::Ready(ended)
+            }
         }
     }
 }
@@ -66,7 +109,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stall<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.watch(cx, written)
+        self.watch_write(cx, written)
     }
 
     fn poll_write_vectored(
@@ -75,7 +118,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stall<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.watch(cx, written)
+        self.watch_write(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -84,11 +127,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stall<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
-        self.watch(cx, flushed)
+        self.watch_end(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let shut = Pin::new(&mut self.stream).poll_shutdown(cx);
-        self.watch(cx, shut)
+        self.watch_end(cx, shut)
     }
 }

@@ -21,7 +21,7 @@ pub(crate) use lines::one_line;
 const VERSION: u64 = 1;
 /// Longest line that is read, in bytes: a record's body has at most 4 MiB, a connection's row less
 /// than 1 MiB.
-const LINE_BYTES_MAX: usize = 32 * 1024 * 1024;
+pub(crate) const LINE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Bytes of a component in one line.
 const COMPONENT_PIECE_BYTES: usize = 3 * 256 * 1024;
 

@@ -8,8 +8,8 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 /// Parts on their way between the thread and the connection, and bytes of one.
-pub(crate) const PARTS: usize = 4;
-pub(crate) const PART_BYTES: usize = 256 * 1024;
+pub(crate) const PARTS: usize = 2;
+pub(crate) const PART_BYTES: usize = 64 * 1024;
 
 /// Do work that blocks in its middle on this thread, which is no thread of the runtime's.
 pub(crate) fn here<T>(handle: &Handle, work: impl Future<Output = T>) -> T {

@@ -2,9 +2,11 @@
 //! their own, with a channel between them and the connection.
 
 use std::io::{BufReader, BufWriter, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::Extension;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use futures::StreamExt;
@@ -16,12 +18,13 @@ use tokio::task::JoinHandle;
 use utoipa::{IntoParams, ToSchema};
 
 use super::super::app::App;
-use super::super::extract::{Json, Query};
+use super::super::extract::{Json, Pace, Query};
 use super::super::problem::{Answer, Failed, Type};
+use super::super::room::{Allowance, Hold};
 use super::super::stream::{self, Form, Source};
 use crate::problem::{Kind, Problem, Result};
 use crate::transfer::pipe::{PART_BYTES, PARTS, Part, Receiving, Sending, here};
-use crate::transfer::{ExportScope, ScopeNames};
+use crate::transfer::{ExportScope, LINE_BYTES_MAX, ScopeNames};
 
 /// What is said of a body of which nothing comes any more.
 const STALLED: &str = "the body did not come within the limit api_stall_ms";
@@ -63,8 +66,10 @@ impl ExportQuery {
 pub(super) async fn export(
     State(app): State<App>,
     Query(query): Query<ExportQuery>,
+    Extension(allowance): Extension<Allowance>,
 ) -> Answer<Response> {
     let scope = query.scope()?;
+    let permit = allowance.transfer()?.and(allowance.answer().await?);
     let (sender, parts) = mpsc::channel(PARTS);
     let handle = Handle::current();
     let thread = tokio::task::spawn_blocking(move || {
@@ -79,7 +84,7 @@ pub(super) async fn export(
     };
     // What is wrong with the scope is the answer, not its first line.
     source.first = source.next().await?;
-    Ok(stream::answer(Form::Lines, source))
+    Ok(stream::answer(Form::Lines, source, permit))
 }
 
 struct Exported {
@@ -129,7 +134,17 @@ pub(super) struct Imported {
         (status = 422, description = "A component of it can't be deployed"),
     ),
 )]
-pub(super) async fn import(State(app): State<App>, request: Request) -> Answer<Json<Imported>> {
+pub(super) async fn import(
+    State(app): State<App>,
+    Extension(allowance): Extension<Allowance>,
+    Extension(hold): Extension<Arc<Hold>>,
+    request: Request,
+) -> Answer<Json<Imported>> {
+    let _permit = allowance.transfer()?;
+    // A line of it is held whole.
+    let line = LINE_BYTES_MAX as u64;
+    let whole = request.body().size_hint().upper().unwrap_or(line);
+    hold.grow(whole.min(line)).await?;
     let stall = app.bounds.stall;
     let (sender, parts) = mpsc::channel(PARTS);
     let handle = Handle::current();
@@ -159,17 +174,21 @@ pub(super) async fn import(State(app): State<App>, request: Request) -> Answer<J
 /// Hand the parts of a body over as they come. Says whether it stalled.
 pub(crate) async fn receive(body: Body, sender: mpsc::Sender<Part>, stall: Duration) -> bool {
     let mut body = body.into_data_stream();
+    let mut pace = Pace::new(stall);
     loop {
-        let (part, stalled) = match tokio::time::timeout(stall, body.next()).await {
+        let (part, stalled) = match tokio::time::timeout_at(pace.until(), body.next()).await {
             Ok(Some(Ok(part))) => (Ok(part), false),
             Ok(None) => return false,
             Ok(Some(Err(_))) => (Err("the body ended before it was complete"), false),
             Err(_) => (Err(STALLED), true),
         };
+        let bytes = part.as_ref().map_or(0, Bytes::len);
         // It ends early when a line is wrong: its problem is the answer.
         if sender.send(part).await.is_err() {
             return false;
         }
+        // What was waited for here was the import itself.
+        pace.went_on(bytes);
         if stalled {
             return true;
         }
