@@ -56,6 +56,7 @@ pub(crate) async fn connect(store: &dyn Store, key: ConnectionKey) {
         external_id: None,
         revision: 0,
         auth_failed: None,
+        health: Default::default(),
     };
     store.add_connection(connection).await.expect("it is new");
 }

@@ -222,6 +222,7 @@ pub(crate) fn of_http(request: &str, error: HttpError) -> Failure {
         HttpError::Invalid(text) => (FailureKind::Other, "http-invalid", text),
         HttpError::Exhausted(text) => (FailureKind::Other, "http-exhausted", text),
         HttpError::Other(text) => (FailureKind::Other, "http-other", text),
+        HttpError::Token(text) => (FailureKind::Transient, "http-token", text),
     };
     Failure::new(kind, format!("{request}: {text}")).code(code)
 }

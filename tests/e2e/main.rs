@@ -29,6 +29,7 @@ mod feed;
 mod hostile;
 mod kinto;
 mod oauth;
+mod pace;
 mod provenance;
 mod push;
 mod replay;

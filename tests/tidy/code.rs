@@ -140,9 +140,9 @@ fn what_only_some_may() {
     for mark in marks {
         let who: Vec<&str> = mark.split('`').skip(1).step_by(2).collect();
         let found = match mark.trim_end_matches('.').rsplit(' ').next().unwrap() {
-            // By the crate that has their shapes.
+            // By what each token request says.
             "tokens" => {
-                let files = holding(&["host"], "oauth2::").into_iter();
+                let files = holding(&["host"], "\"grant_type\"").into_iter();
                 let folder = |file: PathBuf| file.parent().unwrap().display().to_string();
                 let folders: BTreeSet<String> = files.map(folder).collect();
                 folders.into_iter().collect()

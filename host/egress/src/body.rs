@@ -2,10 +2,12 @@
 
 use std::error::Error;
 use std::io;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tidegate_engine::limits::Limits;
 use tidegate_engine::run::Blame;
+use tokio::time::Instant;
 use url::Url;
 
 use crate::address::Refused;
@@ -17,6 +19,9 @@ use crate::target::shown;
 
 /// What is set aside for a body before it comes, at most; a server can claim any length.
 const RESERVED_MAX: u64 = 1024 * 1024;
+
+/// What has to come within the idle time-out, unless the body ends.
+const PROGRESS_BYTES: usize = 1024;
 
 /// What the client says of a connection that broke within a body, or of chunks that are none. It
 /// calls both a decoding error, as it does damaged gzip, and has no other way to tell them apart.
@@ -43,11 +48,15 @@ pub(crate) async fn read(
         return Err(too_large());
     }
     let mut body = BytesMut::with_capacity(usize::try_from(length.min(RESERVED_MAX)).unwrap_or(0));
-    while let Some(chunk) = answer
-        .chunk()
+    let idle = Duration::from_millis(limits.http_idle_timeout_ms);
+    let mut progress = Progress::new(idle);
+    while let Some(chunk) = progress
+        .within(answer.chunk())
         .await
+        .ok_or_else(|| self::idle(url, idle))?
         .map_err(|error| failure(&error, url, limits))?
     {
+        progress.made(chunk.len());
         meter.received(chunk.len(), limits)?;
         if body.len() as u64 + chunk.len() as u64 > most {
             return Err(too_large());
@@ -55,6 +64,44 @@ pub(crate) async fn read(
         body.extend_from_slice(&chunk);
     }
     Ok(body.freeze())
+}
+
+/// How long a body may make no progress. Progress is [`PROGRESS_BYTES`], not one byte: a server that sends a
+/// byte a second is as good as silent.
+struct Progress {
+    idle: Duration,
+    until: Instant,
+    bytes: usize,
+}
+
+impl Progress {
+    fn new(idle: Duration) -> Self {
+        let until = Instant::now() + idle;
+        let bytes = 0;
+        Self { idle, until, bytes }
+    }
+
+    /// `None` when nothing came in time.
+    async fn within<T>(&self, next: impl Future<Output = T>) -> Option<T> {
+        tokio::time::timeout_at(self.until, next).await.ok()
+    }
+
+    fn made(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes >= PROGRESS_BYTES {
+            *self = Self::new(self.idle);
+        }
+    }
+}
+
+/// The server makes no progress.
+pub(crate) fn idle(url: &Url, time: Duration) -> EgressError {
+    let message = format!(
+        "{}: the server has gone silent: next to nothing came within {} ms (limit http_idle_timeout_ms)",
+        shown(url),
+        time.as_millis()
+    );
+    EgressError::Timeout { message }
 }
 
 /// The client's error as one of ours. `url` is the one without credentials; the error's own is

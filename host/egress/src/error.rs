@@ -17,6 +17,17 @@ pub enum Missing {
     Nothing,
 }
 
+/// Why there is no token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TokenFault {
+    /// The token endpoint rejected the connection's credentials, and will again: the operator must act.
+    Rejected,
+    /// It refused them for a reason of its own: that may be the same.
+    Refused,
+    /// It failed, and a later run may go better.
+    Failed,
+}
+
 /// No response. The texts name neither credentials nor a URL's query.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EgressError {
@@ -55,9 +66,7 @@ pub enum EgressError {
     /// There is no access token for the connection. Nothing was sent to the API.
     #[error("{message}")]
     Token {
-        /// The token endpoint rejected the connection's credentials: the operator must act. Else it
-        /// failed, and a later run may go better.
-        rejected: bool,
+        fault: TokenFault,
         /// When it wants to be asked again.
         retry_after: Option<Duration>,
         message: String,
@@ -78,7 +87,11 @@ impl EgressError {
             }
             | Self::Invalid { .. }
             | Self::Exhausted { .. } => Blame::Guest,
-            Self::Denied { .. } | Self::Token { rejected: true, .. } => Blame::Operator,
+            Self::Denied { .. }
+            | Self::Token {
+                fault: TokenFault::Rejected | TokenFault::Refused,
+                ..
+            } => Blame::Operator,
             Self::Token { .. }
             | Self::Timeout { .. }
             | Self::Connect { .. }

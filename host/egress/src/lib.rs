@@ -79,7 +79,7 @@ mod token;
 pub use address::{AddressPolicy, Refused};
 pub use credentials::{Credentials, CredentialsError, Secret};
 pub use endpoint::TokenEndpoint;
-pub use error::{EgressError, Missing};
+pub use error::{EgressError, Missing, TokenFault};
 pub use gate::{Gate, GateOptions};
 pub use meter::Figures;
 pub use policy::Policy;

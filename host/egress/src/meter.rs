@@ -1,13 +1,18 @@
 //! What a run has sent and received so far, and what is left of its budgets.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
+use http::StatusCode;
 use tidegate_engine::limits::Limits;
+use tidegate_engine::run::Waited;
 
 use crate::error::EgressError;
 
 /// What a session has sent and received.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Figures {
     /// Requests sent, retries and redirects included.
     pub requests: u64,
@@ -17,6 +22,18 @@ pub struct Figures {
     pub bytes_in: u64,
     /// Request bodies, in bytes.
     pub bytes_out: u64,
+    /// Answers by status. Requests without one got none.
+    pub statuses: BTreeMap<u16, u64>,
+    pub waited: Waited,
+}
+
+/// Why a request waited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    RateLimit,
+    Pace,
+    RetryAfter,
+    Backoff,
 }
 
 /// The counters of one session.
@@ -28,6 +45,8 @@ pub(crate) struct Meter {
     retries: AtomicU64,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
+    statuses: Mutex<BTreeMap<u16, u64>>,
+    waited: Mutex<Waited>,
 }
 
 impl Meter {
@@ -52,6 +71,31 @@ impl Meter {
         self.retries.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A request has its answer's head.
+    pub(crate) fn answered(&self, status: StatusCode) {
+        let mut statuses = self.statuses.lock().unwrap_or_else(PoisonError::into_inner);
+        *statuses.entry(status.as_u16()).or_default() += 1;
+    }
+
+    /// A request has waited for so long.
+    pub(crate) fn waited(&self, why: Why, time: Duration) {
+        let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let mut waited = self.waited.lock().unwrap_or_else(PoisonError::into_inner);
+        let sum = match why {
+            Why::RateLimit => &mut waited.rate_limit_ms,
+            Why::Pace => &mut waited.pace_ms,
+            Why::RetryAfter => &mut waited.retry_after_ms,
+            Why::Backoff => &mut waited.backoff_ms,
+        };
+        *sum = sum.saturating_add(ms);
+    }
+
+    /// A request was not repeated, as the retry budget is spent.
+    pub(crate) fn unpaid(&self) {
+        let mut waited = self.waited.lock().unwrap_or_else(PoisonError::into_inner);
+        waited.retries_unpaid += 1;
+    }
+
     /// `bytes` more of a response's body.
     pub(crate) fn received(&self, bytes: usize, limits: &Limits) -> Result<(), EgressError> {
         let before = self.bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
@@ -72,6 +116,12 @@ impl Meter {
             retries: self.retries.load(Ordering::Relaxed),
             bytes_in: self.bytes_in.load(Ordering::Relaxed),
             bytes_out: self.bytes_out.load(Ordering::Relaxed),
+            statuses: self
+                .statuses
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
+            waited: *self.waited.lock().unwrap_or_else(PoisonError::into_inner),
         }
     }
 }

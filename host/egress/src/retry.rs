@@ -25,7 +25,43 @@ pub enum Retry {
     #[default]
     Idempotent,
     Never,
+    /// Whatever its method.
+    Always,
 }
+
+/// Methods beyond those of RFC 9110 that IANA's registry of HTTP methods calls idempotent
+/// (<https://www.iana.org/assignments/http-methods>), but PRI, which is no request. The SDK has the same list.
+const IDEMPOTENT: [&str; 29] = [
+    "ACL",
+    "BASELINE-CONTROL",
+    "BIND",
+    "CHECKIN",
+    "CHECKOUT",
+    "COPY",
+    "LABEL",
+    "LINK",
+    "MERGE",
+    "MKACTIVITY",
+    "MKCALENDAR",
+    "MKCOL",
+    "MKREDIRECTREF",
+    "MKWORKSPACE",
+    "MOVE",
+    "ORDERPATCH",
+    "PROPFIND",
+    "PROPPATCH",
+    "QUERY",
+    "REBIND",
+    "REPORT",
+    "SEARCH",
+    "UNBIND",
+    "UNCHECKOUT",
+    "UNLINK",
+    "UNLOCK",
+    "UPDATE",
+    "UPDATEREDIRECTREF",
+    "VERSION-CONTROL",
+];
 
 /// Time and chance, so that tests need neither.
 pub trait Timers: fmt::Debug + Send + Sync {
@@ -63,8 +99,21 @@ impl Timers for SystemTimers {
 
 /// May a request with this method be repeated?
 pub(crate) fn repeatable(retry: Retry, method: &Method, has_key: bool) -> bool {
-    // RFC 9110 §9.2.2; the safe ones are among them.
-    retry == Retry::Idempotent && (has_key || method.is_idempotent())
+    match retry {
+        Retry::Never => false,
+        Retry::Always => true,
+        Retry::Idempotent => has_key || is_idempotent(method),
+    }
+}
+
+/// RFC 9110 §9.2.2 and the registry.
+fn is_idempotent(method: &Method) -> bool {
+    method.is_idempotent() || IDEMPOTENT.contains(&method.as_str())
+}
+
+/// Methods that change nothing, so that nobody works on them for long.
+pub(crate) fn is_safe(method: &Method) -> bool {
+    method.is_safe() || matches!(method.as_str(), "PROPFIND" | "QUERY" | "REPORT" | "SEARCH")
 }
 
 /// Whether a request with this method means the same when it comes twice: those of RFC 9110 §9.2.2, and those that
@@ -81,26 +130,39 @@ pub(crate) fn wait(
     attempt: u32,
     outcome: &Result<(Response, Said), EgressError>,
     timers: &dyn Timers,
-) -> Option<Duration> {
+) -> Option<Wait> {
     if attempt >= ATTEMPTS_MAX {
         return None;
     }
     let backoff = || {
         let doubled = BACKOFF_BASE.saturating_mul(1 << (attempt - 1).min(8));
-        timers.jitter(doubled.min(BACKOFF_MAX))
+        let half = doubled.min(BACKOFF_MAX) / 2;
+        half + timers.jitter(half)
     };
     match outcome {
-        Err(error) => error.is_transient().then(backoff),
-        Ok((response, said))
-            if matches!(response.status, 408 | 425 | 429 | 500 | 502 | 503 | 504) =>
-        {
-            match said.retry_after {
-                Some(time) => (time <= UPSTREAM_WAIT_MAX).then_some(time),
-                None => Some(backoff()),
-            }
+        Err(error) => error.is_transient().then(|| Wait {
+            time: backoff(),
+            is_asked: false,
+        }),
+        Ok((response, said)) if said.may_pass(response.status) => {
+            let asked = said.wait().unwrap_or_default();
+            let backoff = backoff();
+            (asked <= UPSTREAM_WAIT_MAX).then(|| Wait {
+                // `Retry-After: 0` says that there is no need to wait, not that there is a hurry.
+                time: asked.max(backoff),
+                is_asked: asked > backoff,
+            })
         }
         Ok(_) => None,
     }
+}
+
+/// The wait before an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wait {
+    pub(crate) time: Duration,
+    /// The server has asked for it; else it is our own back-off.
+    pub(crate) is_asked: bool,
 }
 
 #[cfg(test)]
@@ -133,10 +195,11 @@ mod tests {
             headers: Vec::new(),
             body: Bytes::new(),
             url: Url::parse("https://h/").unwrap(),
+            retry_after: None,
         };
         let said = Said {
             retry_after: retry_after.map(Duration::from_secs),
-            quota: None,
+            ..Said::default()
         };
         Ok((response, said))
     }
@@ -145,10 +208,18 @@ mod tests {
     fn waits_grow_and_end() {
         let failed: Result<(Response, Said), _> = Err(EgressError::connect("reset"));
         let waits: Vec<_> = (1..=4).map(|n| wait(n, &failed, &Fixed)).collect();
-        let ms = |ms| Some(Duration::from_millis(ms));
+        let ms = |ms| {
+            Some(Wait {
+                time: Duration::from_millis(ms),
+                is_asked: false,
+            })
+        };
         assert_eq!(waits, [ms(500), ms(1000), ms(2000), None]);
         for status in 100..600 {
-            let retried = [408, 425, 429, 500, 502, 503, 504].contains(&status);
+            let retried = [
+                408, 420, 425, 429, 430, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529,
+            ]
+            .contains(&status);
             assert_eq!(
                 wait(1, &answer(status, None), &Fixed).is_some(),
                 retried,
@@ -163,22 +234,45 @@ mod tests {
 
     #[test]
     fn retry_after_is_honoured_up_to_a_minute() {
-        let s = |seconds| Some(Duration::from_secs(seconds));
-        for (said, want) in [
-            (0, s(0)),
-            (7, s(7)),
-            (60, s(60)),
-            (61, None),
-            (u64::MAX, None),
+        let wanted = |ms, is_asked| {
+            let time = Duration::from_millis(ms);
+            Some(Wait { time, is_asked })
+        };
+        for (attempt, said, want) in [
+            // No hurry: our own back-off.
+            (1, 0, wanted(500, false)),
+            (3, 1, wanted(2000, false)),
+            (1, 7, wanted(7000, true)),
+            (1, 60, wanted(60_000, true)),
+            (1, 61, None),
+            (1, u64::MAX, None),
         ] {
-            assert_eq!(wait(1, &answer(429, Some(said)), &Fixed), want, "{said}");
+            let got = wait(attempt, &answer(429, Some(said)), &Fixed);
+            assert_eq!(got, want, "{said}");
         }
+        // A quota that is used up says so, too; a 403 with one is no refusal of the credentials.
+        let quota = |seconds| {
+            let reset = Duration::from_secs(seconds);
+            let remaining = 0;
+            let said = Said {
+                quota: Some(crate::said::Quota { remaining, reset }),
+                is_spent: true,
+                ..Said::default()
+            };
+            answer(403, None).map(|(response, _)| (response, said))
+        };
+        assert_eq!(wait(1, &quota(5), &Fixed), wanted(5000, true));
+        assert_eq!(wait(1, &quota(600), &Fixed), None);
+        assert_eq!(wait(1, &answer(403, None), &Fixed), None);
+        assert_eq!(wait(1, &answer(403, Some(3)), &Fixed), wanted(3000, true));
+        assert_eq!(wait(1, &answer(423, Some(3)), &Fixed), wanted(3000, true));
         assert_eq!(wait(4, &answer(429, Some(0)), &Fixed), None);
         assert_eq!(wait(1, &answer(200, Some(0)), &Fixed), None);
     }
 
     #[test]
     fn only_what_is_safe_to_repeat_is_repeated() {
+        let method = |name: &str| name.parse::<Method>().unwrap();
         for (method, safe) in [
             (Method::GET, true),
             (Method::HEAD, true),
@@ -187,6 +281,12 @@ mod tests {
             (Method::DELETE, true),
             (Method::POST, false),
             (Method::PATCH, false),
+            (method("REPORT"), true),
+            (method("PROPFIND"), true),
+            (method("SEARCH"), true),
+            (method("QUERY"), true),
+            (method("LOCK"), false),
+            (method("SUBSCRIBE"), false),
         ] {
             assert_eq!(
                 repeatable(Retry::Idempotent, &method, false),
@@ -194,6 +294,7 @@ mod tests {
                 "{method}"
             );
             assert!(repeatable(Retry::Idempotent, &method, true), "{method}");
+            assert!(repeatable(Retry::Always, &method, false), "{method}");
             assert!(!repeatable(Retry::Never, &method, true), "{method}");
         }
     }

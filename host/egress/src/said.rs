@@ -1,6 +1,6 @@
 //! What an answer says about the pace: `Retry-After`, and how much of a quota is left until when.
 //!
-//! Sources: RFC 9110 §10.2.3 (`Retry-After`); draft-ietf-httpapi-ratelimit-headers-10 (`RateLimit:
+//! Sources: RFC 9110 §10.2.3 (`Retry-After`, with the forms besides that `docs/egress.md` lists); draft-ietf-httpapi-ratelimit-headers-10 (`RateLimit:
 //! "name";r=0;t=30`), -07 (`RateLimit: limit=9, remaining=0, reset=30`) and -06 (`RateLimit-Remaining`,
 //! `RateLimit-Reset`, seconds from now). The `X-RateLimit-*` headers have no text that defines them:
 //! `docs/egress.md` lists who means what by them.
@@ -8,12 +8,20 @@
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
-use http::header::{DATE, RETRY_AFTER};
+use http::header::DATE;
 
 /// Numbers from here on are seconds since 1970 (2001 and later), and from there on milliseconds;
-/// smaller ones are seconds from now. No API's window lasts 30 years.
-const EPOCH_SECONDS: f64 = 1e9;
-const EPOCH_MILLIS: f64 = 1e12;
+/// smaller ones are seconds from now. No API's window lasts 30 years. Both as thousandths.
+const EPOCH_SECONDS: u64 = 1_000_000_000 * 1000;
+const EPOCH_MILLIS: u64 = EPOCH_SECONDS * 1000;
+
+/// Headers that say when to ask again. In what ends on `-ms` the number counts milliseconds.
+const RETRY_AFTER: [&str; 4] = [
+    "retry-after",
+    "retry-after-ms",
+    "x-ms-retry-after-ms",
+    "x-retry-after",
+];
 
 /// The spellings of what is left and of when it is full again.
 const PAIRS: [(&str, &str); 3] = [
@@ -28,6 +36,8 @@ pub struct Said {
     /// Not before this time from now.
     pub retry_after: Option<Duration>,
     pub quota: Option<Quota>,
+    /// Nothing is left of one of its quotas, whether or not it says until when.
+    pub is_spent: bool,
 }
 
 /// What is left of a quota.
@@ -45,7 +55,9 @@ impl Said {
     #[must_use]
     pub fn read(headers: &HeaderMap, now: SystemTime) -> Self {
         let then = text(headers, DATE.as_str()).and_then(date).unwrap_or(now);
-        let retry_after = text(headers, RETRY_AFTER.as_str());
+        let retry_after = RETRY_AFTER
+            .iter()
+            .filter_map(|name| asked(headers, name, then));
         let pairs = PAIRS.iter().filter_map(|(remaining, reset)| {
             Some(Quota {
                 remaining: count(text(headers, remaining)?)?,
@@ -54,9 +66,42 @@ impl Said {
         });
         let listed = headers.get_all("ratelimit").iter();
         let listed = listed.filter_map(|value| value.to_str().ok());
+        let quota = pairs.chain(listed.flat_map(structured)).reduce(tighter);
+        let mut left = PAIRS.iter().filter_map(|(name, _)| text(headers, name));
         Self {
-            retry_after: retry_after.and_then(|text| self::retry_after(text, then)),
-            quota: pairs.chain(listed.flat_map(structured)).reduce(tighter),
+            retry_after: retry_after.max(),
+            quota,
+            is_spent: quota.is_some_and(|quota| quota.remaining == 0)
+                || left.any(|left| count(left) == Some(0)),
+        }
+    }
+
+    /// How long the server wants not to be asked: its `Retry-After`, or the reset of a quota that is used up.
+    #[must_use]
+    pub fn wait(&self) -> Option<Duration> {
+        let spent = self.quota.filter(|quota| quota.remaining == 0);
+        self.retry_after.max(spent.map(|quota| quota.reset))
+    }
+
+    /// Whether an answer of this status is about the pace: nobody is to ask before the time that it says.
+    #[must_use]
+    pub fn is_limit(&self, status: u16) -> bool {
+        match status {
+            420 | 429 | 430 | 503 | 529 => true,
+            403 => self.retry_after.is_some() || self.is_spent,
+            _ => false,
+        }
+    }
+
+    /// Whether the same request may be answered otherwise later, without anybody's help.
+    #[must_use]
+    pub fn may_pass(&self, status: u16) -> bool {
+        match status {
+            408 | 425 | 500 | 502 | 504 | 520..=524 => true,
+            // A token that is refused is renewed instead.
+            401 => false,
+            400..500 => self.is_limit(status) || self.retry_after.is_some(),
+            _ => self.is_limit(status),
         }
     }
 }
@@ -75,12 +120,64 @@ fn date(text: &str) -> Option<SystemTime> {
     httpdate::parse_http_date(text).ok()
 }
 
-/// Whole seconds, or a date; one that has passed is now.
+/// What the headers called `name` ask for, the longest of them.
+fn asked(headers: &HeaderMap, name: &str, then: SystemTime) -> Option<Duration> {
+    let values = headers.get_all(name).iter();
+    let values = values.filter_map(|value| value.to_str().ok());
+    let wait = |value: &str| match name.ends_with("-ms") {
+        true => decimal(value.trim()).map(|ms| Duration::from_millis(ms.div_ceil(1000))),
+        false => retry_after(value, then),
+    };
+    values.filter_map(wait).max()
+}
+
+/// A number of seconds, or of the unit that follows it; a moment, which is now when it has passed; or a list
+/// of these, as a proxy makes it of several headers, of which the longest counts.
 fn retry_after(text: &str, then: SystemTime) -> Option<Duration> {
-    match count(text) {
-        Some(seconds) => Some(Duration::from_secs(seconds)),
-        None => Some(date(text)?.duration_since(then).unwrap_or_default()),
+    if let Some(wait) = one(text.trim(), then) {
+        return Some(wait);
     }
+    let waits = text.split(',').map(|part| one(part.trim(), then));
+    waits.collect::<Option<Vec<_>>>()?.into_iter().max()
+}
+
+fn one(text: &str, then: SystemTime) -> Option<Duration> {
+    let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.'));
+    let (digits, unit) = text.split_at(end.unwrap_or(text.len()));
+    let since = |moment: SystemTime| moment.duration_since(then).unwrap_or_default();
+    let unit_ms = match unit.trim() {
+        "" => return moment(text, then).or_else(|| iso_date(text).map(since)),
+        "s" | "sec" | "secs" | "second" | "seconds" => 1000,
+        "ms" | "msec" | "millisecond" | "milliseconds" => 1,
+        "m" | "min" | "mins" | "minute" | "minutes" => 60_000,
+        _ => return date(text).or_else(|| iso_date(text)).map(since),
+    };
+    let ms = decimal(digits)?.saturating_mul(unit_ms).div_ceil(1000);
+    Some(Duration::from_millis(ms))
+}
+
+/// RFC 3339, as JSON APIs write moments.
+fn iso_date(text: &str) -> Option<SystemTime> {
+    let moment: jiff::Timestamp = text.parse().ok()?;
+    Some(SystemTime::from(moment))
+}
+
+/// `2.503` as 2503, rounded up.
+fn decimal(digits: &str) -> Option<u64> {
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    if whole.is_empty() && fraction.is_empty() {
+        return None;
+    }
+    let whole = match whole {
+        "" => 0,
+        whole => count(whole)?,
+    };
+    let kept: String = fraction.chars().chain("000".chars()).take(3).collect();
+    let rest = fraction.get(3..).unwrap_or_default();
+    let fraction_is_number = fraction.bytes().all(|byte| byte.is_ascii_digit());
+    let kept = count(&kept).filter(|_| fraction_is_number)?;
+    let up = u64::from(rest.bytes().any(|byte| byte != b'0'));
+    Some(whole.saturating_mul(1000).saturating_add(kept + up))
 }
 
 /// Digits only. More of them than a number has room for are a large number, too.
@@ -91,18 +188,17 @@ fn count(text: &str) -> Option<u64> {
 
 /// The time until a reset, however it is written.
 fn moment(text: &str, then: SystemTime) -> Option<Duration> {
-    let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    let Some(number) = plain.then(|| text.parse::<f64>().ok()).flatten() else {
-        return Some(date(text)?.duration_since(then).unwrap_or_default());
+    let Some(ms) = decimal(text) else {
+        let moment = date(text).or_else(|| iso_date(text))?;
+        return Some(moment.duration_since(then).unwrap_or_default());
     };
-    let seconds = |number| Duration::try_from_secs_f64(number).unwrap_or(Duration::MAX);
-    let since_epoch = if number >= EPOCH_MILLIS {
-        seconds(number / 1000.0)
-    } else if number >= EPOCH_SECONDS {
-        seconds(number)
+    let since_epoch = Duration::from_millis(if ms >= EPOCH_MILLIS {
+        ms / 1000
+    } else if ms >= EPOCH_SECONDS {
+        ms
     } else {
-        return Some(seconds(number));
-    };
+        return Some(Duration::from_millis(ms));
+    });
     let then = then.duration_since(SystemTime::UNIX_EPOCH);
     Some(since_epoch.saturating_sub(then.unwrap_or_default()))
 }
@@ -164,28 +260,71 @@ mod tests {
         Said::read(&headers, date(NOW).unwrap())
     }
 
+    /// The SDK reads the same table: what a plugin makes of an answer is what the host made of it.
     #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        let rows = [
-            ("0", Some(0)),
-            ("7", Some(7)),
-            (" 7 ", Some(7)),
-            ("86400", Some(86_400)),
-            ("99999999999999999999999", Some(u64::MAX)),
-            ("Sun, 06 Nov 1994 08:49:57 GMT", Some(20)),
-            ("Sunday, 06-Nov-94 08:49:57 GMT", Some(20)),
-            ("Sun Nov  6 08:49:57 1994", Some(20)),
-            ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
-            ("-1", None),
-            ("1.5", None),
-            ("soon", None),
-            ("", None),
-            ("7\u{fc}", None),
-        ];
-        for (text, want) in rows {
-            let want = want.map(Duration::from_secs);
-            assert_eq!(read(&[("retry-after", text)]).retry_after, want, "{text:?}");
+    fn retry_after_in_every_form_that_is_met() {
+        let vectors = include_str!("../../../plugin-sdk/tests/vectors/retry_after.json");
+        let vectors: serde_json::Value = serde_json::from_str(vectors).unwrap();
+        let now = iso_date(vectors["now"].as_str().unwrap()).unwrap();
+        let rows = vectors["waits"].as_array().unwrap();
+        assert!(rows.len() > 40);
+        for row in rows {
+            let text = row[0].as_str().unwrap();
+            let want = row[1].as_u64().map(Duration::from_millis);
+            assert_eq!(retry_after(text, now), want, "{text:?}");
         }
+        let asctime = read(&[("retry-after", "Sun Nov  6 08:49:57 1994")]);
+        assert_eq!(asctime.retry_after, Some(Duration::from_secs(20)));
+        let large = read(&[("retry-after", "99999999999999999999999")]);
+        assert!(large.retry_after > Some(Duration::from_secs(1 << 40)));
+        let ms = |lines: &[(&str, &str)]| read(lines).retry_after.map(|wait| wait.as_millis());
+        assert_eq!(
+            ms(&[("Retry-After", "3"), ("retry-after", "5")]),
+            Some(5000)
+        );
+        assert_eq!(
+            ms(&[("Retry-After-Ms", "350"), ("Retry-After", "1")]),
+            Some(1000)
+        );
+        assert_eq!(ms(&[("x-ms-retry-after-ms", "20.5")]), Some(21));
+        assert_eq!(ms(&[("X-Retry-After", "2")]), Some(2000));
+        assert_eq!(ms(&[("Retry-After-Ms", "soon")]), None);
+    }
+
+    #[test]
+    fn what_is_a_limit_and_what_may_pass() {
+        let (nothing, later) = (&[][..], &[("Retry-After", "1")][..]);
+        let spent = &[("X-RateLimit-Remaining", "0")][..];
+        let left = &[("X-RateLimit-Remaining", "1"), ("X-RateLimit-Reset", "9")][..];
+        // (status, headers, whether it is a limit, whether it may pass)
+        for (status, lines, is_limit, may_pass) in [
+            (403, nothing, false, false),
+            (403, left, false, false),
+            (403, later, true, true),
+            (403, spent, true, true),
+            (403, &[("RateLimit", "\"a\";r=0;t=9")][..], true, true),
+            (401, later, false, false),
+            (400, later, false, true),
+            (423, later, false, true),
+            (423, nothing, false, false),
+            (404, spent, false, false),
+            (420, nothing, true, true),
+            (429, nothing, true, true),
+            (430, nothing, true, true),
+            (503, nothing, true, true),
+            (529, nothing, true, true),
+            (522, nothing, false, true),
+            (501, later, false, false),
+            (200, later, false, false),
+        ] {
+            let said = read(lines);
+            let got = (said.is_limit(status), said.may_pass(status));
+            assert_eq!(got, (is_limit, may_pass), "{status} {lines:?}");
+        }
+    }
+
+    #[test]
+    fn moments_are_by_the_servers_clock() {
         // A server whose clock is an hour ahead means 20 seconds all the same.
         let ahead = [
             ("date", "Sun, 06 Nov 1994 09:49:37 GMT"),
@@ -206,6 +345,7 @@ mod tests {
         let rows: Vec<Row> = vec![
             (x("30"), Some((0, 30_000))),
             (x("0.5"), Some((0, 500))),
+            (x("1994-11-06T08:50:07Z"), Some((0, 30_000))),
             (x("784111807"), Some((0, 784_111_807_000))), // before 2001: seconds from now
             (x("1000000000"), Some((0, 215_888_223_000))),
             (x("1000000000000"), Some((0, 215_888_223_000))),

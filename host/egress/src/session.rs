@@ -16,7 +16,7 @@ use url::Url;
 use crate::credentials::{Credentials, Secret};
 use crate::error::EgressError;
 use crate::gate::{self, Gate};
-use crate::meter::{Figures, Meter};
+use crate::meter::{Figures, Meter, Why};
 use crate::policy::Policy;
 use crate::redirect::{self, Hop, REDIRECTS_MAX};
 use crate::resolve::Guard;
@@ -57,6 +57,8 @@ pub struct Response {
     pub body: Bytes,
     /// Where the answer came from, after redirects, without credentials.
     pub url: Url,
+    /// How long the server wants not to be asked.
+    pub retry_after: Option<Duration>,
 }
 
 impl Response {
@@ -165,15 +167,23 @@ impl Session {
         let mut renewals = 1;
         loop {
             let outcome = Box::pin(self.0.attempt(&first, time, &mut renewals)).await;
-            let wait = repeatable
+            let wanted = repeatable
                 .then(|| retry::wait(attempt, &outcome, timers))
-                .flatten()
-                .filter(|_| budget.pay(timers.instant()));
+                .flatten();
+            let wait = wanted.filter(|_| budget.pay(timers.instant()));
             let Some(wait) = wait else {
+                if wanted.is_some() {
+                    self.0.meter.unpaid();
+                }
                 let response = outcome.map(|(response, _)| response);
-                return response.map_err(|error| with_attempts(error, attempt));
+                return response.map_err(|error| with_attempts(error, attempt, wanted.is_some()));
             };
-            timers.sleep(wait).await;
+            timers.sleep(wait.time).await;
+            let why = match wait.is_asked {
+                true => Why::RetryAfter,
+                false => Why::Backoff,
+            };
+            self.0.meter.waited(why, wait.time);
             self.0.meter.retried();
             attempt += 1;
         }
@@ -257,7 +267,8 @@ impl Inner {
             };
             let Some(next) = next else {
                 let finish = self.finish(answer, hop.url);
-                let response = watch.run(finish).await.map_err(late)??;
+                let mut response = watch.run(finish).await.map_err(late)??;
+                response.retry_after = said.wait();
                 return Ok((response, said));
             };
             let checked = watch.run(check(next.url.clone())).await.map_err(late)?;
@@ -294,7 +305,8 @@ impl Inner {
         } = &self.policy;
         let timers = self.gate.timers();
         let throttle = self.gate.throttle();
-        throttle.pass(connection, url, *rate_limit, timers).await
+        let pass = throttle.pass(connection, url, *rate_limit, timers, &self.meter);
+        pass.await
     }
 
     /// Send one request that the gate has let through and whose turn it is, and wait for the
@@ -331,6 +343,9 @@ impl Inner {
 
     /// Count a request of a run, by the status of its answer if there is one.
     fn count(&self, status: Option<StatusCode>) {
+        if let Some(status) = status {
+            self.meter.answered(status);
+        }
         let labels = [
             (
                 "integration",
@@ -367,8 +382,17 @@ impl Inner {
             *request.body_mut() = Some(hop.body.clone().into());
         }
         self.meter.sent(hop.body.len());
+        let idle = Duration::from_millis(self.policy.limits.http_idle_timeout_ms);
         let before = hop.sent.set(true);
-        let answer = client.execute(request).await.map_err(|error| {
+        let answered = client.execute(request);
+        let answered = match retry::is_safe(&hop.method) {
+            true => tokio::time::timeout(idle, answered)
+                .await
+                .map_err(|_| body::idle(&hop.url, idle))?,
+            // A server may work on what changes something for as long as the whole attempt may take.
+            false => answered.await,
+        };
+        let answer = answered.map_err(|error| {
             if error.is_connect() {
                 hop.sent.set(before);
             }
@@ -398,6 +422,7 @@ impl Inner {
             headers,
             body,
             url,
+            retry_after: None,
         })
     }
 
@@ -466,10 +491,13 @@ fn late(url: &Url, time: Duration) -> EgressError {
     EgressError::Timeout { message }
 }
 
-fn with_attempts(error: EgressError, attempts: u32) -> EgressError {
-    let with = |message: String| match attempts {
-        1 => message,
-        n => format!("{message} ({n} attempts)"),
+/// The error of the last attempt; `unpaid` if there would have been another one.
+fn with_attempts(error: EgressError, attempts: u32, unpaid: bool) -> EgressError {
+    let with = |message: String| match (attempts, unpaid) {
+        (1, false) => message,
+        (n, false) => format!("{message} ({n} attempts)"),
+        (1, true) => format!("{message} (1 attempt: the retry budget of this API is spent)"),
+        (n, true) => format!("{message} ({n} attempts: the retry budget of this API is spent)"),
     };
     match error {
         EgressError::Timeout { message } => EgressError::Timeout {

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use url::Url;
 
 use crate::error::EgressError;
+use crate::meter::{Meter, Why};
 use crate::registry::{Registry, Remembered};
 use crate::retry::Timers;
 use crate::said::Said;
@@ -46,14 +47,15 @@ pub(crate) struct Pass {
 }
 
 impl Throttle {
-    /// Wait until a request of this connection may go to `url`. Waiting ends with the future: a
-    /// run that is cancelled or out of time drops it.
+    /// Wait until a request of this connection may go to `url`, and count in `meter` how long and why.
+    /// Waiting ends with the future: a run that is cancelled or out of time drops it.
     pub(crate) async fn pass(
         &self,
         connection: &ConnectionKey,
         url: &Url,
         rate: Option<RateLimit>,
         timers: &dyn Timers,
+        meter: &Meter,
     ) -> Result<Pass, EgressError> {
         let start = timers.instant();
         let origin = url.origin().ascii_serialization();
@@ -64,25 +66,29 @@ impl Throttle {
             answered.as_mut().enable();
             let now = timers.instant();
             let went = lane.lock().go(now, rate, &mut turn);
-            let time = match went {
+            let waited = |why| meter.waited(why, timers.instant().saturating_duration_since(now));
+            let (why, time) = match went {
                 Ok(is_scout) => {
                     let lane = Arc::clone(&lane);
                     return Ok(Pass { lane, is_scout });
                 }
                 Err(Wait::Scout) => {
                     answered.await;
+                    waited(Why::Pace);
                     continue;
                 }
-                Err(Wait::Turn(at)) => at.saturating_duration_since(now),
+                Err(Wait::Turn(at)) => (Why::RateLimit, at.saturating_duration_since(now)),
                 Err(Wait::Upstream(until)) => {
                     let time = until.saturating_duration_since(now);
                     if time > UPSTREAM_WAIT_MAX {
                         return Err(throttled(url, time));
                     }
-                    time + timers.jitter((time / 10).min(SPREAD_MAX))
+                    let spread = timers.jitter((time / 10).min(SPREAD_MAX));
+                    (Why::Pace, time + spread)
                 }
             };
             timers.sleep(time).await;
+            waited(why);
         }
     }
 }
@@ -168,21 +174,26 @@ mod tests {
         let pass = |seconds| {
             let timers = Still(start + Duration::from_secs(seconds));
             let (throttle, connection, url) = (&throttle, &connection, &url);
-            async move { throttle.pass(connection, url, None, &timers).await.unwrap() }
+            async move {
+                throttle
+                    .pass(connection, url, None, &timers, &Meter::default())
+                    .await
+                    .unwrap()
+            }
         };
         let pause = Said {
             retry_after: Some(Duration::from_secs(9)),
-            quota: None,
+            ..Said::default()
         };
         let too_many = StatusCode::TOO_MANY_REQUESTS;
         pass(0).await.heard(too_many, &pause, start);
         // (what the scout's answer is, whether the next one may go then)
         let quota = Said {
-            retry_after: None,
             quota: Some(Quota {
                 remaining: 1,
                 reset: Duration::from_secs(9),
             }),
+            ..Said::default()
         };
         for (after, heard, goes) in [(9, Some((too_many, pause)), false), (18, None, true)] {
             let scout = pass(after).await;

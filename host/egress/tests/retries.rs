@@ -28,16 +28,22 @@ async fn answers_are_asked_for_again_as_the_contract_says() {
     let backoff: &[f64] = &[0.5, 1.0, 2.0];
     let rows: Vec<Row> = vec![
         (get("/"), 503, None, backoff, 200),
-        (get("/"), 429, Some("0"), &[0.0, 0.0, 0.0], 200),
+        (get("/"), 429, Some("0"), backoff, 200),
+        (get("/"), 429, Some("2.0"), &[2.0, 2.0, 2.0], 200),
+        (get("/"), 429, Some("3, 3"), &[3.0, 3.0, 3.0], 200),
+        (get("/"), 403, Some("7"), &[7.0, 7.0, 7.0], 200),
+        (get("/"), 423, Some("7"), &[7.0, 7.0, 7.0], 200),
+        (get("/"), 430, None, backoff, 200),
+        (get("/"), 403, None, &[], 403),
         (get("/"), 429, Some("7"), &[7.0, 7.0, 7.0], 200),
         (
             get("/"),
             429,
             Some("Sun, 06 Nov 1994 08:49:57 GMT"),
-            &[20.0, 0.0, 0.0], // the date passes while it is waited for
+            &[20.0, 1.0, 2.0], // the date passes while it is waited for
             200,
         ),
-        (get("/"), 503, Some(common::NOW), &[0.0, 0.0, 0.0], 200),
+        (get("/"), 503, Some(common::NOW), backoff, 200),
         (get("/"), 503, Some("nonsense"), backoff, 200),
         (get("/"), 429, Some("61"), &[], 429),
         (

@@ -12,7 +12,9 @@ mod schedules;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::job::{Job, JobId, JobState};
+use crate::health::{Health, Hold};
+use crate::integration::Connection;
+use crate::job::{Job, JobId, JobState, JobTarget};
 use crate::run::RunId;
 use crate::schedule::{Calendar, Fire, Schedule, ScheduleId};
 use crate::{ConnectionKey, StoreError, Timestamp};
@@ -35,6 +37,8 @@ pub struct Board {
     expiries: BTreeSet<(Timestamp, JobId)>,
     queue: Queue,
     leases: BTreeMap<RunId, Lease>,
+    /// Of connections something of which is held, as far as they have schedules.
+    standings: BTreeMap<ConnectionKey, Standing>,
     /// The latest moment of which it has heard.
     latest: Timestamp,
 }
@@ -73,6 +77,14 @@ pub trait Outcomes {
     ) -> Result<BTreeSet<Timestamp>, StoreError>;
 }
 
+/// What is held of a connection.
+#[derive(Debug)]
+struct Standing {
+    /// The token endpoint rejects its credentials.
+    is_rejected: bool,
+    health: Health,
+}
+
 /// Who runs a job, and how long that is taken for granted.
 #[derive(Debug, Clone, Copy)]
 struct Lease {
@@ -96,6 +108,33 @@ impl Board {
                 self.timetable.remove(&(at, id));
             }
             entry.calendar = None;
+        }
+    }
+
+    /// Take in how a connection stands, whenever that may have changed, and with its first schedule.
+    pub fn set_standing(&mut self, connection: &Connection) {
+        if connection.is_healthy() {
+            self.standings.remove(&connection.key);
+            return;
+        }
+        let standing = Standing {
+            is_rejected: connection.auth_failed.is_some(),
+            health: connection.health.clone(),
+        };
+        self.standings.insert(connection.key.clone(), standing);
+    }
+
+    /// The connections of which something is known to fail.
+    pub fn unhealthy(&self) -> impl Iterator<Item = &ConnectionKey> {
+        self.standings.keys()
+    }
+
+    /// Why a target is not to be fired, if so.
+    fn hold_of(&self, target: &JobTarget) -> Option<Hold> {
+        let standing = self.standings.get(target.connection())?;
+        match standing.is_rejected {
+            true => Some(Hold::AuthFailed),
+            false => standing.health.hold_of(target),
         }
     }
 
@@ -203,6 +242,7 @@ impl Board {
         }
         self.leases.retain(|_, lease| !jobs.contains(&lease.job));
         self.queue.forget_syncs(key);
+        self.standings.remove(key);
         (schedules, jobs)
     }
 

@@ -104,8 +104,10 @@ pub struct ConnectionFilter {
     pub external_id: Option<String>,
     /// How the connection's name begins.
     pub name_prefix: Option<String>,
-    /// Only those whose credentials were rejected.
+    /// Only those whose credentials are not accepted.
     pub auth_failed: bool,
+    /// Only those of which something fails.
+    pub unhealthy: bool,
 }
 
 impl ConnectionFilter {
@@ -116,7 +118,8 @@ impl ConnectionFilter {
         let prefix = self.name_prefix.as_deref();
         let external_id = self.external_id.as_ref();
         prefix.is_none_or(|prefix| name.starts_with(prefix))
-            && (!self.auth_failed || connection.auth_failed.is_some())
+            && (!self.auth_failed || connection.auth_failure().is_some())
+            && (!self.unhealthy || !connection.is_healthy())
             && external_id.is_none_or(|id| connection.external_id.as_ref() == Some(id))
             && self
                 .tags
@@ -270,6 +273,13 @@ mod tests {
             (
                 ConnectionFilter {
                     auth_failed: true,
+                    ..ConnectionFilter::default()
+                },
+                false,
+            ),
+            (
+                ConnectionFilter {
+                    unhealthy: true,
                     ..ConnectionFilter::default()
                 },
                 false,

@@ -9,6 +9,8 @@ use serde_json::{Map, Value};
 use sha2::Digest as _;
 
 use crate::grant::Grants;
+use crate::health::{Health, Hold};
+use crate::job::JobTarget;
 use crate::manifest::Manifest;
 use crate::{ConnectionKey, Name, Timestamp};
 
@@ -148,6 +150,45 @@ pub struct Connection {
     /// Why nothing is run for it until it has other credentials, or a check of it succeeds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_failed: Option<Box<AuthFailed>>,
+    /// Which of its syncs and actions fail, and which of them are held.
+    #[serde(default, skip_serializing_if = "Health::is_well")]
+    pub health: Health,
+}
+
+impl Connection {
+    /// Why nothing is started by itself for a sync or an action of it, if so.
+    #[must_use]
+    pub fn hold_of(&self, target: &JobTarget) -> Option<Hold> {
+        match self.auth_failed {
+            Some(_) => Some(Hold::AuthFailed),
+            None => self.health.hold_of(target),
+        }
+    }
+
+    /// Since when its credentials are not accepted and why, by its token endpoint or by its API.
+    #[must_use]
+    pub fn auth_failure(&self) -> Option<(Timestamp, String)> {
+        let told = self.auth_failed.as_ref();
+        let told = told.map(|failed| (failed.at, failed.message.clone()));
+        told.or_else(|| self.held(Hold::AuthFailed))
+    }
+
+    /// Since when its config or its grants can't work, and why.
+    #[must_use]
+    pub fn config_failure(&self) -> Option<(Timestamp, String)> {
+        self.held(Hold::ConfigFailed)
+    }
+
+    fn held(&self, hold: Hold) -> Option<(Timestamp, String)> {
+        let (label, failing) = self.health.held(hold)?;
+        Some((failing.since, format!("{label}: {}", failing.message)))
+    }
+
+    /// Whether nothing that it runs is known to fail.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        self.auth_failed.is_none() && self.health.is_well()
+    }
 }
 
 impl fmt::Debug for Connection {

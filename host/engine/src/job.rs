@@ -20,12 +20,18 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::idempotency::IdempotencyKey;
-use crate::run::{Failure, FailureClass, Outcome, RunEnd, RunId, Target, Trigger};
+use crate::limits::RETRY_AFTER_MAX_MS;
+use crate::run::{Failure, FailureClass, Outcome, RunEnd, RunId, TOKEN_REJECTED, Target, Trigger};
 use crate::schedule::{DefinitionError, ScheduleId, bounds};
 use crate::{ConnectionKey, Name, SyncKey, Timestamp, is_default};
 
-/// Most attempts of one job.
+/// Most attempts of one job in a row that get no further.
 pub const ATTEMPTS_MAX: u32 = 100;
+/// Most attempts of one job in all, however far they get: one whose checkpoint changes each time, and that
+/// fails each time, must not go on for ever.
+pub const ATTEMPTS_IN_ALL_MAX: u32 = 1_000;
+/// How long after credentials were refused they are tried once more: some APIs refuse good ones for a moment.
+pub const AUTH_AGAIN_MS: u64 = 60_000;
 /// Longest wait between two attempts: a day.
 pub const BACKOFF_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 /// Runs in a row that may end without advancing, for no fault of theirs, before the job is dead: its
@@ -187,7 +193,7 @@ pub enum Priority {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retry {
-    /// Attempts in all, the first included.
+    /// Attempts in a row that get no further, the first included.
     pub max_attempts: u32,
     /// The wait before the second attempt; each further one is twice as long, give or take a fifth.
     pub first_ms: u64,
@@ -217,7 +223,8 @@ impl Retry {
         bounds("retry.max_ms", self.max_ms, self.first_ms, BACKOFF_MS_MAX)
     }
 
-    /// The wait after attempt `attempt` (from 1) of `job`. What the source asked for is the least.
+    /// The wait after the failure `attempt` (from 1) in a row of `job`. What the source asked for is the
+    /// least, as far as that is believed.
     #[must_use]
     pub fn wait_ms(self, job: JobId, attempt: u32, asked_ms: Option<u64>) -> u64 {
         let doublings = attempt.saturating_sub(1).min(40);
@@ -229,7 +236,7 @@ impl Retry {
         let text = format!("{job} {attempt}");
         let fifth = wait / 5;
         let wait = wait - fifth + crate::schedule::spread_ms(&text, 2 * fifth + 1);
-        wait.max(asked_ms.unwrap_or_default().min(BACKOFF_MS_MAX))
+        wait.max(asked_ms.unwrap_or_default().min(RETRY_AFTER_MAX_MS))
     }
 }
 
@@ -354,8 +361,14 @@ pub struct Job {
     pub place: u64,
     #[serde(flatten)]
     pub state: JobState,
-    /// Attempts that count.
+    /// Attempts that failed.
     pub attempts: u32,
+    /// Of these, the last ones in a row that got no further.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub fruitless: u32,
+    /// The checkpoint at which the last of them failed, as [`checkpoint_mark`] has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_at: Option<u64>,
     /// Runs in a row that ended for no fault of theirs without advancing.
     #[serde(default, skip_serializing_if = "is_default")]
     pub lost: u32,
@@ -421,6 +434,8 @@ impl Job {
             place,
             state: JobState::Queued,
             attempts: 0,
+            fruitless: 0,
+            failed_at: None,
             lost: 0,
             mark: None,
             run: None,
@@ -440,7 +455,7 @@ impl Job {
     pub fn settle(&mut self, end: &RunEnd, mark: u64) {
         let was_cancelled = matches!(self.state, JobState::Running { cancel: true });
         self.outcome = Some(end.outcome);
-        self.failure.clone_from(&end.failure);
+        let before = std::mem::replace(&mut self.failure, end.failure.clone());
         let may_be_done = end.failure.as_ref().is_some_and(|f| f.may_be_done);
         let again_at = match end.outcome {
             Outcome::Success => return self.end(JobState::Succeeded, end.at),
@@ -461,11 +476,10 @@ impl Job {
             }
             Outcome::Failed => {
                 self.attempts += 1;
-                let asked = end.failure.as_ref().and_then(|f| f.retry_after_ms);
-                let may_pass = end.failure.as_ref().is_some_and(Failure::retryable);
-                let wait = self.retry.wait_ms(self.id, self.attempts, asked);
-                (may_pass && self.attempts < self.retry.max_attempts)
-                    .then(|| Timestamp(end.at.0.saturating_add(wait)))
+                let stands = self.failed_at.replace(mark) == Some(mark);
+                self.fruitless = if stands { self.fruitless + 1 } else { 1 };
+                let wait = end.failure.as_ref().and_then(|f| self.may_pass(f, before));
+                wait.map(|wait| Timestamp(end.at.0.saturating_add(wait)))
             }
         };
         match again_at {
@@ -480,6 +494,26 @@ impl Job {
         }
     }
 
+    /// How long to wait before another attempt, if there is to be one after `failure`. `before` is that of
+    /// the attempt before.
+    fn may_pass(&self, failure: &Failure, before: Option<Failure>) -> Option<u64> {
+        let is_left =
+            self.fruitless < self.retry.max_attempts && self.attempts < ATTEMPTS_IN_ALL_MAX;
+        let wait = self
+            .retry
+            .wait_ms(self.id, self.fruitless, failure.retry_after_ms);
+        match failure.class {
+            _ if !is_left || failure.may_be_done => None,
+            class if class.retryable() => Some(wait),
+            // A second opinion, unless the token endpoint has spoken: its word is final.
+            FailureClass::Auth if failure.code.as_deref() != Some(TOKEN_REJECTED) => {
+                let again = before.is_some_and(|before| before.class == FailureClass::Auth);
+                (self.attempts == 1 || !again).then(|| wait.max(AUTH_AGAIN_MS))
+            }
+            _ => None,
+        }
+    }
+
     /// It waits and runs no more.
     pub(crate) fn end(&mut self, state: JobState, at: Timestamp) {
         self.state = state;
@@ -489,7 +523,8 @@ impl Job {
     /// Queue a dead job again, as if it were new.
     pub(crate) fn redrive(&mut self, now: Timestamp) {
         self.state = JobState::Queued;
-        (self.attempts, self.lost, self.mark) = (0, 0, None);
+        (self.attempts, self.fruitless, self.lost) = (0, 0, 0);
+        (self.mark, self.failed_at) = (None, None);
         self.due_at = now;
         self.queued_again_at = Some(now);
         self.expires_at = None;

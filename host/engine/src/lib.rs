@@ -19,6 +19,7 @@
 //! | [`record`] | records, pages, changes and their rules |
 //! | [`canonical`] | the hash by which a changed body is told from an unchanged one |
 //! | [`cursor`] | a consumer's place in a change feed, as opaque text |
+//! | [`health`] | which syncs and actions of a connection fail, and which of them are held |
 //! | [`idempotency`] | keys under which an action acts once |
 //! | [`api_key`] | whom the HTTP API answers, for what and until when |
 //! | [`cassette`] | a recorded run: its lines, its answers to a replay, and how two runs differ |
@@ -41,6 +42,7 @@ pub mod cassette;
 pub mod connection;
 pub mod cursor;
 pub mod grant;
+pub mod health;
 mod id;
 pub mod idempotency;
 pub mod integration;

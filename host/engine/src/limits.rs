@@ -95,6 +95,7 @@ limits! {
     http_headers = 128, 128, "Headers of one request or response.";
     http_header_bytes = 32 * KIB, 64 * KIB, "All headers of one request or response.";
     http_timeout_ms = MINUTE_MS, 10 * MINUTE_MS, "One attempt of a request, from connect to the last byte.";
+    http_idle_timeout_ms = 20_000, 10 * MINUTE_MS, "How long an answer may make no progress, which is 1 KiB; its head only of methods that change nothing.";
     records_per_commit = 10_000, 10_000, "Records and deletions of one commit.";
     commit_bytes = 16 * MIB, 32 * MIB, "Bodies of one commit.";
     records_per_run = 50_000_000, 50_000_000, "Records and deletions of one run.";
@@ -144,6 +145,15 @@ pub fn check(values: &LimitValues) -> Result<(), LimitError> {
 }
 
 impl Limits {
+    /// The same for the check of a connection: somebody waits for it, and wants to know whether the API
+    /// can be reached.
+    #[must_use]
+    pub fn for_check(mut self) -> Self {
+        self.http_timeout_ms = self.http_timeout_ms.min(CHECK_TIMEOUT_MS);
+        self.http_idle_timeout_ms = self.http_idle_timeout_ms.min(CHECK_IDLE_TIMEOUT_MS);
+        self
+    }
+
     /// What holds for a plugin that requests `requested`, where the operator set `set`.
     #[must_use]
     pub fn resolve(requested: &LimitValues, set: &LimitValues) -> Self {

@@ -124,9 +124,14 @@ impl State {
         if !self.components.contains_key(&new.digest) {
             return Err(not_found("component", &new.digest));
         }
-        let integration = rules::deployed(self.integrations.get(&new.integration), new);
+        let old = self.integrations.get(&new.integration);
+        let integration = rules::deployed(old, new);
+        let is_new = old != Some(&integration);
         self.integrations
             .insert(integration.name.clone(), integration.clone());
+        if is_new {
+            self.lift_holds(&integration.name);
+        }
         Ok(integration)
     }
 }

@@ -246,6 +246,9 @@ impl FailureClass {
     }
 }
 
+/// The code of a failure of the class `auth` that is the word of a connection's token endpoint.
+pub const TOKEN_REJECTED: &str = "token-rejected";
+
 /// What the outside API answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upstream {
@@ -317,6 +320,11 @@ pub struct Figures {
     pub requests: u64,
     #[serde(skip_serializing_if = "is_default")]
     pub retries: u64,
+    /// Answers by status. Requests without one got none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub statuses: BTreeMap<u16, u64>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub waited: Waited,
     #[serde(skip_serializing_if = "is_default")]
     pub bytes_out: u64,
     /// Bodies after decompression.
@@ -334,6 +342,41 @@ pub struct Figures {
     pub log_lines: u64,
     #[serde(skip_serializing_if = "is_default")]
     pub log_lines_dropped: u64,
+}
+
+/// How long a run's requests waited before they were sent, all of them together, and what for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Waited {
+    /// The connection's own rate limit.
+    #[serde(skip_serializing_if = "is_default")]
+    pub rate_limit_ms: u64,
+    /// What the API had said to a request before: a quota that is used up, a pause.
+    #[serde(skip_serializing_if = "is_default")]
+    pub pace_ms: u64,
+    /// `Retry-After`, before the same request was sent again.
+    #[serde(skip_serializing_if = "is_default")]
+    pub retry_after_ms: u64,
+    /// Our own back-off, before it was sent again.
+    #[serde(skip_serializing_if = "is_default")]
+    pub backoff_ms: u64,
+    /// Requests that were not sent again because the retry budget was spent.
+    #[serde(skip_serializing_if = "is_default")]
+    pub retries_unpaid: u64,
+}
+
+impl Waited {
+    /// Milliseconds in all.
+    #[must_use]
+    pub fn total_ms(&self) -> u64 {
+        let parts = [
+            self.rate_limit_ms,
+            self.pace_ms,
+            self.retry_after_ms,
+            self.backoff_ms,
+        ];
+        parts.into_iter().fold(0, u64::saturating_add)
+    }
 }
 
 impl Figures {

@@ -36,4 +36,4 @@ pub use outbox::{Outbox, route};
 pub use redact::kept_response;
 pub use retry::{ATTEMPTS, Settled, delay_ms, replayed, settled};
 pub use sign::{SecretError, SigningSecret, VerifyError, signature, verify};
-pub use telling::{auth_failed, endpoint_disabled, run_ended, schedule_paused};
+pub use telling::{connection_failed, endpoint_disabled, run_ended, schedule_paused};

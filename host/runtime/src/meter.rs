@@ -63,6 +63,8 @@ impl Meter {
                 .clone(),
             requests: egress.requests,
             retries: egress.retries,
+            statuses: egress.statuses,
+            waited: egress.waited,
             bytes_out: egress.bytes_out,
             bytes_in: egress.bytes_in,
             cpu_ms: get(&self.cpu_us) / 1000,

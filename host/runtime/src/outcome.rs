@@ -185,6 +185,18 @@ fn from_guest(failure: GuestFailure, notes: Notes) -> Failure {
     }
 }
 
+/// Say that the retry budget, and not the number of attempts, was the end, if so many requests were not
+/// repeated because of it. The guest, which words the failure, can't know.
+pub(crate) fn tell_budget(failure: &mut Failure, unpaid: u64) {
+    const SAYS: &str = "retry budget";
+    if failure.class != FailureClass::Transient || unpaid == 0 || failure.message.contains(SAYS) {
+        return;
+    }
+    failure.message.push_str(&format!(
+        " (not repeated any more: the {SAYS} of this API was spent, {unpaid} times in this run)"
+    ));
+}
+
 fn from_trap(error: &wasmtime::Error, refused_growth: Option<&'static str>) -> Failure {
     let text = format!("{error:#}");
     let trap = error.downcast_ref::<Trap>();

@@ -27,7 +27,7 @@ use crate::engine::{Runtime, RuntimeError};
 use crate::guest::{Call, Ended};
 use crate::log::RunLog;
 use crate::meter::Meter;
-use crate::outcome::judge;
+use crate::outcome::{self, judge};
 use crate::output::{self, OutputCheck};
 use crate::state::{Live, Notes, RunState};
 use crate::tape::{Recording, Tape};
@@ -189,6 +189,18 @@ impl Runtime {
         credentials: Option<Credentials>,
     ) -> Session {
         let (asked, grants) = (&deployment.manifest.capabilities, &deployment.grants);
+        let limits = Limits::resolve(&asked.limits, &grants.limits);
+        self.session_within(deployment, connection, credentials, limits)
+    }
+
+    fn session_within(
+        &self,
+        deployment: &Deployment,
+        connection: &Connection,
+        credentials: Option<Credentials>,
+        limits: Limits,
+    ) -> Session {
+        let (asked, grants) = (&deployment.manifest.capabilities, &deployment.grants);
         self.gate.session(Policy {
             connection: connection.key.clone(),
             since: connection.created_at,
@@ -198,7 +210,7 @@ impl Runtime {
             private: grants.private.clone(),
             base_url: connection.base_url.clone(),
             credentials,
-            limits: Limits::resolve(&asked.limits, &grants.limits),
+            limits,
         })
     }
 
@@ -215,13 +227,17 @@ impl Runtime {
         let tape = spec
             .recording
             .map(|recording| Arc::new(Tape::record(recording, &head)));
-        let session = self.session(
+        let capabilities = spec.integration.current.manifest.capabilities.clone();
+        let limits = Limits::resolve(&capabilities.limits, &head.grants.limits);
+        let session = self.session_within(
             &spec.integration.current,
             &spec.connection,
             spec.credentials,
+            match spec.target {
+                Target::Event { .. } => limits.clone().for_check(),
+                _ => limits.clone(),
+            },
         );
-        let capabilities = spec.integration.current.manifest.capabilities.clone();
-        let limits = Limits::resolve(&capabilities.limits, &head.grants.limits);
         spec.meter.watch_session(session.clone());
         let outside = Outside {
             session,
@@ -350,11 +366,15 @@ impl Runtime {
                 )
             });
         }
+        let figures = meter.figures();
+        if let Some(failure) = &mut failure {
+            outcome::tell_budget(failure, figures.waited.retries_unpaid);
+        }
         let end = End::of(outcome, failure.clone(), output.clone(), live.is_sync);
         RunResult {
             outcome,
             failure,
-            figures: meter.figures(),
+            figures,
             output,
             recorded: tape.and_then(|tape| tape.finish(end)),
             remains: ended.remains,

@@ -697,10 +697,6 @@ pub mod tidegate {
         /// granted it. Private and loopback addresses need the operator's own grant of their range;
         /// link-local and metadata addresses are never reached. Redirects (at most 3) pass the gate again, each of them.
         ///
-        /// A redirect never makes another request of a write (a method that is not safe, RFC 9110 §9.2.1): 307 and 308
-        /// send the same again; 301 and 302 too, where they lead to the same host and path over https or with a slash
-        /// at the end; any other, and a 303, is the response, and names its target in the header `Location`.
-        ///
         /// Credentials: the host adds the connection's credentials to requests whose origin is the
         /// connection's base URL, after the gate, and takes them off when a redirect leaves it. A plugin
         /// never sees them, and a header of its own can't replace them.
@@ -727,17 +723,22 @@ pub mod tidegate {
                         .finish()
                 }
             }
-            /// Which answers the host repeats the request for, with exponential back-off and jitter, and
-            /// with the server's `Retry-After` (seconds or a date): connection errors, time-outs, and the
-            /// statuses 408, 425, 429, 500, 502, 503, 504. At most 4 attempts; a `Retry-After` beyond 60 s is not
+            /// Which requests the host repeats by itself, with exponential back-off and jitter, and not before
+            /// the server's `Retry-After`: after connection errors, time-outs, the statuses 408, 420, 425, 429,
+            /// 430, 500, 502, 503, 504, 520 to 524 and 529, any other 4xx with a `Retry-After`, and a 403 whose
+            /// headers say that a quota is used up. At most 4 attempts; what asks for more than 60 s is not
             /// waited for. The last response is returned whatever its status.
             #[repr(u8)]
             #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
             pub enum Retry {
-                /// Methods that are idempotent (RFC 9110 §9.2.2), and any with an `idempotency-key`.
+                /// Methods that are idempotent (IANA's registry of HTTP methods: GET, PUT, DELETE, but also
+                /// PROPFIND, REPORT, SEARCH, QUERY, …), and any with an `idempotency-key`.
                 Idempotent,
                 /// Never: the plugin wants each answer.
                 Never,
+                /// Whatever its method: the plugin says that it may come twice, as when a list is asked for by
+                /// POST. Never for what changes something.
+                Always,
             }
             impl ::core::fmt::Debug for Retry {
                 fn fmt(
@@ -747,6 +748,7 @@ pub mod tidegate {
                     match self {
                         Retry::Idempotent => f.debug_tuple("Retry::Idempotent").finish(),
                         Retry::Never => f.debug_tuple("Retry::Never").finish(),
+                        Retry::Always => f.debug_tuple("Retry::Always").finish(),
                     }
                 }
             }
@@ -759,13 +761,15 @@ pub mod tidegate {
                     match val {
                         0 => Retry::Idempotent,
                         1 => Retry::Never,
+                        2 => Retry::Always,
                         _ => panic!("invalid enum discriminant"),
                     }
                 }
             }
             #[derive(Clone)]
             pub struct Options {
-                /// For one attempt from connect to the last byte; default and limit 60,000.
+                /// For one attempt from connect to the last byte; default and limit 60,000. An answer that makes
+                /// no progress for 20 s ends it earlier; of a method that may change something, only once it has begun.
                 pub timeout_ms: ::core::option::Option<u32>,
                 pub retry: Retry,
                 /// Sent as the header `Idempotency-Key` on every attempt.
@@ -851,6 +855,10 @@ pub mod tidegate {
                 /// The run has used up its requests or bytes; the text names the limit. (guest)
                 Exhausted(_rt::String),
                 Other(_rt::String),
+                /// There is no access token for the connection: its token endpoint failed, and a later run may do
+                /// better (upstream); or it rejected the credentials, and the run ends as `auth` whatever the
+                /// plugin makes of it (operator). Nothing was sent to the API.
+                Token(_rt::String),
             }
             impl ::core::fmt::Debug for Error {
                 fn fmt(
@@ -878,6 +886,9 @@ pub mod tidegate {
                         }
                         Error::Other(e) => {
                             f.debug_tuple("Error::Other").field(e).finish()
+                        }
+                        Error::Token(e) => {
+                            f.debug_tuple("Error::Token").field(e).finish()
                         }
                     }
                 }
@@ -1376,9 +1387,9 @@ pub mod tidegate {
                                             let l17 = i32::from(
                                                 *_ptr.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
                                             );
-                                            let v39 = match l17 {
+                                            let v42 = match l17 {
                                                 0 => {
-                                                    let e39 = {
+                                                    let e42 = {
                                                         let l18 = *_ptr
                                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                                             .cast::<*mut u8>();
@@ -1393,10 +1404,10 @@ pub mod tidegate {
                                                         );
                                                         _rt::string_lift(bytes20)
                                                     };
-                                                    Error::Denied(e39)
+                                                    Error::Denied(e42)
                                                 }
                                                 1 => {
-                                                    let e39 = {
+                                                    let e42 = {
                                                         let l21 = *_ptr
                                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                                             .cast::<*mut u8>();
@@ -1411,10 +1422,10 @@ pub mod tidegate {
                                                         );
                                                         _rt::string_lift(bytes23)
                                                     };
-                                                    Error::Timeout(e39)
+                                                    Error::Timeout(e42)
                                                 }
                                                 2 => {
-                                                    let e39 = {
+                                                    let e42 = {
                                                         let l24 = *_ptr
                                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                                             .cast::<*mut u8>();
@@ -1429,10 +1440,10 @@ pub mod tidegate {
                                                         );
                                                         _rt::string_lift(bytes26)
                                                     };
-                                                    Error::Connect(e39)
+                                                    Error::Connect(e42)
                                                 }
                                                 3 => {
-                                                    let e39 = {
+                                                    let e42 = {
                                                         let l27 = *_ptr
                                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                                             .cast::<*mut u8>();
@@ -1447,10 +1458,10 @@ pub mod tidegate {
                                                         );
                                                         _rt::string_lift(bytes29)
                                                     };
-                                                    Error::TooLarge(e39)
+                                                    Error::TooLarge(e42)
                                                 }
                                                 4 => {
-                                                    let e39 = {
+                                                    let e42 = {
                                                         let l30 = *_ptr
                                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                                             .cast::<*mut u8>();
@@ -1465,10 +1476,10 @@ pub mod tidegate {
                                                         );
                                                         _rt::string_lift(bytes32)
                                                     };
-                                                    Error::Invalid(e39)
+                                                    Error::Invalid(e42)
                                                 }
                                                 5 => {
-                                                    let e39 = {
+                                                    let e42 = {
                                                         let l33 = *_ptr
                                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                                             .cast::<*mut u8>();
@@ -1483,11 +1494,10 @@ pub mod tidegate {
                                                         );
                                                         _rt::string_lift(bytes35)
                                                     };
-                                                    Error::Exhausted(e39)
+                                                    Error::Exhausted(e42)
                                                 }
-                                                n => {
-                                                    debug_assert_eq!(n, 6, "invalid enum discriminant");
-                                                    let e39 = {
+                                                6 => {
+                                                    let e42 = {
                                                         let l36 = *_ptr
                                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                                             .cast::<*mut u8>();
@@ -1502,10 +1512,29 @@ pub mod tidegate {
                                                         );
                                                         _rt::string_lift(bytes38)
                                                     };
-                                                    Error::Other(e39)
+                                                    Error::Other(e42)
+                                                }
+                                                n => {
+                                                    debug_assert_eq!(n, 7, "invalid enum discriminant");
+                                                    let e42 = {
+                                                        let l39 = *_ptr
+                                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>();
+                                                        let l40 = *_ptr
+                                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        let len41 = l40;
+                                                        let bytes41 = _rt::Vec::from_raw_parts(
+                                                            l39.cast(),
+                                                            len41,
+                                                            len41,
+                                                        );
+                                                        _rt::string_lift(bytes41)
+                                                    };
+                                                    Error::Token(e42)
                                                 }
                                             };
-                                            v39
+                                            v42
                                         };
                                         Err(e)
                                     }
@@ -1730,7 +1759,7 @@ pub mod tidegate {
                 /// The page breaks a rule or a limit; the text names it, with the model and the position.
                 /// Nothing of the commit was stored. (guest)
                 Invalid(_rt::String),
-                /// More records are unseen than the guard allows to delete; nothing was deleted, and the
+                /// `end-snapshot` would have deleted more than the guard allows; nothing was deleted, and the
                 /// snapshot is closed, so that the next pull begins anew.
                 Refused(_rt::String),
                 /// This run may no longer write: it was cancelled, or another took over. Return at once.
@@ -1771,88 +1800,6 @@ pub mod tidegate {
                 }
             }
             impl ::core::error::Error for Error {}
-            /// Records that are stored and that the open snapshot's pass has not seen so far.
-            #[derive(Clone)]
-            pub struct UnseenPage {
-                /// At most as many as were asked for, and fewer when bodies are long.
-                pub ids: _rt::Vec<_rt::String>,
-                /// What to ask with for those that come after; `none` when these are the last.
-                pub next: ::core::option::Option<u64>,
-                /// How many are unseen, and how many were seen by this pass. Each counts once, however often
-                /// it was saved.
-                pub unseen: u64,
-                pub seen: u64,
-            }
-            impl ::core::fmt::Debug for UnseenPage {
-                fn fmt(
-                    &self,
-                    f: &mut ::core::fmt::Formatter<'_>,
-                ) -> ::core::fmt::Result {
-                    f.debug_struct("UnseenPage")
-                        .field("ids", &self.ids)
-                        .field("next", &self.next)
-                        .field("unseen", &self.unseen)
-                        .field("seen", &self.seen)
-                        .finish()
-                }
-            }
-            /// Why what the last pass did not see is gone.
-            #[repr(u8)]
-            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
-            pub enum Proof {
-                /// Nothing says so: what was not seen stays.
-                None,
-                /// The whole list came in one answer, so that nothing could move while it was read.
-                OneAnswer,
-                /// This pass and the one before it (`repeat-snapshot`) were whole. The host compares them: when
-                /// this one missed anything that the one before it saw, the list was not the same, and nothing
-                /// is deleted. Neither is it without a pass before.
-                TwoPasses,
-            }
-            impl ::core::fmt::Debug for Proof {
-                fn fmt(
-                    &self,
-                    f: &mut ::core::fmt::Formatter<'_>,
-                ) -> ::core::fmt::Result {
-                    match self {
-                        Proof::None => f.debug_tuple("Proof::None").finish(),
-                        Proof::OneAnswer => f.debug_tuple("Proof::OneAnswer").finish(),
-                        Proof::TwoPasses => f.debug_tuple("Proof::TwoPasses").finish(),
-                    }
-                }
-            }
-            impl Proof {
-                #[doc(hidden)]
-                pub unsafe fn _lift(val: u8) -> Proof {
-                    if !cfg!(debug_assertions) {
-                        return unsafe { ::core::mem::transmute(val) };
-                    }
-                    match val {
-                        0 => Proof::None,
-                        1 => Proof::OneAnswer,
-                        2 => Proof::TwoPasses,
-                        _ => panic!("invalid enum discriminant"),
-                    }
-                }
-            }
-            #[repr(C)]
-            #[derive(Clone, Copy)]
-            pub struct SnapshotEnd {
-                pub deleted: u64,
-                /// Records that were not seen and stay, as there was no proof.
-                pub kept: u64,
-            }
-            impl ::core::fmt::Debug for SnapshotEnd {
-                fn fmt(
-                    &self,
-                    f: &mut ::core::fmt::Formatter<'_>,
-                ) -> ::core::fmt::Result {
-                    f.debug_struct("SnapshotEnd")
-                        .field("deleted", &self.deleted)
-                        .field("kept", &self.kept)
-                        .finish()
-                }
-            }
             #[allow(unused_unsafe, clippy::all)]
             /// Store pages and the checkpoint in one transaction. When it returns, they are durable.
             ///
@@ -2770,7 +2717,7 @@ pub mod tidegate {
             /// Start a pull of everything the outside API has of `model`, to find what was deleted there:
             /// from now on each saved id counts as seen, in this run and in those that continue it.
             /// Returns true when a snapshot was open already (an interrupted run's) and goes on; the plugin
-            /// may then continue from its checkpoint. With `restart`, begins anew, with a first pass.
+            /// may then continue from its checkpoint. With `restart`, begins anew.
             #[allow(async_fn_in_trait)]
             pub async fn begin_snapshot(
                 model: _rt::String,
@@ -2991,296 +2938,11 @@ pub mod tidegate {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// What the pass has not seen, `limit` (1 to 1,000) records from `after` on (0 at first). Unseen
-            /// is not gone: a list that moves while it is read page by page hides records that live. So the
-            /// source is asked about each, and those that it calls gone are deleted with `commit`; or the
-            /// list is read once more (`repeat-snapshot`).
-            /// Refused, as `end-snapshot` is, when deleting all of them would be more than the guard allows.
+            /// The pull was whole: delete, in one step, what was not seen since `begin-snapshot`. Returns
+            /// how many were deleted. Refused (see `refused`), and the run fails, when that is more than
+            /// the share the operator allows (default 50 %) or everything. The checkpoint, if given, is stored with it.
             #[allow(async_fn_in_trait)]
-            pub async fn unseen(
-                model: _rt::String,
-                after: u64,
-                limit: u32,
-            ) -> ::core::result::Result<UnseenPage, Error> {
-                unsafe {
-                    #[derive(Copy, Clone)]
-                    struct ParamsLower(*mut u8, usize, i64, i32);
-                    unsafe impl Send for ParamsLower {}
-                    use wit_bindgen::rt::async_support::Subtask as _Subtask;
-                    struct _MySubtask<'a> {
-                        _unused: core::marker::PhantomData<&'a ()>,
-                    }
-                    #[allow(unused_parens)]
-                    unsafe impl<'a> _Subtask for _MySubtask<'a> {
-                        type Params = (_rt::String, u64, u32);
-                        type Results = ::core::result::Result<UnseenPage, Error>;
-                        type ParamsLower = ParamsLower;
-                        fn abi_layout(&mut self) -> ::core::alloc::Layout {
-                            unsafe {
-                                ::core::alloc::Layout::from_size_align_unchecked(
-                                    (40 + 2 * ::core::mem::size_of::<*const u8>()),
-                                    8,
-                                )
-                            }
-                        }
-                        fn results_offset(&mut self) -> usize {
-                            0
-                        }
-                        unsafe fn call_import(
-                            &mut self,
-                            _params: Self::ParamsLower,
-                            _results: *mut u8,
-                        ) -> u32 {
-                            #[cfg(target_arch = "wasm32")]
-                            #[link(wasm_import_module = "tidegate:plugin/records@0.1.0")]
-                            unsafe extern "C" {
-                                #[link_name = "[async-lower]unseen"]
-                                fn call(
-                                    _: *mut u8,
-                                    _: usize,
-                                    _: i64,
-                                    _: i32,
-                                    _: *mut u8,
-                                ) -> i32;
-                            }
-                            #[cfg(not(target_arch = "wasm32"))]
-                            unsafe extern "C" fn call(
-                                _: *mut u8,
-                                _: usize,
-                                _: i64,
-                                _: i32,
-                                _: *mut u8,
-                            ) -> i32 {
-                                unreachable!()
-                            }
-                            unsafe {
-                                call(_params.0, _params.1, _params.2, _params.3, _results)
-                                    as u32
-                            }
-                        }
-                        unsafe fn params_dealloc_lists(
-                            &mut self,
-                            _params: Self::ParamsLower,
-                        ) {
-                            unsafe {
-                                _rt::cabi_dealloc(_params.0, _params.1, 1);
-                            }
-                        }
-                        unsafe fn params_dealloc_lists_and_own(
-                            &mut self,
-                            _params: Self::ParamsLower,
-                        ) {
-                            unsafe {
-                                _rt::cabi_dealloc(_params.0, _params.1, 1);
-                            }
-                        }
-                        unsafe fn params_lower(
-                            &mut self,
-                            (_lower0, _lower1, _lower2): Self::Params,
-                            _ptr: *mut u8,
-                        ) -> Self::ParamsLower {
-                            unsafe {
-                                let vec0 = (_lower0.into_bytes()).into_boxed_slice();
-                                let ptr0 = vec0.as_ptr().cast::<u8>();
-                                let len0 = vec0.len();
-                                ::core::mem::forget(vec0);
-                                ParamsLower(
-                                    ptr0.cast_mut(),
-                                    len0,
-                                    _rt::as_i64(_lower1),
-                                    _rt::as_i32(_lower2),
-                                )
-                            }
-                        }
-                        unsafe fn results_lift(
-                            &mut self,
-                            _ptr: *mut u8,
-                        ) -> Self::Results {
-                            unsafe {
-                                let l0 = i32::from(*_ptr.add(0).cast::<u8>());
-                                match l0 {
-                                    0 => {
-                                        let e = {
-                                            let l1 = *_ptr.add(8).cast::<*mut u8>();
-                                            let l2 = *_ptr
-                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                .cast::<usize>();
-                                            let base6 = l1;
-                                            let len6 = l2;
-                                            let mut result6 = _rt::Vec::with_capacity(len6);
-                                            for i in 0..len6 {
-                                                let base = base6
-                                                    .add(i * (2 * ::core::mem::size_of::<*const u8>()));
-                                                let e6 = {
-                                                    let l3 = *base.add(0).cast::<*mut u8>();
-                                                    let l4 = *base
-                                                        .add(::core::mem::size_of::<*const u8>())
-                                                        .cast::<usize>();
-                                                    let len5 = l4;
-                                                    let bytes5 = _rt::Vec::from_raw_parts(
-                                                        l3.cast(),
-                                                        len5,
-                                                        len5,
-                                                    );
-                                                    _rt::string_lift(bytes5)
-                                                };
-                                                result6.push(e6);
-                                            }
-                                            _rt::cabi_dealloc(
-                                                base6,
-                                                len6 * (2 * ::core::mem::size_of::<*const u8>()),
-                                                ::core::mem::size_of::<*const u8>(),
-                                            );
-                                            let l7 = i32::from(
-                                                *_ptr
-                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>(),
-                                            );
-                                            let l9 = *_ptr
-                                                .add(24 + 2 * ::core::mem::size_of::<*const u8>())
-                                                .cast::<i64>();
-                                            let l10 = *_ptr
-                                                .add(32 + 2 * ::core::mem::size_of::<*const u8>())
-                                                .cast::<i64>();
-                                            UnseenPage {
-                                                ids: result6,
-                                                next: match l7 {
-                                                    0 => None,
-                                                    1 => {
-                                                        let e = {
-                                                            let l8 = *_ptr
-                                                                .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                                .cast::<i64>();
-                                                            l8 as u64
-                                                        };
-                                                        Some(e)
-                                                    }
-                                                    _ => _rt::invalid_enum_discriminant(),
-                                                },
-                                                unseen: l9 as u64,
-                                                seen: l10 as u64,
-                                            }
-                                        };
-                                        Ok(e)
-                                    }
-                                    1 => {
-                                        let e = {
-                                            let l11 = i32::from(*_ptr.add(8).cast::<u8>());
-                                            let v27 = match l11 {
-                                                0 => {
-                                                    let e27 = {
-                                                        let l12 = *_ptr
-                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l13 = *_ptr
-                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len14 = l13;
-                                                        let bytes14 = _rt::Vec::from_raw_parts(
-                                                            l12.cast(),
-                                                            len14,
-                                                            len14,
-                                                        );
-                                                        _rt::string_lift(bytes14)
-                                                    };
-                                                    Error::Denied(e27)
-                                                }
-                                                1 => {
-                                                    let e27 = {
-                                                        let l15 = *_ptr
-                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l16 = *_ptr
-                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len17 = l16;
-                                                        let bytes17 = _rt::Vec::from_raw_parts(
-                                                            l15.cast(),
-                                                            len17,
-                                                            len17,
-                                                        );
-                                                        _rt::string_lift(bytes17)
-                                                    };
-                                                    Error::Invalid(e27)
-                                                }
-                                                2 => {
-                                                    let e27 = {
-                                                        let l18 = *_ptr
-                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l19 = *_ptr
-                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len20 = l19;
-                                                        let bytes20 = _rt::Vec::from_raw_parts(
-                                                            l18.cast(),
-                                                            len20,
-                                                            len20,
-                                                        );
-                                                        _rt::string_lift(bytes20)
-                                                    };
-                                                    Error::Refused(e27)
-                                                }
-                                                3 => {
-                                                    let e27 = {
-                                                        let l21 = *_ptr
-                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l22 = *_ptr
-                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len23 = l22;
-                                                        let bytes23 = _rt::Vec::from_raw_parts(
-                                                            l21.cast(),
-                                                            len23,
-                                                            len23,
-                                                        );
-                                                        _rt::string_lift(bytes23)
-                                                    };
-                                                    Error::Fenced(e27)
-                                                }
-                                                n => {
-                                                    debug_assert_eq!(n, 4, "invalid enum discriminant");
-                                                    let e27 = {
-                                                        let l24 = *_ptr
-                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l25 = *_ptr
-                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len26 = l25;
-                                                        let bytes26 = _rt::Vec::from_raw_parts(
-                                                            l24.cast(),
-                                                            len26,
-                                                            len26,
-                                                        );
-                                                        _rt::string_lift(bytes26)
-                                                    };
-                                                    Error::Other(e27)
-                                                }
-                                            };
-                                            v27
-                                        };
-                                        Err(e)
-                                    }
-                                    _ => _rt::invalid_enum_discriminant(),
-                                }
-                            }
-                        }
-                    }
-                    _MySubtask {
-                        _unused: core::marker::PhantomData,
-                    }
-                        .call((model, after, limit))
-                        .await
-                }
-            }
-            #[allow(unused_unsafe, clippy::all)]
-            /// This pass was whole, and left records unseen: read the list once more. What was not seen is
-            /// kept in mind, and a new pass begins, which has seen nothing. The checkpoint, if given, is
-            /// stored with it. Returns how many records were unseen.
-            #[allow(async_fn_in_trait)]
-            pub async fn repeat_snapshot(
+            pub async fn end_snapshot(
                 model: _rt::String,
                 checkpoint: ::core::option::Option<Json>,
             ) -> ::core::result::Result<u64, Error> {
@@ -3316,7 +2978,7 @@ pub mod tidegate {
                             #[cfg(target_arch = "wasm32")]
                             #[link(wasm_import_module = "tidegate:plugin/records@0.1.0")]
                             unsafe extern "C" {
-                                #[link_name = "[async-lower]repeat-snapshot"]
+                                #[link_name = "[async-lower]end-snapshot"]
                                 fn call(_: *mut u8, _: *mut u8) -> i32;
                             }
                             #[cfg(not(target_arch = "wasm32"))]
@@ -3555,301 +3217,6 @@ pub mod tidegate {
                         _unused: core::marker::PhantomData,
                     }
                         .call((model, checkpoint))
-                        .await
-                }
-            }
-            #[allow(unused_unsafe, clippy::all)]
-            /// Close the snapshot, and delete in one step what was not seen, if that is proven. Refused (see
-            /// `refused`), and the run fails, when that is more than the share the operator allows (default
-            /// 50 %) or everything. The checkpoint, if given, is stored with it.
-            #[allow(async_fn_in_trait)]
-            pub async fn end_snapshot(
-                model: _rt::String,
-                proof: Proof,
-                checkpoint: ::core::option::Option<Json>,
-            ) -> ::core::result::Result<SnapshotEnd, Error> {
-                unsafe {
-                    #[derive(Copy, Clone)]
-                    struct ParamsLower(*mut u8);
-                    unsafe impl Send for ParamsLower {}
-                    use wit_bindgen::rt::async_support::Subtask as _Subtask;
-                    struct _MySubtask<'a> {
-                        _unused: core::marker::PhantomData<&'a ()>,
-                    }
-                    #[allow(unused_parens)]
-                    unsafe impl<'a> _Subtask for _MySubtask<'a> {
-                        type Params = (_rt::String, Proof, ::core::option::Option<Json>);
-                        type Results = ::core::result::Result<SnapshotEnd, Error>;
-                        type ParamsLower = ParamsLower;
-                        fn abi_layout(&mut self) -> ::core::alloc::Layout {
-                            unsafe {
-                                ::core::alloc::Layout::from_size_align_unchecked(
-                                    (16 + 8 * ::core::mem::size_of::<*const u8>()),
-                                    8,
-                                )
-                            }
-                        }
-                        fn results_offset(&mut self) -> usize {
-                            (6 * ::core::mem::size_of::<*const u8>())
-                        }
-                        unsafe fn call_import(
-                            &mut self,
-                            _params: Self::ParamsLower,
-                            _results: *mut u8,
-                        ) -> u32 {
-                            #[cfg(target_arch = "wasm32")]
-                            #[link(wasm_import_module = "tidegate:plugin/records@0.1.0")]
-                            unsafe extern "C" {
-                                #[link_name = "[async-lower]end-snapshot"]
-                                fn call(_: *mut u8, _: *mut u8) -> i32;
-                            }
-                            #[cfg(not(target_arch = "wasm32"))]
-                            unsafe extern "C" fn call(_: *mut u8, _: *mut u8) -> i32 {
-                                unreachable!()
-                            }
-                            unsafe { call(_params.0, _results) as u32 }
-                        }
-                        unsafe fn params_dealloc_lists(
-                            &mut self,
-                            _params: Self::ParamsLower,
-                        ) {
-                            unsafe {
-                                let l0 = *_params.0.add(0).cast::<*mut u8>();
-                                let l1 = *_params
-                                    .0
-                                    .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>();
-                                _rt::cabi_dealloc(l0, l1, 1);
-                                let l2 = i32::from(
-                                    *_params
-                                        .0
-                                        .add(3 * ::core::mem::size_of::<*const u8>())
-                                        .cast::<u8>(),
-                                );
-                                match l2 {
-                                    0 => {}
-                                    _ => {
-                                        let l3 = *_params
-                                            .0
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>();
-                                        let l4 = *_params
-                                            .0
-                                            .add(5 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>();
-                                        _rt::cabi_dealloc(l3, l4, 1);
-                                    }
-                                }
-                            }
-                        }
-                        unsafe fn params_dealloc_lists_and_own(
-                            &mut self,
-                            _params: Self::ParamsLower,
-                        ) {
-                            unsafe {
-                                let l0 = *_params.0.add(0).cast::<*mut u8>();
-                                let l1 = *_params
-                                    .0
-                                    .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>();
-                                _rt::cabi_dealloc(l0, l1, 1);
-                                let l2 = i32::from(
-                                    *_params
-                                        .0
-                                        .add(3 * ::core::mem::size_of::<*const u8>())
-                                        .cast::<u8>(),
-                                );
-                                match l2 {
-                                    0 => {}
-                                    _ => {
-                                        let l3 = *_params
-                                            .0
-                                            .add(4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>();
-                                        let l4 = *_params
-                                            .0
-                                            .add(5 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>();
-                                        _rt::cabi_dealloc(l3, l4, 1);
-                                    }
-                                }
-                            }
-                        }
-                        unsafe fn params_lower(
-                            &mut self,
-                            (_lower0, _lower1, _lower2): Self::Params,
-                            _ptr: *mut u8,
-                        ) -> Self::ParamsLower {
-                            let _param_ptr = unsafe { _ptr.add(0) };
-                            unsafe {
-                                let vec0 = (_lower0.into_bytes()).into_boxed_slice();
-                                let ptr0 = vec0.as_ptr().cast::<u8>();
-                                let len0 = vec0.len();
-                                ::core::mem::forget(vec0);
-                                *_param_ptr
-                                    .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len0;
-                                *_param_ptr.add(0).cast::<*mut u8>() = ptr0.cast_mut();
-                            }
-                            let _param_ptr = unsafe {
-                                _ptr.add((2 * ::core::mem::size_of::<*const u8>()))
-                            };
-                            unsafe {
-                                *_param_ptr.add(0).cast::<u8>() = (_lower1.clone() as i32)
-                                    as u8;
-                            }
-                            let _param_ptr = unsafe {
-                                _ptr.add((3 * ::core::mem::size_of::<*const u8>()))
-                            };
-                            unsafe {
-                                match _lower2 {
-                                    Some(e) => {
-                                        *_param_ptr.add(0).cast::<u8>() = (1i32) as u8;
-                                        let vec0 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr0 = vec0.as_ptr().cast::<u8>();
-                                        let len0 = vec0.len();
-                                        ::core::mem::forget(vec0);
-                                        *_param_ptr
-                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len0;
-                                        *_param_ptr
-                                            .add(::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr0.cast_mut();
-                                    }
-                                    None => {
-                                        *_param_ptr.add(0).cast::<u8>() = (0i32) as u8;
-                                    }
-                                };
-                            }
-                            ParamsLower(_ptr)
-                        }
-                        unsafe fn results_lift(
-                            &mut self,
-                            _ptr: *mut u8,
-                        ) -> Self::Results {
-                            unsafe {
-                                let l0 = i32::from(*_ptr.add(0).cast::<u8>());
-                                match l0 {
-                                    0 => {
-                                        let e = {
-                                            let l1 = *_ptr.add(8).cast::<i64>();
-                                            let l2 = *_ptr.add(16).cast::<i64>();
-                                            SnapshotEnd {
-                                                deleted: l1 as u64,
-                                                kept: l2 as u64,
-                                            }
-                                        };
-                                        Ok(e)
-                                    }
-                                    1 => {
-                                        let e = {
-                                            let l3 = i32::from(*_ptr.add(8).cast::<u8>());
-                                            let v19 = match l3 {
-                                                0 => {
-                                                    let e19 = {
-                                                        let l4 = *_ptr
-                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l5 = *_ptr
-                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len6 = l5;
-                                                        let bytes6 = _rt::Vec::from_raw_parts(
-                                                            l4.cast(),
-                                                            len6,
-                                                            len6,
-                                                        );
-                                                        _rt::string_lift(bytes6)
-                                                    };
-                                                    Error::Denied(e19)
-                                                }
-                                                1 => {
-                                                    let e19 = {
-                                                        let l7 = *_ptr
-                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l8 = *_ptr
-                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len9 = l8;
-                                                        let bytes9 = _rt::Vec::from_raw_parts(
-                                                            l7.cast(),
-                                                            len9,
-                                                            len9,
-                                                        );
-                                                        _rt::string_lift(bytes9)
-                                                    };
-                                                    Error::Invalid(e19)
-                                                }
-                                                2 => {
-                                                    let e19 = {
-                                                        let l10 = *_ptr
-                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l11 = *_ptr
-                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len12 = l11;
-                                                        let bytes12 = _rt::Vec::from_raw_parts(
-                                                            l10.cast(),
-                                                            len12,
-                                                            len12,
-                                                        );
-                                                        _rt::string_lift(bytes12)
-                                                    };
-                                                    Error::Refused(e19)
-                                                }
-                                                3 => {
-                                                    let e19 = {
-                                                        let l13 = *_ptr
-                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l14 = *_ptr
-                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len15 = l14;
-                                                        let bytes15 = _rt::Vec::from_raw_parts(
-                                                            l13.cast(),
-                                                            len15,
-                                                            len15,
-                                                        );
-                                                        _rt::string_lift(bytes15)
-                                                    };
-                                                    Error::Fenced(e19)
-                                                }
-                                                n => {
-                                                    debug_assert_eq!(n, 4, "invalid enum discriminant");
-                                                    let e19 = {
-                                                        let l16 = *_ptr
-                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l17 = *_ptr
-                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len18 = l17;
-                                                        let bytes18 = _rt::Vec::from_raw_parts(
-                                                            l16.cast(),
-                                                            len18,
-                                                            len18,
-                                                        );
-                                                        _rt::string_lift(bytes18)
-                                                    };
-                                                    Error::Other(e19)
-                                                }
-                                            };
-                                            v19
-                                        };
-                                        Err(e)
-                                    }
-                                    _ => _rt::invalid_enum_discriminant(),
-                                }
-                            }
-                        }
-                    }
-                    _MySubtask {
-                        _unused: core::marker::PhantomData,
-                    }
-                        .call((model, proof, checkpoint))
                         .await
                 }
             }
@@ -5157,61 +4524,56 @@ macro_rules! __export_plugin_impl {
         "wasm32")] #[unsafe (link_section =
         "component-type:wit-bindgen:0.61.1:tidegate:plugin@0.1.0:plugin:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 2225] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 2016] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xb4\x10\x01A\x02\x01\
-A\x1d\x01B\x14\x01r\x02\x04names\x05values\x04\0\x06header\x03\0\0\x01m\x02\x0ai\
-dempotent\x05never\x04\0\x05retry\x03\0\x02\x01ky\x01ks\x01r\x03\x0atimeout-ms\x04\
-\x05retry\x03\x0fidempotency-key\x05\x04\0\x07options\x03\0\x06\x01p\x01\x01p}\x01\
-k\x09\x01r\x05\x06methods\x03urls\x07headers\x08\x04body\x0a\x07options\x07\x04\0\
-\x07request\x03\0\x0b\x01r\x04\x06status{\x07headers\x08\x04body\x09\x03urls\x04\
-\0\x08response\x03\0\x0d\x01q\x07\x06denied\x01s\0\x07timeout\x01s\0\x07connect\x01\
-s\0\x09too-large\x01s\0\x07invalid\x01s\0\x09exhausted\x01s\0\x05other\x01s\0\x04\
-\0\x05error\x03\0\x0f\x01j\x01\x0e\x01\x10\x01C\x01\x07request\x0c\0\x11\x04\0\x04\
-send\x01\x12\x03\0\x1atidegate:plugin/http@0.1.0\x05\0\x01B\x0c\x01s\x04\0\x04js\
-on\x03\0\0\x01m\x06\x09transient\x04auth\x06config\x08rejected\x0bunsupported\x05\
-other\x04\0\x0cfailure-kind\x03\0\x02\x01r\x02\x06status{\x04bodys\x04\0\x08upst\
-ream\x03\0\x04\x01ks\x01k\x01\x01k\x05\x01kw\x01r\x06\x04kind\x03\x07messages\x04\
-code\x06\x07payload\x07\x08upstream\x08\x0eretry-after-ms\x09\x04\0\x07failure\x03\
-\0\x0a\x03\0\x1btidegate:plugin/types@0.1.0\x05\x01\x02\x03\0\x01\x04json\x01B)\x02\
-\x03\x02\x01\x02\x04\0\x04json\x03\0\0\x01r\x02\x02ids\x04body\x01\x04\0\x05save\
-d\x03\0\x02\x01p\x03\x01ps\x01r\x03\x05models\x04save\x04\x06delete\x05\x04\0\x04\
-page\x03\0\x06\x01r\x05\x05models\x05addedy\x07updatedy\x07deletedy\x09unchanged\
-y\x04\0\x0dmodel-outcome\x03\0\x08\x01q\x05\x06denied\x01s\0\x07invalid\x01s\0\x07\
-refused\x01s\0\x06fenced\x01s\0\x05other\x01s\0\x04\0\x05error\x03\0\x0a\x01kw\x01\
-r\x04\x03ids\x05\x04next\x0c\x06unseenw\x04seenw\x04\0\x0bunseen-page\x03\0\x0d\x01\
-m\x03\x04none\x0aone-answer\x0atwo-passes\x04\0\x05proof\x03\0\x0f\x01r\x02\x07d\
-eletedw\x04keptw\x04\0\x0csnapshot-end\x03\0\x11\x01p\x07\x01k\x01\x01p\x09\x01j\
-\x01\x15\x01\x0b\x01C\x02\x05pages\x13\x0acheckpoint\x14\0\x16\x04\0\x06commit\x01\
-\x17\x01p\x14\x01j\x01\x18\x01\x0b\x01C\x02\x05models\x03ids\x05\0\x19\x04\0\x03\
-get\x01\x1a\x01j\x01\x7f\x01\x0b\x01C\x02\x05models\x07restart\x7f\0\x1b\x04\0\x0e\
-begin-snapshot\x01\x1c\x01j\x01\x0e\x01\x0b\x01C\x03\x05models\x05afterw\x05limi\
-ty\0\x1d\x04\0\x06unseen\x01\x1e\x01j\x01w\x01\x0b\x01C\x02\x05models\x0acheckpo\
-int\x14\0\x1f\x04\0\x0frepeat-snapshot\x01\x20\x01j\x01\x12\x01\x0b\x01C\x03\x05\
-models\x05proof\x10\x0acheckpoint\x14\0!\x04\0\x0cend-snapshot\x01\"\x03\0\x1dti\
-degate:plugin/records@0.1.0\x05\x03\x02\x03\0\x02\x05error\x01B\x10\x02\x03\x02\x01\
-\x02\x04\0\x04json\x03\0\0\x02\x03\x02\x01\x04\x04\0\x05error\x03\0\x02\x01m\x03\
-\x05added\x07updated\x07deleted\x04\0\x06action\x03\0\x04\x01k\x01\x01r\x06\x02i\
-ds\x06action\x05\x04body\x06\x0dfirst-seen-atw\x10last-modified-atw\x06cursors\x04\
-\0\x06change\x03\0\x07\x01ks\x01r\x03\x0bintegrations\x0aconnection\x09\x05model\
-s\x04\0\x06source\x03\0\x0a\x01p\x08\x01j\x01\x0c\x01\x03\x01C\x03\x06source\x0b\
-\x06cursor\x09\x05limity\0\x0d\x04\0\x04read\x01\x0e\x03\0\x1atidegate:plugin/fe\
-ed@0.1.0\x05\x05\x01B\x0e\x02\x03\x02\x01\x02\x04\0\x04json\x03\0\0\x02\x03\x02\x01\
-\x04\x04\0\x05error\x03\0\x02\x01k\x01\x01@\0\0\x04\x04\0\x0acheckpoint\x01\x05\x01\
-@\0\0\x01\x04\0\x06config\x01\x06\x04\0\x08metadata\x01\x06\x01j\0\x01\x03\x01C\x01\
-\x05patch\x01\0\x07\x04\0\x0emerge-metadata\x01\x08\x04\0\x07context\x01\x06\x03\
-\0\x1btidegate:plugin/state@0.1.0\x05\x06\x01B\x04\x01@\0\0w\x04\0\x03now\x01\0\x01\
-C\x01\x0bduration-msw\x01\0\x04\0\x05sleep\x01\x01\x03\0\x1btidegate:plugin/cloc\
-k@0.1.0\x05\x07\x01B\x06\x02\x03\x02\x01\x02\x04\0\x04json\x03\0\0\x01m\x04\x05d\
-ebug\x04info\x04warn\x05error\x04\0\x05level\x03\0\x02\x01@\x03\x05level\x03\x07\
-messages\x06fields\x01\x01\0\x04\0\x05write\x01\x04\x03\0\x19tidegate:plugin/log\
-@0.1.0\x05\x08\x03\0\x04json\x03\0\x02\x02\x03\0\x01\x07failure\x03\0\x07failure\
-\x03\0\x0a\x01@\0\0\x09\x04\0\x08manifest\x01\x0c\x01j\0\x01\x0b\x01C\x01\x04nam\
-es\0\x0d\x04\0\x04sync\x01\x0e\x01j\x01\x09\x01\x0b\x01C\x02\x04names\x05input\x09\
-\0\x0f\x04\0\x06action\x01\x10\x01C\x02\x04kinds\x07payload\x09\0\x0f\x04\0\x05e\
-vent\x01\x11\x04\0\x1ctidegate:plugin/plugin@0.1.0\x04\0\x0b\x0c\x01\0\x06plugin\
-\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10\
-wit-bindgen-rust\x060.61.1";
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe3\x0e\x01A\x02\x01\
+A\x1d\x01B\x14\x01r\x02\x04names\x05values\x04\0\x06header\x03\0\0\x01m\x03\x0ai\
+dempotent\x05never\x06always\x04\0\x05retry\x03\0\x02\x01ky\x01ks\x01r\x03\x0ati\
+meout-ms\x04\x05retry\x03\x0fidempotency-key\x05\x04\0\x07options\x03\0\x06\x01p\
+\x01\x01p}\x01k\x09\x01r\x05\x06methods\x03urls\x07headers\x08\x04body\x0a\x07op\
+tions\x07\x04\0\x07request\x03\0\x0b\x01r\x04\x06status{\x07headers\x08\x04body\x09\
+\x03urls\x04\0\x08response\x03\0\x0d\x01q\x08\x06denied\x01s\0\x07timeout\x01s\0\
+\x07connect\x01s\0\x09too-large\x01s\0\x07invalid\x01s\0\x09exhausted\x01s\0\x05\
+other\x01s\0\x05token\x01s\0\x04\0\x05error\x03\0\x0f\x01j\x01\x0e\x01\x10\x01C\x01\
+\x07request\x0c\0\x11\x04\0\x04send\x01\x12\x03\0\x1atidegate:plugin/http@0.1.0\x05\
+\0\x01B\x0c\x01s\x04\0\x04json\x03\0\0\x01m\x06\x09transient\x04auth\x06config\x08\
+rejected\x0bunsupported\x05other\x04\0\x0cfailure-kind\x03\0\x02\x01r\x02\x06sta\
+tus{\x04bodys\x04\0\x08upstream\x03\0\x04\x01ks\x01k\x01\x01k\x05\x01kw\x01r\x06\
+\x04kind\x03\x07messages\x04code\x06\x07payload\x07\x08upstream\x08\x0eretry-aft\
+er-ms\x09\x04\0\x07failure\x03\0\x0a\x03\0\x1btidegate:plugin/types@0.1.0\x05\x01\
+\x02\x03\0\x01\x04json\x01B\x1c\x02\x03\x02\x01\x02\x04\0\x04json\x03\0\0\x01r\x02\
+\x02ids\x04body\x01\x04\0\x05saved\x03\0\x02\x01p\x03\x01ps\x01r\x03\x05models\x04\
+save\x04\x06delete\x05\x04\0\x04page\x03\0\x06\x01r\x05\x05models\x05addedy\x07u\
+pdatedy\x07deletedy\x09unchangedy\x04\0\x0dmodel-outcome\x03\0\x08\x01q\x05\x06d\
+enied\x01s\0\x07invalid\x01s\0\x07refused\x01s\0\x06fenced\x01s\0\x05other\x01s\0\
+\x04\0\x05error\x03\0\x0a\x01p\x07\x01k\x01\x01p\x09\x01j\x01\x0e\x01\x0b\x01C\x02\
+\x05pages\x0c\x0acheckpoint\x0d\0\x0f\x04\0\x06commit\x01\x10\x01p\x0d\x01j\x01\x11\
+\x01\x0b\x01C\x02\x05models\x03ids\x05\0\x12\x04\0\x03get\x01\x13\x01j\x01\x7f\x01\
+\x0b\x01C\x02\x05models\x07restart\x7f\0\x14\x04\0\x0ebegin-snapshot\x01\x15\x01\
+j\x01w\x01\x0b\x01C\x02\x05models\x0acheckpoint\x0d\0\x16\x04\0\x0cend-snapshot\x01\
+\x17\x03\0\x1dtidegate:plugin/records@0.1.0\x05\x03\x02\x03\0\x02\x05error\x01B\x10\
+\x02\x03\x02\x01\x02\x04\0\x04json\x03\0\0\x02\x03\x02\x01\x04\x04\0\x05error\x03\
+\0\x02\x01m\x03\x05added\x07updated\x07deleted\x04\0\x06action\x03\0\x04\x01k\x01\
+\x01r\x06\x02ids\x06action\x05\x04body\x06\x0dfirst-seen-atw\x10last-modified-at\
+w\x06cursors\x04\0\x06change\x03\0\x07\x01ks\x01r\x03\x0bintegrations\x0aconnect\
+ion\x09\x05models\x04\0\x06source\x03\0\x0a\x01p\x08\x01j\x01\x0c\x01\x03\x01C\x03\
+\x06source\x0b\x06cursor\x09\x05limity\0\x0d\x04\0\x04read\x01\x0e\x03\0\x1atide\
+gate:plugin/feed@0.1.0\x05\x05\x01B\x0e\x02\x03\x02\x01\x02\x04\0\x04json\x03\0\0\
+\x02\x03\x02\x01\x04\x04\0\x05error\x03\0\x02\x01k\x01\x01@\0\0\x04\x04\0\x0ache\
+ckpoint\x01\x05\x01@\0\0\x01\x04\0\x06config\x01\x06\x04\0\x08metadata\x01\x06\x01\
+j\0\x01\x03\x01C\x01\x05patch\x01\0\x07\x04\0\x0emerge-metadata\x01\x08\x04\0\x07\
+context\x01\x06\x03\0\x1btidegate:plugin/state@0.1.0\x05\x06\x01B\x04\x01@\0\0w\x04\
+\0\x03now\x01\0\x01C\x01\x0bduration-msw\x01\0\x04\0\x05sleep\x01\x01\x03\0\x1bt\
+idegate:plugin/clock@0.1.0\x05\x07\x01B\x06\x02\x03\x02\x01\x02\x04\0\x04json\x03\
+\0\0\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\x02\x01@\x03\
+\x05level\x03\x07messages\x06fields\x01\x01\0\x04\0\x05write\x01\x04\x03\0\x19ti\
+degate:plugin/log@0.1.0\x05\x08\x03\0\x04json\x03\0\x02\x02\x03\0\x01\x07failure\
+\x03\0\x07failure\x03\0\x0a\x01@\0\0\x09\x04\0\x08manifest\x01\x0c\x01j\0\x01\x0b\
+\x01C\x01\x04names\0\x0d\x04\0\x04sync\x01\x0e\x01j\x01\x09\x01\x0b\x01C\x02\x04\
+names\x05input\x09\0\x0f\x04\0\x06action\x01\x10\x01C\x02\x04kinds\x07payload\x09\
+\0\x0f\x04\0\x05event\x01\x11\x04\0\x1ctidegate:plugin/plugin@0.1.0\x04\0\x0b\x0c\
+\x01\0\x06plugin\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-componen\
+t\x070.258.3\x10wit-bindgen-rust\x060.61.1";
         };
     };
 }
@@ -5224,57 +4586,53 @@ pub use __export_plugin_impl as export_plugin;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 2181] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe8\x0f\x01A\x02\x01\
-A\x13\x01B\x14\x01r\x02\x04names\x05values\x04\0\x06header\x03\0\0\x01m\x02\x0ai\
-dempotent\x05never\x04\0\x05retry\x03\0\x02\x01ky\x01ks\x01r\x03\x0atimeout-ms\x04\
-\x05retry\x03\x0fidempotency-key\x05\x04\0\x07options\x03\0\x06\x01p\x01\x01p}\x01\
-k\x09\x01r\x05\x06methods\x03urls\x07headers\x08\x04body\x0a\x07options\x07\x04\0\
-\x07request\x03\0\x0b\x01r\x04\x06status{\x07headers\x08\x04body\x09\x03urls\x04\
-\0\x08response\x03\0\x0d\x01q\x07\x06denied\x01s\0\x07timeout\x01s\0\x07connect\x01\
-s\0\x09too-large\x01s\0\x07invalid\x01s\0\x09exhausted\x01s\0\x05other\x01s\0\x04\
-\0\x05error\x03\0\x0f\x01j\x01\x0e\x01\x10\x01C\x01\x07request\x0c\0\x11\x04\0\x04\
-send\x01\x12\x03\0\x1atidegate:plugin/http@0.1.0\x05\0\x01B\x0c\x01s\x04\0\x04js\
-on\x03\0\0\x01m\x06\x09transient\x04auth\x06config\x08rejected\x0bunsupported\x05\
-other\x04\0\x0cfailure-kind\x03\0\x02\x01r\x02\x06status{\x04bodys\x04\0\x08upst\
-ream\x03\0\x04\x01ks\x01k\x01\x01k\x05\x01kw\x01r\x06\x04kind\x03\x07messages\x04\
-code\x06\x07payload\x07\x08upstream\x08\x0eretry-after-ms\x09\x04\0\x07failure\x03\
-\0\x0a\x03\0\x1btidegate:plugin/types@0.1.0\x05\x01\x02\x03\0\x01\x04json\x01B)\x02\
-\x03\x02\x01\x02\x04\0\x04json\x03\0\0\x01r\x02\x02ids\x04body\x01\x04\0\x05save\
-d\x03\0\x02\x01p\x03\x01ps\x01r\x03\x05models\x04save\x04\x06delete\x05\x04\0\x04\
-page\x03\0\x06\x01r\x05\x05models\x05addedy\x07updatedy\x07deletedy\x09unchanged\
-y\x04\0\x0dmodel-outcome\x03\0\x08\x01q\x05\x06denied\x01s\0\x07invalid\x01s\0\x07\
-refused\x01s\0\x06fenced\x01s\0\x05other\x01s\0\x04\0\x05error\x03\0\x0a\x01kw\x01\
-r\x04\x03ids\x05\x04next\x0c\x06unseenw\x04seenw\x04\0\x0bunseen-page\x03\0\x0d\x01\
-m\x03\x04none\x0aone-answer\x0atwo-passes\x04\0\x05proof\x03\0\x0f\x01r\x02\x07d\
-eletedw\x04keptw\x04\0\x0csnapshot-end\x03\0\x11\x01p\x07\x01k\x01\x01p\x09\x01j\
-\x01\x15\x01\x0b\x01C\x02\x05pages\x13\x0acheckpoint\x14\0\x16\x04\0\x06commit\x01\
-\x17\x01p\x14\x01j\x01\x18\x01\x0b\x01C\x02\x05models\x03ids\x05\0\x19\x04\0\x03\
-get\x01\x1a\x01j\x01\x7f\x01\x0b\x01C\x02\x05models\x07restart\x7f\0\x1b\x04\0\x0e\
-begin-snapshot\x01\x1c\x01j\x01\x0e\x01\x0b\x01C\x03\x05models\x05afterw\x05limi\
-ty\0\x1d\x04\0\x06unseen\x01\x1e\x01j\x01w\x01\x0b\x01C\x02\x05models\x0acheckpo\
-int\x14\0\x1f\x04\0\x0frepeat-snapshot\x01\x20\x01j\x01\x12\x01\x0b\x01C\x03\x05\
-models\x05proof\x10\x0acheckpoint\x14\0!\x04\0\x0cend-snapshot\x01\"\x03\0\x1dti\
-degate:plugin/records@0.1.0\x05\x03\x02\x03\0\x02\x05error\x01B\x10\x02\x03\x02\x01\
-\x02\x04\0\x04json\x03\0\0\x02\x03\x02\x01\x04\x04\0\x05error\x03\0\x02\x01m\x03\
-\x05added\x07updated\x07deleted\x04\0\x06action\x03\0\x04\x01k\x01\x01r\x06\x02i\
-ds\x06action\x05\x04body\x06\x0dfirst-seen-atw\x10last-modified-atw\x06cursors\x04\
-\0\x06change\x03\0\x07\x01ks\x01r\x03\x0bintegrations\x0aconnection\x09\x05model\
-s\x04\0\x06source\x03\0\x0a\x01p\x08\x01j\x01\x0c\x01\x03\x01C\x03\x06source\x0b\
-\x06cursor\x09\x05limity\0\x0d\x04\0\x04read\x01\x0e\x03\0\x1atidegate:plugin/fe\
-ed@0.1.0\x05\x05\x01B\x0e\x02\x03\x02\x01\x02\x04\0\x04json\x03\0\0\x02\x03\x02\x01\
-\x04\x04\0\x05error\x03\0\x02\x01k\x01\x01@\0\0\x04\x04\0\x0acheckpoint\x01\x05\x01\
-@\0\0\x01\x04\0\x06config\x01\x06\x04\0\x08metadata\x01\x06\x01j\0\x01\x03\x01C\x01\
-\x05patch\x01\0\x07\x04\0\x0emerge-metadata\x01\x08\x04\0\x07context\x01\x06\x03\
-\0\x1btidegate:plugin/state@0.1.0\x05\x06\x01B\x04\x01@\0\0w\x04\0\x03now\x01\0\x01\
-C\x01\x0bduration-msw\x01\0\x04\0\x05sleep\x01\x01\x03\0\x1btidegate:plugin/cloc\
-k@0.1.0\x05\x07\x01B\x06\x02\x03\x02\x01\x02\x04\0\x04json\x03\0\0\x01m\x04\x05d\
-ebug\x04info\x04warn\x05error\x04\0\x05level\x03\0\x02\x01@\x03\x05level\x03\x07\
-messages\x06fields\x01\x01\0\x04\0\x05write\x01\x04\x03\0\x19tidegate:plugin/log\
-@0.1.0\x05\x08\x03\0\x04json\x03\0\x02\x02\x03\0\x01\x07failure\x03\0\x07failure\
-\x03\0\x0a\x04\0<tidegate:plugin/plugin-with-all-of-its-exports-removed@0.1.0\x04\
-\0\x0b,\x01\0&plugin-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\
-\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1972] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x97\x0e\x01A\x02\x01\
+A\x13\x01B\x14\x01r\x02\x04names\x05values\x04\0\x06header\x03\0\0\x01m\x03\x0ai\
+dempotent\x05never\x06always\x04\0\x05retry\x03\0\x02\x01ky\x01ks\x01r\x03\x0ati\
+meout-ms\x04\x05retry\x03\x0fidempotency-key\x05\x04\0\x07options\x03\0\x06\x01p\
+\x01\x01p}\x01k\x09\x01r\x05\x06methods\x03urls\x07headers\x08\x04body\x0a\x07op\
+tions\x07\x04\0\x07request\x03\0\x0b\x01r\x04\x06status{\x07headers\x08\x04body\x09\
+\x03urls\x04\0\x08response\x03\0\x0d\x01q\x08\x06denied\x01s\0\x07timeout\x01s\0\
+\x07connect\x01s\0\x09too-large\x01s\0\x07invalid\x01s\0\x09exhausted\x01s\0\x05\
+other\x01s\0\x05token\x01s\0\x04\0\x05error\x03\0\x0f\x01j\x01\x0e\x01\x10\x01C\x01\
+\x07request\x0c\0\x11\x04\0\x04send\x01\x12\x03\0\x1atidegate:plugin/http@0.1.0\x05\
+\0\x01B\x0c\x01s\x04\0\x04json\x03\0\0\x01m\x06\x09transient\x04auth\x06config\x08\
+rejected\x0bunsupported\x05other\x04\0\x0cfailure-kind\x03\0\x02\x01r\x02\x06sta\
+tus{\x04bodys\x04\0\x08upstream\x03\0\x04\x01ks\x01k\x01\x01k\x05\x01kw\x01r\x06\
+\x04kind\x03\x07messages\x04code\x06\x07payload\x07\x08upstream\x08\x0eretry-aft\
+er-ms\x09\x04\0\x07failure\x03\0\x0a\x03\0\x1btidegate:plugin/types@0.1.0\x05\x01\
+\x02\x03\0\x01\x04json\x01B\x1c\x02\x03\x02\x01\x02\x04\0\x04json\x03\0\0\x01r\x02\
+\x02ids\x04body\x01\x04\0\x05saved\x03\0\x02\x01p\x03\x01ps\x01r\x03\x05models\x04\
+save\x04\x06delete\x05\x04\0\x04page\x03\0\x06\x01r\x05\x05models\x05addedy\x07u\
+pdatedy\x07deletedy\x09unchangedy\x04\0\x0dmodel-outcome\x03\0\x08\x01q\x05\x06d\
+enied\x01s\0\x07invalid\x01s\0\x07refused\x01s\0\x06fenced\x01s\0\x05other\x01s\0\
+\x04\0\x05error\x03\0\x0a\x01p\x07\x01k\x01\x01p\x09\x01j\x01\x0e\x01\x0b\x01C\x02\
+\x05pages\x0c\x0acheckpoint\x0d\0\x0f\x04\0\x06commit\x01\x10\x01p\x0d\x01j\x01\x11\
+\x01\x0b\x01C\x02\x05models\x03ids\x05\0\x12\x04\0\x03get\x01\x13\x01j\x01\x7f\x01\
+\x0b\x01C\x02\x05models\x07restart\x7f\0\x14\x04\0\x0ebegin-snapshot\x01\x15\x01\
+j\x01w\x01\x0b\x01C\x02\x05models\x0acheckpoint\x0d\0\x16\x04\0\x0cend-snapshot\x01\
+\x17\x03\0\x1dtidegate:plugin/records@0.1.0\x05\x03\x02\x03\0\x02\x05error\x01B\x10\
+\x02\x03\x02\x01\x02\x04\0\x04json\x03\0\0\x02\x03\x02\x01\x04\x04\0\x05error\x03\
+\0\x02\x01m\x03\x05added\x07updated\x07deleted\x04\0\x06action\x03\0\x04\x01k\x01\
+\x01r\x06\x02ids\x06action\x05\x04body\x06\x0dfirst-seen-atw\x10last-modified-at\
+w\x06cursors\x04\0\x06change\x03\0\x07\x01ks\x01r\x03\x0bintegrations\x0aconnect\
+ion\x09\x05models\x04\0\x06source\x03\0\x0a\x01p\x08\x01j\x01\x0c\x01\x03\x01C\x03\
+\x06source\x0b\x06cursor\x09\x05limity\0\x0d\x04\0\x04read\x01\x0e\x03\0\x1atide\
+gate:plugin/feed@0.1.0\x05\x05\x01B\x0e\x02\x03\x02\x01\x02\x04\0\x04json\x03\0\0\
+\x02\x03\x02\x01\x04\x04\0\x05error\x03\0\x02\x01k\x01\x01@\0\0\x04\x04\0\x0ache\
+ckpoint\x01\x05\x01@\0\0\x01\x04\0\x06config\x01\x06\x04\0\x08metadata\x01\x06\x01\
+j\0\x01\x03\x01C\x01\x05patch\x01\0\x07\x04\0\x0emerge-metadata\x01\x08\x04\0\x07\
+context\x01\x06\x03\0\x1btidegate:plugin/state@0.1.0\x05\x06\x01B\x04\x01@\0\0w\x04\
+\0\x03now\x01\0\x01C\x01\x0bduration-msw\x01\0\x04\0\x05sleep\x01\x01\x03\0\x1bt\
+idegate:plugin/clock@0.1.0\x05\x07\x01B\x06\x02\x03\x02\x01\x02\x04\0\x04json\x03\
+\0\0\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\x02\x01@\x03\
+\x05level\x03\x07messages\x06fields\x01\x01\0\x04\0\x05write\x01\x04\x03\0\x19ti\
+degate:plugin/log@0.1.0\x05\x08\x03\0\x04json\x03\0\x02\x02\x03\0\x01\x07failure\
+\x03\0\x07failure\x03\0\x0a\x04\0<tidegate:plugin/plugin-with-all-of-its-exports\
+-removed@0.1.0\x04\0\x0b,\x01\0&plugin-with-all-of-its-exports-removed\x03\0\0\0\
+G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindge\
+n-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

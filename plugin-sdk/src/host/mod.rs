@@ -61,6 +61,8 @@ pub enum Retry {
     Idempotent,
     /// Never.
     Never,
+    /// Whatever its method.
+    Always,
 }
 
 /// One HTTP request, as it goes to the host.
@@ -97,6 +99,7 @@ pub(crate) enum HttpError {
     Invalid(String),
     Exhausted(String),
     Other(String),
+    Token(String),
 }
 
 /// A record to store.

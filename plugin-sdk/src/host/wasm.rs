@@ -91,6 +91,7 @@ impl Host for Handle {
                 retry: match request.retry {
                     Retry::Idempotent => wit::http::Retry::Idempotent,
                     Retry::Never => wit::http::Retry::Never,
+                    Retry::Always => wit::http::Retry::Always,
                 },
                 idempotency_key: request.idempotency_key,
             },
@@ -114,6 +115,7 @@ impl Host for Handle {
                 wit::http::Error::Invalid(text) => HttpError::Invalid(text),
                 wit::http::Error::Exhausted(text) => HttpError::Exhausted(text),
                 wit::http::Error::Other(text) => HttpError::Other(text),
+                wit::http::Error::Token(text) => HttpError::Token(text),
             }),
         }
     }

@@ -1,6 +1,7 @@
 //! HTTP for plugins: building requests, reading responses, following pages.
 
 mod link;
+mod pace;
 mod page;
 mod paginate;
 mod query;

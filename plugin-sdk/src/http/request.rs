@@ -13,8 +13,12 @@ use crate::failure::of_http;
 use crate::host::{Host, Request, Retry};
 use crate::{Cx, Failure, Result};
 
-/// Methods that mean the same when they come twice (RFC 9110 §9.2.2).
-const IDEMPOTENT: [&str; 6] = ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"];
+/// Methods that mean the same when they come twice: those that IANA's registry of HTTP methods calls
+/// idempotent, without CONNECT, TRACE and PRI, which a plugin can't send. The host has the same list.
+const IDEMPOTENT: &str = " GET HEAD OPTIONS PUT DELETE ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT COPY \
+    LABEL LINK MERGE MKACTIVITY MKCALENDAR MKCOL MKREDIRECTREF MKWORKSPACE MOVE ORDERPATCH PROPFIND \
+    PROPPATCH QUERY REBIND REPORT SEARCH UNBIND UNCHECKOUT UNLINK UNLOCK UPDATE UPDATEREDIRECTREF \
+    VERSION-CONTROL ";
 
 /// How much of what was sent is kept beside its answer, which often repeats it.
 const SENT_KEPT_MAX: usize = 64 * 1024;
@@ -100,6 +104,13 @@ impl RequestBuilder {
         self
     }
 
+    /// The host may repeat this request whatever its method: it changes nothing, such as a list that is
+    /// asked for by POST.
+    pub fn always_retry(mut self) -> Self {
+        self.request.retry = Retry::Always;
+        self
+    }
+
     /// Send `Idempotency-Key`, so that the host may repeat a POST or PATCH too.
     ///
     /// Without it, and in an action that its caller invoked under a key, a POST or PATCH carries a key
@@ -117,8 +128,15 @@ impl RequestBuilder {
         self
     }
 
-    /// Send it. A status of 400 and more is a failure: 401 and 403 `auth`; 408, 425, 429 and 5xx
-    /// `transient`, with `Retry-After`; any other `rejected`. It carries the status and the body.
+    /// Send it. A status of 400 and more is a failure, which carries the status and the body:
+    ///
+    /// | status | kind |
+    /// |---|---|
+    /// | 408, 420, 425, 429, 430, 5xx | `transient`, with what `Retry-After` says in any form |
+    /// | any other 4xx with `Retry-After`, but 401 | the same |
+    /// | 403 whose headers say that a quota is used up, or whose body speaks of a rate limit | the same, with the quota's reset |
+    /// | 401, any other 403 | `auth` |
+    /// | any other | `rejected` |
     pub async fn send(self) -> Result<Response> {
         let cx = self.cx.clone();
         self.send_any().await?.or_failure(&cx)
@@ -129,8 +147,8 @@ impl RequestBuilder {
         if let Some(problem) = self.problem {
             return Err(problem);
         }
-        let idempotent = IDEMPOTENT.contains(&self.request.method.as_str());
-        if self.derives_key && !idempotent && self.request.idempotency_key.is_none() {
+        let once = self.request.retry != Retry::Always && !is_idempotent(&self.request.method);
+        if self.derives_key && once && self.request.idempotency_key.is_none() {
             self.request.idempotency_key = self.cx.next_idempotency_key();
             if self.request.idempotency_key.is_some() {
                 self.request.retry = Retry::Never;
@@ -170,6 +188,12 @@ impl fmt::Debug for RequestBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.request.fmt(f)
     }
+}
+
+fn is_idempotent(method: &str) -> bool {
+    IDEMPOTENT
+        .split(' ')
+        .any(|known| !known.is_empty() && known == method)
 }
 
 fn name(request: &Request) -> String {

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::error::Category;
 
-use super::retry_after;
+use super::pace::Pace;
 use crate::failure::FailureKind;
 use crate::host::Answer;
 use crate::text::{excerpt, truncated};
@@ -84,7 +84,7 @@ impl Response {
     }
 
     /// All headers.
-    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
         self.answer
             .headers
             .iter()
@@ -193,10 +193,9 @@ impl Response {
         )
     }
 
-    /// When the API wants to be asked again, by the header `Retry-After`.
+    /// When the API wants to be asked again, by its headers.
     pub(super) fn retry_after_ms(&self, now: u64) -> Option<u64> {
-        let header = self.header("retry-after")?;
-        retry_after::wait_ms(header, now)
+        Pace::of(self.headers(), now).retry_after_ms
     }
 
     /// How messages name what was asked.
@@ -227,12 +226,13 @@ impl Response {
         {
             return self.redirected(target);
         }
+        let body = String::from_utf8_lossy(&self.answer.body);
+        let pace = Pace::of(self.headers(), now);
         let kind = match status {
+            _ if pace.may_pass(status, &body) => FailureKind::Transient,
             401 | 403 => FailureKind::Auth,
-            408 | 425 | 429 | 500.. => FailureKind::Transient,
             _ => FailureKind::Rejected,
         };
-        let body = String::from_utf8_lossy(&self.answer.body);
         let message = if body.trim().is_empty() {
             format!("{} answered {status}", self.name())
         } else {
@@ -242,7 +242,7 @@ impl Response {
         let failure = Failure::new(kind, message).code(format!("http-{status}"));
         let mut failure = self.with_upstream(failure);
         if kind == FailureKind::Transient {
-            failure.retry_after_ms = self.retry_after_ms(now);
+            failure.retry_after_ms = pace.retry_after_ms;
         }
         failure
     }

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use tidegate_engine::grant::RateLimit;
+use tidegate_engine::limits::RETRY_AFTER_MAX_MS;
 
 use crate::said::Said;
 
 /// Longest that the upstream's word is believed before it is asked again: whoever writes a wrong
 /// date doesn't lock a connection out for ever.
-const PAUSE_MAX: Duration = Duration::from_secs(60 * 60);
+const PAUSE_MAX: Duration = Duration::from_millis(RETRY_AFTER_MAX_MS);
 /// How far ahead turns are given out. They are lost with a request that is cancelled.
 const AHEAD_MAX: Duration = Duration::from_secs(60);
 /// What is known of one connection's requests to one origin.
@@ -106,9 +107,8 @@ impl Pace {
 
     /// What an answer says holds from now on.
     pub(super) fn heard(&mut self, status: StatusCode, said: &Said, now: Instant) {
-        // On other statuses `Retry-After` is about this one request. 403 is how some APIs refuse
-        // those who ask too often.
-        if let (403 | 429 | 503, Some(time)) = (status.as_u16(), said.retry_after) {
+        // On other statuses `Retry-After` is about this one request.
+        if let (true, Some(time)) = (said.is_limit(status.as_u16()), said.retry_after) {
             self.paused = self.paused.max(now.checked_add(time.min(PAUSE_MAX)));
         }
         if let Some(quota) = said.quota.filter(|quota| !quota.reset.is_zero()) {
@@ -200,15 +200,16 @@ mod tests {
     fn pause(seconds: u64) -> Said {
         Said {
             retry_after: Some(Duration::from_secs(seconds)),
-            quota: None,
+            ..Said::default()
         }
     }
 
     fn quota(remaining: u64, seconds: u64) -> Said {
         let reset = Duration::from_secs(seconds);
         Said {
-            retry_after: None,
             quota: Some(Quota { remaining, reset }),
+            is_spent: remaining == 0,
+            ..Said::default()
         }
     }
 
@@ -222,7 +223,10 @@ mod tests {
             (202, pause(9), 0, 0),
             (500, pause(9), 0, 0),
             (403, pause(9), 9, 9),
+            (420, pause(9), 9, 9),
+            (423, pause(9), 0, 0),
             (429, pause(9), 9, 9),
+            (430, pause(9), 9, 9),
             (503, pause(9), 9, 9),
             (503, pause(u64::MAX), 3600, 3600),
             (200, quota(0, 9), 9, 9),

@@ -268,6 +268,7 @@ impl Board {
                 rows.push(fire(id, from, now, outcome));
             }
         }
+        let held = self.hold_of(&schedule.definition.target);
         // Those of one catching up wait for one another, and for what is active.
         let asks = fresh.len() == 1 || schedule.definition.overlap == Overlap::CancelPrevious;
         for (index, moment) in fresh.into_iter().enumerate() {
@@ -276,7 +277,10 @@ impl Board {
                 break;
             }
             let asks = asks && index == 0;
-            let outcome = if asks && !self.may_start(&schedule, now, changes, &mut cancelled) {
+            let outcome = if let Some(reason) = held {
+                schedule.progress.held += 1;
+                FireOutcome::Held { reason }
+            } else if asks && !self.may_start(&schedule, now, changes, &mut cancelled) {
                 schedule.progress.overlaps += 1;
                 FireOutcome::Overlap
             } else {

@@ -276,6 +276,7 @@ pub enum RefusalKind {
     Refused,
     Fenced,
     Other,
+    Token,
 }
 
 /// A line of the run's log, without its time.

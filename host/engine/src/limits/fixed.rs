@@ -46,6 +46,9 @@ fixed! {
     JOB_INPUT_BYTES job_input_bytes = 64 * KIB, "The input of an action that is to run later: it is kept in memory while the job waits.";
     TOKEN_RESPONSE_BYTES token_response_bytes = 64 * KIB, "A token endpoint's answer: a few tokens of a few KiB.";
     TOKEN_TIMEOUT_MS token_timeout_ms = 20_000, "A token request, from connect to the last byte; every run of the connection waits for it.";
+    CHECK_TIMEOUT_MS check_timeout_ms = 10_000, "One attempt of a request of `connections test`, from connect to the last byte.";
+    CHECK_IDLE_TIMEOUT_MS check_idle_timeout_ms = 5_000, "How long its answer may make no progress.";
+    RETRY_AFTER_MAX_MS retry_after_max_ms = 3_600_000, "The longest pause that an API is believed, be it of a job or of all requests; then it is asked once more.";
     WEBHOOK_ENDPOINTS webhook_endpoints = 100, "Webhook endpoints: each event is matched against all of them as it is written.";
     WEBHOOK_PENDING webhook_pending = 100_000, "Deliveries that wait for one endpoint; one more disables it, with an event, rather than being lost.";
     WEBHOOK_URL_BYTES webhook_url_bytes = 2_048, "An endpoint's URL.";

@@ -4,10 +4,10 @@ use serde_json::{Map, Value};
 
 use crate::connection::updated;
 use crate::integration::Connection;
-use crate::run::{Fence, RunId};
+use crate::run::{Fence, RunEnd, RunId, Target};
 use crate::store::StoreError;
 use crate::upkeep::Dropped;
-use crate::webhook;
+use crate::webhook::{self, NewEvent};
 use crate::{ConnectionKey, ConnectionName, Name, Timestamp};
 
 use super::{State, not_found, rules};
@@ -58,7 +58,8 @@ impl State {
         let update = |update: &Connection| {
             let stored = self.connections.get_mut(&update.key)?;
             let new = updated(stored, update)?;
-            events.extend(webhook::auth_failed(stored, &new));
+            events.extend(webhook::connection_failed(stored, &new));
+            self.board.set_standing(&new);
             *stored = new;
             Some(())
         };
@@ -108,6 +109,35 @@ impl State {
         connection.updated_at = now;
         connection.revision += 1;
         Ok(())
+    }
+
+    /// What a run's end says of its connection. Returns the events that tell of it.
+    pub(super) fn take_in_health(
+        &mut self,
+        target: &Target,
+        end: &RunEnd,
+        goes_on: bool,
+    ) -> Vec<NewEvent> {
+        let Some(stored) = self.connections.get_mut(target.connection()) else {
+            return Vec::new();
+        };
+        let Some(new) = rules::connection_after(stored, target, end, goes_on) else {
+            return Vec::new();
+        };
+        let events = webhook::connection_failed(stored, &new);
+        self.board.set_standing(&new);
+        *stored = new;
+        events
+    }
+
+    /// A deployment lifts holds.
+    pub(super) fn lift_holds(&mut self, integration: &Name) {
+        for connection in self.connections.values_mut() {
+            if let Some(new) = rules::connection_deployed(connection, integration) {
+                self.board.set_standing(&new);
+                *connection = new;
+            }
+        }
     }
 
     /// Its runs end and go with it, so that there is nothing left to fence.

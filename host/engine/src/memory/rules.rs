@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::api_key::ApiKey;
 use crate::canonical::{self, BodyHash};
 use crate::cursor::{Cursor, CursorError};
+use crate::health::{Health, Hold};
 use crate::idempotency::KeyUse;
 use crate::integration::{Connection, Deployment, Integration, NewDeployment, merge};
 use crate::job::{Job, JobTarget, NewJob};
@@ -19,6 +20,39 @@ use crate::run::{
 };
 use crate::store::StoreError;
 use crate::{ConnectionKey, Name, Timestamp};
+
+/// A connection after the end of a run of it, whose job goes on or not; `None` if that changes nothing.
+#[must_use]
+pub fn connection_after(
+    stored: &Connection,
+    target: &Target,
+    end: &RunEnd,
+    goes_on: bool,
+) -> Option<Connection> {
+    let health = stored.health.after(target, end, goes_on)?;
+    Some(with_health(stored, health))
+}
+
+/// A connection after a deployment of `integration`: nothing of its own is held any more, and of others nothing
+/// that waits for config or grants, as they may read its feeds. `None` if that changes nothing.
+#[must_use]
+pub fn connection_deployed(stored: &Connection, integration: &Name) -> Option<Connection> {
+    let hold = match stored.key.integration == *integration {
+        true => None,
+        false => Some(Hold::ConfigFailed),
+    };
+    let health = stored.health.without(hold)?;
+    Some(with_health(stored, health))
+}
+
+/// It is a change like others: an update that has not seen it is made again on top.
+fn with_health(stored: &Connection, health: Health) -> Connection {
+    Connection {
+        health,
+        revision: stored.revision.wrapping_add(1),
+        ..stored.clone()
+    }
+}
 
 /// What an integration is after deploying `new` over `old`. The same deployment again, as when its
 /// answer was lost, changes nothing.

@@ -102,10 +102,13 @@ impl State {
         self.keys.settle(id, &end);
         let run = self.runs.get(&id);
         let event = run.and_then(|run| self.run_ended(run, &end, retry_at));
+        let target = run.map(|run| run.target.clone());
+        let failed = target.map(|target| self.take_in_health(&target, &end, retry_at.is_some()));
         if let Some(run) = self.runs.get_mut(&id) {
             run.end = Some(end);
         }
-        event.into_iter().chain(paused).collect()
+        let failed = failed.into_iter().flatten();
+        event.into_iter().chain(paused).chain(failed).collect()
     }
 
     pub(super) fn recover_runs(&mut self, why: &Failure, now: Timestamp) -> Vec<RunId> {

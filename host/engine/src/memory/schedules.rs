@@ -50,7 +50,8 @@ impl State {
     }
 
     fn put_schedule(&mut self, put: PutSchedule) -> Result<Schedule, StoreError> {
-        self.connection(put.definition.target.connection())?;
+        let connection = self.connection(put.definition.target.connection())?.clone();
+        self.board.set_standing(&connection);
         let PutSchedule {
             id,
             definition,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Cron, DstGap, Interval, ScheduleError, Timing};
+use crate::health::Hold;
 use crate::job::{JobTarget, Priority, Retry};
 use crate::limits::SCHEDULE_PAYLOAD_BYTES;
 use crate::{Name, Timestamp, is_default};
@@ -398,6 +399,9 @@ pub struct Progress {
     /// Fires that were skipped because an earlier one's job had not ended.
     #[serde(skip_serializing_if = "is_default")]
     pub overlaps: u64,
+    /// Fires that were skipped because their target is held ([`crate::health`]).
+    #[serde(skip_serializing_if = "is_default")]
+    pub held: u64,
     /// Moments that passed while nothing could fire, and were not made up for.
     #[serde(skip_serializing_if = "is_default")]
     pub missed: u64,
@@ -436,6 +440,8 @@ pub enum FireOutcome {
     Started { job: crate::job::JobId },
     /// An earlier one's job had not ended.
     Overlap,
+    /// Its target is held: a person has to act first.
+    Held { reason: Hold },
     /// This moment and those up to `until` passed while nothing could fire, and are not made up for.
     Missed {
         until: Timestamp,

@@ -131,12 +131,12 @@ impl Delivery {
         }
     }
 
-    /// Whether a replay makes it pending again: of all that are not, or only of those that are
-    /// exhausted.
+    /// Whether a replay makes it due now: of all, or only of those that are exhausted or wait for another
+    /// attempt. One that has not been tried yet is due in its turn.
     #[must_use]
     pub fn is_replayed(&self, all: bool) -> bool {
         match self.state {
-            DeliveryState::Pending { .. } => false,
+            DeliveryState::Pending { .. } => self.failed > 0,
             DeliveryState::Delivered { .. } => all,
             DeliveryState::Exhausted { .. } => true,
         }

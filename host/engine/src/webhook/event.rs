@@ -34,8 +34,10 @@ event_types! {
     RunFinished = "run.finished",
     /// A run of a sync failed or stalled. What it had committed stays.
     RunFailed = "run.failed",
-    /// A connection's credentials were rejected; nothing is run for it until it has others.
+    /// A connection's credentials are not accepted; nothing is run by itself with them any more.
     AuthFailed = "connection.auth_failed",
+    /// A connection's config or grants can't work; what they stop is not run by itself any more.
+    ConfigFailed = "connection.config_failed",
     /// A schedule was paused because its runs kept failing.
     SchedulePaused = "schedule.paused",
     /// Another endpoint is not delivered to any more.

@@ -12,9 +12,12 @@ const SECOND_MS: u64 = 1000;
 const MINUTE_MS: u64 = 60 * SECOND_MS;
 const HOUR_MS: u64 = 60 * MINUTE_MS;
 
-/// The wait after the first failed attempt, after the second, and so on: 27 h 35 min 5 s in all.
-const DELAYS_MS: [u64; 7] = [
+/// The wait after the first failed attempt, after the second, and so on: 27 h 36 min 35 s in all. The first are
+/// short, for a receiver that is away for half a minute, such as one that is deployed anew.
+const DELAYS_MS: [u64; 9] = [
     5 * SECOND_MS,
+    30 * SECOND_MS,
+    MINUTE_MS,
     5 * MINUTE_MS,
     30 * MINUTE_MS,
     2 * HOUR_MS,
@@ -23,7 +26,7 @@ const DELAYS_MS: [u64; 7] = [
     10 * HOUR_MS,
 ];
 /// Attempts of a delivery before it is exhausted.
-pub const ATTEMPTS: u32 = 8;
+pub const ATTEMPTS: u32 = 10;
 /// Waits are longer or shorter by up to this many thousandths.
 const JITTER: u64 = 200;
 /// The least wait for an endpoint that is slow or has too much to do.

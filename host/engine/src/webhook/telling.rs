@@ -184,45 +184,48 @@ fn as_json(text: &str) -> Option<&RawValue> {
 }
 
 #[derive(Serialize)]
-struct AuthFailed<'a> {
+struct ConnectionFailed<'a> {
     integration: &'a Name,
     connection: &'a ConnectionName,
     failed_at: String,
     message: String,
 }
 
-/// A connection changed so; `None` unless its credentials are rejected from now on.
+/// A connection changed so: its credentials are not accepted from now on, or its config or grants can't work.
+/// Each is told of once, until it is over.
 #[must_use]
-pub fn auth_failed(old: &Connection, new: &Connection) -> Option<NewEvent> {
-    let failed = new
-        .auth_failed
-        .as_ref()
-        .filter(|_| old.auth_failed.is_none())?;
-    let ConnectionKey {
-        integration,
-        connection,
-    } = &new.key;
-    let data = AuthFailed {
-        integration,
-        connection,
-        failed_at: rfc_3339(failed.at),
-        message: cut(&failed.message, MESSAGE_BYTES),
-    };
-    // One that was removed may have had the same name and revision.
-    let (created, revision) = (new.created_at.0.to_string(), new.revision.to_string());
-    let parts = [
-        new.key.integration.as_str(),
-        new.key.connection.as_str(),
-        &created,
-        &revision,
+pub fn connection_failed(old: &Connection, new: &Connection) -> Vec<NewEvent> {
+    let rows = [
+        (
+            EventType::AuthFailed,
+            old.auth_failure(),
+            new.auth_failure(),
+        ),
+        (
+            EventType::ConfigFailed,
+            old.config_failure(),
+            new.config_failure(),
+        ),
     ];
-    new_event(
-        EventType::AuthFailed,
-        failed.at,
-        &parts,
-        Some(&new.key),
-        &data,
-    )
+    let events = rows.into_iter().filter_map(|(kind, before, now)| {
+        let (at, message) = now.filter(|_| before.is_none())?;
+        let data = ConnectionFailed {
+            integration: &new.key.integration,
+            connection: &new.key.connection,
+            failed_at: rfc_3339(at),
+            message: cut(&message, MESSAGE_BYTES),
+        };
+        // One that was removed may have had the same name and revision.
+        let (created, revision) = (new.created_at.0.to_string(), new.revision.to_string());
+        let parts = [
+            new.key.integration.as_str(),
+            new.key.connection.as_str(),
+            &created,
+            &revision,
+        ];
+        new_event(kind, at, &parts, Some(&new.key), &data)
+    });
+    events.collect()
 }
 
 #[derive(Serialize)]

@@ -213,6 +213,7 @@ fn credentials_that_fail_are_told_of_once() {
         updated_at: Timestamp(5),
         revision: 3,
         auth_failed: None,
+        health: Default::default(),
     };
     let message = "x".repeat(9_000);
     let failed = Connection {
@@ -222,14 +223,51 @@ fn credentials_that_fail_are_told_of_once() {
         })),
         ..well.clone()
     };
-    let event = auth_failed(&well, &failed).unwrap();
+    let events = connection_failed(&well, &failed);
+    let [event] = &events[..] else {
+        panic!("{events:?}")
+    };
     assert_eq!(
         (event.kind, event.at),
         (EventType::AuthFailed, Timestamp(9_000))
     );
-    assert_eq!(data(&event)["failed_at"], "1970-01-01T00:00:09Z");
+    assert_eq!(data(event)["failed_at"], "1970-01-01T00:00:09Z");
     assert!(event.data.len() < 700);
     for (old, new) in [(&failed, &failed), (&failed, &well), (&well, &well)] {
-        assert_eq!(auth_failed(old, new), None);
+        assert_eq!(connection_failed(old, new), []);
     }
+    // What the API and the config say is told of as well, each once.
+    let sync = |name: &str| {
+        Target::Sync(SyncKey {
+            connection: key("acme"),
+            sync: name.parse().unwrap(),
+            variant: Name::base_variant(),
+        })
+    };
+    let after = |old: &Connection, name: &str, class| {
+        let end = RunEnd {
+            at: Timestamp(9_000),
+            outcome: Outcome::Failed,
+            failure: Some(Failure::new(class, Blame::Operator, "no")),
+            figures: Figures::default(),
+        };
+        let health = old.health.after(&sync(name), &end, false).unwrap();
+        Connection {
+            health,
+            ..old.clone()
+        }
+    };
+    let once = after(&well, "a", FailureClass::Auth);
+    assert_eq!(connection_failed(&well, &once), []);
+    let twice = after(&once, "a", FailureClass::Auth);
+    let both = after(&twice, "b", FailureClass::Config);
+    let kinds = |old, new| -> Vec<EventType> {
+        let events = connection_failed(old, new);
+        events.iter().map(|event| event.kind).collect()
+    };
+    assert_eq!(kinds(&once, &twice), [EventType::AuthFailed]);
+    assert_eq!(kinds(&twice, &both), [EventType::ConfigFailed]);
+    assert_eq!(kinds(&both, &after(&both, "c", FailureClass::Config)), []);
+    let events = connection_failed(&twice, &both);
+    assert_eq!(data(&events[0])["message"], "sync b: no");
 }

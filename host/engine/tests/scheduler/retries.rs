@@ -3,13 +3,15 @@
 use futures::executor::block_on;
 use tidegate_engine::Timestamp;
 use tidegate_engine::board::Caps;
-use tidegate_engine::job::{JobState, LOST_MAX};
+use tidegate_engine::health::Hold;
+use tidegate_engine::job::{ATTEMPTS_IN_ALL_MAX, JobState, LOST_MAX};
+use tidegate_engine::limits::RETRY_AFTER_MAX_MS;
 use tidegate_engine::run::{Blame, Failure, FailureClass, Outcome};
-use tidegate_engine::schedule::Definition;
+use tidegate_engine::schedule::{Definition, FireOutcome};
 use tidegate_engine::store::{Claimed, Commit, Jobs, Schedules};
 use tidegate_engine::{Store, StoreError};
 
-use crate::host::{HOUR, Host, MINUTE, SECOND, every, sync_of};
+use crate::host::{HOUR, Host, MINUTE, SECOND, connection, every, sync_of};
 
 fn failure(class: FailureClass) -> Failure {
     Failure::new(class, Blame::Upstream, "it did not work")
@@ -78,8 +80,139 @@ fn what_the_source_asks_for_is_the_least() {
     let (host, claimed) = claimed();
     let mut asked = failure(FailureClass::Transient);
     asked.retry_after_ms = Some(10 * MINUTE);
-    let job = host.end(&claimed, Outcome::Failed, Some(asked));
+    let job = host.end(&claimed, Outcome::Failed, Some(asked.clone()));
     assert_eq!(job.due_at.since(host.now), 10 * MINUTE);
+    // A wrong date does not delay it for longer than that is believed.
+    for absurd in [24 * HOUR, u64::MAX] {
+        let (host, claimed) = self::claimed();
+        asked.retry_after_ms = Some(absurd);
+        let job = host.end(&claimed, Outcome::Failed, Some(asked.clone()));
+        assert_eq!(job.due_at.since(host.now), RETRY_AFTER_MAX_MS);
+    }
+}
+
+#[test]
+fn whoever_gets_on_is_not_given_up() {
+    let (mut host, mut claimed) = claimed();
+    let transient = || Some(failure(FailureClass::Transient));
+    let next = |host: &mut Host, claimed: &mut Claimed, checkpoint: Option<u32>| {
+        if let Some(checkpoint) = checkpoint {
+            advance(host, claimed, checkpoint);
+        }
+        let job = host.end(claimed, Outcome::Failed, transient());
+        if job.state == JobState::Queued {
+            host.now = job.due_at;
+            *claimed = host.claim(1, Caps::default()).remove(0);
+        }
+        job
+    };
+    // Twenty attempts, each of which stored something, and waits no longer than the first.
+    for checkpoint in 0..20 {
+        let before = host.now;
+        let job = next(&mut host, &mut claimed, Some(checkpoint));
+        assert_eq!((&job.state, job.fruitless), (&JobState::Queued, 1));
+        assert!(job.due_at.since(before) <= 6 * SECOND);
+    }
+    // Then it gets no further: the row begins at the last one that did.
+    for fruitless in 2..5 {
+        let job = next(&mut host, &mut claimed, None);
+        assert_eq!((&job.state, job.fruitless), (&JobState::Queued, fruitless));
+    }
+    // One that stores the checkpoint of before gets no further either.
+    let job = next(&mut host, &mut claimed, Some(19));
+    assert_eq!((job.state, job.attempts), (JobState::Dead, 24));
+}
+
+#[test]
+fn one_whose_checkpoint_changes_for_nothing_ends_all_the_same() {
+    let (mut host, mut claimed) = claimed();
+    for checkpoint in 1..=ATTEMPTS_IN_ALL_MAX {
+        advance(&host, &claimed, checkpoint);
+        let job = host.end(
+            &claimed,
+            Outcome::Failed,
+            Some(failure(FailureClass::Transient)),
+        );
+        if job.state == JobState::Dead {
+            assert_eq!(job.attempts, ATTEMPTS_IN_ALL_MAX);
+            return;
+        }
+        host.now = job.due_at;
+        claimed = host.claim(1, Caps::default()).remove(0);
+    }
+    panic!("it would go on for ever");
+}
+
+#[test]
+fn credentials_have_a_second_opinion_and_then_stop_their_schedule() {
+    let (mut host, mut claimed) = claimed();
+    let schedule = claimed.job.fire.unwrap().schedule;
+    let refuse = |host: &Host, claimed: &Claimed| {
+        host.end(claimed, Outcome::Failed, Some(failure(FailureClass::Auth)))
+    };
+    let job = refuse(&host, &claimed);
+    assert_eq!(
+        (&job.state, job.due_at.since(host.now)),
+        (&JobState::Queued, MINUTE)
+    );
+    host.now = job.due_at;
+    claimed = host.claim(1, Caps::default()).remove(0);
+    assert_eq!(refuse(&host, &claimed).state, JobState::Dead);
+    // Nothing is fired any more, and it is said why.
+    for day in 1..4 {
+        host.now = Timestamp(host.now.0 + 24 * HOUR);
+        host.fire();
+        assert!(host.claim(1, Caps::default()).is_empty());
+        assert_eq!(host.schedule(schedule).progress.held, day);
+    }
+    let reason = Hold::AuthFailed;
+    let held = host.fires(schedule);
+    let held = held
+        .values()
+        .filter(|outcome| **outcome == FireOutcome::Held { reason });
+    assert_eq!(held.count(), 3);
+    // A redrive is by hand: it runs, and its success lifts the hold.
+    block_on(host.store.redrive_job(claimed.job.id, host.now)).unwrap();
+    claimed = host.claim(1, Caps::default()).remove(0);
+    host.succeed(&claimed);
+    host.now = Timestamp(host.now.0 + 24 * HOUR);
+    host.fire();
+    assert_eq!(host.claim(1, Caps::default()).len(), 1);
+}
+
+#[test]
+fn what_can_not_work_is_held_until_it_is_changed() {
+    // (what the operator does, whether fires go on then)
+    type Change = fn(&Host);
+    let tag: Change = |host| {
+        let mut acme = block_on(host.store.connection(&connection("acme"))).unwrap();
+        acme.tags.insert("plan".to_owned(), "pro".to_owned());
+        assert_eq!(
+            block_on(host.store.update_connections(vec![acme])).unwrap(),
+            [true]
+        );
+    };
+    let lift: Change = |host| {
+        let mut acme = block_on(host.store.connection(&connection("acme"))).unwrap();
+        acme.health = acme.health.without(None).unwrap();
+        assert_eq!(
+            block_on(host.store.update_connections(vec![acme])).unwrap(),
+            [true]
+        );
+    };
+    for (change, goes_on) in [(tag, false), (lift, true)] {
+        let (mut host, claimed) = claimed();
+        let dead = host.end(
+            &claimed,
+            Outcome::Failed,
+            Some(failure(FailureClass::Config)),
+        );
+        assert_eq!(dead.state, JobState::Dead, "it is not tried twice");
+        change(&host);
+        host.now = Timestamp(host.now.0 + 24 * HOUR);
+        host.fire();
+        assert_eq!(!host.claim(1, Caps::default()).is_empty(), goes_on);
+    }
 }
 
 #[test]
@@ -96,7 +229,8 @@ fn each_class_has_its_way() {
             Some(FailureClass::Internal),
             JobState::Queued,
         ),
-        (Outcome::Failed, Some(FailureClass::Auth), JobState::Dead),
+        // A second opinion, once.
+        (Outcome::Failed, Some(FailureClass::Auth), JobState::Queued),
         (Outcome::Failed, Some(FailureClass::Config), JobState::Dead),
         (
             Outcome::Failed,
@@ -235,12 +369,20 @@ fn a_lease_that_ends_is_taken_over_and_the_first_can_write_no_more() {
 fn a_schedule_that_only_fails_pauses() {
     let (mut host, claimed) = claimed();
     let schedule = claimed.job.fire.unwrap().schedule;
-    host.end(&claimed, Outcome::Failed, Some(failure(FailureClass::Auth)));
+    host.end(
+        &claimed,
+        Outcome::Failed,
+        Some(failure(FailureClass::Other)),
+    );
     assert!(host.schedule(schedule).progress.paused.is_none());
     host.now = Timestamp(host.now.0 + 24 * HOUR);
     host.fire();
     let claimed = host.claim(1, Caps::default()).remove(0);
-    host.end(&claimed, Outcome::Failed, Some(failure(FailureClass::Auth)));
+    host.end(
+        &claimed,
+        Outcome::Failed,
+        Some(failure(FailureClass::Other)),
+    );
     let progress = host.schedule(schedule).progress;
     assert_eq!(progress.paused.unwrap().failures, Some(2));
     assert_eq!(progress.next, None);

@@ -34,6 +34,7 @@ impl<T: Send> HostWithStore<T> for Imports {
             retry: match request.options.retry {
                 Retry::Idempotent => EgressRetry::Idempotent,
                 Retry::Never => EgressRetry::Never,
+                Retry::Always => EgressRetry::Always,
             },
             idempotency_key: request.options.idempotency_key,
         };
@@ -116,6 +117,7 @@ fn error(live: &Live, refusal: Refusal) -> Error {
         RefusalKind::TooLarge => Error::TooLarge(text),
         RefusalKind::Invalid => Error::Invalid(text),
         RefusalKind::Exhausted => Error::Exhausted(text),
+        RefusalKind::Token => Error::Token(text),
         RefusalKind::Refused | RefusalKind::Fenced | RefusalKind::Other => Error::Other(text),
     }
 }

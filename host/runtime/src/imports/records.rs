@@ -251,6 +251,7 @@ pub(super) fn error(live: &Live, refusal: Refusal) -> Error {
         | RefusalKind::Connect
         | RefusalKind::TooLarge
         | RefusalKind::Exhausted
+        | RefusalKind::Token
         | RefusalKind::Other => Error::Other(text),
     }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
-use tidegate_egress::{EgressError, Request, Sent, Session};
+use tidegate_egress::{EgressError, Request, Sent, Session, TokenFault};
 use tidegate_engine::cassette::{Body, Change, Refusal, RefusalKind, Response};
 use tidegate_engine::cursor::Cursor;
 use tidegate_engine::record::{Action, Counts, Page, PageError, Record};
-use tidegate_engine::run::{Blame, Failure, FailureClass, Fence, Figures, RunId};
+use tidegate_engine::run::{Blame, Failure, FailureClass, Fence, Figures, RunId, TOKEN_REJECTED};
 use tidegate_engine::store::{
     Commit, Durability, EndSnapshot, Ended, Proof, ReadChanges, SnapshotGuard, Stored, Unseen,
 };
@@ -215,11 +215,8 @@ impl Outside {
 
 fn http_refusal(error: &EgressError) -> Refusal {
     let kind = match error {
-        EgressError::Denied { .. } | EgressError::Token { rejected: true, .. } => {
-            RefusalKind::Denied
-        }
-        // As when the API itself could not be reached: a later run may do better.
-        EgressError::Token { .. } => RefusalKind::Connect,
+        EgressError::Denied { .. } => RefusalKind::Denied,
+        EgressError::Token { .. } => RefusalKind::Token,
         // To the guest it is one: no answer came in time, and a later run may get one.
         EgressError::Timeout { .. } | EgressError::Throttled { .. } => RefusalKind::Timeout,
         EgressError::Connect { .. } => RefusalKind::Connect,
@@ -229,8 +226,19 @@ fn http_refusal(error: &EgressError) -> Refusal {
         EgressError::Other { .. } => RefusalKind::Other,
     };
     // Whatever the guest makes of it: nothing goes on before the connection has other credentials.
-    let failure = matches!(error, EgressError::Token { rejected: true, .. })
-        .then(|| Failure::new(FailureClass::Auth, Blame::Operator, error.to_string()));
+    let refused = |code: &str| {
+        let mut failure = Failure::new(FailureClass::Auth, Blame::Operator, error.to_string());
+        failure.code = Some(code.to_owned());
+        Some(failure)
+    };
+    let failure = match error {
+        EgressError::Token { fault, .. } => match fault {
+            TokenFault::Rejected => refused(TOKEN_REJECTED),
+            TokenFault::Refused => refused("token-refused"),
+            TokenFault::Failed => None,
+        },
+        _ => None,
+    };
     let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     Refusal {
         limit: error.limit().map(str::to_owned),

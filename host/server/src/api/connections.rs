@@ -64,8 +64,10 @@ struct ListQuery {
     external_id: Option<String>,
     /// Whose names begin so.
     name_prefix: Option<String>,
-    /// Whose credentials were rejected.
+    /// Whose credentials are not accepted.
     auth_failed: Option<bool>,
+    /// Of which anything fails.
+    unhealthy: Option<bool>,
     /// Where the page before ended.
     cursor: Option<String>,
     /// Most of the page.
@@ -120,6 +122,7 @@ async fn list(
         external_id: query.external_id,
         name_prefix: query.name_prefix,
         auth_failed: query.auth_failed.unwrap_or(false),
+        unhealthy: query.unhealthy.unwrap_or(false),
     };
     let after = query
         .cursor

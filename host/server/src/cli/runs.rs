@@ -211,5 +211,44 @@ pub(super) fn explain(run: &Run) -> String {
         output::bytes(figures.memory_bytes),
         output::duration(figures.wall_ms),
     ));
+    text.push_str(&asked(figures));
+    text
+}
+
+/// What its requests were answered, and what they waited for.
+fn asked(figures: &Figures) -> String {
+    let mut text = String::new();
+    if figures.requests > 0 {
+        let answered: u64 = figures.statuses.values().sum();
+        let statuses = figures.statuses.iter();
+        let statuses =
+            statuses.map(|(status, times)| format!("{} × {status}", output::count(*times)));
+        let mut parts: Vec<String> = statuses.collect();
+        let silent = figures.requests.saturating_sub(answered);
+        if silent > 0 {
+            parts.push(format!("{} without an answer", output::count(silent)));
+        }
+        text.push_str(&format!("\nanswers    {}", parts.join(", ")));
+    }
+    let waited = &figures.waited;
+    let parts = [
+        (waited.retry_after_ms, "for Retry-After"),
+        (waited.pace_ms, "for a pause or quota of the API"),
+        (waited.backoff_ms, "as back-off"),
+        (waited.rate_limit_ms, "for its own rate limit"),
+    ];
+    let parts = parts.into_iter().filter(|(ms, _)| *ms > 0);
+    let parts: Vec<String> = parts
+        .map(|(ms, why)| format!("{} {why}", output::duration(ms)))
+        .collect();
+    if !parts.is_empty() {
+        text.push_str(&format!("\nwaited     {}", parts.join(", ")));
+    }
+    if waited.retries_unpaid > 0 {
+        text.push_str(&format!(
+            "\nnot again  {}: the retry budget of this API was spent",
+            output::counted(waited.retries_unpaid, "request")
+        ));
+    }
     text
 }

@@ -183,6 +183,7 @@ fn stored(local: &Local, new: NewConnection, ring: Option<&KeyRing>) -> Result<C
         updated_at: now,
         revision: 0,
         auth_failed: None,
+        health: Default::default(),
     })
 }
 
@@ -267,13 +268,17 @@ pub(super) async fn update(
     let _in_use = local.key_use.read().await;
     for _ in 0..ATTEMPTS {
         let mut new = local.find_connection(key).await?;
-        let config = new.config.clone();
+        let (config, base_url) = (new.config.clone(), new.base_url.clone());
         change(&mut new, &update)?;
         if new.config != config {
             rules.check_config(&new.config)?;
         }
         if changes_secrets {
             change_secrets(local, &mut new, &update).await?;
+        }
+        if changes_secrets || new.config != config || new.base_url != base_url {
+            // What could not work may now.
+            new.health = new.health.without(None).unwrap_or(new.health);
         }
         new.updated_at = local.clock.now();
         if local.store.update_connections(vec![new.clone()]).await? == [true] {

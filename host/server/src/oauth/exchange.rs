@@ -1,21 +1,14 @@
-//! One token request: its shape and its answer's are the crate `oauth2`'s, its way is the gate's.
+//! One token request (RFC 6749 §4.4.2, §6), through the gate, and what its answer means.
 
-use std::fmt::Write as _;
-use std::sync::{Mutex, PoisonError};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use std::time::Duration;
-
-use futures::future::BoxFuture;
-use oauth2::basic::BasicTokenResponse;
-use oauth2::basic::{BasicClient, BasicErrorResponse, BasicErrorResponseType, BasicTokenType};
-use oauth2::{
-    AsyncHttpClient, AuthType, ClientId, ClientSecret, HttpRequest, HttpResponse, RefreshToken,
-    RequestTokenError, Scope, TokenResponse, TokenUrl,
-};
-use tidegate_egress::{EgressError, Gate, Secret, TokenEndpoint};
+use tidegate_egress::{EgressError, Gate, Response, Secret, TokenEndpoint, TokenFault};
+use tidegate_engine::Timestamp;
 use tidegate_engine::manifest::{ClientAuth, TokenRequest};
-use tidegate_engine::run::Blame;
 use tidegate_runtime::Redactor;
 
+use super::answer::{self, Said, Verdict};
 use super::purse::Price;
 use crate::secrets::SECRET_BYTES_MAX;
 
@@ -26,21 +19,25 @@ const SAID_MAX: usize = 200;
 #[derive(Debug)]
 pub(super) struct Bought {
     pub(super) access: Secret,
-    /// Another refresh token than before.
-    pub(super) refresh: Option<Secret>,
     pub(super) lifetime: Option<Duration>,
 }
 
-/// Why it brought nothing.
+/// What came of a token request.
 #[derive(Debug)]
-pub(super) enum Refused {
-    /// The server rejects these credentials (RFC 6749 §5.2), and will again.
-    Rejected(String),
-    /// Anything else: nothing is known of the credentials.
-    Failed(EgressError),
+pub(super) struct Answered {
+    pub(super) bought: Result<Bought, Refused>,
+    /// Another refresh token than before: it has to be kept even if nothing was bought.
+    pub(super) refresh: Option<Secret>,
 }
 
-type Answer = Result<BasicTokenResponse, RequestTokenError<EgressError, BasicErrorResponse>>;
+/// Why nothing was bought.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// The server rejects these credentials, and will again.
+    Rejected(String),
+    /// Anything else.
+    Failed(EgressError),
+}
 
 /// Ask for a token, once.
 pub(super) async fn buy(
@@ -48,194 +45,174 @@ pub(super) async fn buy(
     endpoint: &TokenEndpoint,
     request: &TokenRequest,
     price: &Price,
-) -> Result<Bought, Refused> {
-    let mut client = BasicClient::new(ClientId::new(price.client_id.expose().to_owned()))
-        .set_token_uri(TokenUrl::from_url(request.url.clone()))
-        .set_auth_type(match request.client_auth {
-            ClientAuth::Basic => AuthType::BasicAuth,
-            ClientAuth::Body => AuthType::RequestBody,
-        });
-    if let Some(secret) = &price.client_secret {
-        client = client.set_client_secret(ClientSecret::new(secret.expose().to_owned()));
+    now: Timestamp,
+) -> Answered {
+    let (headers, form) = asked(request, price);
+    match endpoint.post(gate, headers, form.into()).await {
+        Ok(response) => judge(&response, endpoint, price, now),
+        Err(error) => Answered {
+            bought: Err(Refused::Failed(no_answer(error, endpoint))),
+            refresh: None,
+        },
     }
-    let scopes = request.scopes.iter().cloned().map(Scope::new);
-    let through = Through {
-        gate,
-        endpoint,
-        head: Mutex::new(Head::default()),
-    };
-    let answer: Answer = match &price.refresh_token {
+}
+
+/// The headers and the form of a request.
+fn asked(request: &TokenRequest, price: &Price) -> (Vec<(String, String)>, String) {
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    match &price.refresh_token {
         Some(token) => {
-            let token = RefreshToken::new(token.expose().to_owned());
-            let asked = client.exchange_refresh_token(&token).add_scopes(scopes);
-            asked.request_async(&through).await
+            form.append_pair("grant_type", "refresh_token");
+            form.append_pair("refresh_token", token.expose());
         }
         None => {
-            let asked = client.exchange_client_credentials().add_scopes(scopes);
-            asked.request_async(&through).await
+            form.append_pair("grant_type", "client_credentials");
         }
-    };
-    let head = through.head.into_inner();
-    let head = head.unwrap_or_else(PoisonError::into_inner);
-    judge(answer, &head, endpoint, price)
-}
-
-/// What an answer's head said.
-#[derive(Debug, Default)]
-struct Head {
-    status: u16,
-    content_type: Option<String>,
-    location: Option<String>,
-}
-
-/// The gate as the client of the crate `oauth2`.
-struct Through<'a> {
-    gate: &'a Gate,
-    endpoint: &'a TokenEndpoint,
-    head: Mutex<Head>,
-}
-
-impl<'c> AsyncHttpClient<'c> for Through<'_> {
-    type Error = EgressError;
-    type Future = BoxFuture<'c, Result<HttpResponse, EgressError>>;
-
-    fn call(&'c self, request: HttpRequest) -> Self::Future {
-        Box::pin(self.send(request))
     }
-}
-
-impl Through<'_> {
-    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, EgressError> {
-        let (parts, body) = request.into_parts();
-        let text = |value: &http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
-        let headers = parts.headers.iter();
-        let headers = headers.map(|(name, value)| (name.to_string(), text(value)));
-        let sent = self
-            .endpoint
-            .post(self.gate, headers.collect(), body.into());
-        let response = sent.await?;
-        let header = |name: &str| response.header(name).map(str::to_owned);
-        *self.head.lock().unwrap_or_else(PoisonError::into_inner) = Head {
-            status: response.status,
-            content_type: header("content-type"),
-            location: header("location"),
-        };
-        let mut answer = http::Response::builder().status(response.status);
-        for (name, value) in &response.headers {
-            answer = answer.header(name, value);
+    if !request.scopes.is_empty() {
+        form.append_pair("scope", &request.scopes.join(" "));
+    }
+    let mut headers = vec![
+        ("accept".to_owned(), "application/json".to_owned()),
+        (
+            "content-type".to_owned(),
+            "application/x-www-form-urlencoded".to_owned(),
+        ),
+    ];
+    let id = price.client_id.expose();
+    match (&price.client_secret, request.client_auth) {
+        (Some(secret), ClientAuth::Basic) => {
+            // §2.3.1: both are encoded as in a form before they are put together.
+            let encoded = |text: &str| -> String {
+                url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+            };
+            let both = format!("{}:{}", encoded(id), encoded(secret.expose()));
+            let basic = format!("Basic {}", STANDARD.encode(both));
+            headers.push(("authorization".to_owned(), basic));
         }
-        answer.body(response.body.to_vec()).map_err(|error| {
-            let message = format!("the answer can't be read: {error}");
-            let blame = Blame::Upstream;
-            EgressError::Other { blame, message }
-        })
+        (secret, _) => {
+            form.append_pair("client_id", id);
+            if let Some(secret) = secret {
+                form.append_pair("client_secret", secret.expose());
+            }
+        }
     }
+    (headers, form.finish())
 }
 
-fn judge(
-    answer: Answer,
-    head: &Head,
-    endpoint: &TokenEndpoint,
-    price: &Price,
-) -> Result<Bought, Refused> {
+fn shown(endpoint: &TokenEndpoint) -> String {
     let mut url = endpoint.url.clone();
     url.set_query(None);
-    let failed = |retry_after, what: &str| {
-        Refused::Failed(EgressError::Token {
-            rejected: false,
-            retry_after,
-            message: format!("the token endpoint {url} {what}"),
-        })
-    };
-    let clean = |text: &str| clean(text, price);
-    match answer {
-        Ok(token) => bought(&token, price).map_err(|what| failed(None, what)),
+    url.into()
+}
+
+fn failed(fault: TokenFault, retry_after: Option<Duration>, message: String) -> EgressError {
+    EgressError::Token {
+        fault,
+        retry_after,
+        message,
+    }
+}
+
+fn no_answer(error: EgressError, endpoint: &TokenEndpoint) -> EgressError {
+    match error {
         // The grant is the operator's to give.
-        Err(RequestTokenError::Request(error @ EgressError::Denied { .. })) => {
-            Err(Refused::Failed(error))
-        }
-        Err(RequestTokenError::Request(error)) => Err(failed(
+        EgressError::Denied { .. } => error,
+        error => failed(
+            TokenFault::Failed,
             error.retry_after(),
-            &format!("gave no answer: {error}"),
-        )),
-        Err(_) if (300..400).contains(&head.status) => {
-            let to = head.location.as_deref().unwrap_or_default();
-            let what = format!(
-                "redirects (status {}) to {:?}, which is not followed: the client's secret would go along; \
-                 if that is where it is now, make it the token URL",
-                head.status,
-                clean(to.split('?').next().unwrap_or_default())
-            );
-            Err(failed(None, &what))
-        }
-        Err(RequestTokenError::ServerResponse(said)) => {
-            let mut what = clean(said.error().as_ref());
-            if let Some(description) = said.error_description() {
-                // It can't fail.
-                let _ = write!(what, " ({})", clean(description));
-            }
-            match is_rejection(said.error(), head.status) {
-                true => Err(Refused::Rejected(format!(
-                    "the token endpoint {url} rejects the credentials: {what}"
-                ))),
-                false => {
-                    let status = head.status;
-                    Err(failed(
-                        None,
-                        &format!("failed with status {status}: {what}"),
-                    ))
-                }
-            }
-        }
-        // Whatever it is, it may hold tokens: neither the body nor the parser's error is repeated.
-        Err(RequestTokenError::Parse(..) | RequestTokenError::Other(_)) => {
-            let content_type = head.content_type.as_deref().map_or_else(
-                || "no content type".to_owned(),
-                |text| format!("content type {:?}", clean(text)),
-            );
-            let (status, wanted) = match head.status {
-                200 => (200, ", and that is no token set in JSON"),
-                other => (other, ""),
-            };
-            let what = format!("answered with status {status} and {content_type}{wanted}");
-            Err(failed(None, &what))
-        }
+            format!(
+                "the token endpoint {} gave no answer: {error}",
+                shown(endpoint)
+            ),
+        ),
     }
 }
 
-/// Errors that the same request will get again. A server in trouble may say anything.
-fn is_rejection(error: &BasicErrorResponseType, status: u16) -> bool {
-    use BasicErrorResponseType as E;
-    let named = matches!(
-        error,
-        E::InvalidGrant
-            | E::InvalidClient
-            | E::UnauthorizedClient
-            | E::InvalidScope
-            | E::UnsupportedGrantType
-    );
-    named && (400..500).contains(&status) && !matches!(status, 408 | 425 | 429)
-}
-
-fn bought(token: &BasicTokenResponse, price: &Price) -> Result<Bought, &'static str> {
-    if !matches!(token.token_type(), BasicTokenType::Bearer) {
-        return Err("gave a token of another type than \"bearer\"");
-    }
-    let usable = |text: &str| {
-        (1..=SECRET_BYTES_MAX).contains(&text.len()) && !text.contains(char::is_control)
+fn judge(response: &Response, endpoint: &TokenEndpoint, price: &Price, now: Timestamp) -> Answered {
+    let said = match response.status {
+        300..400 => Said::default(),
+        _ => answer::read(&response.body, now),
     };
-    let access = token.access_token().secret();
-    let refresh = token.refresh_token().map(RefreshToken::secret);
-    if !usable(access) || !refresh.is_none_or(|text| usable(text)) {
-        return Err("gave a token that is empty, too long or has control characters");
-    }
     let old = price.refresh_token.as_ref().map(Secret::expose);
-    let new = refresh.filter(|new| Some(new.as_str()) != old);
-    Ok(Bought {
-        access: Secret::new(access.clone()),
-        refresh: new.cloned().map(Secret::new),
-        lifetime: token.expires_in(),
-    })
+    let new = said.refresh.as_deref();
+    let new = new.filter(|new| Some(*new) != old && is_usable(new));
+    let refresh = new.map(|new| Secret::new(new.to_owned()));
+    Answered {
+        bought: bought(response, &said, &shown(endpoint), price),
+        refresh,
+    }
+}
+
+fn bought(response: &Response, said: &Said, url: &str, price: &Price) -> Result<Bought, Refused> {
+    let status = response.status;
+    let clean = |text: &str| clean(text, price);
+    let failed = |fault, what: &str| {
+        let message = format!("the token endpoint {url} {what}");
+        Refused::Failed(self::failed(fault, response.retry_after, message))
+    };
+    if let (200..300, Some(access)) = (status, &said.access) {
+        if let Some(kind) = &said.bound_type {
+            let what =
+                format!("gave a token of the type {kind:?}, which is more than a text to send");
+            return Err(failed(TokenFault::Failed, &what));
+        }
+        if !is_usable(access) {
+            let what = "gave a token that is too long or has control characters";
+            return Err(failed(TokenFault::Failed, what));
+        }
+        return Ok(Bought {
+            access: Secret::new(access.clone()),
+            lifetime: said.lifetime,
+        });
+    }
+    if (300..400).contains(&status) {
+        let to = response.header("location").unwrap_or_default();
+        let what = format!(
+            "redirects (status {status}) to {:?}, which is not followed: the client's secret would go along; \
+             if that is where it is now, make it the token URL",
+            clean(to.split('?').next().unwrap_or_default())
+        );
+        return Err(failed(TokenFault::Failed, &what));
+    }
+    let Some(error) = &said.error else {
+        // Whatever it is, it may hold tokens: the body is not repeated.
+        let content_type = response.header("content-type").map_or_else(
+            || "no content type".to_owned(),
+            |text| format!("content type {:?}", clean(text)),
+        );
+        let wanted = match (status, said.is_read) {
+            (200..300, true) => ", and there is no access_token in it",
+            (200..300, false) => ", and that is no token set in JSON",
+            _ => "",
+        };
+        let what = format!("answered with status {status} and {content_type}{wanted}");
+        return Err(failed(TokenFault::Failed, &what));
+    };
+    let code = match error.code.as_str() {
+        "" => "an error without a code".to_owned(),
+        code => clean(code),
+    };
+    let described = error.description.as_deref().map(clean);
+    let described = described.map_or_else(String::new, |text| format!(" ({text})"));
+    let verdict = error.verdict(status);
+    match verdict {
+        Verdict::Rejected => Err(Refused::Rejected(format!(
+            "the token endpoint {url} rejects the credentials: {code}{described}"
+        ))),
+        Verdict::Refused => {
+            let what = format!("refuses with status {status}: {code}{described}");
+            Err(failed(TokenFault::Refused, &what))
+        }
+        Verdict::Failed => {
+            let what = format!("failed with status {status}: {code}{described}");
+            Err(failed(TokenFault::Failed, &what))
+        }
+    }
+}
+
+fn is_usable(text: &str) -> bool {
+    (1..=SECRET_BYTES_MAX).contains(&text.len()) && !text.contains(char::is_control)
 }
 
 /// A server's words, without what we sent it, cut and in one line.
@@ -243,4 +220,60 @@ fn clean(text: &str, price: &Price) -> String {
     let text = Redactor::new(&price.secrets()).text(text).into_owned();
     let printable = text.chars().filter(|c| !c.is_control());
     printable.take(SAID_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_as_the_rfc_has_them() {
+        let secret = |text: &str| Secret::new(text.to_owned());
+        let request = |client_auth, scopes: &[&str]| TokenRequest {
+            url: "https://id.example/token".parse().unwrap(),
+            client_id: "id".to_owned(),
+            client_secret: Some("secret".to_owned()),
+            refresh_token: None,
+            access_token: None,
+            scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+            client_auth,
+        };
+        let price = |client_secret: Option<&str>, refresh: Option<&str>| Price {
+            client_id: secret("a b"),
+            client_secret: client_secret.map(secret),
+            refresh_token: refresh.map(secret),
+        };
+        // (client auth, secret, refresh token, the form, what is in the basic credentials)
+        for (client_auth, with, refresh, form, basic) in [
+            (
+                ClientAuth::Basic,
+                Some("s:1"),
+                None,
+                "grant_type=client_credentials&scope=x+y",
+                Some("a+b:s%3A1"),
+            ),
+            (
+                ClientAuth::Body,
+                Some("s:1"),
+                Some("r/1"),
+                "grant_type=refresh_token&refresh_token=r%2F1&scope=x+y&client_id=a+b&client_secret=s%3A1",
+                None,
+            ),
+            (
+                ClientAuth::Basic,
+                None,
+                Some("r"),
+                "grant_type=refresh_token&refresh_token=r&scope=x+y&client_id=a+b",
+                None,
+            ),
+        ] {
+            let (headers, got) = asked(&request(client_auth, &["x", "y"]), &price(with, refresh));
+            assert_eq!(got, form);
+            let sent = headers.iter().find(|(name, _)| name == "authorization");
+            let want = basic.map(|both| format!("Basic {}", STANDARD.encode(both)));
+            assert_eq!(sent.map(|(_, value)| value.clone()), want);
+        }
+        let (_, form) = asked(&request(ClientAuth::Body, &[]), &price(None, None));
+        assert_eq!(form, "grant_type=client_credentials&client_id=a+b");
+    }
 }

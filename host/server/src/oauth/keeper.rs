@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use tidegate_egress::{EgressError, Gate, Secret, TokenEndpoint};
+use tidegate_egress::{EgressError, Gate, Secret, TokenEndpoint, TokenFault};
 use tidegate_engine::integration::{AuthFailed, Connection};
 use tidegate_engine::manifest::TokenRequest;
 use tidegate_engine::run::Blame;
@@ -14,7 +14,7 @@ use tidegate_engine::{ConnectionKey, Store, StoreError, Timestamp};
 use tidegate_runtime::Clock;
 use tokio::sync::{Mutex as Turn, RwLock};
 
-use super::exchange::{self, Bought, Refused};
+use super::exchange::{self, Answered, Bought, Refused};
 use super::purse::{self, Held, Price};
 use crate::problem::Problem;
 use crate::secrets::{KeyRing, SecretMap};
@@ -221,14 +221,29 @@ impl Keeper {
                 request,
                 ..
             } = buyer;
-            let kept = match exchange::buy(gate, endpoint, request, &opened.price).await {
-                Ok(bought) => self.keep(buyer, &opened.price, &bought, now).await?,
-                Err(Refused::Failed(error)) => return Err(error),
-                Err(Refused::Rejected(message)) => {
-                    if self.mark(buyer, &opened.price, &message).await? {
-                        return Err(rejected(message));
+            let answered = exchange::buy(gate, endpoint, request, &opened.price, now).await;
+            let Answered { bought, refresh } = answered;
+            let kept = match bought {
+                Ok(bought) => {
+                    let refresh = refresh.as_ref();
+                    self.keep(buyer, &opened.price, &bought, refresh, now)
+                        .await?
+                }
+                Err(refused) => {
+                    let mut price = opened.price;
+                    if let Some(refresh) = refresh {
+                        self.keep_refresh(buyer, &price, &refresh).await?;
+                        price.refresh_token = Some(refresh);
                     }
-                    None
+                    match refused {
+                        Refused::Failed(error) => return Err(error),
+                        Refused::Rejected(message) => {
+                            if self.mark(buyer, &price, &message).await? {
+                                return Err(rejected(message));
+                            }
+                            None
+                        }
+                    }
                 }
             };
             if let Some(held) = kept {
@@ -273,14 +288,32 @@ impl Keeper {
         buyer: &Buyer,
         price: &Price,
         bought: &Bought,
+        refresh: Option<&Secret>,
         asked_at: Timestamp,
     ) -> Result<Option<Held>, EgressError> {
         let validity = Validity::new(asked_at, bought.lifetime);
         self.change(buyer, price, |connection, secrets| {
             connection.auth_failed = None;
-            purse::put(secrets, &buyer.request, bought, validity)
+            if let Some(refresh) = refresh {
+                purse::put_refresh(secrets, &buyer.request, refresh);
+            }
+            purse::put(secrets, bought, validity)
         })
         .await
+    }
+
+    /// Store a refresh token that came without an access token: the one before it may be used up.
+    async fn keep_refresh(
+        &self,
+        buyer: &Buyer,
+        price: &Price,
+        refresh: &Secret,
+    ) -> Result<(), EgressError> {
+        let kept = self.change(buyer, price, |_, secrets| {
+            purse::put_refresh(secrets, &buyer.request, refresh);
+            Ok(())
+        });
+        kept.await.map(drop)
     }
 
     /// Note that the server rejects `price`; `false` when the connection has other credentials now.
@@ -333,7 +366,7 @@ fn failed(blame: Blame, message: &dyn std::fmt::Display) -> EgressError {
 
 fn rejected(message: String) -> EgressError {
     EgressError::Token {
-        rejected: true,
+        fault: TokenFault::Rejected,
         retry_after: None,
         message,
     }

@@ -2,6 +2,7 @@
 //!
 //! | module | its one job |
 //! |---|---|
+//! | `answer` | what a token endpoint's answer says, read leniently |
 //! | `exchange` | one token request, and what its answer means |
 //! | `purse` | the tokens among a connection's sealed secrets |
 //! | `keeper` | one renewal at a time for each connection, stored before it is used |
@@ -11,6 +12,7 @@
 //! is used; a renewal that an operator's change overtakes gives way to it; a renewal goes on when
 //! the run that asked for it has ended, and [`Keeper::settle`] waits for it.
 
+mod answer;
 mod exchange;
 mod keeper;
 mod purse;

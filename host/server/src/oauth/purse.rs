@@ -79,22 +79,21 @@ pub(super) fn held(secrets: &SecretMap, request: &TokenRequest) -> Option<Held> 
 }
 
 /// Put what was bought in the place of what was there.
-pub(super) fn put(
-    secrets: &mut SecretMap,
-    request: &TokenRequest,
-    bought: &Bought,
-    validity: Validity,
-) -> Result<Held> {
+pub(super) fn put(secrets: &mut SecretMap, bought: &Bought, validity: Validity) -> Result<Held> {
     let times = serde_json::to_string(&validity).map_err(Problem::internal)?;
     secrets.insert(TIMES.to_owned(), Secret::new(times));
     secrets.insert(ACCESS.to_owned(), bought.access.clone());
-    if let (Some(name), Some(new)) = (&request.refresh_token, &bought.refresh) {
-        secrets.insert(name.clone(), new.clone());
-    }
     Ok(Held {
         access: bought.access.clone(),
         validity: Some(validity),
     })
+}
+
+/// Put a new refresh token in the place of the old one.
+pub(super) fn put_refresh(secrets: &mut SecretMap, request: &TokenRequest, new: &Secret) {
+    if let Some(name) = &request.refresh_token {
+        secrets.insert(name.clone(), new.clone());
+    }
 }
 
 /// Forget the access token: the credentials that bought it are not those there any more.
@@ -138,10 +137,12 @@ mod tests {
         for (refresh, left) in [(Some("r2"), "r2"), (None, "r2")] {
             let bought = Bought {
                 access: secret("a2"),
-                refresh: refresh.map(secret),
                 lifetime: None,
             };
-            put(&mut secrets, &request, &bought, validity).unwrap();
+            if let Some(new) = refresh {
+                put_refresh(&mut secrets, &request, &secret(new));
+            }
+            put(&mut secrets, &bought, validity).unwrap();
             let now = held(&secrets, &request).unwrap();
             assert_eq!((now.access.expose(), now.validity), ("a2", Some(validity)));
             assert_eq!(secrets["refresh"].expose(), left);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use tidegate_egress::{EgressError, Secret, SecretTexts, TokenSource};
+use tidegate_egress::{EgressError, Secret, SecretTexts, TokenFault, TokenSource};
 
 use super::keeper::{Buyer, Keeper, Slot};
 
@@ -41,7 +41,7 @@ impl TokenSource for Source {
         Box::pin(async {
             let token = self.token(None).await?;
             token.ok_or_else(|| EgressError::Token {
-                rejected: false,
+                fault: TokenFault::Failed,
                 retry_after: None,
                 message: "there is no token".to_owned(),
             })

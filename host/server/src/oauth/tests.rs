@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use futures::future::{BoxFuture, join_all};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tidegate_egress::{EgressError, Gate, GateOptions, Secret, TokenEndpoint};
+use tidegate_egress::{EgressError, Gate, GateOptions, Secret, TokenEndpoint, TokenFault};
 use tidegate_engine::integration::{Connection, NewDeployment};
 use tidegate_engine::manifest::{Auth, Manifest};
 use tidegate_engine::memory::MemoryStore;
@@ -327,7 +327,8 @@ async fn a_rejection_marks_only_the_credentials_that_were_rejected() {
     scene.now.store(NOW + HOUR_MS, Ordering::SeqCst);
     for _ in 0..2 {
         let error = scene.token(None).await.unwrap_err();
-        let rejected = matches!(error, EgressError::Token { rejected: true, .. });
+        let fault = TokenFault::Rejected;
+        let rejected = matches!(&error, EgressError::Token { fault: said, .. } if *said == fault);
         assert!(
             rejected && error.message().contains("invalid_grant"),
             "{error}"
@@ -336,6 +337,45 @@ async fn a_rejection_marks_only_the_credentials_that_were_rejected() {
     }
     assert_eq!(failed().await.unwrap().at, Timestamp(NOW + HOUR_MS));
     assert_eq!(scene.stored("oauth2:access").await, None);
+}
+
+#[tokio::test]
+async fn a_rotated_refresh_token_outlives_whatever_else_is_wrong() {
+    let script = always(|number| match number {
+        1 => (
+            200,
+            json!({"refresh_token": "refresh-1", "access_token": ""}),
+        ),
+        2 => (
+            200,
+            json!({"refresh_token": "refresh-2", "access_token": "a", "token_type": "DPoP"}),
+        ),
+        3 => (
+            400,
+            json!({"refresh_token": "refresh-3", "error": "odd_code"}),
+        ),
+        _ => tokens(number),
+    });
+    let scene = Scene::new(|_, _| script).await;
+    for (number, fault) in [
+        (1, TokenFault::Failed),
+        (2, TokenFault::Failed),
+        (3, TokenFault::Refused),
+    ] {
+        let error = scene.token(None).await.unwrap_err();
+        assert!(
+            matches!(&error, EgressError::Token { fault: said, .. } if *said == fault),
+            "{error:?}"
+        );
+        let stored = scene.stored("refresh").await.unwrap();
+        assert_eq!(stored, format!("refresh-{number}"));
+    }
+    assert_eq!(scene.token(None).await, Ok(Some("access-4".to_owned())));
+    let connection = scene.store.connection(&key()).await.unwrap();
+    assert_eq!(
+        connection.auth_failed, None,
+        "a code that nobody knows marks nothing"
+    );
 }
 
 #[tokio::test]

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+use tidegate_engine::health::Hold;
 use tidegate_engine::integration;
+use tidegate_engine::run::FailureClass;
 use tidegate_engine::store::ModelStats;
 use tidegate_engine::{ConnectionName, Name};
 use url::Url;
@@ -33,19 +35,53 @@ pub(crate) struct Connection {
     updated_at: String,
     /// Counts its changes.
     revision: u64,
-    auth_failed: Option<AuthFailed>,
+    /// Its credentials are not accepted, by its token endpoint or its API.
+    auth_failed: Option<Failed>,
+    /// Its config or its grants can't work.
+    config_failed: Option<Failed>,
+    /// The syncs and actions of it that fail.
+    failing: Vec<Failing>,
 }
 
-/// Its credentials were rejected: nothing is run for it until it has others.
+/// Since when something can't work, and why.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct AuthFailed {
+pub(crate) struct Failed {
     at: String,
     message: String,
 }
 
+/// A sync or an action whose last run failed for good.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Failing {
+    /// `sync` or `action`, and its name: `sync contacts`.
+    target: String,
+    #[schema(value_type = String)]
+    class: FailureClass,
+    since: String,
+    at: String,
+    message: String,
+    /// `auth_failed` or `config_failed` if schedules fire nothing for it.
+    #[schema(value_type = Option<String>)]
+    held: Option<Hold>,
+}
+
 impl From<&integration::Connection> for Connection {
     fn from(connection: &integration::Connection) -> Self {
-        let failed = connection.auth_failed.as_ref();
+        let failed = |(at, message)| Failed {
+            at: output::time(at),
+            message,
+        };
+        let failing = connection
+            .health
+            .failing()
+            .map(|(target, failing)| Failing {
+                target: target.to_owned(),
+                class: failing.class,
+                since: output::time(failing.since),
+                at: output::time(failing.at),
+                message: failing.message.clone(),
+                held: failing.hold,
+            });
         Self {
             integration: connection.key.integration.clone(),
             connection: connection.key.connection.clone(),
@@ -58,10 +94,9 @@ impl From<&integration::Connection> for Connection {
             created_at: output::time(connection.created_at),
             updated_at: output::time(connection.updated_at),
             revision: connection.revision,
-            auth_failed: failed.map(|failed| AuthFailed {
-                at: output::time(failed.at),
-                message: failed.message.clone(),
-            }),
+            auth_failed: connection.auth_failure().map(failed),
+            config_failed: connection.config_failure().map(failed),
+            failing: failing.collect(),
         }
     }
 }

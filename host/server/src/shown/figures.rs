@@ -17,6 +17,10 @@ pub(crate) struct Figures {
     /// Requests sent, retries included.
     requests: u64,
     retries: u64,
+    /// Answers by status; requests without one got none.
+    #[schema(value_type = Object)]
+    statuses: BTreeMap<u16, u64>,
+    waited: Waited,
     bytes_out: u64,
     /// Bodies after decompression.
     bytes_in: u64,
@@ -29,6 +33,33 @@ pub(crate) struct Figures {
     log_lines_dropped: u64,
 }
 
+/// How long its requests waited before they were sent, all of them together, and what for.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Waited {
+    /// The connection's own rate limit.
+    rate_limit_ms: u64,
+    /// What the API had said to a request before: a quota that is used up, a pause.
+    pace_ms: u64,
+    /// `Retry-After`, before the same request was sent again.
+    retry_after_ms: u64,
+    /// Our own back-off, before it was sent again.
+    backoff_ms: u64,
+    /// Requests that were not sent again because the retry budget was spent.
+    retries_unpaid: u64,
+}
+
+impl From<&run::Waited> for Waited {
+    fn from(waited: &run::Waited) -> Self {
+        Self {
+            rate_limit_ms: waited.rate_limit_ms,
+            pace_ms: waited.pace_ms,
+            retry_after_ms: waited.retry_after_ms,
+            backoff_ms: waited.backoff_ms,
+            retries_unpaid: waited.retries_unpaid,
+        }
+    }
+}
+
 impl From<&run::Figures> for Figures {
     fn from(figures: &run::Figures) -> Self {
         let counts = figures.counts.iter();
@@ -39,6 +70,8 @@ impl From<&run::Figures> for Figures {
                 .collect(),
             requests: figures.requests,
             retries: figures.retries,
+            statuses: figures.statuses.clone(),
+            waited: (&figures.waited).into(),
             bytes_out: figures.bytes_out,
             bytes_in: figures.bytes_in,
             cpu_ms: figures.cpu_ms,

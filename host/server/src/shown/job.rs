@@ -40,8 +40,10 @@ pub(crate) struct Job {
     due_at: String,
     expires_at: Option<String>,
     ended_at: Option<String>,
-    /// Attempts that count: those that failed.
+    /// Attempts that failed.
     attempts: u32,
+    /// Of these, the last ones in a row that got no further. `max_attempts` bounds them.
+    fruitless: u32,
     max_attempts: u32,
     /// Its last run.
     #[schema(value_type = Option<String>)]
@@ -72,6 +74,7 @@ impl From<&job::Job> for Job {
             expires_at: job.expires_at.map(output::time),
             ended_at: job.ended_at.map(output::time),
             attempts: job.attempts,
+            fruitless: job.fruitless,
             max_attempts: job.retry.max_attempts,
             run: job.run,
             outcome: job.outcome,

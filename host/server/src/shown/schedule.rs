@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use tidegate_engine::health::Hold;
 use tidegate_engine::job::{JobId, JobTarget, Priority, Retry};
 use tidegate_engine::schedule::{
     self, Definition, DstGap, FireOutcome, Misfire, Origin, Overlap, ScheduleId,
@@ -249,6 +250,8 @@ pub(crate) struct Schedule {
     pause_note: Option<String>,
     fires: u64,
     overlaps: u64,
+    /// Fires that were skipped because the sync or action is held.
+    held: u64,
     missed: u64,
     /// Jobs in a row that failed for good.
     failures: u32,
@@ -304,6 +307,7 @@ impl From<&schedule::Schedule> for Schedule {
             pause_note: pause.map(|pause| pause.note.clone()),
             fires: progress.fires,
             overlaps: progress.overlaps,
+            held: progress.held,
             missed: progress.missed,
             failures: progress.failures,
         }
@@ -318,8 +322,11 @@ pub(crate) struct Fire {
     scheduled_for: String,
     /// When that was decided.
     at: String,
-    /// `started`, `overlap` or `missed`.
+    /// `started`, `overlap`, `held` or `missed`.
     outcome: &'static str,
+    /// Why it was held: `auth_failed` or `config_failed`.
+    #[schema(value_type = Option<String>)]
+    reason: Option<Hold>,
     /// What it started.
     #[schema(value_type = Option<String>)]
     job: Option<JobId>,
@@ -333,13 +340,19 @@ impl From<&schedule::Fire> for Fire {
         let (outcome, job, missed) = match &fire.outcome {
             FireOutcome::Started { job } => ("started", Some(*job), None),
             FireOutcome::Overlap => ("overlap", None, None),
+            FireOutcome::Held { .. } => ("held", None, None),
             FireOutcome::Missed { until, moments } => ("missed", None, Some((*until, *moments))),
+        };
+        let reason = match &fire.outcome {
+            FireOutcome::Held { reason } => Some(*reason),
+            _ => None,
         };
         Self {
             schedule: fire.schedule,
             scheduled_for: output::time(fire.scheduled_for),
             at: output::time(fire.at),
             outcome,
+            reason,
             job,
             missed_until: missed.map(|(until, _)| output::time(until)),
             missed: missed.map(|(_, moments)| moments),

@@ -177,6 +177,7 @@ impl ConnectionLine {
             revision: 0,
             // If they are still rejected, the next run finds that out.
             auth_failed: None,
+            health: Default::default(),
         })
     }
 }

@@ -7,7 +7,7 @@ use tidegate_engine::connection::updated;
 use tidegate_engine::integration::{Connection, Integration, NewDeployment};
 use tidegate_engine::memory::rules;
 use tidegate_engine::run::{Fence, RunId};
-use tidegate_engine::webhook::auth_failed;
+use tidegate_engine::webhook::connection_failed;
 use tidegate_engine::{ConnectionKey, StoreError, Timestamp};
 
 use crate::disk::Writes;
@@ -20,11 +20,14 @@ impl Writer {
     /// Deploy a component that is stored.
     pub(crate) fn deploy(&mut self, new: &NewDeployment) -> Result<Integration, StoreError> {
         let key = keys::integration(&new.integration);
-        let old = self.view().row(&key, rows::decode)?;
+        let old: Option<Integration> = self.view().row(&key, rows::decode)?;
         let integration = rules::deployed(old.as_ref(), new);
         let mut writes = Writes::default();
         let value = encode(key.as_ref(), &integration)?;
         writes.put(&self.view(), key, &value)?;
+        if old.as_ref() != Some(&integration) {
+            self.lift_holds(&mut writes, &integration.name)?;
+        }
         self.apply(writes)?;
         Ok(integration)
     }
@@ -86,7 +89,7 @@ impl Writer {
             let changed = row.and_then(|row| {
                 let number = row.number;
                 let connection = updated(&row.connection, update)?;
-                events.extend(auth_failed(&row.connection, &connection));
+                events.extend(connection_failed(&row.connection, &connection));
                 Some(ConnectionRow { number, connection })
             });
             done.push(changed.is_some());
@@ -94,6 +97,7 @@ impl Writer {
         }
         let mut writes = Writes::default();
         for ConnectionRow { number, connection } in new.into_values() {
+            self.board.set_standing(&connection);
             self.put_connection(&mut writes, number, connection)?;
         }
         self.apply_telling(writes, events, None)?;

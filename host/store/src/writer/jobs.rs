@@ -146,7 +146,8 @@ impl Writer {
         };
         let sync = running.sync.as_ref().map(|(_, number)| *number);
         // Others don't ask how far it has come.
-        let sync = sync.filter(|_| end.outcome == Outcome::Interrupted);
+        let asks = matches!(end.outcome, Outcome::Interrupted | Outcome::Failed);
+        let sync = sync.filter(|_| asks);
         let checkpoint = sync.map(|number| unless_damaged(self.stored_checkpoint(number)));
         let mark = checkpoint_mark(checkpoint.transpose()?.flatten().as_deref());
         let Some(settled) = self.board.settle(job, id, end.clone(), mark) else {

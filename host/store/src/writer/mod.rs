@@ -10,6 +10,7 @@ mod commit;
 mod compact;
 mod drop;
 mod feed;
+mod health;
 mod import;
 pub(crate) mod jobs;
 mod keyed;

@@ -268,13 +268,14 @@ impl Writer {
             event = webhook::run_ended(&running.run, &end, checkpoint.as_deref(), retry_at);
         }
         let mut run = running.run.clone();
+        let failed = self.put_health(writes, &run.target, &end, retry_at.is_some())?;
         run.end = Some(end);
         self.put_run(writes, &run)?;
         if let Some(running) = self.running.get_mut(&id) {
             running.run = run;
         }
         writes.remove_short(keys::running(id));
-        Ok(event.into_iter().chain(paused).collect())
+        Ok(event.into_iter().chain(paused).chain(failed).collect())
     }
 
     pub(crate) fn recover_runs(

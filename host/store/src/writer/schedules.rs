@@ -53,15 +53,23 @@ impl Writer {
             schedules.push(schedule);
         }
         let mut idle = 0;
+        let mut seen = BTreeSet::new();
         for schedule in schedules {
             // A job that can't be put on its connection's list would stop all writing, at each start again.
-            match self.connection_number(schedule.definition.target.connection()) {
+            let key = schedule.definition.target.connection();
+            let found = match seen.insert(key.clone()) {
+                true => self.connection_row(key).map(Some),
+                false => self.connection_number(key).map(|_| None),
+            };
+            match found {
                 Err(StoreError::Damaged { .. } | StoreError::NotFound { .. }) => {
                     self.board.load_idle_schedule(schedule);
                     idle += 1;
                 }
-                number => {
-                    number?;
+                row => {
+                    if let Some(row) = row? {
+                        self.board.set_standing(&row.connection);
+                    }
                     self.board.load_schedule(schedule);
                 }
             }
@@ -194,7 +202,8 @@ impl Writer {
     }
 
     pub(crate) fn put_schedule(&mut self, put: PutSchedule) -> Result<Schedule, StoreError> {
-        self.connection_number(put.definition.target.connection())?;
+        let connection = self.connection_row(put.definition.target.connection())?;
+        self.board.set_standing(&connection.connection);
         let PutSchedule {
             id,
             definition,

@@ -171,6 +171,7 @@ impl Writer {
         let mut step = ReplayStep::default();
         let mut writes = Writes::default();
         let mut streams: BTreeSet<Option<ConnectionKey>> = BTreeSet::new();
+        let mut waiting: i64 = 0;
         let view = self.view();
         let events = view.range(&keys::event(first), &prefix.after_prefix());
         for (looked_at, item) in events.enumerate() {
@@ -184,7 +185,11 @@ impl Writer {
             if event.at < replay.since {
                 continue;
             }
-            let delivery = match self.delivery(endpoint.id, event.seq)? {
+            let old = self.delivery(endpoint.id, event.seq)?;
+            let is_pending = old
+                .as_ref()
+                .is_some_and(|old| old.state.next_at().is_some());
+            let delivery = match old {
                 Some(old) if old.is_replayed(replay.all) => replayed(&old, replay.now),
                 None if replay.all && endpoint.wants(event.kind, event.stream.as_ref()) => {
                     Delivery::new(endpoint.id, &event, replay.now)
@@ -192,13 +197,16 @@ impl Writer {
                 _ => continue,
             };
             self.put_delivery(&mut writes, &delivery)?;
-            writes.put_new(pending_key(&delivery), &[]);
+            if !is_pending {
+                writes.put_new(pending_key(&delivery), &[]);
+                waiting += 1;
+            }
             streams.insert(delivery.stream);
             step.deliveries += 1;
         }
         drop(view);
         self.apply(writes)?;
-        self.count_waiting(endpoint.id, i64::try_from(step.deliveries).unwrap_or(0));
+        self.count_waiting(endpoint.id, waiting);
         for stream in streams {
             self.find_head(endpoint.id, stream)?;
         }

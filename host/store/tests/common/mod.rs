@@ -75,6 +75,7 @@ pub fn new_connection(connection_name: &str) -> Connection {
         external_id: None,
         revision: 0,
         auth_failed: None,
+        health: Default::default(),
     }
 }
 

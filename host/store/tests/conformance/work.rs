@@ -339,11 +339,14 @@ impl Pair {
                     FailureClass::Internal,
                     FailureClass::Other,
                 ];
+                let class = match (*how, *commits % 2) {
+                    (1, 1) => FailureClass::Config,
+                    (how, _) => class[usize::from(how)],
+                };
                 let mut end = RunEnd {
                     at: now,
                     outcome,
-                    failure: (*how > 0)
-                        .then(|| Failure::new(class[usize::from(*how)], Blame::Host, "over")),
+                    failure: (*how > 0).then(|| Failure::new(class, Blame::Host, "over")),
                     figures: Default::default(),
                 };
                 end.figures.commits = *commits;

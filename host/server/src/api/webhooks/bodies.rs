@@ -105,7 +105,8 @@ pub(super) struct RotateSecret {
 pub(super) struct NewReplay {
     /// Events since then, RFC 3339.
     pub(super) since: String,
-    /// Also what was delivered, and what the endpoint never got; else only what is exhausted.
+    /// Also what was delivered, and what the endpoint never got; else only what is exhausted or waits
+    /// for another attempt.
     #[serde(default)]
     pub(super) all: bool,
     /// Go on after this event: the `more_after` of an earlier replay.

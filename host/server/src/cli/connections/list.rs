@@ -3,7 +3,7 @@
 use tidegate_engine::connection::ConnectionFilter;
 use tidegate_engine::{ConnectionName, Name};
 
-use super::{parse_tags, shown_secrets, shown_tags};
+use super::{parse_tags, shown_health, shown_secrets, shown_tags};
 use crate::cli::Global;
 use crate::output;
 use crate::problem::Result;
@@ -22,9 +22,12 @@ pub(super) struct Args {
     /// Only connections whose names begin so
     #[arg(long, value_name = "PREFIX")]
     name_prefix: Option<String>,
-    /// Only connections whose credentials the token endpoint has rejected
+    /// Only connections whose credentials are not accepted, by their API or its token endpoint
     #[arg(long)]
     auth_failed: bool,
+    /// Only connections of which anything fails
+    #[arg(long)]
+    unhealthy: bool,
     /// Only connections whose names come after this one: the last of the page before
     #[arg(long, value_name = "CONNECTION")]
     after: Option<ConnectionName>,
@@ -41,6 +44,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
         external_id: args.external_id,
         name_prefix: args.name_prefix,
         auth_failed: args.auth_failed,
+        unhealthy: args.unhealthy,
     };
     let limit = usize::from(args.limit);
     let control = global.open().await?;
@@ -65,6 +69,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
             connection.external_id.clone().unwrap_or_default(),
             shown_tags(connection),
             shown_secrets(connection),
+            shown_health(connection),
             output::time(connection.created_at),
         ]
     });
@@ -75,6 +80,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
             "external id",
             "tags",
             "secrets",
+            "health",
             "created",
         ],
         &[],

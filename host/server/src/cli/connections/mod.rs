@@ -82,12 +82,20 @@ fn shown_tags(connection: &Connection) -> String {
     tags.join(", ")
 }
 
-/// The names of its secrets, and whether they are of any use.
+/// The names of its secrets.
 fn shown_secrets(connection: &Connection) -> String {
-    let names = connection.secret_names.join(", ");
-    match connection.auth_failed {
-        Some(_) => format!("{names} (auth-failed)"),
-        None => names,
+    connection.secret_names.join(", ")
+}
+
+/// What of it works, in a word or two.
+fn shown_health(connection: &Connection) -> String {
+    let auth = connection.auth_failure().map(|_| "auth-failed");
+    let config = connection.config_failure().map(|_| "config-failed");
+    let words: Vec<&str> = auth.into_iter().chain(config).collect();
+    match connection.is_healthy() {
+        true => "well".to_owned(),
+        false if words.is_empty() => "failing".to_owned(),
+        false => words.join(", "),
     }
 }
 

@@ -41,15 +41,31 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
         or_none(connection.external_id.clone().unwrap_or_default()),
         or_none(shown_tags(&connection)),
         or_none(shown_secrets(&connection)),
-        Value::Object(connection.config),
-        Value::Object(connection.metadata),
+        Value::Object(connection.config.clone()),
+        Value::Object(connection.metadata.clone()),
         output::time(connection.created_at),
         output::time(connection.updated_at),
         output::counted(connection.revision, "time"),
     ));
-    if let Some(failed) = &connection.auth_failed {
-        let at = output::time(failed.at);
-        output::line(format!("auth-failed  {at}: {}", failed.message));
+    for (word, failure) in [
+        ("auth-failed", connection.auth_failure()),
+        ("config-failed", connection.config_failure()),
+    ] {
+        if let Some((at, message)) = failure {
+            output::line(format!("{word}  {}: {message}", output::time(at)));
+        }
+    }
+    for (target, failing) in connection.health.failing() {
+        output::line(format!(
+            "failing      {target} since {}, {}{}: {}",
+            output::time(failing.since),
+            failing.class.as_str(),
+            match failing.hold {
+                Some(_) => ", held: schedules fire nothing for it",
+                None => "",
+            },
+            failing.message
+        ));
     }
     let rows = models.into_iter().map(|(name, stats)| {
         vec![

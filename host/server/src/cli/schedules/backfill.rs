@@ -75,6 +75,7 @@ pub(super) fn row(fire: &Fire) -> Vec<String> {
     let outcome = match &fire.outcome {
         FireOutcome::Started { job } => format!("started {job}"),
         FireOutcome::Overlap => "skipped: the one before had not ended".to_owned(),
+        FireOutcome::Held { reason } => format!("held: {}", reason.as_str()),
         FireOutcome::Missed { until, moments } => {
             format!("missed: {moments} moments until {}", output::time(*until))
         }

@@ -226,8 +226,8 @@ pub(super) fn show(schedule: &Schedule, json: bool) -> Result<()> {
         ));
     }
     output::line(format!(
-        "{} fires, {} overlaps, {} missed, {} failures in a row",
-        progress.fires, progress.overlaps, progress.missed, progress.failures
+        "{} fires, {} overlaps, {} held, {} missed, {} failures in a row",
+        progress.fires, progress.overlaps, progress.held, progress.missed, progress.failures
     ));
     Ok(())
 }

@@ -90,7 +90,8 @@ pub(super) struct Replay {
     /// Events since then: 2026-11-22T08:00:00Z
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     since: Timestamp,
-    /// Also what was delivered, and what the endpoint never got; else only what is exhausted
+    /// Also what was delivered, and what the endpoint never got; else only what is exhausted or waits for
+    /// another attempt
     #[arg(long)]
     all: bool,
     /// Go on after this event, where an earlier replay stopped

@@ -96,7 +96,7 @@ async fn answers_make_the_next_attempt() {
 }
 
 #[tokio::test]
-async fn eight_attempts_with_one_id_and_its_time_each() {
+async fn ten_attempts_with_one_id_and_its_time_each() {
     let receiver = Receiver::with_statuses(&[500]).await;
     let mut scene = Scene::new().await;
     let id = scene.endpoint(&receiver.origin).await;
@@ -111,8 +111,8 @@ async fn eight_attempts_with_one_id_and_its_time_each() {
         last = scene.settled(id, last.made).await;
     }
     assert_eq!((last.state.as_str(), last.made), ("exhausted", ATTEMPTS));
-    let seen = receiver.until(8).await;
-    assert_eq!(seen.len(), 8);
+    let seen = receiver.until(10).await;
+    assert_eq!(seen.len(), 10);
     for one in &seen {
         assert_eq!((&one.id, &one.body), (&seen[0].id, &seen[0].body));
         assert!(one.verifies(&secret));
