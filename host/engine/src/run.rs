@@ -173,6 +173,17 @@ impl Outcome {
     }
 }
 
+/// The words for what a run has come to: it runs, or an outcome.
+pub const OUTCOMES: [&str; 7] = [
+    "running",
+    "success",
+    "failed",
+    "interrupted",
+    "stalled",
+    "cancelled",
+    "skipped",
+];
+
 /// Who must act so that it works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -392,6 +403,14 @@ impl Figures {
 }
 
 impl Run {
+    /// The word for what it has come to, one of [`OUTCOMES`].
+    #[must_use]
+    pub fn outcome(&self) -> &'static str {
+        self.end
+            .as_ref()
+            .map_or("running", |end| end.outcome.as_str())
+    }
+
     /// Note where a model's feed ends, unless the run has written to it before.
     pub fn note_start(&mut self, model: &Name, end: Cursor) {
         if let Some(basis) = &mut self.basis

@@ -233,6 +233,9 @@ pub struct ModelStats {
 pub struct RunFilter {
     pub integration: Option<Name>,
     pub connection: Option<ConnectionKey>,
+    /// The word for what they have come to, one of [`crate::run::OUTCOMES`].
+    #[serde(default)]
+    pub outcome: Option<String>,
     /// Only runs older than this one.
     pub before: Option<RunId>,
     pub limit: usize,

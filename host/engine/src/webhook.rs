@@ -13,6 +13,7 @@
 //! | `delivery` | a delivery with its attempts |
 //! | `outbox` | which endpoints an event goes to |
 //! | `retry` | what becomes of a delivery, and of its endpoint, after an attempt |
+//! | `room` | which deliveries are taken up while there is room for some only |
 //! | `sign` | secrets, signatures and their check, as Standard Webhooks has them |
 //! | `redact` | what may be kept of an endpoint's answer |
 
@@ -23,6 +24,7 @@ mod id;
 mod outbox;
 mod redact;
 mod retry;
+mod room;
 mod sign;
 mod telling;
 
@@ -35,5 +37,6 @@ pub use id::{EndpointId, EventId, IdError};
 pub use outbox::{Outbox, route};
 pub use redact::kept_response;
 pub use retry::{ATTEMPTS, Settled, delay_ms, replayed, settled};
+pub use room::{Standing, Waiting, choose};
 pub use sign::{SecretError, SigningSecret, VerifyError, signature, verify};
 pub use telling::{connection_failed, endpoint_disabled, run_ended, schedule_paused};

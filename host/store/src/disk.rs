@@ -268,7 +268,7 @@ impl Disk {
         }
     }
 
-    /// A view for the writer thread, which is the only one to apply writes.
+    /// A view for the writer thread, which is the only one to apply writes; and of rows that it leaves alone.
     pub(crate) fn writer_view(&self) -> View<'_> {
         View::of(self, None)
     }

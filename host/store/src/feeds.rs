@@ -26,6 +26,19 @@ pub(crate) struct Published {
     /// Sequences that are the latest of their records.
     pub(crate) live: SeqSet,
     pub(crate) stats: ModelStats,
+    /// What a snapshot deletes that ends in steps: the nth of these gets the nth sequence after the last one,
+    /// and nobody may see that yet.
+    ending: Option<Arc<SeqSet>>,
+}
+
+impl Published {
+    /// The sequence at which a record is seen whose index entry says `seq`; `None` if that is not flushed.
+    pub(crate) fn seen_at(&self, seq: u64) -> Option<u64> {
+        let Some(later) = seq.checked_sub(self.last_seq).filter(|later| *later > 0) else {
+            return Some(seq);
+        };
+        self.ending.as_ref()?.nth(later - 1)
+    }
 }
 
 /// What is applied, and published once it is flushed.
@@ -36,6 +49,13 @@ pub(crate) enum Publication {
         last_seq: u64,
         pruned_seq: u64,
         superseded: Vec<u64>,
+        stats: ModelStats,
+    },
+    /// A snapshot has ended in steps, and deleted these.
+    Ended {
+        feed: Arc<Feed>,
+        last_seq: u64,
+        deleted: SeqSet,
         stats: ModelStats,
     },
     /// The feed of this number is gone.
@@ -85,6 +105,12 @@ impl Feeds {
                 superseded,
                 stats,
             } => feed.change(*last_seq, *pruned_seq, superseded, *stats),
+            Publication::Ended {
+                feed,
+                last_seq,
+                deleted,
+                stats,
+            } => feed.end(*last_seq, deleted, *stats),
             Publication::Dropped(number) => {
                 let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
                 let Some(feed) = in_use.remove(number) else {
@@ -122,6 +148,7 @@ impl Published {
             pruned_seq: header.pruned_seq,
             live,
             stats: header.stats,
+            ending: None,
         }
     }
 }
@@ -149,6 +176,28 @@ impl Feed {
     pub(crate) fn offer(&self, loaded: &Loaded) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.get_or_insert_with(|| Published::of(loaded));
+    }
+
+    /// A snapshot ends in steps and deletes these. Until it is published that it has, readers are shown the feed as
+    /// it is now. The writer calls this before the first step, having made its [`Self::offer`].
+    pub(crate) fn begin_ending(&self, unseen: Arc<SeqSet>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(published) = &mut *state {
+            published.ending = Some(unseen);
+        }
+    }
+
+    fn end(&self, last_seq: u64, deleted: &SeqSet, stats: ModelStats) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(published) = &mut *state else { return };
+        published.live.remove_all(deleted);
+        published
+            .live
+            .insert_range(published.last_seq + 1, last_seq);
+        published.live.forget_dirty();
+        published.last_seq = last_seq;
+        published.stats = stats;
+        published.ending = None;
     }
 
     fn change(&self, last_seq: u64, pruned_seq: u64, superseded: &[u64], stats: ModelStats) {

@@ -16,6 +16,7 @@
 //! | [`rewrite()`] | writing the database anew, so that its files become smaller |
 //! | `retention` | pruning, dropping and settling, step by step |
 //! | `webhooks` | the commands of webhooks, step by step |
+//! | `turns` | who changes a feed, where work on it takes many steps |
 //! | `feeds` | what readers may see of each feed: the state as of the last flush |
 //! | `segments` | finding feed entries by sequence |
 //! | `disk` | the sled tree with what it lacks |
@@ -24,8 +25,14 @@
 //! | `components` | component files |
 //! | `layout` | keys and values, without I/O |
 
+#[cfg(test)]
+extern crate self as tidegate_store;
+
 mod api_keys;
 mod check;
+#[cfg(test)]
+#[path = "../tests/common/mod.rs"]
+mod common;
 mod components;
 mod disk;
 mod feeds;
@@ -41,6 +48,7 @@ mod rewrite;
 mod segments;
 mod stats;
 mod store;
+mod turns;
 mod webhooks;
 mod writer;
 

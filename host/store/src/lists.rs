@@ -1,5 +1,7 @@
 //! Reads of everything but records: integrations, connections, runs, logs, checkpoints.
 
+pub(crate) mod newest;
+
 use tidegate_engine::api_key::ApiKey;
 use tidegate_engine::integration::{Connection, Integration};
 use tidegate_engine::run::{LogLine, Run, RunId};
@@ -7,9 +9,11 @@ use tidegate_engine::store::RunFilter;
 use tidegate_engine::{ConnectionKey, ConnectionName, Name, StoreError, SyncKey};
 
 use crate::disk::{Rows, View, damaged};
+use crate::layout::ends;
 use crate::layout::keys::{self, Key, Tag};
 use crate::layout::rows::{self, ConnectionRow, SyncRow};
 use crate::read::connection;
+use newest::{Newest, by_end, of_integrations};
 
 /// Rows that one view of a list looks at: writing waits for it.
 pub(crate) const SCAN: usize = 500;
@@ -108,11 +112,11 @@ pub(crate) fn is_listed(view: &Rows<'_>, run: &Run) -> Result<bool, StoreError> 
         Err(StoreError::NotFound { .. }) => return Ok(false),
         row => row?,
     };
-    let listed = view.get(&keys::runs_of_connection(row.number).run(run.id))?;
-    Ok(listed.is_some())
+    let list = keys::runs_of_connection(row.number).end(ends::of_run(run));
+    Ok(view.get(&list.run(run.id))?.is_some())
 }
 
-/// At most `wanted` runs from before `before` on, newest first, by the narrowest index that the filter allows;
+/// At most `wanted` runs from before `before` on, newest first, by the narrowest lists that the filter allows;
 /// and where to go on, unless there are no more.
 pub(crate) fn some_runs(
     view: &View<'_>,
@@ -126,27 +130,30 @@ pub(crate) fn some_runs(
             .as_ref()
             .is_some_and(|integration| key.integration != *integration)
     };
-    let prefix = match (&filter.connection, &filter.integration) {
+    let lists = match (&filter.connection, &filter.integration) {
         (Some(key), _) if other_integration(key) => return Ok((Vec::new(), None)),
         (Some(key), _) => match connection(view, key) {
-            Ok(row) => keys::runs_of_connection(row.number),
+            Ok(row) => vec![keys::runs_of_connection(row.number)],
             Err(StoreError::NotFound { .. }) => return Ok((Vec::new(), None)),
             Err(error) => return Err(error),
         },
-        (None, Some(integration)) => keys::runs_of_integration(integration),
-        (None, None) => Key::new(Tag::Run),
+        (None, Some(integration)) => vec![keys::runs_of_integration(integration)],
+        (None, None) if filter.outcome.is_none() => Vec::new(),
+        (None, None) => of_integrations(view, keys::runs_of_integration)?,
     };
-    let end = before.map_or_else(|| prefix.after_prefix(), |id| prefix.clone().run(id));
+    let lists = match (lists.is_empty(), &filter.outcome) {
+        (true, None) => vec![Key::new(Tag::Run)],
+        (_, outcome) => by_end(&lists, &ends::of_runs(outcome.as_deref())),
+    };
     let purging = purging(view)?;
     let mut runs = Vec::new();
     let mut last = before;
-    for (count, item) in view.range(&prefix, &end).rev().enumerate() {
+    let ids = Newest::of(view, lists, before.map(RunId::to_bytes));
+    for (count, id) in ids.enumerate() {
         if runs.len() >= wanted || count >= SCAN {
             return Ok((runs, last));
         }
-        let (key, _) = item?;
-        let id = keys::rest(&key, &prefix).and_then(keys::decode_run);
-        let id = id.map_err(|corrupt| damaged(&key, corrupt))?;
+        let id = RunId::from_bytes(id?);
         last = Some(id);
         let run: Option<Run> = view.row(&keys::run(id), rows::decode)?;
         let run = run.ok_or_else(|| not_found("run", &id))?;

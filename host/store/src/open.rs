@@ -1,5 +1,6 @@
 //! Opening a data directory: whose it is, which format it has, and what a crash left behind.
 
+use std::cmp::Ordering;
 use std::fs::{self, File, TryLockError};
 use std::io::{Error, ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -13,9 +14,8 @@ use crate::disk::{Disk, OpenFailed, Writes, damaged};
 use crate::layout::{Corrupt, keys};
 use crate::{private, rewrite};
 
-/// The format that this version writes. Data directories of earlier ones become this one when they
-/// are opened: `docs/store-format.md` says what changed.
-pub const FORMAT: u32 = 6;
+/// The format that this version reads and writes, and no other: `docs/store-format.md` says what changed.
+pub const FORMAT: u32 = 7;
 
 /// Choices when opening a store.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +67,7 @@ impl Default for Tuning {
         Self {
             compact_slack: 4096,
             fold_after: 256,
-            ending_step: 10_000,
+            ending_step: 4_000,
             step_keys: 1000,
             step_bytes: 1024 * 1024,
             keys_max: tidegate_engine::idempotency::KEYS_MAX,
@@ -92,10 +92,15 @@ pub enum OpenError {
     #[error("can't use the data directory: {}: {error}", .path.display())]
     Io { path: PathBuf, error: Error },
     #[error(
-        "the data directory has format {found}, and this version reads up to {supported}: use the version of \
+        "the data directory has format {found}, and this version reads format {supported}: use the version of \
          tidegate that wrote it, or a newer one"
     )]
     Newer { found: u32, supported: u32 },
+    #[error(
+        "the data directory has format {found}, and this version reads format {supported}: export its data with the \
+         version of tidegate that wrote it, and import that into a new directory"
+    )]
+    Older { found: u32, supported: u32 },
     #[error("{} is not empty and not a data directory of tidegate: name another one", .path.display())]
     NotADataDirectory { path: PathBuf },
     #[error(
@@ -174,14 +179,6 @@ pub(crate) fn open(root: &Path, options: &Options) -> Result<DataDir, OpenError>
     // Its own files are synced; that they are in the directory is to last, too.
     let synced = fs::File::open(root).and_then(|root| root.sync_all());
     synced.map_err(|error| OpenError::io(root, error))?;
-    if let Some(found) = found.filter(|found| *found < FORMAT) {
-        // The rows of earlier formats are read as they are. Nothing has been written yet: from here
-        // on versions that know the earlier format only must not open it any more.
-        write_format(&format)?;
-        notes.push(format!(
-            "the data directory was format {found} and is now format {FORMAT}"
-        ));
-    }
     Ok(DataDir {
         disk,
         components,
@@ -221,13 +218,12 @@ fn read_format(root: &Path, path: &Path) -> Result<Option<u32>, OpenError> {
                 reason,
             }
         })?;
-    if found > FORMAT {
-        return Err(OpenError::Newer {
-            found,
-            supported: FORMAT,
-        });
+    let supported = FORMAT;
+    match found.cmp(&FORMAT) {
+        Ordering::Equal => Ok(Some(found)),
+        Ordering::Greater => Err(OpenError::Newer { found, supported }),
+        Ordering::Less => Err(OpenError::Older { found, supported }),
     }
-    Ok(Some(found))
 }
 
 /// Whether nothing is there but what an opening that was cut short leaves.

@@ -186,7 +186,6 @@ impl Reader {
         ids: &[String],
     ) -> Result<Option<Vec<(usize, Entry)>>, StoreError> {
         let feed = self.feeds.get(number);
-        let last_seq = feed.with(view, |feed| feed.last_seq)?;
         let prefix = keys::of_feed(Tag::Pack, number);
         let mut entries = Vec::new();
         for (index, id) in ids.iter().enumerate() {
@@ -196,10 +195,10 @@ impl Reader {
             let Some(entry) = pack.get(id.as_bytes()) else {
                 continue;
             };
-            if entry.seq > last_seq {
+            let Some(seq) = feed.with(view, |feed| feed.seen_at(entry.seq))? else {
                 return Ok(None);
-            }
-            entries.push((index, *entry));
+            };
+            entries.push((index, Entry { seq, ..*entry }));
         }
         Ok(Some(entries))
     }

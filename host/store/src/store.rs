@@ -2,6 +2,7 @@
 
 mod early;
 mod jobs;
+mod lanes;
 mod schedules;
 mod ways;
 
@@ -31,13 +32,15 @@ use tidegate_engine::{
 
 use crate::check;
 use crate::components::Components;
+use crate::disk::Disk;
 use crate::feeds::Feeds;
 use crate::integrations::Integrations;
 use crate::lists;
 use crate::open::{self, DataDir, OpenError, Options};
 use crate::read::Reader;
 use crate::stats;
-use crate::writer::{Queue, Writer};
+use crate::writer::{End, Queue, Writer};
+use lanes::Lanes;
 use ways::blocking;
 
 /// Bodies of a commit that are hashed without leaving the async thread: less than 0.1 ms of work.
@@ -49,6 +52,7 @@ pub struct SledStore {
     // In the order in which they are dropped: the lock goes last.
     queue: Queue,
     reader: Arc<Reader>,
+    lanes: Lanes,
     components: Components,
     closed: AtomicBool,
     pub(crate) deliveries_changed: Arc<Bell>,
@@ -104,6 +108,7 @@ impl SledStore {
                 store_id,
                 integrations,
             }),
+            lanes: Lanes::of_this_machine(),
             components: Components::new(components),
             closed: AtomicBool::new(false),
             deliveries_changed,
@@ -128,6 +133,10 @@ impl SledStore {
             return Err(StoreError::Backend("the store is closed".into()));
         }
         Ok(())
+    }
+
+    pub(crate) fn disk(&self) -> Arc<Disk> {
+        Arc::clone(&self.reader.disk)
     }
 
     pub(crate) fn components(&self) -> &Components {
@@ -250,18 +259,15 @@ impl Store for SledStore {
             .flat_map(|p| &p.save)
             .map(|s| s.body.len())
             .sum::<usize>();
-        let (commit, hashes) = if bytes <= HASH_INLINE_BYTES {
-            let hashes = hash_pages(&commit)?;
-            (commit, hashes)
-        } else {
-            blocking(move || {
-                let hashes = hash_pages(&commit)?;
-                Ok((commit, hashes))
-            })
-            .await?
+        let hashed = move || Ok((hash_pages(&commit)?, commit));
+        let hashed = match bytes <= HASH_INLINE_BYTES {
+            true => hashed()?,
+            false => blocking(hashed).await?,
         };
-        self.command(durability, move |writer| {
-            writer.commit_page(run, fence, &commit, &hashes)
+        let hashed = Arc::new(hashed);
+        self.in_turn(durability, move |writer| {
+            let (hashes, commit) = &*hashed;
+            writer.commit_page(run, fence, commit, hashes)
         })
         .await
     }
@@ -274,8 +280,10 @@ impl Store for SledStore {
         restart: bool,
     ) -> Result<bool, StoreError> {
         let model = model.clone();
-        self.write(move |writer| writer.begin_snapshot(run, fence, &model, restart))
-            .await
+        self.in_turn(Durability::Durable, move |writer| {
+            writer.begin_snapshot(run, fence, &model, restart)
+        })
+        .await
     }
 
     async fn end_snapshot(
@@ -286,8 +294,20 @@ impl Store for SledStore {
         end: EndSnapshot,
     ) -> Result<Ended, StoreError> {
         let model = model.clone();
-        self.write(move |writer| writer.end_snapshot(run, fence, &model, end))
-            .await
+        let end =
+            move |writer: &mut Writer| writer.end_snapshot(run, fence, &model, end.clone());
+        let later = match self.in_turn(Durability::Durable, end).await? {
+            End::Now(ended) => return Ok(ended),
+            End::Later(later) => later,
+        };
+        match later.await {
+            Ok(ended) => ended.map(|deleted| Ended { deleted, kept: 0 }),
+            // It was given up with its connection; or nothing is written any more, which this finds out.
+            Err(_) => self
+                .write(|_| Ok(()))
+                .await
+                .and(Err(StoreError::Fenced { run })),
+        }
     }
 
     async fn unseen(
@@ -300,8 +320,10 @@ impl Store for SledStore {
         limit: usize,
     ) -> Result<Unseen, StoreError> {
         let model = model.clone();
-        self.write(move |writer| writer.unseen(run, fence, &model, guard, after, limit))
-            .await
+        self.in_turn(Durability::Durable, move |writer| {
+            writer.unseen(run, fence, &model, guard, after, limit)
+        })
+        .await
     }
 
     async fn repeat_snapshot(
@@ -312,13 +334,17 @@ impl Store for SledStore {
         checkpoint: Option<String>,
     ) -> Result<u64, StoreError> {
         let model = model.clone();
-        self.write(move |writer| writer.repeat_snapshot(run, fence, &model, checkpoint))
-            .await
+        self.in_turn(Durability::Durable, move |writer| {
+            writer.repeat_snapshot(run, fence, &model, checkpoint.clone())
+        })
+        .await
     }
 
     async fn finish_run(&self, run: RunId, fence: Fence, end: RunEnd) -> Result<Run, StoreError> {
-        self.write(move |writer| writer.finish_run(run, fence, end))
-            .await
+        self.in_turn(Durability::Durable, move |writer| {
+            writer.finish_run(run, fence, end.clone())
+        })
+        .await
     }
 
     async fn finish_keyed_run(
@@ -361,7 +387,7 @@ impl Store for SledStore {
     }
 
     async fn read_changes(&self, read: ReadChanges) -> Result<Changes, StoreError> {
-        self.read(move |reader| reader.changes(&read)).await
+        self.changes_in_parts(read).await
     }
 
     async fn records(
@@ -414,7 +440,9 @@ impl Store for SledStore {
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        self.write(|_| Ok(())).await
+        // From memory: whoever asks this again and again is not to wait behind what is being written.
+        self.check_open()?;
+        self.queue.ready()
     }
 
     async fn settle(&self) -> Result<(), StoreError> {
@@ -448,13 +476,13 @@ impl Store for SledStore {
 
     async fn check(&self) -> Result<CheckReport, StoreError> {
         self.check_open()?;
-        check::all(&self.queue, &self.reader.disk, &self.components).await
+        check::all(self).await
     }
 
     async fn stats(&self) -> Result<StoreStats, StoreError> {
         let components = self.components.clone();
-        self.read(move |reader| stats::stats(reader, &components))
-            .await
+        let reader = Arc::clone(&self.reader);
+        self.large(move || stats::stats(&reader, &components)).await
     }
 
     async fn disk_bytes(&self) -> Result<u64, StoreError> {

@@ -68,22 +68,26 @@ fn a_second_process_is_told_who_has_it() {
 }
 
 #[test]
-fn a_newer_format_is_refused() {
+fn another_format_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()));
     let format = dir.path().join("format");
     assert_eq!(
         fs::read_to_string(&format).unwrap(),
-        "tidegate data directory, format 6\n"
+        "tidegate data directory, format 7\n"
     );
-    fs::write(&format, "tidegate data directory, format 7\n").unwrap();
+    fs::write(&format, "tidegate data directory, format 8\n").unwrap();
     assert!(matches!(
         error(dir.path()),
         OpenError::Newer {
-            found: 7,
-            supported: 6
+            found: 8,
+            supported: 7
         }
     ));
+    fs::write(&format, "tidegate data directory, format 6\n").unwrap();
+    let older = error(dir.path());
+    assert!(matches!(older, OpenError::Older { found: 6, .. }));
+    assert!(older.to_string().contains("export its data"), "{older}");
     for text in ["something else\n", "tidegate data directory, format 0\n"] {
         fs::write(&format, text).unwrap();
         assert!(matches!(error(dir.path()), OpenError::Damaged { .. }));

@@ -420,7 +420,8 @@ pub(super) fn of_fire(
     let text = key.to_string();
     let is_action = definition.target.input().is_some();
     NewJob {
-        id: JobId::derived(key.scheduled_for, &[text.as_bytes()]),
+        // By when it is made, as lists are in that order.
+        id: JobId::derived(now, &[text.as_bytes()]),
         target: definition.target.clone(),
         trigger,
         fire: Some(key),

@@ -61,6 +61,10 @@ fixed! {
     WEBHOOK_ATTEMPTS_KEPT webhook_attempts_kept = 10, "Attempts that the delivery log keeps of one delivery, the last ones.";
     WEBHOOK_IN_FLIGHT webhook_in_flight = 64, "Deliveries on their way at the same time.";
     WEBHOOK_ENDPOINT_IN_FLIGHT webhook_endpoint_in_flight = 16, "The same for one endpoint, so that a slow one doesn't keep the others waiting.";
+    WEBHOOK_PROMPT_MS webhook_prompt_ms = 2_000, "An attempt that takes longer is slow, and places are given by that.";
+    WEBHOOK_FIRST_IN_FLIGHT webhook_first_in_flight = 2, "Deliveries on their way to an endpoint that was not asked yet since the server started; a quarter of all places is kept for those with fewer.";
+    WEBHOOK_SILENT_IN_FLIGHT webhook_silent_in_flight = 1, "The same for one that gave no answer to the last attempt.";
+    WEBHOOK_SLOW_IN_FLIGHT webhook_slow_in_flight = 32, "The same for all together that have not answered their last attempts promptly.";
     WEBHOOK_REPLAY webhook_replay = 10_000, "Deliveries that one replay sets to pending; repeat it from where it stopped.";
     OTLP_TIMEOUT_MS otlp_timeout_ms = 10_000, "One export of traces, from connect to the last byte; spans gather meanwhile.";
     API_KEYS api_keys = 1_000, "API keys that there are at once; each is held in memory by the server.";

@@ -225,6 +225,9 @@ impl Jobs for MemoryStore {
 
     async fn jobs(&self, filter: JobFilter) -> Result<Vec<Job>, StoreError> {
         self.with(|state| {
+            let schedule = filter.schedule.and_then(|id| state.board.schedule(id).ok());
+            let own = schedule.map(|schedule| schedule.definition.target.connection());
+            let filter = filter.of_connection(own);
             let newest_first = state.jobs.values().rev();
             let older =
                 newest_first.filter(|job| filter.before.is_none_or(|before| job.id < before));

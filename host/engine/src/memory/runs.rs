@@ -147,6 +147,10 @@ impl State {
                         .connection
                         .as_ref()
                         .is_none_or(|wanted| key == wanted)
+                    && filter
+                        .outcome
+                        .as_ref()
+                        .is_none_or(|wanted| run.outcome() == wanted)
                     && filter.before.is_none_or(|before| run.id < before)
             })
             .take(filter.limit)

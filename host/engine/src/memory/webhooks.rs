@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use crate::limits::{WEBHOOK_ENDPOINTS, WEBHOOK_PENDING};
 use crate::store::{DeliveryFilter, Due, DueDeliveries, DueDelivery, Replay, Replayed, StoreError};
 use crate::webhook::{
-    self, Attempt, Delivery, DeliveryState, Endpoint, EndpointId, Event, NewEvent, replayed, route,
-    settled,
+    self, Attempt, Delivery, DeliveryState, Endpoint, EndpointId, Event, NewEvent, Waiting,
+    replayed, route, settled,
 };
 use crate::{ConnectionKey, Timestamp};
 
@@ -34,6 +34,11 @@ impl Webhooks {
     fn pending(&self, id: EndpointId) -> impl Iterator<Item = &Delivery> {
         self.of(id)
             .filter(|delivery| delivery.state.next_at().is_some())
+    }
+
+    fn is_enabled(&self, id: EndpointId) -> bool {
+        let own = self.endpoints.get(&id);
+        own.is_some_and(|endpoint| endpoint.disabled.is_none())
     }
 
     fn endpoint(&self, id: EndpointId) -> Result<&Endpoint, StoreError> {
@@ -119,10 +124,14 @@ impl State {
             heads.retain(|(_, seq)| !in_flight.contains(seq));
             let (now, later): (Vec<_>, Vec<_>) =
                 heads.into_iter().partition(|(at, _)| *at <= wanted.now);
-            due.push((id, now));
+            due.push(Waiting {
+                endpoint: id,
+                standing: wanted.standing(endpoint),
+                heads: now,
+            });
             next_at = later.into_iter().map(|(at, _)| at).chain(next_at).min();
         }
-        let chosen = wanted.choose(due).into_iter();
+        let chosen = wanted.choose(&due).into_iter();
         let deliveries = chosen.filter_map(|(id, _, seq)| {
             Some(DueDelivery {
                 endpoint: own.endpoints.get(&id)?.clone(),
@@ -133,6 +142,7 @@ impl State {
         Due {
             deliveries: deliveries.collect(),
             next_at,
+            gone: wanted.gone(|id| own.is_enabled(id)),
         }
     }
 
@@ -244,6 +254,7 @@ impl crate::store::Webhooks for MemoryStore {
             state.webhooks.endpoint(id)?;
             state.webhooks.endpoints.remove(&id);
             state.webhooks.deliveries.retain(|(own, _), _| *own != id);
+            state.webhooks.changed = true;
             Ok(())
         })
     }

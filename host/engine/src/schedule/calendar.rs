@@ -1,15 +1,19 @@
 //! When a schedule is due, and what is to be done with moments that have passed.
 
+mod count;
+
 use std::collections::{BTreeSet, VecDeque};
 
 use crate::Timestamp;
+
+use count::Counter;
 
 use super::{Definition, DefinitionError, Due, Misfire, ScheduleId, Timing, spread_ms};
 
 /// How late a fire may be and still count as on time.
 const ON_TIME_MS: u64 = 60_000;
-/// Moments looked at one by one; of more than these are missed, only that there were so many is known.
-const MOMENTS_MAX: u64 = 100_000;
+/// Moments that have passed and are looked at one by one; of more, those are counted that nothing is done with.
+const STEPS_MAX: u64 = 200;
 /// Excluded moments looked at in a row; whether it is due behind them is asked again when these have passed.
 const EXCLUDED_MAX: usize = 10_000;
 /// Milliseconds of a minute.
@@ -167,21 +171,22 @@ impl Calendar {
     pub fn plan(&self, first: Due, now: Timestamp) -> Plan {
         let mut passed = Passed::default();
         let mut due = Some(first);
+        let mut is_near = false;
         while let Some(this) = due.filter(|due| due.at <= now) {
             if self.excluded_until(this.scheduled_for).is_some() {
                 due = self.due_after(this.scheduled_for);
                 continue;
             }
-            if passed.count == MOMENTS_MAX {
-                // Far behind: go on at the window, or where it would have come to by itself.
-                let window = self.window_ms.unwrap_or_default().max(WINDOW_MS);
-                let horizon = Timestamp(now.0.saturating_sub(window));
-                let from = horizon.max(this.scheduled_for);
-                passed.count += 1;
-                passed.last_forgotten =
-                    Some(Timestamp(from.0.saturating_sub(1)).max(this.scheduled_for));
-                due = self.due_after(from);
-                continue;
+            if passed.count == STEPS_MAX && !is_near {
+                // Far behind: go on where what may be fired for begins.
+                is_near = true;
+                let mut counter = Counter::new(self);
+                let least = self.max_catchup as u64 + 2;
+                if let Some(from) = counter.latest(least, this.scheduled_for, now) {
+                    passed.count += 1 + counter.count(this.scheduled_for, from);
+                    due = self.due_after(from);
+                    continue;
+                }
             }
             passed.push(this, self.max_catchup);
             due = self.due_after(this.scheduled_for);
@@ -223,25 +228,31 @@ impl Calendar {
         (from, until, moments): (Timestamp, Timestamp, u64),
         own: &BTreeSet<Timestamp>,
     ) -> Vec<(Timestamp, Timestamp, u64)> {
+        let mut counter = Counter::new(self);
         let mut parts = Vec::new();
-        let mut part: Option<(Timestamp, Timestamp, u64)> = None;
-        let mut seen = 0;
-        let mut next = Some(from);
-        while let Some(at) = next.filter(|at| Some(at) <= own.last() && seen < MOMENTS_MAX) {
-            seen += 1;
-            if own.contains(&at) {
-                parts.extend(part.take());
-            } else {
-                let (_, last, count) = part.get_or_insert((at, at, 0));
-                (*last, *count) = (at, *count + 1);
-            }
-            next = self.next_after(at);
+        let mut left = moments;
+        // Where the next part begins, if there is one.
+        let mut start = Some(from);
+        let is_moment =
+            |own: &&Timestamp| self.next_after(Timestamp(own.0.saturating_sub(1))) == Some(**own);
+        // The rules may have changed since.
+        for own in own.range(from..=until).filter(is_moment) {
+            let Some(first) = start.filter(|first| first < own) else {
+                // Nothing lies between this one and the one before.
+                left = left.saturating_sub(1);
+                start = self.next_after(*own);
+                continue;
+            };
+            let just_before = Timestamp(first.0.saturating_sub(1));
+            let last = counter.last_before(*own, just_before).unwrap_or(first);
+            let count = counter.count(just_before, last);
+            parts.push((first, last, count));
+            left = left.saturating_sub(count + 1);
+            start = self.next_after(*own);
         }
-        if let Some(at) = next.filter(|at| *at <= until) {
-            let (_, last, count) = part.get_or_insert((at, until, 0));
-            (*last, *count) = (until, *count + moments.saturating_sub(seen).max(1));
+        if let Some(first) = start.filter(|first| *first <= until) {
+            parts.push((first, until, left.max(1)));
         }
-        parts.extend(part);
         parts
     }
 }

@@ -169,6 +169,59 @@ impl Cron {
         shows || self.is_fixed && self.next_after(just_before) == Some(at)
     }
 
+    /// The minutes of a day at which it is due, on a day that it names.
+    pub(super) fn minutes_of_day(&self) -> Vec<u64> {
+        let mut minutes = Vec::new();
+        // Its midnight, too.
+        let just_before = moment(Timestamp(LONG_AGO.0 - 1000));
+        let mut from = just_before.map(|from| from.to_zoned(TimeZone::UTC));
+        let mut day = None;
+        while let Some(next) = from.as_ref().and_then(|from| self.find(from)) {
+            if *day.get_or_insert(next.date()) != next.date() {
+                break;
+            }
+            minutes.push(
+                u64::from(next.hour().unsigned_abs()) * 60
+                    + u64::from(next.minute().unsigned_abs()),
+            );
+            from = Some(next);
+        }
+        minutes
+    }
+
+    /// The first day that it names from `day` on, both counted from the epoch.
+    pub(super) fn day_from(&self, day: i64) -> Option<i64> {
+        let start = Moment::from_millisecond(day.checked_mul(DAY_MS)?).ok()?;
+        let start = start.to_zoned(TimeZone::UTC);
+        let next = self.parsed.find_next_occurrence(&start, true).ok()?;
+        Some(next.timestamp().as_millisecond().div_euclid(DAY_MS))
+    }
+
+    /// By how much the clock on the wall is ahead of UTC.
+    pub(super) fn ahead_of_utc_ms(&self, at: Timestamp) -> i64 {
+        let offset = moment(at).map(|at| self.zone.to_offset(at).seconds());
+        i64::from(offset.unwrap_or_default()) * 1000
+    }
+
+    /// When that clock changes between two times, and by how much.
+    pub(super) fn clock_changes(&self, from: u64, until: u64) -> Vec<(u64, u64)> {
+        let Some(start) = moment(Timestamp(from)) else {
+            return Vec::new();
+        };
+        let mut ahead = self.ahead_of_utc_ms(Timestamp(from));
+        let mut changes = Vec::new();
+        for change in self.zone.following(start) {
+            let at = change.timestamp().as_millisecond();
+            let Some(at) = u64::try_from(at).ok().filter(|at| *at < until) else {
+                break;
+            };
+            let now = i64::from(change.offset().seconds()) * 1000;
+            changes.push((at, now.abs_diff(ahead)));
+            ahead = now;
+        }
+        changes
+    }
+
     fn find(&self, after: &Zoned) -> Option<Zoned> {
         self.parsed.find_next_occurrence(after, false).ok()
     }

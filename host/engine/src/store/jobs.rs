@@ -48,6 +48,13 @@ pub struct JobFilter {
 }
 
 impl JobFilter {
+    /// The same for a schedule whose connection is known: a schedule's jobs are those of its connection.
+    #[must_use]
+    pub fn of_connection(mut self, schedule: Option<&ConnectionKey>) -> Self {
+        self.connection = self.connection.or_else(|| schedule.cloned());
+        self
+    }
+
     /// Whether `job` is one of those, apart from `before` and `limit`.
     #[must_use]
     pub fn matches(&self, job: &Job) -> bool {

@@ -1,13 +1,15 @@
 //! The commands of webhooks: endpoints, what is due, what came of it, and the log.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 use crate::store::StoreError;
-use crate::webhook::{Attempt, Delivery, DeliveryState, Endpoint, EndpointId, Event};
+use crate::webhook::{
+    self, Attempt, Delivery, DeliveryState, Endpoint, EndpointId, Event, Standing, Waiting,
+};
 
 /// Which deliveries to take up.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -15,6 +17,8 @@ pub struct DueDeliveries {
     pub now: Timestamp,
     /// Those that are on their way: they stay due until they are settled.
     pub in_flight: Vec<(EndpointId, u64)>,
+    /// How the endpoints stand that were asked before; of the others what is stored decides.
+    pub standings: BTreeMap<EndpointId, Standing>,
     /// At most so many of one endpoint, those on their way included.
     pub per_endpoint: usize,
     /// At most so many in all, without those on their way.
@@ -29,24 +33,28 @@ impl DueDeliveries {
         own.map(|(_, seq)| *seq).collect()
     }
 
-    /// Choose among what is due. `due` has it by endpoint, the oldest first. The endpoint with the fewest on
-    /// their way comes first, and only then what has waited longest: the backlog of one that does not answer
-    /// is always the oldest, and must not keep the others waiting.
+    /// How an endpoint stands.
     #[must_use]
-    pub fn choose(
-        &self,
-        due: Vec<(EndpointId, Vec<(Timestamp, u64)>)>,
-    ) -> Vec<(EndpointId, Timestamp, u64)> {
-        let mut ordered = BTreeSet::new();
-        for (id, heads) in due {
-            let before = self.in_flight_of(id).len();
-            let places = before..self.per_endpoint;
-            for (place, (at, seq)) in places.zip(heads) {
-                ordered.insert((place, at, seq, id));
-            }
+    pub fn standing(&self, endpoint: &Endpoint) -> Standing {
+        let known = self.standings.get(&endpoint.id).copied();
+        known.unwrap_or_else(|| Standing::at_first(endpoint))
+    }
+
+    /// Choose among what is due for all enabled endpoints ([`webhook::choose`]).
+    #[must_use]
+    pub fn choose(&self, due: &[Waiting]) -> Vec<(EndpointId, Timestamp, u64)> {
+        let mut on_their_way = BTreeMap::new();
+        for (id, _) in &self.in_flight {
+            *on_their_way.entry(*id).or_default() += 1;
         }
-        let first = ordered.into_iter().take(self.limit);
-        first.map(|(_, at, seq, id)| (id, at, seq)).collect()
+        webhook::choose(due, &on_their_way, self.per_endpoint, self.limit)
+    }
+
+    /// To which endpoints something is on its way that can't have it any more, given those that are enabled.
+    #[must_use]
+    pub fn gone(&self, is_enabled: impl Fn(EndpointId) -> bool) -> BTreeSet<EndpointId> {
+        let to = self.in_flight.iter().map(|(id, _)| *id);
+        to.filter(|id| !is_enabled(*id)).collect()
     }
 }
 
@@ -66,6 +74,8 @@ pub struct Due {
     pub deliveries: Vec<DueDelivery>,
     /// When the next one is due that is not due yet.
     pub next_at: Option<Timestamp>,
+    /// Of those on their way: endpoints that are removed or disabled.
+    pub gone: BTreeSet<EndpointId>,
 }
 
 /// Which deliveries to list, newest event first.

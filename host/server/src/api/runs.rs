@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use tidegate_engine::limits::API_PAGE_BYTES;
-use tidegate_engine::run::{LogLine, RunId};
+use tidegate_engine::run::{LogLine, OUTCOMES, RunId};
 use tidegate_engine::store::RunFilter;
 use tidegate_engine::{ConnectionName, Name};
 use utoipa::{IntoParams, ToSchema};
@@ -21,7 +21,7 @@ use super::connections::connection_of;
 use super::extract::{Json, Path, Query};
 use super::jobs::accepted;
 use super::page::{Page, length, page_limit};
-use super::problem::Answer;
+use super::problem::{Answer, Failed};
 use super::room::Allowance;
 use super::routes::{Routes, Rule};
 use super::stream::{self, Form, Source};
@@ -62,6 +62,8 @@ struct RunsQuery {
     /// Only this connection's, of `integration`.
     #[param(value_type = Option<String>)]
     connection: Option<ConnectionName>,
+    /// Only those with this outcome, or `running`.
+    outcome: Option<String>,
     /// Where the page before ended.
     #[param(value_type = Option<String>)]
     cursor: Option<RunId>,
@@ -110,9 +112,16 @@ struct LogsPage {
 async fn list(State(app): State<App>, Query(query): Query<RunsQuery>) -> Answer<Json<RunsPage>> {
     let limit = page_limit(query.limit)?;
     let connection = connection_of(query.integration.as_ref(), query.connection)?;
+    if let Some(outcome) = &query.outcome
+        && !OUTCOMES.contains(&outcome.as_str())
+    {
+        let outcomes = OUTCOMES.join(", ");
+        return Err(Failed::invalid(format!("outcome: it is one of {outcomes}")));
+    }
     let filter = RunFilter {
         integration: query.integration,
         connection,
+        outcome: query.outcome,
         before: query.cursor,
         limit: limit + 1,
     };

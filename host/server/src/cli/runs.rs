@@ -1,7 +1,7 @@
 //! `tidegate runs`: what ran, how it ended, who is to blame; and trying one again.
 
 use clap::Subcommand;
-use tidegate_engine::run::{Figures, Run, RunId};
+use tidegate_engine::run::{Figures, OUTCOMES, Run, RunId};
 use tidegate_engine::store::RunFilter;
 use tidegate_engine::{ConnectionKey, ConnectionName, Name};
 
@@ -45,6 +45,9 @@ struct Look {
     /// Only this connection's, of --integration
     #[arg(long, short, requires = "integration")]
     connection: Option<ConnectionName>,
+    /// Only those with this outcome, or those that are running
+    #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(OUTCOMES))]
+    outcome: Option<String>,
     /// Only runs older than this one
     #[arg(long, value_name = "RUN")]
     before: Option<RunId>,
@@ -101,6 +104,7 @@ fn filter(args: &Look) -> Result<RunFilter> {
     Ok(RunFilter {
         integration: args.integration.clone(),
         connection,
+        outcome: args.outcome.clone(),
         before: args.before,
         limit: usize::from(args.limit),
     })
@@ -108,12 +112,6 @@ fn filter(args: &Look) -> Result<RunFilter> {
 
 fn figures(run: &Run) -> &Figures {
     run.end.as_ref().map_or(&run.progress, |end| &end.figures)
-}
-
-pub(super) fn outcome(run: &Run) -> &'static str {
-    run.end
-        .as_ref()
-        .map_or("running", |end| end.outcome.as_str())
 }
 
 fn table(runs: &[Run]) -> String {
@@ -129,7 +127,7 @@ fn table(runs: &[Run]) -> String {
                 run.target.name()
             ),
             run.target.connection().connection.to_string(),
-            outcome(run).to_owned(),
+            run.outcome().to_owned(),
             failure
                 .map(|f| f.blame.as_str())
                 .unwrap_or_default()
@@ -174,7 +172,7 @@ pub(super) fn explain(run: &Run) -> String {
         run.target.connection().connection,
         run.plugin_version,
         run.plugin.short(),
-        outcome(run),
+        run.outcome(),
     );
     if let Some(failure) = run.end.as_ref().and_then(|end| end.failure.as_ref()) {
         text.push_str(&format!(

@@ -6,7 +6,6 @@ use tidegate_engine::{ConnectionKey, ConnectionName, Name};
 
 use super::Global;
 use super::run::FunctionName;
-use super::runs::outcome;
 use crate::control::{Control, SyncStatus};
 use crate::output;
 use crate::problem::Result;
@@ -134,7 +133,7 @@ fn row(status: &SyncStatus) -> Vec<String> {
         output::count(sum(|stats| stats.live)),
         output::count(sum(|stats| stats.deleted)),
         next(status),
-        last.map_or_else(String::new, |run| outcome(run).to_owned()),
+        last.map_or_else(String::new, |run| run.outcome().to_owned()),
         last.map_or_else(String::new, |run| output::time(run.started_at)),
     ]
 }

@@ -9,8 +9,8 @@ use tokio::sync::watch;
 use crate::control::Local;
 use crate::control::flights::Stop;
 
-/// Schedules fired in one command of the store.
-const BATCH: usize = 500;
+/// Schedules fired in one command of the store: other commands wait for it.
+const BATCH: usize = 100;
 /// Longest wait: a clock that is set is noticed after it.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Shortest wait.

@@ -57,7 +57,7 @@ impl From<&run::Run> for Run {
             reset: run.reset,
             started_at: output::time(run.started_at),
             ended_at: end.map(|end| output::time(end.at)),
-            outcome: end.map_or("running", |end| end.outcome.as_str()),
+            outcome: run.outcome(),
             failure: end.and_then(|end| end.failure.clone()),
             figures: end.map_or(&run.progress, |end| &end.figures).into(),
         }

@@ -3,19 +3,19 @@
 //! What is on its way is known in memory only. Whatever a crash cuts off is due again, with the same
 //! id, when the next worker starts.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tidegate_engine::limits::{WEBHOOK_ENDPOINT_IN_FLIGHT, WEBHOOK_IN_FLIGHT};
 use tidegate_engine::store::{DueDeliveries, DueDelivery};
 use tidegate_engine::webhook::{
-    Attempt, DeliveryState, Endpoint, EndpointId, Event, NoAnswer, NoAnswerKind,
+    Attempt, DeliveryState, Endpoint, EndpointId, Event, NoAnswer, NoAnswerKind, Standing,
 };
 use tidegate_engine::{Store, Timestamp};
 use tidegate_runtime::Clock;
 use tokio::sync::RwLock;
-use tokio::task::{Id, JoinError, JoinSet};
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tracing::Instrument;
 
 use super::{Alarm, Receivers, attempt, open_secrets};
@@ -40,18 +40,34 @@ pub(crate) struct Worker {
     pub(crate) key_use: Arc<RwLock<()>>,
 }
 
-/// What is on its way, by its task.
-type InFlight = HashMap<Id, (EndpointId, u64)>;
+/// A delivery on its way.
+#[derive(Debug)]
+struct Flight {
+    endpoint: EndpointId,
+    seq: u64,
+    task: AbortHandle,
+}
+
+/// What is on its way, by its task; and how the endpoints stand that were asked.
+#[derive(Debug, Default)]
+struct Flights {
+    by_task: HashMap<Id, Flight>,
+    standings: BTreeMap<EndpointId, Standing>,
+}
+
+/// How the endpoint of a delivery stands after it, if that could be told.
+type Landed = Result<Option<Standing>>;
 
 impl Worker {
-    /// Deliver until `stop`, then let what is on its way end, which takes 20 s at most; dropping the
-    /// future cuts it off. An error means that the store failed: nobody could write what comes of an attempt,
-    /// and it would be made again and again.
+    /// Deliver until `stop`, then let what is on its way end, which takes 20 s at most, but for what is on its way
+    /// to endpoints that don't answer: the next worker does that again. Dropping the future cuts it off. An error
+    /// means that the store failed: nobody could write what comes of an attempt, and it would be made again and
+    /// again.
     pub(crate) async fn run(self: Arc<Self>, stop: impl Future<Output = ()>) -> Result<()> {
         let mut stop = std::pin::pin!(stop);
         // On their own: none waits for the store to say what is due.
         let mut flying = JoinSet::new();
-        let mut in_flight = InFlight::new();
+        let mut flights = Flights::default();
         let mut heard = 0;
         let mut forget_at = self.clock.now();
         loop {
@@ -62,29 +78,26 @@ impl Worker {
                 }
                 forget_at = Timestamp(now.0.saturating_add(FORGET_EVERY_MS));
             }
-            let room = usize_of(WEBHOOK_IN_FLIGHT).saturating_sub(in_flight.len());
-            let mut wake_at = forget_at;
-            if room > 0 {
-                let wanted = DueDeliveries {
-                    now,
-                    in_flight: in_flight.values().copied().collect(),
-                    per_endpoint: usize_of(WEBHOOK_ENDPOINT_IN_FLIGHT),
-                    limit: room,
+            let due = self.store.due_deliveries(flights.wanted(now)).await?;
+            flights.drop_those_to(|endpoint| due.gone.contains(&endpoint));
+            flights.standings.retain(|id, _| !due.gone.contains(id));
+            let wake_at = due.next_at.map_or(forget_at, |next| next.min(forget_at));
+            for delivery in due.deliveries {
+                let (endpoint, seq) = (delivery.endpoint.id, delivery.event.seq);
+                let task = flying.spawn(Arc::clone(&self).deliver(delivery));
+                let flight = Flight {
+                    endpoint,
+                    seq,
+                    task,
                 };
-                let due = self.store.due_deliveries(wanted).await?;
-                wake_at = due.next_at.map_or(wake_at, |next| next.min(wake_at));
-                for delivery in due.deliveries {
-                    let place = (delivery.endpoint.id, delivery.event.seq);
-                    let task = flying.spawn(Arc::clone(&self).deliver(delivery));
-                    in_flight.insert(task.id(), place);
-                }
+                flights.by_task.insert(flight.task.id(), flight);
             }
             tokio::select! {
                 () = &mut stop => break,
                 Some(first) = flying.join_next_with_id() => {
                     let mut next = Some(first);
                     while let Some(landed) = next {
-                        land(landed, &mut in_flight)?;
+                        flights.land(landed)?;
                         next = flying.try_join_next_with_id();
                     }
                 }
@@ -92,14 +105,16 @@ impl Worker {
                 () = self.alarm.until(wake_at) => {}
             }
         }
+        let standings = flights.standings.clone();
+        flights.drop_those_to(|id| standings.get(&id) == Some(&Standing::Silent));
         while let Some(landed) = flying.join_next_with_id().await {
-            land(landed, &mut in_flight)?;
+            flights.land(landed)?;
         }
         Ok(())
     }
 
     /// Make an attempt and write what came of it.
-    async fn deliver(self: Arc<Self>, due: DueDelivery) -> Result<()> {
+    async fn deliver(self: Arc<Self>, due: DueDelivery) -> Landed {
         let DueDelivery {
             endpoint,
             event,
@@ -110,16 +125,22 @@ impl Worker {
         settled.instrument(span).await
     }
 
-    async fn settle(&self, endpoint: &Endpoint, event: &Event, made: u32) -> Result<()> {
+    async fn settle(&self, endpoint: &Endpoint, event: &Event, made: u32) -> Landed {
         let now = self.clock.now();
         let store = &*self.store;
-        let attempt = match open_secrets(&self.data, &self.key_use, store, endpoint, now).await {
-            Ok(secrets) => attempt(&self.receivers, &self.clock, endpoint, event, &secrets).await,
-            Err(problem) => {
-                tracing::error!("{problem}");
-                unsigned(now, problem.message)
-            }
-        };
+        let (attempt, standing) =
+            match open_secrets(&self.data, &self.key_use, store, endpoint, now).await {
+                Ok(secrets) => {
+                    let (receivers, clock) = (&self.receivers, &self.clock);
+                    let attempt = attempt(receivers, clock, endpoint, event, &secrets).await;
+                    let standing = Standing::after(&attempt, attempt.latency_ms);
+                    (attempt, Some(standing))
+                }
+                Err(problem) => {
+                    tracing::error!("{problem}");
+                    (unsigned(now, problem.message), None)
+                }
+            };
         let settled = store.settle_delivery(endpoint.id, event.seq, made, attempt.clone());
         let state = settled.await?;
         let status = attempt
@@ -137,7 +158,7 @@ impl Worker {
                 tracing::info!(status, latency_ms, state, why, "not delivered");
             }
         }
-        Ok(())
+        Ok(standing)
     }
 
     async fn forget(&self, now: Timestamp) -> Result<()> {
@@ -150,23 +171,46 @@ impl Worker {
     }
 }
 
-/// A delivery has ended. One that panicked stays where it is until the next start, as it would again.
-fn land(
-    landed: std::result::Result<(Id, Result<()>), JoinError>,
-    in_flight: &mut InFlight,
-) -> Result<()> {
-    match landed {
-        Ok((task, settled)) => {
-            in_flight.remove(&task);
-            settled
+impl Flights {
+    /// What there is room for.
+    fn wanted(&self, now: Timestamp) -> DueDeliveries {
+        let all = self.by_task.values();
+        DueDeliveries {
+            now,
+            in_flight: all.map(|own| (own.endpoint, own.seq)).collect(),
+            standings: self.standings.clone(),
+            per_endpoint: usize_of(WEBHOOK_ENDPOINT_IN_FLIGHT),
+            limit: usize_of(WEBHOOK_IN_FLIGHT).saturating_sub(self.by_task.len()),
         }
-        Err(error) => {
-            let place = in_flight.get(&error.id());
-            let (endpoint, event) = place.copied().unzip();
-            let endpoint = endpoint.map(tracing::field::display);
-            tracing::error!(endpoint, event, "a delivery failed within: {error}");
-            Ok(())
+    }
+
+    /// Cut off what is on its way to some endpoints. Its place is free once it has landed.
+    fn drop_those_to(&mut self, dropped: impl Fn(EndpointId) -> bool) {
+        for flight in self.by_task.values().filter(|own| dropped(own.endpoint)) {
+            flight.task.abort();
         }
+    }
+
+    /// A delivery has ended. One that panicked stays where it is until the next start, as it would again.
+    fn land(&mut self, landed: std::result::Result<(Id, Landed), JoinError>) -> Result<()> {
+        match landed {
+            Ok((task, settled)) => {
+                let flight = self.by_task.remove(&task);
+                if let (Some(flight), Some(standing)) = (flight, settled?) {
+                    self.standings.insert(flight.endpoint, standing);
+                }
+            }
+            Err(error) if error.is_cancelled() => {
+                self.by_task.remove(&error.id());
+            }
+            Err(error) => {
+                let flight = self.by_task.get(&error.id());
+                let (endpoint, event) = flight.map(|own| (own.endpoint, own.seq)).unzip();
+                let endpoint = endpoint.map(tracing::field::display);
+                tracing::error!(endpoint, event, "a delivery failed within: {error}");
+            }
+        }
+        Ok(())
     }
 }
 

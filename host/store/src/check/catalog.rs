@@ -1,7 +1,7 @@
 //! The small rows: the store's own, integrations, connections, models, syncs and their checkpoints,
 //! removals that are not finished, and API keys.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use tidegate_engine::api_key::ApiKey;
 use tidegate_engine::integration::{Digest, Integration};
@@ -13,11 +13,16 @@ use crate::layout::keys::{self, Key, Tag};
 use crate::layout::rows::{self, ConnectionRow, Counters, SyncRow};
 
 use super::look::Look;
+use super::{Next, STEP};
 
 /// What the rest of the check goes by.
 #[derive(Debug, Default)]
 pub(super) struct Catalog {
     pub(super) models: Vec<Model>,
+    /// All feeds that models have, those of connections that are being removed as well.
+    pub(super) feeds: HashSet<u64>,
+    /// The last feed that there was at first.
+    pub(super) last_feed: u64,
     /// Each with the first deployment that names it.
     pub(super) components: BTreeMap<Digest, String>,
 }
@@ -30,53 +35,110 @@ pub(super) struct Model {
     pub(super) feed: u64,
 }
 
+/// What was seen so far. Rows come and go between the steps, so whatever seems to be wrong with two rows of which one was
+/// seen earlier is looked up once more.
 #[derive(Debug, Default)]
-struct Known {
+pub(super) struct Known {
+    /// As they were at first: what has a later number came after that.
     counters: Counters,
     integrations: BTreeSet<Name>,
     connections: HashMap<u64, ConnectionKey>,
     syncs: BTreeMap<u64, SyncKey>,
-    feeds: HashMap<u64, ModelKey>,
-    /// Connections that are being removed, and their syncs: what is left of them is fine.
-    dropped: BTreeSet<u64>,
+    /// Each with its model and the number of its connection.
+    feeds: HashMap<u64, (ModelKey, u64)>,
+    /// Syncs of connections that are being removed: what is left of them is fine.
     dropped_syncs: BTreeSet<u64>,
-    catalog: Catalog,
+    unfinished: u64,
+    pub(super) catalog: Catalog,
 }
 
-pub(super) fn check(look: &mut Look<'_>) -> Result<Catalog, StoreError> {
-    let mut known = Known::default();
-    store_rows(look, &mut known)?;
-    dropped_connections(look, &mut known)?;
-    integrations(look, &mut known)?;
-    connections(look, &mut known)?;
-    models(look, &mut known)?;
-    syncs(look, &mut known)?;
-    checkpoints(look, &known)?;
-    removals(look, &known)?;
-    api_keys(look)?;
-    Ok(known.catalog)
+/// Kinds of rows, in the order in which they are looked at.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    Store,
+    Integration,
+    Connection,
+    Model,
+    Sync,
+    Checkpoint,
+    Removal,
+    ApiKey,
 }
 
-fn store_rows(look: &mut Look<'_>, known: &mut Known) -> Result<(), StoreError> {
+impl Kind {
+    pub(super) const ALL: [Self; 8] = [
+        Self::Store,
+        Self::Integration,
+        Self::Connection,
+        Self::Model,
+        Self::Sync,
+        Self::Checkpoint,
+        Self::Removal,
+        Self::ApiKey,
+    ];
+
+    pub(super) fn first(self) -> Key {
+        Key::new(match self {
+            Self::Store => Tag::Store,
+            Self::Integration => Tag::Integration,
+            Self::Connection => Tag::Connection,
+            Self::Model => Tag::Model,
+            Self::Sync => Tag::Sync,
+            Self::Checkpoint => Tag::Checkpoint,
+            Self::Removal => Tag::Dropped,
+            Self::ApiKey => Tag::ApiKey,
+        })
+    }
+}
+
+/// Check rows of one kind from `from` on.
+pub(super) fn check(
+    look: &mut Look<'_>,
+    known: &mut Known,
+    kind: Kind,
+    from: &Key,
+) -> Result<Next, StoreError> {
+    match kind {
+        Kind::Store => store_rows(look, known, from),
+        Kind::Integration => integrations(look, known, from),
+        Kind::Connection => connections(look, known, from),
+        Kind::Model => models(look, known, from),
+        Kind::Sync => syncs(look, known, from),
+        Kind::Checkpoint => checkpoints(look, known, from),
+        Kind::Removal => removals(look, known, from),
+        Kind::ApiKey => api_keys(look, from),
+    }
+}
+
+/// The numbers given out by now.
+pub(super) fn counters(look: &Look<'_>) -> Counters {
+    let row = look.view.row(&keys::counters(), rows::decode);
+    // Damage there has been found already.
+    row.ok().flatten().unwrap_or_default()
+}
+
+fn store_rows(look: &mut Look<'_>, known: &mut Known, from: &Key) -> Result<Next, StoreError> {
     look.subject("the store's own rows");
     let (id, counters, applied) = (keys::store_id(), keys::counters(), keys::applied());
-    look.rows(&Key::new(Tag::Store), |look, key, value| {
+    let end = Kind::Store.first().after_prefix();
+    look.some_rows(from, &end, STEP, |look, key, value| {
         let bad = |corrupt| damaged(key, corrupt);
         if **key == *id.as_ref() || **key == *applied.as_ref() {
             keys::decode_number(value).map_err(bad)?;
         } else if **key == *counters.as_ref() {
             known.counters = rows::decode(value).map_err(bad)?;
+            known.catalog.last_feed = known.counters.feed;
         } else {
             look.wrong_key(key, "a row that nothing knows");
         }
         Ok(())
-    })?;
-    Ok(())
+    })
 }
 
-fn api_keys(look: &mut Look<'_>) -> Result<(), StoreError> {
+fn api_keys(look: &mut Look<'_>, from: &Key) -> Result<Next, StoreError> {
     look.subject("API keys");
-    look.rows(&Key::new(Tag::ApiKey), |look, key, value| {
+    let end = Kind::ApiKey.first().after_prefix();
+    look.some_rows(from, &end, STEP, |look, key, value| {
         let row: ApiKey = rows::decode(value).map_err(|corrupt| damaged(key, corrupt))?;
         if **key != *keys::api_key(row.id).as_ref() {
             look.wrong_key(key, format!("its row is of {}", row.id));
@@ -85,14 +147,13 @@ fn api_keys(look: &mut Look<'_>) -> Result<(), StoreError> {
             look.wrong_key(key, error.to_string());
         }
         Ok(())
-    })?;
-    Ok(())
+    })
 }
 
-fn integrations(look: &mut Look<'_>, known: &mut Known) -> Result<(), StoreError> {
+fn integrations(look: &mut Look<'_>, known: &mut Known, from: &Key) -> Result<Next, StoreError> {
     let prefix = Key::new(Tag::Integration);
     look.subject("integrations");
-    look.rows(&prefix, |look, key, value| {
+    look.some_rows(from, &prefix.after_prefix(), STEP, |look, key, value| {
         let bad = |corrupt| damaged(key, corrupt);
         let name = keys::rest(key, &prefix)
             .and_then(keys::decode_name)
@@ -108,24 +169,27 @@ fn integrations(look: &mut Look<'_>, known: &mut Known) -> Result<(), StoreError
             components.entry(deployment.digest).or_insert(place);
         }
         Ok(())
-    })?;
-    Ok(())
+    })
 }
 
-fn connections(look: &mut Look<'_>, known: &mut Known) -> Result<(), StoreError> {
+fn connections(look: &mut Look<'_>, known: &mut Known, from: &Key) -> Result<Next, StoreError> {
     let prefix = Key::new(Tag::Connection);
     look.subject("connections");
-    look.rows(&prefix, |look, key, value| {
+    let last = counters(look);
+    look.some_rows(from, &prefix.after_prefix(), STEP, |look, key, value| {
         let ConnectionRow { number, connection } =
             rows::decode(value).map_err(|corrupt| damaged(key, corrupt))?;
         let name = connection.key;
         if **key != *keys::connection(&name.integration, &name.connection).as_ref() {
             look.wrong_key(key, format!("its row is of connection {name}"));
         }
-        if !known.integrations.contains(&name.integration) {
+        let integration = &name.integration;
+        if !known.integrations.contains(integration)
+            && look.view.get(&keys::integration(integration))?.is_none()
+        {
             look.wrong(format!("{name}"), "its integration is not there");
         }
-        not_above(look, &name, "connection", number, known.counters.connection);
+        not_above(look, &name, "connection", number, last.connection);
         if let Some(other) = known.connections.insert(number, name.clone()) {
             look.wrong(
                 format!("{name}"),
@@ -133,8 +197,7 @@ fn connections(look: &mut Look<'_>, known: &mut Known) -> Result<(), StoreError>
             );
         }
         Ok(())
-    })?;
-    Ok(())
+    })
 }
 
 /// Numbers are given out once: the counter must not be behind one in use.
@@ -163,7 +226,9 @@ fn of_connection<'k>(
         .and_then(keys::split_number)
         .map_err(|corrupt| damaged(key, corrupt))?;
     let Some(connection) = known.connections.get(&number) else {
-        if known.dropped.contains(&number) {
+        let is_dropped = look.view.get(&keys::dropped_connections().number(number))?;
+        let came_later = known.counters.connection < number && number <= counters(look).connection;
+        if came_later || is_dropped.is_some() {
             return Ok(None);
         }
         look.wrong_key(
@@ -175,18 +240,20 @@ fn of_connection<'k>(
     Ok(Some((number, connection.clone(), rest)))
 }
 
-fn models(look: &mut Look<'_>, known: &mut Known) -> Result<(), StoreError> {
+fn models(look: &mut Look<'_>, known: &mut Known, from: &Key) -> Result<Next, StoreError> {
     let prefix = Key::new(Tag::Model);
     look.subject("models");
-    look.rows(&prefix, |look, key, value| {
+    let last = counters(look);
+    look.some_rows(from, &prefix.after_prefix(), STEP, |look, key, value| {
         let bad = |corrupt| damaged(key, corrupt);
         let feed = keys::decode_number(value).map_err(bad)?;
+        known.catalog.feeds.insert(feed);
         let Some((number, connection, rest)) = of_connection(look, known, key, &prefix)? else {
             return Ok(());
         };
         let model = connection.model(keys::decode_name(rest).map_err(bad)?);
-        not_above(look, &model, "feed", feed, known.counters.feed);
-        if let Some(other) = known.feeds.insert(feed, model.clone()) {
+        not_above(look, &model, "feed", feed, last.feed);
+        if let Some((other, _)) = known.feeds.insert(feed, (model.clone(), number)) {
             look.wrong(
                 format!("{model}"),
                 format!("its feed, number {feed}, is that of {other} too"),
@@ -198,14 +265,14 @@ fn models(look: &mut Look<'_>, known: &mut Known) -> Result<(), StoreError> {
             feed,
         });
         Ok(())
-    })?;
-    Ok(())
+    })
 }
 
-fn syncs(look: &mut Look<'_>, known: &mut Known) -> Result<(), StoreError> {
+fn syncs(look: &mut Look<'_>, known: &mut Known, from: &Key) -> Result<Next, StoreError> {
     let prefix = Key::new(Tag::Sync);
     look.subject("syncs");
-    look.rows(&prefix, |look, key, value| {
+    let last = counters(look);
+    look.some_rows(from, &prefix.after_prefix(), STEP, |look, key, value| {
         let bad = |corrupt| damaged(key, corrupt);
         let row: SyncRow = rows::decode(value).map_err(bad)?;
         let Some((_, connection, rest)) = of_connection(look, known, key, &prefix)? else {
@@ -218,7 +285,7 @@ fn syncs(look: &mut Look<'_>, known: &mut Known) -> Result<(), StoreError> {
             sync,
             variant,
         };
-        not_above(look, &sync, "row", row.number, known.counters.sync);
+        not_above(look, &sync, "row", row.number, last.sync);
         if let Some(other) = known.syncs.insert(row.number, sync.clone()) {
             look.wrong(
                 format!("{sync}"),
@@ -226,14 +293,13 @@ fn syncs(look: &mut Look<'_>, known: &mut Known) -> Result<(), StoreError> {
             );
         }
         Ok(())
-    })?;
-    Ok(())
+    })
 }
 
-fn checkpoints(look: &mut Look<'_>, known: &Known) -> Result<(), StoreError> {
+fn checkpoints(look: &mut Look<'_>, known: &mut Known, from: &Key) -> Result<Next, StoreError> {
     let prefix = Key::new(Tag::Checkpoint);
     look.subject("checkpoints");
-    look.rows(&prefix, |look, key, value| {
+    look.some_rows(from, &prefix.after_prefix(), STEP, |look, key, value| {
         let bad = |corrupt| damaged(key, corrupt);
         let (number, _) = keys::rest(key, &prefix)
             .and_then(keys::split_number)
@@ -242,6 +308,10 @@ fn checkpoints(look: &mut Look<'_>, known: &Known) -> Result<(), StoreError> {
             return Ok(());
         }
         let Some(sync) = known.syncs.get(&number) else {
+            if known.counters.sync < number && number <= counters(look).sync {
+                // It came later.
+                return Ok(());
+            }
             look.wrong_key(
                 key,
                 format!("a checkpoint of sync number {number}, which no sync has"),
@@ -255,37 +325,28 @@ fn checkpoints(look: &mut Look<'_>, known: &Known) -> Result<(), StoreError> {
             );
         }
         Ok(())
-    })?;
-    Ok(())
-}
-
-fn dropped_connections(look: &Look<'_>, known: &mut Known) -> Result<(), StoreError> {
-    let prefix = keys::dropped_connections();
-    let view = look.view;
-    for item in view.raw(&prefix, &prefix.after_prefix()) {
-        // Damage there is found when these rows are looked at themselves.
-        let Ok((key, _)) = item else { break };
-        let number = keys::rest(&key, &prefix).and_then(keys::split_number);
-        known.dropped.extend(number.map(|(number, _)| number));
-    }
-    Ok(())
+    })
 }
 
 /// Rows of what is being removed; whatever has one is no model's or connection's any more.
-fn removals(look: &mut Look<'_>, known: &Known) -> Result<(), StoreError> {
+fn removals(look: &mut Look<'_>, known: &mut Known, from: &Key) -> Result<Next, StoreError> {
     look.subject("removals");
     let (feeds, connections) = (keys::dropped_feeds(), keys::dropped_connections());
     let (endpoints, schedules) = (keys::dropped_endpoints(), keys::dropped_schedules());
-    let mut unfinished = 0;
-    look.rows(&Key::new(Tag::Dropped), |look, key, _| {
+    let end = Kind::Removal.first().after_prefix();
+    let next = look.some_rows(from, &end, STEP, |look, key, _| {
         let bad = |corrupt| damaged(key, corrupt);
         let number = |prefix| {
             let number = keys::rest(key, prefix).and_then(keys::split_number);
             number.map(|(number, _)| number)
         };
         if let Ok(number) = number(&feeds) {
-            if let Some(model) = known.feeds.get(&number) {
-                look.wrong(format!("{model}"), "its feed is being removed");
+            if let Some((model, connection)) = known.feeds.get(&number) {
+                let row = keys::model(*connection, &model.model);
+                let feed = look.view.row(&row, keys::decode_number)?;
+                if feed == Some(number) {
+                    look.wrong(format!("{model}"), "its feed is being removed");
+                }
             }
         } else if let Ok(id) = keys::rest(key, &endpoints) {
             let (id, _) = keys::split_endpoint(id).map_err(bad)?;
@@ -300,17 +361,22 @@ fn removals(look: &mut Look<'_>, known: &Known) -> Result<(), StoreError> {
         } else {
             let number = number(&connections).map_err(bad)?;
             if let Some(connection) = known.connections.get(&number) {
-                look.wrong(format!("{connection}"), "it is being removed");
+                let row = keys::connection(&connection.integration, &connection.connection);
+                let row: Option<ConnectionRow> = look.view.row(&row, rows::decode)?;
+                if row.is_some_and(|row| row.number == number) {
+                    look.wrong(format!("{connection}"), "it is being removed");
+                }
             }
         }
-        unfinished += 1;
+        known.unfinished += 1;
         Ok(())
     })?;
-    if unfinished > 0 {
+    let unfinished = known.unfinished;
+    if next.is_none() && unfinished > 0 {
         let note = format!(
             "{unfinished} removals of models, connections, schedules and webhook endpoints, or imports, are unfinished; the store goes on with them by itself"
         );
         look.report.notes.push(note);
     }
-    Ok(())
+    Ok(next)
 }

@@ -11,7 +11,7 @@ use crate::layout::header::Header;
 use crate::layout::keys::{self, Tag};
 use crate::layout::segment::{FeedEntry, Segment};
 
-use super::catalog::Catalog;
+use super::catalog::Model;
 use super::index::{self, Index, Indexed};
 use super::look::Look;
 use super::{sets, snapshots};
@@ -26,21 +26,29 @@ pub(super) struct Segments {
     pub(super) damaged: Vec<u64>,
 }
 
-/// Check the model with this number in the catalog, if it is still there.
-pub(super) fn check(
-    look: &mut Look<'_>,
-    catalog: &Catalog,
-    number: usize,
-) -> Result<(), StoreError> {
-    let Some(model) = catalog.models.get(number) else {
-        return Ok(());
-    };
+/// Whether a model of the catalog is still there.
+pub(super) fn is_there(look: &Look<'_>, model: &Model) -> bool {
     let row = keys::model(model.connection, &model.key.model);
     let feed = look.view.row(&row, keys::decode_number);
-    if !matches!(feed, Ok(Some(feed)) if feed == model.feed) {
-        // It was removed since.
+    matches!(feed, Ok(Some(feed)) if feed == model.feed)
+}
+
+/// What is left to look at, in the writer thread: rows that not only those change who give way to a [`Hold`].
+///
+/// [`Hold`]: crate::turns::Hold
+pub(super) fn check_snapshots(look: &mut Look<'_>, model: &Model) -> Result<(), StoreError> {
+    look.subject(model.key.to_string());
+    let key = keys::of_feed(Tag::Feed, model.feed);
+    // Damage there has been found already.
+    let Ok(header) = look.view.row(&key, Header::decode) else {
         return Ok(());
-    }
+    };
+    let last_seq = header.unwrap_or_default().last_seq;
+    snapshots::check(look, model.connection, model.feed, last_seq)
+}
+
+/// Check a model whose feed is held, so that nothing of it changes.
+pub(super) fn check(look: &mut Look<'_>, model: &Model) -> Result<(), StoreError> {
     look.subject(model.key.to_string());
     look.report.models += 1;
     let feed = model.feed;
@@ -63,7 +71,7 @@ pub(super) fn check(
         sets::compare(look, &index, &loaded);
         sets::compare_header(look, &index, &segments, &loaded.header);
     }
-    snapshots::check(look, model.connection, feed, header.last_seq)
+    Ok(())
 }
 
 fn segments(

@@ -1,16 +1,16 @@
 //! Keys that belong to nothing: of feeds that no model has, and of kinds that nothing knows.
 
-use std::collections::HashSet;
-
 use tidegate_engine::StoreError;
 
 use crate::disk::damaged;
 use crate::layout::keys::{self, Key, Tag};
 
+use super::catalog::Catalog;
 use super::look::Look;
+use super::{Next, STEP};
 
 /// Kinds of rows that belong to a feed.
-const OF_FEEDS: [Tag; 11] = [
+pub(super) const OF_FEEDS: [Tag; 11] = [
     Tag::Feed,
     Tag::Segment,
     Tag::Pack,
@@ -25,7 +25,7 @@ const OF_FEEDS: [Tag; 11] = [
 ];
 
 /// All other kinds.
-const OTHERS: [Tag; 29] = [
+const OTHERS: [Tag; 30] = [
     Tag::ApiKey,
     Tag::Request,
     Tag::RequestExpiry,
@@ -53,66 +53,57 @@ const OTHERS: [Tag; 29] = [
     Tag::ScheduleOfConnection,
     Tag::Fire,
     Tag::Job,
+    Tag::JobOfIntegration,
     Tag::JobOfConnection,
     Tag::Queued,
 ];
 
-/// One look at all feeds' keys, from feed to feed without reading what is between.
-pub(super) fn check(look: &mut Look<'_>) -> Result<(), StoreError> {
+/// A look at some feeds' keys of one kind, from feed to feed without reading what is between.
+pub(super) fn check(
+    look: &mut Look<'_>,
+    catalog: &Catalog,
+    tag: Tag,
+    from: &Key,
+) -> Result<Next, StoreError> {
     look.subject("");
-    unknown_kinds(look)?;
-    let feeds = known_feeds(look)?;
-    for tag in OF_FEEDS {
-        let prefix = Key::new(tag);
-        let end = prefix.after_prefix();
-        let mut from = prefix.clone();
-        let view = look.view;
-        while let Some(item) = view.raw(&from, &end).next() {
-            let Some((key, _)) = look.undamaged(item)? else {
-                break;
-            };
-            let number = keys::rest(&key, &prefix).and_then(keys::split_number);
-            let number = number.map_err(|corrupt| damaged(&key, corrupt));
-            let Some((feed, _)) = look.undamaged(number)? else {
-                from = Key::stored(&key).raw(&[0]);
-                continue;
-            };
-            if !feeds.contains(&feed) {
-                look.wrong_key(
-                    &key,
-                    format!("a row of feed number {feed}, which no model has"),
-                );
-            }
-            from = keys::of_feed(tag, feed).after_prefix();
+    let prefix = Key::new(tag);
+    let end = prefix.after_prefix();
+    let mut from = from.clone();
+    let view = look.view;
+    for _ in 0..STEP {
+        let Some(item) = view.raw(&from, &end).next() else {
+            return Ok(None);
+        };
+        let Some((key, _)) = look.undamaged(item)? else {
+            return Ok(None);
+        };
+        let number = keys::rest(&key, &prefix).and_then(keys::split_number);
+        let number = number.map_err(|corrupt| damaged(&key, corrupt));
+        let Some((feed, _)) = look.undamaged(number)? else {
+            from = Key::stored(&key).raw(&[0]);
+            continue;
+        };
+        if !catalog.feeds.contains(&feed) && !is_known(look, catalog, feed)? {
+            look.wrong_key(
+                &key,
+                format!("a row of feed number {feed}, which no model has"),
+            );
         }
+        from = keys::of_feed(tag, feed).after_prefix();
     }
-    Ok(())
+    Ok(Some(from))
 }
 
-/// The feeds of models, and those that are being removed.
-fn known_feeds(look: &Look<'_>) -> Result<HashSet<u64>, StoreError> {
-    let mut feeds = HashSet::new();
-    for item in look.view.prefix(&Key::new(Tag::Model)) {
-        // Damage there has been found already.
-        let number = item
-            .ok()
-            .and_then(|(_, value)| keys::decode_number(&value).ok());
-        feeds.extend(number);
-    }
-    let dropped = keys::dropped_feeds();
-    for item in look.view.prefix(&dropped) {
-        let number = item.ok().and_then(|(key, _)| {
-            let (number, _) = keys::rest(&key, &dropped)
-                .and_then(keys::split_number)
-                .ok()?;
-            Some(number)
-        });
-        feeds.extend(number);
-    }
-    Ok(feeds)
+/// Whether a feed that no model had when these were looked at came later, or is being removed.
+fn is_known(look: &Look<'_>, catalog: &Catalog, feed: u64) -> Result<bool, StoreError> {
+    let came_later = catalog.last_feed < feed && feed <= super::catalog::counters(look).feed;
+    let dropped = look.view.get(&keys::dropped_feeds().number(feed))?;
+    Ok(came_later || dropped.is_some())
 }
 
-fn unknown_kinds(look: &mut Look<'_>) -> Result<(), StoreError> {
+/// Rows of kinds that nothing knows.
+pub(super) fn unknown_kinds(look: &mut Look<'_>) -> Result<(), StoreError> {
+    look.subject("");
     let view = look.view;
     for first in 0..=u8::MAX {
         if OF_FEEDS

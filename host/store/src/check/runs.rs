@@ -4,9 +4,9 @@ use tidegate_engine::StoreError;
 use tidegate_engine::run::{LogLine, Run, RunId};
 
 use crate::disk::damaged;
-use crate::layout::Corrupt;
 use crate::layout::keys::{self, Key, Tag};
 use crate::layout::rows::{self, ConnectionRow, Counters};
+use crate::layout::{Corrupt, ends};
 
 use super::look::Look;
 use super::{Next, STEP};
@@ -78,23 +78,26 @@ pub(super) fn check(look: &mut Look<'_>, kind: Kind, from: &Key) -> Result<Next,
                 Ok(())
             }
             Kind::OfIntegration => {
-                let (name, id) = split_last(rest, 16).map_err(bad)?;
+                let (name, end) = split_last(rest, 17).map_err(bad)?;
                 let name = keys::decode_name(name).map_err(bad)?;
-                let id = keys::decode_run(id).map_err(bad)?;
+                let (end, id) = keys::split_end(end).map_err(bad)?;
+                let id = RunId::from_bytes(id);
                 match stored(look, id)? {
-                    Some(run) if run.target.connection().integration == name => {}
+                    Some(run) if run.target.connection().integration == name => has_come_to(look, &run, end),
                     Some(_) => look.wrong(format!("{id}"), format!("it is listed under integration {name}, which it is not of")),
                     None => look.wrong(format!("{id}"), format!("it is listed under integration {name}, and there is no such run")),
                 }
                 Ok(())
             }
             Kind::OfConnection => {
-                let (number, id) = keys::split_number(rest).map_err(bad)?;
-                let id = keys::decode_run(id).map_err(bad)?;
+                let (number, end) = keys::split_number(rest).map_err(bad)?;
+                let (end, id) = keys::split_end(end).map_err(bad)?;
+                let id = RunId::from_bytes(id);
                 let Some(run) = stored(look, id)? else {
                     look.wrong(format!("{id}"), format!("it is listed under connection number {number}, and there is no such run"));
                     return Ok(());
                 };
+                has_come_to(look, &run, end);
                 if connection_of(look, &run)?.is_some_and(|own| own != number) && !is_dropped(look, number)? {
                     look.wrong(format!("{id}"), format!("it is listed under connection number {number}, which it is not of"));
                 }
@@ -128,7 +131,8 @@ fn listed(look: &mut Look<'_>, run: &Run) -> Result<(), StoreError> {
             "it has no end, and is not marked as running",
         );
     }
-    let list = keys::runs_of_integration(integration).run(id);
+    let end = ends::of_run(run);
+    let list = keys::runs_of_integration(integration).end(end).run(id);
     if look.view.get(&list)?.is_none() {
         look.wrong(
             format!("{id}"),
@@ -137,7 +141,7 @@ fn listed(look: &mut Look<'_>, run: &Run) -> Result<(), StoreError> {
     }
     match connection_of(look, run)? {
         Some(number) => {
-            let list = keys::runs_of_connection(number).run(id);
+            let list = keys::runs_of_connection(number).end(end).run(id);
             if look.view.get(&list)?.is_none() && !any_dropped(look) {
                 let connection = run.target.connection();
                 look.wrong(
@@ -156,6 +160,17 @@ fn listed(look: &mut Look<'_>, run: &Run) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+/// A run is listed among those that have come to the same.
+fn has_come_to(look: &mut Look<'_>, run: &Run, end: u8) {
+    if ends::of_run(run) != end {
+        let what = format!(
+            "it is {}, and a list has it as something else",
+            run.outcome()
+        );
+        look.wrong(format!("{}", run.id), what);
+    }
 }
 
 /// The run; one that can't be read has been reported where it is.

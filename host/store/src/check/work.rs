@@ -8,6 +8,7 @@ use tidegate_engine::schedule::{Fire, Schedule, ScheduleId};
 use crate::disk::damaged;
 use crate::layout::keys::{self, Key, Tag};
 use crate::layout::rows::{self, ConnectionRow};
+use crate::layout::{Corrupt, ends};
 
 use super::look::Look;
 use super::{Next, STEP};
@@ -19,16 +20,18 @@ pub(super) enum Kind {
     ScheduleOf,
     Fire,
     Job,
+    JobOfIntegration,
     JobOf,
     Queued,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::Schedule,
         Self::ScheduleOf,
         Self::Fire,
         Self::Job,
+        Self::JobOfIntegration,
         Self::JobOf,
         Self::Queued,
     ];
@@ -39,6 +42,7 @@ impl Kind {
             Self::ScheduleOf => Tag::ScheduleOfConnection,
             Self::Fire => Tag::Fire,
             Self::Job => Tag::Job,
+            Self::JobOfIntegration => Tag::JobOfIntegration,
             Self::JobOf => Tag::JobOfConnection,
             Self::Queued => Tag::Queued,
         })
@@ -91,13 +95,19 @@ pub(super) fn check(look: &mut Look<'_>, kind: Kind, from: &Key) -> Result<Next,
                 job(look, &row)
             }
             Kind::JobOf => {
-                let (number, id) = keys::split_number(rest).map_err(bad)?;
-                let id = JobId::from_bytes(keys::decode_id(id).map_err(bad)?);
-                let row = look.view.get(&keys::job(id))?;
-                if row.is_none() && !is_dropped(look, number)? {
-                    look.wrong_key(key, format!("it lists {id}, and there is no such job"));
-                }
-                Ok(())
+                let (number, end) = keys::split_number(rest).map_err(bad)?;
+                let (end, id) = keys::split_end(end).map_err(bad)?;
+                let is_dropped = is_dropped(look, number)?;
+                lists(look, key, end, JobId::from_bytes(id), is_dropped)
+            }
+            Kind::JobOfIntegration => {
+                let name = rest.len().checked_sub(17);
+                let (_, end) = name
+                    .and_then(|name| rest.split_at_checked(name))
+                    .ok_or_else(|| bad(Corrupt("a key without the job id it should have")))?;
+                let (end, id) = keys::split_end(end).map_err(bad)?;
+                let is_dropped = any_dropped(look);
+                lists(look, key, end, JobId::from_bytes(id), is_dropped)
             }
             Kind::Queued => {
                 let id = JobId::from_bytes(keys::decode_id(rest).map_err(bad)?);
@@ -136,14 +146,52 @@ fn schedule(look: &mut Look<'_>, row: &Schedule) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// A job is in the list of its connection, among the queued ones as long as it waits or runs, and what
+/// A list names jobs that are there and have come to `end`, unless they are about to go.
+fn lists(
+    look: &mut Look<'_>,
+    key: &[u8],
+    end: u8,
+    id: JobId,
+    is_dropped: bool,
+) -> Result<(), StoreError> {
+    let row: Option<Job> = look.view.row(&keys::job(id), rows::decode)?;
+    match row {
+        None if !is_dropped => {
+            look.wrong_key(key, format!("it lists {id}, and there is no such job"));
+        }
+        Some(job) if ends::of_job(&job) != end => {
+            let state = job.state.as_str();
+            let what = format!("it lists {id} as something else than {state}, which that is");
+            look.wrong_key(key, what);
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// A job is in the lists of its integration and its connection, among the queued ones as long as it waits or runs, and what
 /// runs has a run.
 fn job(look: &mut Look<'_>, row: &Job) -> Result<(), StoreError> {
     let connection = row.target.connection();
     let stored = keys::connection(&connection.integration, &connection.connection);
     let found: Option<ConnectionRow> = look.view.row(&stored, rows::decode)?;
     let id = format!("{}", row.id);
-    let list = found.map(|found| keys::jobs_of_connection(found.number).raw(&row.id.to_bytes()));
+    let end = ends::of_job(row);
+    let integration = keys::jobs_of_integration(&connection.integration).end(end);
+    if look
+        .view
+        .get(&integration.raw(&row.id.to_bytes()))?
+        .is_none()
+        && !any_dropped(look)
+    {
+        let integration = &connection.integration;
+        look.wrong(
+            &id,
+            format!("the list of integration {integration} lacks it"),
+        );
+    }
+    let list = found.map(|found| keys::jobs_of_connection(found.number).end(end));
+    let list = list.map(|list| list.raw(&row.id.to_bytes()));
     let listed = list.map(|list| look.view.get(&list)).transpose()?.flatten();
     if listed.is_none() {
         if !any_dropped(look) {

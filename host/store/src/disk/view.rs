@@ -20,7 +20,8 @@ pub(super) const IN_PARTS: u8 = 1;
 #[derive(Debug)]
 pub(crate) struct Rows<'a> {
     disk: &'a Disk,
-    /// `None` for the writer thread, beside which nothing changes.
+    /// `None` for the writer thread, beside which nothing changes, and for whoever looks at what the writer leaves
+    /// alone meanwhile.
     state: Option<RwLockReadGuard<'a, State>>,
 }
 

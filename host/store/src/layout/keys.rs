@@ -52,9 +52,9 @@ pub(crate) enum Tag {
     Run = b'r',
     /// Runs that have not ended, by id.
     Running = b's',
-    /// Ids of runs, by integration.
+    /// Ids of runs, by integration and outcome.
     RunOfIntegration = b't',
-    /// Ids of runs, by connection.
+    /// Ids of runs, by connection and outcome.
     RunOfConnection = b'u',
     /// Open snapshots, by feed and sync.
     Snapshot = b'v',
@@ -82,7 +82,9 @@ pub(crate) enum Tag {
     Fire = b'F',
     /// Jobs, by id.
     Job = b'J',
-    /// Ids of jobs, by connection.
+    /// Ids of jobs, by integration and state.
+    JobOfIntegration = b'T',
+    /// Ids of jobs, by connection and state.
     JobOfConnection = b'O',
     /// Jobs that wait or run, by id.
     Queued = b'Q',
@@ -135,11 +137,16 @@ impl Key {
         self
     }
 
+    /// What the rows of a list have come to ([`super::ends`]); then come their ids.
+    pub(crate) fn end(self, end: u8) -> Self {
+        self.raw(&[end])
+    }
+
     pub(crate) fn run(self, id: RunId) -> Self {
         self.raw(&id.to_bytes())
     }
 
-    /// Bytes as they are; only at the end of a key.
+    /// Bytes as they are; only at the end of a key, or as many as always are there.
     pub(crate) fn raw(mut self, bytes: &[u8]) -> Self {
         self.0.extend_from_slice(bytes);
         self
@@ -184,6 +191,13 @@ pub(crate) fn split_number(bytes: &[u8]) -> Result<(u64, &[u8]), Corrupt> {
             .fold(0, |number, byte| (number << 8) | u64::from(*byte)),
         rest,
     ))
+}
+
+/// What the row of a list has come to, and its id.
+pub(crate) fn split_end(bytes: &[u8]) -> Result<(u8, [u8; 16]), Corrupt> {
+    let bad = Corrupt("a key without the state it should have");
+    let (end, id) = bytes.split_first().ok_or(bad)?;
+    Ok((*end, decode_id(id)?))
 }
 
 /// The run id that `bytes` are.
@@ -410,6 +424,10 @@ pub(crate) fn job(id: JobId) -> Key {
 
 pub(crate) fn queued(id: JobId) -> Key {
     Key::new(Tag::Queued).raw(&id.to_bytes())
+}
+
+pub(crate) fn jobs_of_integration(name: &Name) -> Key {
+    Key::new(Tag::JobOfIntegration).name(name.as_str())
 }
 
 pub(crate) fn jobs_of_connection(connection: u64) -> Key {

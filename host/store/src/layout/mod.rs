@@ -1,8 +1,9 @@
-//! The on-disk format, version 5: what is stored under which key. `docs/store-format.md` explains it.
+//! The on-disk format, version 7: what is stored under which key. `docs/store-format.md` explains it.
 //!
 //! Nothing in here does I/O. Decoding never trusts what it reads: [`Corrupt`] says what is wrong.
 
 pub(crate) mod codec;
+pub(crate) mod ends;
 pub(crate) mod header;
 pub(crate) mod keys;
 pub(crate) mod pack;

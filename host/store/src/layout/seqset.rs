@@ -78,6 +78,31 @@ impl SeqSet {
         self.chunks.values().map(RoaringBitmap::len).sum()
     }
 
+    /// The member that has `n` others before it.
+    pub(crate) fn nth(&self, mut n: u64) -> Option<u64> {
+        for (chunk, bitmap) in &self.chunks {
+            match n.checked_sub(bitmap.len()) {
+                Some(rest) => n = rest,
+                None => {
+                    let low = bitmap.select(u32::try_from(n).ok()?)?;
+                    return Some(join(*chunk, low));
+                }
+            }
+        }
+        None
+    }
+
+    /// Remove all members of `other`.
+    pub(crate) fn remove_all(&mut self, other: &Self) {
+        for (chunk, gone) in &other.chunks {
+            if let Some(bitmap) = self.chunks.get_mut(chunk) {
+                *bitmap -= gone;
+                self.dirty.insert(*chunk);
+            }
+        }
+        self.chunks.retain(|_, bitmap| !bitmap.is_empty());
+    }
+
     /// Members from `from` on, in order.
     pub(crate) fn from(&self, from: u64) -> impl Iterator<Item = u64> {
         let (first, low) = split(from);
@@ -264,6 +289,12 @@ mod tests {
         other.insert_range(65_531, 65_600);
         let left = set.without(199_999, [&other, &SeqSet::default()]);
         assert_eq!(left.from(0).collect::<Vec<_>>(), [65_530]);
+        let by_number: Vec<u64> = (0..11).filter_map(|n| set.nth(n)).collect();
+        assert_eq!(by_number, set.from(0).collect::<Vec<_>>());
+        assert_eq!(set.nth(11), None);
+        let mut rest = set.clone();
+        rest.remove_all(&other);
+        assert_eq!(rest.from(0).collect::<Vec<_>>(), [65_530, 200_000]);
         other.retain(&set);
         assert_eq!(other.len(), 9);
     }

@@ -26,7 +26,7 @@ impl Early for SledStore {
         fence: Fence,
         end: RunEnd,
     ) -> Result<Run, StoreError> {
-        let finish = move |writer: &mut Writer| writer.finish_run(run, fence, end);
-        self.command(Durability::Relaxed, finish).await
+        let finish = move |writer: &mut Writer| writer.finish_run(run, fence, end.clone());
+        self.in_turn(Durability::Relaxed, finish).await
     }
 }

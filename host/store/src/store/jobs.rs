@@ -66,7 +66,7 @@ impl Jobs for SledStore {
         // However many have ended, those that wait or run are at hand.
         if matches!(filter.state.as_deref(), Some("queued" | "running")) {
             return self
-                .write(move |writer| Ok(writer.active_jobs(&filter)))
+                .write(move |writer| Ok(writer.active_jobs(filter)))
                 .await;
         }
         let (before, limit) = (filter.before, filter.limit);
@@ -82,6 +82,7 @@ impl Jobs for SledStore {
     }
 
     async fn forget_ended(&self, before: Timestamp, limit: usize) -> Result<Forgotten, StoreError> {
+        while !self.write(move |writer| writer.forget_keys(before)).await? {}
         self.write(move |writer| writer.forget_ended(before, limit))
             .await
     }

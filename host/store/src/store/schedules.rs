@@ -7,17 +7,31 @@ use tidegate_engine::store::{Backfill, PutSchedule, ScheduleFilter, Schedules};
 use tidegate_engine::{StoreError, Timestamp};
 
 use super::SledStore;
-use crate::writer::schedules;
+use crate::writer::{Writer, schedules};
+
+/// Schedules that one command sees to.
+const ENSURED_AT_ONCE: usize = 100;
 
 #[async_trait]
 impl Schedules for SledStore {
     async fn put_schedule(&self, put: PutSchedule) -> Result<Schedule, StoreError> {
+        let id = put.id;
+        while !self.write(move |writer| writer.purge_fires_of(id)).await? {}
         self.write(move |writer| writer.put_schedule(put)).await
     }
 
     async fn ensure_schedules(&self, puts: Vec<PutSchedule>) -> Result<usize, StoreError> {
-        self.write(move |writer| writer.ensure_schedules(puts))
-            .await
+        let mut new = 0;
+        let mut puts = puts.into_iter().peekable();
+        while puts.peek().is_some() {
+            let some: Vec<PutSchedule> = puts.by_ref().take(ENSURED_AT_ONCE).collect();
+            for id in some.iter().map(|put| put.id) {
+                while !self.write(move |writer| writer.purge_fires_of(id)).await? {}
+            }
+            let ensure = move |writer: &mut Writer| writer.ensure_schedules(some);
+            new += self.write(ensure).await?;
+        }
+        Ok(new)
     }
 
     async fn schedule(&self, id: ScheduleId) -> Result<Schedule, StoreError> {

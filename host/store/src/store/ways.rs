@@ -18,7 +18,7 @@ impl SledStore {
         self.command(Durability::Durable, command).await
     }
 
-    pub(super) async fn command<T: Send + 'static>(
+    pub(crate) async fn command<T: Send + 'static>(
         &self,
         durability: Durability,
         command: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
@@ -33,8 +33,14 @@ impl SledStore {
         read: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.check_open()?;
+        let place = self.lanes.small().await?;
         let reader = Arc::clone(&self.reader);
-        blocking(move || read(&reader)).await
+        blocking(move || {
+            let found = read(&reader);
+            drop(place);
+            found
+        })
+        .await
     }
 
     /// Look records up. Nobody may see what a crash could still take back: if it is not flushed, look

@@ -10,6 +10,7 @@ use tidegate_engine::{Name, StoreError};
 
 use crate::disk::Writes;
 use crate::layout::keys;
+use crate::turns::{Held, Turn};
 
 use super::Writer;
 use super::changes::{Op, Plan, What, plan};
@@ -22,8 +23,13 @@ impl Writer {
         fence: Fence,
         commit: &Commit,
         hashes: &[Vec<BodyHash>],
-    ) -> Result<Vec<Counts>, StoreError> {
+    ) -> Result<Turn<Vec<Counts>>, StoreError> {
         self.writing(id, fence)?;
+        for page in &commit.pages {
+            if let Some(held) = self.held_model(id, &page.model)? {
+                return Ok(Turn::After(held));
+            }
+        }
         let sync = match commit.checkpoint {
             Some(_) => Some(self.writing_sync(id, fence)?.1),
             None => None,
@@ -81,7 +87,7 @@ impl Writer {
             writes.put(&self.view(), keys::checkpoint(sync), checkpoint.as_bytes())?;
         }
         self.write_plans(&plans, writes)?;
-        Ok(counts)
+        Ok(Turn::Done(counts))
     }
 
     /// The cursor of whoever has read the whole feed, as the writer has it.
@@ -113,11 +119,28 @@ impl Writer {
             let written = plan.write(&view, feed, &mut writes);
             // The feed in memory is ahead of the disk by now.
             self.failure = written.as_ref().err().cloned();
-            publications.extend(written?);
+            publications.extend(written?.filter(|_| !feed.is_ending));
         }
         self.apply(writes)?;
         self.pending.extend(publications);
         Ok(())
+    }
+
+    /// The feed of a model of the run's connection, if there is one.
+    pub(super) fn model_of_run(&self, id: RunId, model: &Name) -> Result<Option<u64>, StoreError> {
+        let running = self.running.get(&id);
+        let running = running.ok_or(StoreError::Fenced { run: id })?;
+        if let Some(feed) = running.feeds.get(model) {
+            return Ok(Some(*feed));
+        }
+        let key = keys::model(running.connection, model);
+        self.view().row(&key, keys::decode_number)
+    }
+
+    /// Who works in steps on that feed, if anybody does.
+    pub(super) fn held_model(&self, id: RunId, model: &Name) -> Result<Option<Held>, StoreError> {
+        let feed = self.model_of_run(id, model)?;
+        Ok(feed.and_then(|feed| self.held(feed)))
     }
 
     /// The feed of a model of the run's connection; made if there is none.
@@ -127,28 +150,18 @@ impl Writer {
         model: &Name,
         writes: &mut Writes,
     ) -> Result<u64, StoreError> {
-        let running = self
-            .running
-            .get(&id)
-            .ok_or(StoreError::Fenced { run: id })?;
-        if let Some(feed) = running.feeds.get(model) {
-            return Ok(*feed);
+        let stored = self.model_of_run(id, model)?;
+        let running = self.running.get_mut(&id);
+        let running = running.ok_or(StoreError::Fenced { run: id })?;
+        if let Some(feed) = stored {
+            running.feeds.insert(model.clone(), feed);
+            return Ok(feed);
         }
         let key = keys::model(running.connection, model);
-        let stored = self.view().row(&key, keys::decode_number)?;
-        let feed = match stored {
-            Some(feed) => feed,
-            None => {
-                // Stays given out even if the command fails: numbers need not be dense.
-                self.counters.feed += 1;
-                self.put_counters(writes)?;
-                writes.put_new(key, &keys::encode_number(self.counters.feed));
-                return Ok(self.counters.feed);
-            }
-        };
-        if let Some(running) = self.running.get_mut(&id) {
-            running.feeds.insert(model.clone(), feed);
-        }
-        Ok(feed)
+        // Stays given out even if the command fails: numbers need not be dense.
+        self.counters.feed += 1;
+        self.put_counters(writes)?;
+        writes.put_new(key, &keys::encode_number(self.counters.feed));
+        Ok(self.counters.feed)
     }
 }

@@ -19,9 +19,9 @@ use super::feed::FeedState;
 
 impl Writer {
     pub(super) fn wants_compaction(&self) -> bool {
-        self.feeds
-            .values()
-            .any(|feed| feed.wants_compaction(self.tuning.compact_slack))
+        self.feeds.iter().any(|(number, feed)| {
+            feed.wants_compaction(self.tuning.compact_slack) && self.held(*number).is_none()
+        })
     }
 
     /// Go on with the compaction of one feed, if any wants it and nothing is unflushed.
@@ -30,11 +30,13 @@ impl Writer {
             return Ok(());
         }
         let slack = self.tuning.compact_slack;
-        let Some(feed) = self
-            .feeds
-            .values_mut()
-            .find(|feed| feed.wants_compaction(slack))
-        else {
+        let mut wanting = self.feeds.iter();
+        let wanting = wanting
+            .find(|(number, feed)| feed.wants_compaction(slack) && self.held(**number).is_none());
+        let Some(number) = wanting.map(|(number, _)| *number) else {
+            return Ok(());
+        };
+        let Some(feed) = self.feeds.get_mut(&number) else {
             return Ok(());
         };
         let disk = Arc::clone(&self.disk);

@@ -21,10 +21,11 @@ use super::{Writer, not_found};
 
 impl Writer {
     /// Take the names of everything in `scope` away. What is left is purged later.
-    pub(crate) fn drop_names(&mut self, scope: &Scope) -> Result<Dropped, StoreError> {
+    /// `runs` is how many there are of it, which is counted beside this thread.
+    pub(crate) fn drop_names(&mut self, scope: &Scope, runs: u64) -> Result<Dropped, StoreError> {
         let mut writes = Writes::default();
         let mut purges = Vec::new();
-        let dropped = match scope {
+        let mut dropped = match scope {
             Scope::Model(key) => self.drop_model(&mut writes, &mut purges, key)?,
             Scope::Connection(key) => {
                 let row = self.connection_row(key)?;
@@ -41,6 +42,7 @@ impl Writer {
             }
         }
         self.purges.extend(purges);
+        dropped.runs = runs;
         Ok(dropped)
     }
 
@@ -49,6 +51,7 @@ impl Writer {
     pub(crate) fn remove_connection(
         &mut self,
         key: &ConnectionKey,
+        runs: u64,
         now: Timestamp,
     ) -> Result<Dropped, StoreError> {
         let row = self.connection_row(key)?;
@@ -68,7 +71,9 @@ impl Writer {
             let end = rules::removed(figures.unwrap_or_default(), now);
             events.extend(self.end_run(&mut writes, *id, end)?);
         }
-        let dropped = self.drop_connection(&mut writes, &mut purges, &row)?;
+        let mut dropped = self.drop_connection(&mut writes, &mut purges, &row)?;
+        dropped.runs = runs;
+        self.forget_endings(&mut writes, &own)?;
         self.apply_telling(writes, events, None)?;
         self.numbers.get_mut().forget();
         for id in own {
@@ -138,10 +143,6 @@ impl Writer {
             let number = keys::decode_number(&value).map_err(|corrupt| damaged(&key, corrupt))?;
             self.count_feed(&mut dropped, number)?;
         }
-        for item in self.view().prefix(&keys::runs_of_connection(row.number)) {
-            item?;
-            dropped.runs += 1;
-        }
         writes.remove(&self.view(), keys::connection(integration, connection))?;
         if self.drop_schedules(writes, row)? && !purges.contains(&Purge::Fires) {
             purges.push(Purge::Fires);
@@ -176,7 +177,6 @@ impl Writer {
             dropped.connections += own.connections;
             dropped.models += own.models;
             dropped.records += own.records;
-            dropped.runs += own.runs;
         }
         writes.remove(&self.view(), key)?;
         Ok(dropped)

@@ -12,6 +12,7 @@ use crate::layout::header::Header;
 use crate::layout::keys::{self, Key, Tag};
 use crate::layout::rows::{self, SnapshotRow};
 use crate::layout::seqset::{JournalEntry, SeqSet, put_runs, read_runs};
+use crate::turns::{Held, Hold, Turn};
 
 use super::Writer;
 
@@ -32,6 +33,8 @@ pub(super) struct FeedState {
     pub(super) compact_after: u64,
     /// When it was used last, by the writer's clock.
     pub(super) used: u64,
+    /// A snapshot of it ends in steps: what changes is not shown before the last one.
+    pub(super) is_ending: bool,
     fold_after: u64,
 }
 
@@ -76,6 +79,7 @@ impl Writer {
                 compact_from: None,
                 compact_after: 0,
                 used: 0,
+                is_ending: false,
                 fold_after: self.tuning.fold_after,
             };
             self.feeds.insert(number, state);
@@ -122,12 +126,36 @@ impl Writer {
         Ok(snapshots)
     }
 
-    /// Forget the half of the feeds that was used longest ago. Everything is published.
+    /// Who works on the feed in steps, if anybody does.
+    pub(super) fn held(&self, feed: u64) -> Option<Held> {
+        let held = self.holds.get(&feed)?;
+        (!held.is_over()).then(|| held.clone())
+    }
+
+    /// Hold a feed with nothing of it unflushed, unless somebody else does.
+    pub(crate) fn hold(&mut self, feed: u64) -> Result<Turn<Hold>, StoreError> {
+        if let Some(held) = self.held(feed) {
+            return Ok(Turn::After(held));
+        }
+        self.flush()?;
+        let hold = Hold::new();
+        self.note_hold(feed, &hold);
+        Ok(Turn::Done(hold))
+    }
+
+    pub(super) fn note_hold(&mut self, feed: u64, hold: &Hold) {
+        self.holds.retain(|_, held| !held.is_over());
+        self.holds.insert(feed, hold.held());
+    }
+
+    /// Forget the half of the feeds that was used longest ago. Everything is published but of those whose
+    /// snapshots end.
     pub(super) fn forget_feeds(&mut self) {
         let mut used: Vec<u64> = self.feeds.values().map(|feed| feed.used).collect();
         used.sort_unstable();
         let limit = used.get(used.len() / 2).copied().unwrap_or(0);
-        self.feeds.retain(|_, feed| feed.used > limit);
+        self.feeds
+            .retain(|_, feed| feed.used > limit || feed.is_ending);
         let feeds = &self.feeds;
         self.published.forget(|number| feeds.contains_key(&number));
     }

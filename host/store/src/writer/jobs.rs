@@ -10,16 +10,19 @@ use tidegate_engine::memory::rules;
 use tidegate_engine::run::{
     Blame, Failure, FailureClass, Fence, Outcome, Run, RunEnd, RunId, Target,
 };
-use tidegate_engine::schedule::{Fire, FireOutcome};
+use tidegate_engine::schedule::{Fire, FireOutcome, Schedule};
 use tidegate_engine::store::{Claim, Claimed, Forgotten, JobFilter, QueueFigures, Started};
 use tidegate_engine::webhook::NewEvent;
-use tidegate_engine::{StoreError, Timestamp};
+use tidegate_engine::{Name, StoreError, Timestamp};
 
 use crate::disk::{Rows, View, Writes, damaged};
+use crate::layout::ends;
 use crate::layout::keys::{self, Key, Tag};
 use crate::layout::rows;
 use crate::lists::SCAN;
+use crate::lists::newest::{Newest, by_end, of_integrations};
 
+use super::runs::lists_of_run;
 use super::{Running, Writer, not_found, unless_damaged};
 
 /// Jobs that one claim ends because they can't be started: other commands wait for it.
@@ -177,7 +180,9 @@ impl Writer {
         let mut writes = Writes::default();
         let expired = self.board.expire(now);
         self.put_changes(&mut writes, &expired)?;
-        let overdue = self.board.overdue(now);
+        let mut overdue = self.board.overdue(now);
+        // Those whose snapshots end come next time.
+        overdue.retain(|run| self.ending_of(*run).is_none());
         let mut events = Vec::new();
         for id in &overdue {
             if let Some(running) = self.running.get(id) {
@@ -209,6 +214,7 @@ impl Writer {
         let is_new = self.retake_key(&mut writes, &job, now)?;
         let (job, changes) = self.board.redrive(job, now)?;
         self.put_changes(&mut writes, &changes)?;
+        self.relist_job(&mut writes, &job, ends::DEAD)?;
         self.apply(writes)?;
         if is_new {
             self.count_key(&job)?;
@@ -223,7 +229,10 @@ impl Writer {
     }
 
     /// Those that wait or run, newest first.
-    pub(crate) fn active_jobs(&self, filter: &JobFilter) -> Vec<Job> {
+    pub(crate) fn active_jobs(&self, filter: JobFilter) -> Vec<Job> {
+        let schedule = filter.schedule.and_then(|id| self.board.schedule(id).ok());
+        let own = schedule.map(|schedule| schedule.definition.target.connection());
+        let filter = filter.of_connection(own);
         let before = |job: &&Job| filter.before.is_none_or(|before| job.id < before);
         let wanted = self.board.active_jobs().filter(before);
         let mut jobs: Vec<&Job> = wanted.filter(|job| filter.matches(job)).collect();
@@ -240,16 +249,19 @@ impl Writer {
         }
     }
 
+    /// Forget some of the keys of runs that ended before `before`; says whether none is left. A key must not
+    /// outlive its run.
+    pub(crate) fn forget_keys(&mut self, before: Timestamp) -> Result<bool, StoreError> {
+        self.expire_later(Timestamp(before.0.saturating_add(KEPT_MS)));
+        self.expiry_step()?;
+        Ok(!self.wants_expiry())
+    }
+
     pub(crate) fn forget_ended(
         &mut self,
         before: Timestamp,
         limit: usize,
     ) -> Result<Forgotten, StoreError> {
-        // A key must not outlive its run.
-        self.expire_later(Timestamp(before.0.saturating_add(KEPT_MS)));
-        while self.wants_expiry() {
-            self.expiry_step()?;
-        }
         self.expire_requests_later(before);
         let mut writes = Writes::default();
         let jobs = self.forget_jobs(&mut writes, before, limit)?;
@@ -284,8 +296,10 @@ impl Writer {
             }
             // One whose connection is being purged goes with it.
             if let Ok(connection) = self.connection_number(job.target.connection()) {
-                let id = job.id.to_bytes();
-                writes.remove_short(keys::jobs_of_connection(connection).raw(&id));
+                let integration = &job.target.connection().integration;
+                for list in lists_of_job(integration, connection, ends::of_job(&job)) {
+                    writes.remove_short(list.raw(&job.id.to_bytes()));
+                }
                 writes.remove(&view, keys::job(job.id))?;
                 forgotten += 1;
             }
@@ -317,8 +331,10 @@ impl Writer {
             writes.remove_prefix(&view, &keys::logs(run.id))?;
             writes.remove_any(&view, keys::output(run.id))?;
             writes.remove(&view, keys::run(run.id))?;
-            writes.remove_short(keys::runs_of_integration(&connection.integration).run(run.id));
-            writes.remove_short(keys::runs_of_connection(number).run(run.id));
+            let integration = &connection.integration;
+            for list in lists_of_run(integration, number, ends::of_run(&run)) {
+                writes.remove_short(list.run(run.id));
+            }
             forgotten += 1;
         }
         Ok(forgotten)
@@ -354,6 +370,14 @@ impl Writer {
     }
 }
 
+/// The lists that name the jobs of a connection that have come to `end`.
+pub(super) fn lists_of_job(integration: &Name, connection: u64, end: u8) -> [Key; 2] {
+    [
+        keys::jobs_of_integration(integration).end(end),
+        keys::jobs_of_connection(connection).end(end),
+    ]
+}
+
 /// A job, if its connection is there.
 pub(crate) fn job(view: &Rows<'_>, id: JobId) -> Result<Job, StoreError> {
     let job: Option<Job> = view.row(&keys::job(id), rows::decode)?;
@@ -376,8 +400,8 @@ fn is_listed(view: &Rows<'_>, job: &Job) -> Result<bool, StoreError> {
         Err(StoreError::NotFound { .. }) => return Ok(false),
         row => row?,
     };
-    let key = keys::jobs_of_connection(row.number).raw(&job.id.to_bytes());
-    Ok(view.get(&key)?.is_some())
+    let list = keys::jobs_of_connection(row.number).end(ends::of_job(job));
+    Ok(view.get(&list.raw(&job.id.to_bytes()))?.is_some())
 }
 
 /// At most `wanted` jobs from before `before` on, newest first; and where to go on, unless there are no more.
@@ -387,27 +411,36 @@ pub(crate) fn some_jobs(
     before: Option<JobId>,
     wanted: usize,
 ) -> Result<(Vec<Job>, Option<JobId>), StoreError> {
-    let prefix = match &filter.connection {
-        Some(key) => match crate::read::connection(view, key) {
-            Ok(row) => keys::jobs_of_connection(row.number),
+    let schedule = filter
+        .schedule
+        .map(|id| view.row(&keys::schedule(id), rows::decode));
+    let schedule: Option<Schedule> = schedule.transpose()?.flatten();
+    let own = schedule
+        .as_ref()
+        .map(|schedule| schedule.definition.target.connection());
+    let filter = &filter.clone().of_connection(own);
+    let lists = match (&filter.connection, &filter.integration) {
+        (Some(key), _) => match crate::read::connection(view, key) {
+            Ok(row) => vec![keys::jobs_of_connection(row.number)],
             Err(StoreError::NotFound { .. }) => return Ok((Vec::new(), None)),
             Err(error) => return Err(error),
         },
-        None => Key::new(Tag::Job),
+        (None, Some(integration)) => vec![keys::jobs_of_integration(integration)],
+        (None, None) if filter.state.is_none() => Vec::new(),
+        (None, None) => of_integrations(view, keys::jobs_of_integration)?,
     };
-    let end = before.map_or_else(
-        || prefix.after_prefix(),
-        |id| prefix.clone().raw(&id.to_bytes()),
-    );
+    let lists = match (lists.is_empty(), &filter.state) {
+        (true, None) => vec![Key::new(Tag::Job)],
+        (_, state) => by_end(&lists, &ends::of_jobs(state.as_deref())),
+    };
     let mut jobs = Vec::new();
     let mut last = before;
-    for (count, item) in view.range(&prefix, &end).rev().enumerate() {
+    let ids = Newest::of(view, lists, before.map(JobId::to_bytes));
+    for (count, id) in ids.enumerate() {
         if jobs.len() >= wanted || count >= SCAN {
             return Ok((jobs, last));
         }
-        let (key, _) = item?;
-        let id = keys::rest(&key, &prefix).and_then(keys::decode_id);
-        let id = JobId::from_bytes(id.map_err(|corrupt| damaged(&key, corrupt))?);
+        let id = JobId::from_bytes(id?);
         last = Some(id);
         let job: Option<Job> = view.row(&keys::job(id), rows::decode)?;
         if let Some(job) = job.filter(|job| filter.matches(job))

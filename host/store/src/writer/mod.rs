@@ -9,6 +9,7 @@ mod changes;
 mod commit;
 mod compact;
 mod drop;
+mod ending;
 mod feed;
 mod health;
 mod import;
@@ -39,6 +40,7 @@ use tidegate_engine::run::{Fence, Run, RunId};
 use tidegate_engine::transfer::ImportId;
 use tidegate_engine::{ConnectionKey, Name, StoreError, SyncKey};
 
+pub(crate) use ending::End;
 pub(crate) use prune::Pruning;
 pub(crate) use queue::Queue;
 pub(crate) use settle::Settling;
@@ -49,6 +51,7 @@ use crate::integrations::Integrations;
 use crate::layout::keys::{self, Key};
 use crate::layout::rows::{self, ConnectionRow, Counters};
 use crate::open::Tuning;
+use crate::turns::Held;
 
 /// Feeds kept in memory; above it, those that nobody used lately are forgotten.
 const FEEDS_MAX: usize = 2_000;
@@ -75,10 +78,16 @@ pub(crate) struct Writer {
     hooks: outbox::Hooks,
     /// Rung once something is flushed that makes a delivery due.
     deliveries_changed: Arc<Bell>,
-    /// What was dropped and still has keys.
     /// What whoever opened it should know.
     pub(crate) notes: Vec<String>,
+    /// What was dropped and still has keys.
     purges: VecDeque<purge::Purge>,
+    /// Feeds that somebody works on, by number.
+    holds: HashMap<u64, Held>,
+    /// Snapshots that end in steps.
+    endings: VecDeque<ending::Deleting>,
+    /// Those that are done, and what they are to be told once it is flushed.
+    ended: Vec<(ending::Deleting, Result<u64, StoreError>)>,
     /// Applied, not flushed.
     pending: Vec<Publication>,
     unflushed: bool,
@@ -149,6 +158,9 @@ impl Writer {
             deliveries_changed,
             notes: Vec::new(),
             purges: VecDeque::new(),
+            holds: HashMap::new(),
+            endings: VecDeque::new(),
+            ended: Vec::new(),
             pending: Vec::new(),
             unflushed: false,
             failure: None,
@@ -191,6 +203,7 @@ impl Writer {
         for publication in self.pending.drain(..) {
             self.published.publish(&publication);
         }
+        self.answer_endings();
         if self.feeds.len() > FEEDS_MAX || self.published.count() > 2 * FEEDS_MAX {
             self.forget_feeds();
         }
@@ -198,14 +211,19 @@ impl Writer {
     }
 
     fn wants_upkeep(&self) -> bool {
-        self.wants_purge()
+        self.wants_ending()
+            || self.wants_purge()
             || self.wants_expiry()
             || self.wants_request_expiry()
             || self.wants_compaction()
     }
 
-    /// A bounded part of the work that was put off, if nothing is unpublished.
+    /// A bounded part of the work that was put off; but for endings, which somebody waits for, only if nothing is
+    /// unpublished.
     fn upkeep_step(&mut self) -> Result<(), StoreError> {
+        if self.wants_ending() {
+            return self.ending_step();
+        }
         if !self.pending.is_empty() {
             return Ok(());
         }

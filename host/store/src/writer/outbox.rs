@@ -54,6 +54,11 @@ impl Hooks {
         !self.endpoints.is_empty()
     }
 
+    pub(super) fn is_enabled(&self, id: EndpointId) -> bool {
+        let own = self.endpoints.get(&id);
+        own.is_some_and(|endpoint| endpoint.disabled.is_none())
+    }
+
     pub(super) fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
     }
@@ -66,6 +71,8 @@ impl Hooks {
     pub(super) fn remove(&mut self, id: EndpointId) {
         self.endpoints.remove(&id);
         self.waiting.remove(&id);
+        // What is on its way to it is to be dropped.
+        self.changed = true;
     }
 
     /// The heads of an endpoint that are due at `now`, but for `in_flight`, the first ones first; and

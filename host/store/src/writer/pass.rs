@@ -13,6 +13,7 @@ use crate::disk::Writes;
 use crate::layout::keys;
 use crate::layout::rows::SnapshotRow;
 use crate::layout::seqset::SeqSet;
+use crate::turns::Turn;
 
 use super::feed::{FeedState, OpenSnapshot, put_chunks};
 use super::{Writer, encode};
@@ -58,8 +59,11 @@ impl Writer {
         guard: SnapshotGuard,
         after: u64,
         limit: usize,
-    ) -> Result<Unseen, StoreError> {
+    ) -> Result<Turn<Unseen>, StoreError> {
         let (number, sync) = self.open_snapshot(id, fence, model)?;
+        if let Some(held) = self.held(number) {
+            return Ok(Turn::After(held));
+        }
         let feed = self.load_feed(number)?;
         let all = feed.unseen(of(feed, sync, model)?);
         let (live, unseen) = (feed.header.stats.live, all.len());
@@ -71,12 +75,12 @@ impl Writer {
         let ids = self.ids(number, &sequences)?;
         let last = ids.len().checked_sub(1).and_then(|at| sequences.get(at));
         let next = last.and_then(|last| all.from(last + 1).next());
-        Ok(Unseen {
+        Ok(Turn::Done(Unseen {
             ids,
             next,
             unseen,
             seen: live.saturating_sub(unseen),
-        })
+        }))
     }
 
     pub(crate) fn repeat_snapshot(
@@ -85,8 +89,11 @@ impl Writer {
         fence: Fence,
         model: &Name,
         checkpoint: Option<String>,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Turn<u64>, StoreError> {
         let (number, sync) = self.open_snapshot(id, fence, model)?;
+        if let Some(held) = self.held(number) {
+            return Ok(Turn::After(held));
+        }
         let feed = self.load_feed(number)?;
         let mut missed = feed.unseen(of(feed, sync, model)?).unstored();
         let row = SnapshotRow {
@@ -116,7 +123,7 @@ impl Writer {
             first_delta: 0,
         };
         self.load_feed(number)?.snapshots.insert(sync, open);
-        Ok(unseen)
+        Ok(Turn::Done(unseen))
     }
 }
 

@@ -17,6 +17,7 @@ use crate::layout::keys::{self, Key, Tag};
 use crate::layout::segment::{Builder, Built, FeedEntry, Segment};
 
 use crate::read::feed_number;
+use crate::turns::Turn;
 
 use super::Writer;
 use super::feed::FeedState;
@@ -54,7 +55,7 @@ impl Writer {
         &mut self,
         model: &ModelKey,
         mut pruning: Pruning,
-    ) -> Result<Pruning, StoreError> {
+    ) -> Result<Turn<Pruning>, StoreError> {
         // Superseded entries are left out on the way, and only what is flushed may supersede.
         self.flush()?;
         let begun = pruning.feed;
@@ -66,8 +67,11 @@ impl Writer {
         else {
             // Nothing was ever saved of it; or it was dropped between two steps.
             pruning.from = None;
-            return Ok(pruning);
+            return Ok(Turn::Done(pruning));
         };
+        if let Some(held) = self.held(number) {
+            return Ok(Turn::After(held));
+        }
         let disk = Arc::clone(&self.disk);
         let view = disk.writer_view();
         let step_bytes = self.tuning.step_bytes;
@@ -81,7 +85,7 @@ impl Writer {
         pruning.pruned.records += step.found.records;
         pruning.pruned.bytes += step.found.bytes;
         if step.found.records == 0 {
-            return Ok(pruning);
+            return Ok(Turn::Done(pruning));
         }
         for seq in step.sequences {
             feed.pruned.insert(seq);
@@ -100,7 +104,7 @@ impl Writer {
         stored?;
         self.apply(writes)?;
         self.pending.push(publication);
-        Ok(pruning)
+        Ok(Turn::Done(pruning))
     }
 }
 

@@ -216,7 +216,7 @@ impl Writer {
             && self.purge_keys(&mut writes, number, &mut budget)?
             && self.purge_runs(&mut writes, number, integration, &mut budget)?
             && self.purge_schedules(&mut writes, &schedules, &mut budget)?
-            && self.purge_jobs(&mut writes, number, &mut budget)?;
+            && self.purge_jobs(&mut writes, number, integration, &mut budget)?;
         if done {
             writes.remove_short(keys::dropped_connections().number(number));
         }
@@ -290,9 +290,10 @@ impl Writer {
         let prefix = keys::runs_of_connection(connection);
         for item in view.raw(&prefix, &prefix.after_prefix()) {
             let (key, _) = item?;
-            let id: RunId = keys::rest(&key, &prefix)
-                .and_then(keys::decode_run)
+            let (end, id) = keys::rest(&key, &prefix)
+                .and_then(keys::split_end)
                 .map_err(|corrupt| damaged(&key, corrupt))?;
+            let id = RunId::from_bytes(id);
             // The run goes together with the last of its log.
             if !self.remove_keys(writes, &keys::logs(id), budget)? {
                 return Ok(false);
@@ -300,7 +301,7 @@ impl Writer {
             let output = writes.remove_any(&view, keys::output(id))?;
             let bytes = output + writes.remove_any(&view, keys::run(id))?;
             writes.remove_short(keys::running(id));
-            writes.remove_short(keys::runs_of_integration(integration).run(id));
+            writes.remove_short(keys::runs_of_integration(integration).end(end).run(id));
             writes.remove_short(Key::stored(&key));
             if budget.spend(bytes) {
                 return Ok(false);
@@ -336,15 +337,18 @@ impl Writer {
         &self,
         writes: &mut Writes,
         connection: u64,
+        integration: &Name,
         budget: &mut Budget,
     ) -> Result<bool, StoreError> {
         let view = self.view();
         let prefix = keys::jobs_of_connection(connection);
         for item in view.raw(&prefix, &prefix.after_prefix()) {
             let (key, _) = item?;
-            let id = keys::rest(&key, &prefix).and_then(keys::decode_id);
-            let id = JobId::from_bytes(id.map_err(|corrupt| damaged(&key, corrupt))?);
-            let bytes = writes.remove_any(&view, keys::job(id))?;
+            let (end, id) = keys::rest(&key, &prefix)
+                .and_then(keys::split_end)
+                .map_err(|corrupt| damaged(&key, corrupt))?;
+            let bytes = writes.remove_any(&view, keys::job(JobId::from_bytes(id)))?;
+            writes.remove_short(keys::jobs_of_integration(integration).end(end).raw(&id));
             writes.remove_short(Key::stored(&key));
             if budget.spend(bytes) {
                 return Ok(false);

@@ -1,7 +1,7 @@
 //! The queue before the writer thread, and the thread's loop.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,8 @@ enum Job {
 pub(crate) struct Queue {
     jobs: Sender<Job>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Why nothing is written any more, once that is so.
+    failed: Arc<OnceLock<StoreError>>,
 }
 
 impl std::fmt::Debug for Queue {
@@ -69,6 +71,8 @@ impl Queue {
     /// Start the thread.
     pub(crate) fn start(writer: Writer) -> std::io::Result<Self> {
         let (jobs, queue) = channel();
+        let failed = Arc::new(OnceLock::new());
+        let told = Arc::clone(&failed);
         let thread = std::thread::Builder::new()
             .name("tidegate-store".into())
             .spawn(move || {
@@ -76,6 +80,7 @@ impl Queue {
                     writer,
                     queue,
                     failed: None,
+                    told,
                     flushed: Instant::now(),
                 }
                 .work();
@@ -83,6 +88,7 @@ impl Queue {
         Ok(Self {
             jobs,
             thread: Mutex::new(Some(thread)),
+            failed,
         })
     }
 
@@ -102,6 +108,16 @@ impl Queue {
             .send(Job::Command(durability, job))
             .map_err(|_| closed())?;
         Ok(Sent(answer))
+    }
+
+    /// Whether commands are carried out and stored, as far as is known without one.
+    pub(crate) fn ready(&self) -> Result<(), StoreError> {
+        if let Some(failed) = self.failed.get() {
+            return Err(stopped(failed));
+        }
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let works = thread.as_ref().is_some_and(|thread| !thread.is_finished());
+        works.then_some(()).ok_or_else(closed)
     }
 
     /// Let the commands before this one finish, then end the thread.
@@ -137,6 +153,8 @@ struct Thread {
     /// After a failed write what is in memory and what is on disk may differ; nothing is written
     /// any more until the store is opened again.
     failed: Option<StoreError>,
+    /// The same for whoever asks without a command.
+    told: Arc<OnceLock<StoreError>>,
     /// When the last flush was.
     flushed: Instant,
 }
@@ -170,6 +188,7 @@ impl Thread {
                 }
             }
             let flushed = self.finish_group(urgent || stop.is_some());
+            self.tell_failure();
             for answer in answers {
                 answer(flushed.clone());
             }
@@ -188,6 +207,7 @@ impl Thread {
     /// The next job. Meanwhile what is left to do is done.
     fn wait(&mut self) -> Option<Job> {
         loop {
+            self.tell_failure();
             if self.failed.is_none() && self.writer.wants_upkeep() {
                 match self.queue.try_recv() {
                     Ok(job) => return Some(job),
@@ -206,6 +226,15 @@ impl Thread {
             } else {
                 return self.queue.recv().ok();
             }
+        }
+    }
+
+    /// Let all know that nothing is written any more, if so: whoever waits for something to be done in steps asks
+    /// again, and is told.
+    fn tell_failure(&mut self) {
+        if let Some(failed) = &self.failed {
+            self.told.get_or_init(|| failed.clone());
+            self.writer.drop_endings();
         }
     }
 

@@ -7,17 +7,27 @@ use tidegate_engine::memory::rules;
 use tidegate_engine::run::{Failure, Fence, LogLine, NewRun, Run, RunEnd, RunId, Target};
 use tidegate_engine::store::Started;
 use tidegate_engine::webhook::{self, NewEvent};
-use tidegate_engine::{StoreError, SyncKey, Timestamp};
+use tidegate_engine::{Name, StoreError, SyncKey, Timestamp};
 
 use crate::disk::{Writes, damaged};
+use crate::layout::ends;
 use crate::layout::keys::{self, Key, Tag};
 use crate::layout::rows::{self, SyncRow};
 use crate::lists;
+use crate::turns::Turn;
 
 use super::{Running, Writer, encode, unless_damaged};
 
 /// Raw bytes of log lines in one value.
 const LOG_CHUNK_BYTES: usize = 12 * 1024;
+
+/// The lists that name the runs of a connection that have come to `end`.
+pub(super) fn lists_of_run(integration: &Name, connection: u64, end: u8) -> [Key; 2] {
+    [
+        keys::runs_of_integration(integration).end(end),
+        keys::runs_of_connection(connection).end(end),
+    ]
+}
 
 impl Writer {
     pub(super) fn load_running(&mut self) -> Result<(), StoreError> {
@@ -186,8 +196,9 @@ impl Writer {
         let value = held.as_ref().map_or(&[][..], Key::as_ref);
         writes.put_first(keys::running(id), value);
         let integration = &run.target.connection().integration;
-        writes.put_new(keys::runs_of_integration(integration).run(id), &[]);
-        writes.put_new(keys::runs_of_connection(connection).run(id), &[]);
+        for list in lists_of_run(integration, connection, ends::RUNNING) {
+            writes.put_first(list.run(id), &[]);
+        }
         let running = Running {
             run,
             connection,
@@ -222,9 +233,13 @@ impl Writer {
         id: RunId,
         fence: Fence,
         end: RunEnd,
-    ) -> Result<Run, StoreError> {
+    ) -> Result<Turn<Run>, StoreError> {
         self.writing(id, fence)?;
-        self.put_end(Writes::default(), id, end)
+        if let Some(held) = self.ending_of(id) {
+            // What it deletes is told of with its end.
+            return Ok(Turn::After(held));
+        }
+        self.put_end(Writes::default(), id, end).map(Turn::Done)
     }
 
     /// End a run that may still write, together with other writes.
@@ -269,6 +284,17 @@ impl Writer {
         }
         let mut run = running.run.clone();
         let failed = self.put_health(writes, &run.target, &end, retry_at.is_some())?;
+        let integration = &run.target.connection().integration;
+        for list in lists_of_run(integration, running.connection, ends::RUNNING) {
+            writes.remove_short(list.run(id));
+        }
+        for list in lists_of_run(
+            integration,
+            running.connection,
+            ends::of_outcome(end.outcome),
+        ) {
+            writes.put_new(list.run(id), &[]);
+        }
         run.end = Some(end);
         self.put_run(writes, &run)?;
         if let Some(running) = self.running.get_mut(&id) {

@@ -10,9 +10,11 @@ use tidegate_engine::store::{Backfill, PutSchedule, ScheduleFilter};
 use tidegate_engine::{StoreError, Timestamp};
 
 use crate::disk::{View, Writes, damaged};
+use crate::layout::ends;
 use crate::layout::keys::{self, Key, Tag};
 use crate::layout::rows::{self, ConnectionRow};
 
+use super::jobs::lists_of_job;
 use super::{Writer, encode, not_found};
 
 /// What is stored of the outcomes of moments.
@@ -173,9 +175,15 @@ impl Writer {
             found => found?,
         };
         let Some(parts) = found else {
-            let number = self.connection_number(job.target.connection())?;
-            let id = job.id.to_bytes();
-            writes.put_new(keys::jobs_of_connection(number).raw(&id), &[]);
+            let connection = job.target.connection();
+            let number = self.connection_number(connection)?;
+            for list in lists_of_job(&connection.integration, number, ends::of_job(job)) {
+                let key = list.raw(&job.id.to_bytes());
+                match job.state.is_active() {
+                    true => writes.put_first(key, &[]),
+                    false => writes.put_new(key, &[]),
+                }
+            }
             match job.state.is_active() {
                 true => writes.put_first(keys::queued(job.id), &[]),
                 // It came to be and ended in one command.
@@ -188,9 +196,40 @@ impl Writer {
             JobState::Queued => writes.put_new(keys::queued(job.id), &[]),
             // It was queued before.
             JobState::Running { .. } => {}
-            _ => writes.remove_short(keys::queued(job.id)),
+            _ => {
+                writes.remove_short(keys::queued(job.id));
+                let before = match job.state {
+                    JobState::Discarded => ends::DEAD,
+                    _ => ends::ACTIVE,
+                };
+                self.relist_job(writes, job, before)?;
+            }
         }
         writes.put_over(parts, key, &value);
+        Ok(())
+    }
+
+    /// Move a job from the lists of those that have come to `before` to those of its state now.
+    pub(super) fn relist_job(
+        &self,
+        writes: &mut Writes,
+        job: &Job,
+        before: u8,
+    ) -> Result<(), StoreError> {
+        let connection = job.target.connection();
+        let number = match self.connection_number(connection) {
+            // It ends because of that; as long as its connection can't be read, nobody lists it there.
+            Err(StoreError::Damaged { .. } | StoreError::NotFound { .. }) => None,
+            number => Some(number?),
+        };
+        let lists = |end| {
+            let of_integration = keys::jobs_of_integration(&connection.integration);
+            let of_connection = number.map(keys::jobs_of_connection);
+            let lists = std::iter::once(of_integration).chain(of_connection);
+            lists.map(move |list| list.end(end).raw(&job.id.to_bytes()))
+        };
+        lists(before).for_each(|key| writes.remove_short(key));
+        lists(ends::of_job(job)).for_each(|key| writes.put_new(key, &[]));
         Ok(())
     }
 
@@ -199,6 +238,13 @@ impl Writer {
         let mut writes = Writes::default();
         self.put_changes(&mut writes, changes)?;
         self.apply(writes)
+    }
+
+    /// Go on with the fires of a schedule of this id that was removed: they would be those of a new one. Says whether
+    /// none is left.
+    pub(crate) fn purge_fires_of(&mut self, id: ScheduleId) -> Result<bool, StoreError> {
+        let dropped = keys::dropped_schedules().raw(&id.to_bytes());
+        Ok(self.view().get(&dropped)?.is_none() || self.purge_fires()?)
     }
 
     pub(crate) fn put_schedule(&mut self, put: PutSchedule) -> Result<Schedule, StoreError> {
@@ -211,11 +257,8 @@ impl Writer {
             revision,
             now,
         } = put;
-        // One of this id was removed: the fires that it still has would be the new one's.
-        let dropped = keys::dropped_schedules().raw(&id.to_bytes());
-        if self.view().get(&dropped)?.is_some() {
-            while !self.purge_fires()? {}
-        }
+        // It was removed since somebody has seen to that.
+        while !self.purge_fires_of(id)? {}
         let put = self
             .board
             .put_schedule(id, definition, origin, revision, now);

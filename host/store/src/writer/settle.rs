@@ -33,6 +33,10 @@ impl Writer {
     /// Do a bounded part of what was put off.
     pub(crate) fn settle_step(&mut self, mut settling: Settling) -> Result<Settling, StoreError> {
         self.flush()?;
+        if self.wants_ending() {
+            self.ending_step()?;
+            return Ok(settling);
+        }
         if self.wants_purge() {
             self.purge_step()?;
             return Ok(settling);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tidegate_engine::limits::WEBHOOK_ENDPOINTS;
 use tidegate_engine::store::{Due, DueDeliveries, DueDelivery, Replay};
 use tidegate_engine::webhook::{
-    self, Attempt, Delivery, DeliveryState, Endpoint, EndpointId, Event, replayed, settled,
+    self, Attempt, Delivery, DeliveryState, Endpoint, EndpointId, Event, Waiting, replayed, settled,
 };
 use tidegate_engine::{ConnectionKey, StoreError, Timestamp};
 
@@ -87,18 +87,25 @@ impl Writer {
     }
 
     pub(crate) fn due_deliveries(&mut self, wanted: &DueDeliveries) -> Result<Due, StoreError> {
-        let mut heads = Vec::new();
-        let mut due = Due::default();
+        let mut waiting = Vec::new();
+        let mut due = Due {
+            gone: wanted.gone(|id| self.hooks.is_enabled(id)),
+            ..Due::default()
+        };
         let enabled = self.hooks.endpoints.values();
         for endpoint in enabled.filter(|endpoint| endpoint.disabled.is_none()) {
             let id = endpoint.id;
             let in_flight = wanted.in_flight_of(id);
             let room = wanted.per_endpoint.saturating_sub(in_flight.len());
-            let (now, next_at) = self.hooks.due(id, wanted.now, &in_flight, room);
-            heads.push((id, now));
+            let (heads, next_at) = self.hooks.due(id, wanted.now, &in_flight, room);
+            waiting.push(Waiting {
+                endpoint: id,
+                standing: wanted.standing(endpoint),
+                heads,
+            });
             due.next_at = next_at.into_iter().chain(due.next_at).min();
         }
-        for (id, at, seq) in wanted.choose(heads) {
+        for (id, at, seq) in wanted.choose(&waiting) {
             match self.due_delivery(id, seq) {
                 Ok(delivery) => due.deliveries.push(delivery),
                 // `check` finds it; meanwhile the others go on.

@@ -9,6 +9,7 @@
 )]
 #![allow(unreachable_pub, reason = "`pub` says what the files share")]
 
+mod by_state;
 #[path = "../common/mod.rs"]
 mod common;
 mod damage;

@@ -98,15 +98,32 @@ pub const ROWS: &[Row] = &[
     ),
     (
         "a job that its connection does not list",
-        |raw| raw.remove(&[b"O", ACME, &job_id().to_bytes()].concat()),
+        |raw| raw.remove(&[b"O", ACME, &[0], &job_id().to_bytes()].concat()),
         "schedules and jobs",
         "lacks it",
     ),
     (
         "a job that is listed and not there",
-        |raw| raw.put(&[b"O", ACME, &other()].concat(), b""),
+        |raw| raw.put(&[b"O", ACME, &[2], &other()].concat(), b""),
         "schedules and jobs",
         "there is no such job",
+    ),
+    (
+        "a job that its integration does not list",
+        |raw| raw.remove(&[&b"Tcrm\0"[..], &[0][..], &job_id().to_bytes()].concat()),
+        "schedules and jobs",
+        "the list of integration crm lacks it",
+    ),
+    (
+        "a job that is listed as dead and waits",
+        |raw| {
+            raw.put(
+                &[&b"Tcrm\0"[..], &[2][..], &job_id().to_bytes()].concat(),
+                b"",
+            )
+        },
+        "schedules and jobs",
+        "as something else than queued",
     ),
     (
         "a job that waits and is not marked so",

@@ -1,6 +1,7 @@
 //! Deliveries that are due: in which order, and whose first.
 
 use tidegate_engine::store::DueDeliveries;
+use tidegate_engine::webhook::Standing;
 
 use super::webhooks::{attempt, due, due_seqs, run_once};
 use super::*;
@@ -67,6 +68,7 @@ fn streams_keep_their_order_and_don_t_wait_for_each_other() {
             in_flight: vec![(two, 2)],
             per_endpoint: 1,
             limit: 9,
+            ..DueDeliveries::default()
         };
         let due = store.due_deliveries(wanted).await.unwrap().deliveries;
         let due: Vec<_> = due
@@ -103,6 +105,7 @@ fn the_backlog_of_one_endpoint_keeps_no_other_waiting() {
             let wanted = DueDeliveries {
                 now: Timestamp(100),
                 in_flight,
+                standings: [(one, Standing::Prompt), (two, Standing::Prompt)].into(),
                 per_endpoint: 3,
                 limit,
             };
@@ -110,5 +113,38 @@ fn the_backlog_of_one_endpoint_keeps_no_other_waiting() {
             let due: Vec<_> = due.iter().map(|d| (d.endpoint.id, d.event.seq)).collect();
             assert_eq!(due, chosen);
         }
+    });
+}
+
+#[test]
+fn what_is_on_its_way_to_nobody_is_told_of() {
+    on_both(async |store| {
+        for number in 1..=4 {
+            store.add_endpoint(new_endpoint(number)).await.unwrap();
+        }
+        run_once(store, "acme", 10, Outcome::Success).await;
+        let ids = [1, 2, 3, 4].map(endpoint_id);
+        let wanted = DueDeliveries {
+            now: Timestamp(10),
+            in_flight: ids.map(|id| (id, 1)).into(),
+            per_endpoint: 9,
+            limit: 9,
+            ..DueDeliveries::default()
+        };
+        let due = store.due_deliveries(wanted.clone()).await.unwrap();
+        assert_eq!(due.gone, [].into());
+        let heard = store.deliveries_changed(0).await.unwrap();
+        store.remove_endpoint(ids[1]).await.unwrap();
+        // Who waits for what is due hears of it.
+        let heard = store.deliveries_changed(heard).await.unwrap();
+        let mut off = store.endpoint(ids[2]).await.unwrap();
+        off.disabled = Some(tidegate_engine::webhook::Disabled {
+            at: Timestamp(11),
+            why: tidegate_engine::webhook::WhyDisabled::Operator,
+        });
+        assert_eq!(store.update_endpoint(off).await, Ok(true));
+        store.deliveries_changed(heard).await.unwrap();
+        let due = store.due_deliveries(wanted).await.unwrap();
+        assert_eq!(due.gone, [ids[1], ids[2]].into());
     });
 }

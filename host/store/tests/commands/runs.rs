@@ -339,7 +339,22 @@ fn runs_are_listed_recovered_and_logged() {
             limit,
             ..RunFilter::default()
         };
+        let by = |outcome: &str| RunFilter {
+            outcome: Some(outcome.into()),
+            ..filter(10)
+        };
         let rows = [
+            (by("success"), vec![2]),
+            (by("running"), vec![4, 3, 1]),
+            (by("failed"), vec![]),
+            (by("nonsense"), vec![]),
+            (
+                RunFilter {
+                    connection: Some(connection("acme")),
+                    ..by("running")
+                },
+                vec![1],
+            ),
             (filter(10), vec![4, 3, 2, 1]),
             (filter(2), vec![4, 3]),
             (

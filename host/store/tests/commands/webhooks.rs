@@ -23,9 +23,9 @@ pub(super) fn attempt(at: u64, status: u16) -> Attempt {
 pub(super) async fn due(store: &dyn Store, now: u64) -> Due {
     let wanted = DueDeliveries {
         now: Timestamp(now),
-        in_flight: vec![],
         per_endpoint: 100,
         limit: 100,
+        ..DueDeliveries::default()
     };
     store.due_deliveries(wanted).await.unwrap()
 }

@@ -1,6 +1,7 @@
 //! Everything that can be listed and read, compared between the two stores.
 
 use tidegate_engine::integration::Digest;
+use tidegate_engine::run::OUTCOMES;
 
 use super::*;
 
@@ -44,7 +45,24 @@ impl Pair {
                 ..RunFilter::default()
             },
         ];
-        for filter in filters {
+        let by_outcome = OUTCOMES.iter().flat_map(|outcome| {
+            let all = RunFilter {
+                outcome: Some((*outcome).to_owned()),
+                limit: 4,
+                ..RunFilter::default()
+            };
+            let own = RunFilter {
+                connection: Some(connection("acme")),
+                ..all.clone()
+            };
+            let of_integration = RunFilter {
+                integration: Some(name("crm")),
+                before: Some(run_id(self.next_run / 2)),
+                ..all.clone()
+            };
+            [all, own, of_integration]
+        });
+        for filter in filters.into_iter().chain(by_outcome) {
             both!(self, store => store.runs(filter.clone())).unwrap();
         }
         for number in 1..=self.next_run {

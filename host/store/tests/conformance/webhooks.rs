@@ -184,6 +184,7 @@ impl Pair {
                     in_flight: before.filter(|_| *in_flight).collect(),
                     per_endpoint: *per_endpoint,
                     limit: *limit,
+                    ..DueDeliveries::default()
                 };
                 let due = both!(self, store => store.due_deliveries(wanted.clone())).unwrap();
                 self.due = due.deliveries;
@@ -275,9 +276,9 @@ impl Pair {
         for hours in [0, 1, 1000] {
             let wanted = DueDeliveries {
                 now: Timestamp(self.now + hours * HOUR_MS),
-                in_flight: vec![],
                 per_endpoint: 1000,
                 limit: 1000,
+                ..DueDeliveries::default()
             };
             both!(self, store => store.due_deliveries(wanted.clone())).unwrap();
         }

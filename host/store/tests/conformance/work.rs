@@ -470,12 +470,32 @@ impl Pair {
             both!(self, store => store.job(job.id)).unwrap();
             let _ = both!(self, store => store.job_output(job.id));
         }
-        let filter = JobFilter {
-            connection: Some(connection("acme")),
-            state: Some("dead".into()),
-            limit: 3,
-            ..JobFilter::default()
-        };
-        both!(self, store => store.jobs(filter.clone())).unwrap();
+        let states = [
+            "queued",
+            "running",
+            "succeeded",
+            "dead",
+            "cancelled",
+            "expired",
+            "discarded",
+        ];
+        for state in states {
+            let all = JobFilter {
+                state: Some(state.into()),
+                limit: 3,
+                ..JobFilter::default()
+            };
+            let own = JobFilter {
+                connection: Some(connection("acme")),
+                ..all.clone()
+            };
+            let of_integration = JobFilter {
+                integration: Some(name("crm")),
+                ..all.clone()
+            };
+            for filter in [all, own, of_integration] {
+                both!(self, store => store.jobs(filter.clone())).unwrap();
+            }
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Order within a stream, others beside it, how much is on its way at once, and the end.
 
+use tidegate_engine::webhook::{Disabled, WhyDisabled};
 use tokio::sync::Semaphore;
 
 use super::*;
@@ -56,49 +57,141 @@ async fn a_stream_keeps_its_order_and_others_go_on() {
     scene.stop().await;
 }
 
-#[tokio::test]
-async fn a_slow_endpoint_has_four_on_their_way_and_keeps_nobody_waiting() {
+/// A receiver that holds every request to `/hang…` until it is let go of, and answers the others at once.
+async fn hanging() -> (Receiver, Arc<Semaphore>) {
     let gate = Arc::new(Semaphore::new(0));
     let held = Arc::clone(&gate);
     let receiver = Receiver::new(move |seen, _| {
         let held = Arc::clone(&held);
         async move {
-            if seen.path == "/slow" {
+            if seen.path.starts_with("/hang") {
                 held.acquire().await.unwrap().forget();
             }
             (200, vec![], vec![])
         }
         .boxed()
-    })
-    .await;
+    });
+    (receiver.await, gate)
+}
+
+/// Connections of their own, so that deliveries don't wait for each other.
+async fn tenants(scene: &Scene, count: usize) -> Vec<String> {
+    let names: Vec<String> = (0..count)
+        .map(|number| format!("tenant-{number}"))
+        .collect();
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    set_up(&*scene.store, &all).await;
+    names
+}
+
+fn delivered(all: &[Delivery]) -> usize {
+    let states = all.iter().map(|one| one.state.as_str());
+    states.filter(|state| *state == "delivered").count()
+}
+
+fn at(seen: &[Seen], path: &str) -> usize {
+    seen.iter()
+        .filter(|seen| seen.path.starts_with(path))
+        .count()
+}
+
+/// As many endpoints that hang as there are places for endpoints that were not asked yet, then one that doesn't.
+async fn crowd(scene: &Scene, receiver: &Receiver) -> (Vec<EndpointId>, EndpointId) {
+    let mut hang = Vec::new();
+    for number in 0..32 {
+        let url = format!("{}/hang-{number}", receiver.origin);
+        hang.push(scene.endpoint(&url).await);
+    }
+    let quick = scene.endpoint(&format!("{}/quick", receiver.origin)).await;
+    (hang, quick)
+}
+
+#[tokio::test]
+async fn endpoints_that_hang_keep_nobody_waiting() {
+    let (receiver, gate) = hanging().await;
     let mut scene = Scene::new().await;
-    let names: Vec<String> = (0..20).map(|number| format!("tenant-{number}")).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    set_up(&*scene.store, &names).await;
-    let slow = scene.endpoint(&format!("{}/slow", receiver.origin)).await;
+    let names = tenants(&scene, 8).await;
+    let (_, quick) = crowd(&scene, &receiver).await;
+    let other = scene
+        .endpoint(&format!("{}/quick-too", receiver.origin))
+        .await;
+    for name in &names {
+        scene.event(name).await;
+    }
+    scene.start();
+    assert_eq!(at(&receiver.until(32).await, "/hang"), 32);
+    // A single place that is free again is enough for those that were not asked yet, one after the other.
+    gate.add_permits(1);
+    scene.until(quick, |all| delivered(all) == 8).await;
+    scene.until(other, |all| delivered(all) == 8).await;
+    // From then on they have places of their own.
+    for name in &names {
+        scene.event(name).await;
+    }
+    scene.until(quick, |all| delivered(all) == 16).await;
+    scene.until(other, |all| delivered(all) == 16).await;
+    gate.add_permits(1000);
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn a_slow_endpoint_keeps_nobody_waiting_and_a_stop_lets_it_answer() {
+    let (receiver, gate) = hanging().await;
+    let mut scene = Scene::new().await;
+    let names = tenants(&scene, 20).await;
+    let slow = scene.endpoint(&format!("{}/hang", receiver.origin)).await;
     let quick = scene.endpoint(&format!("{}/quick", receiver.origin)).await;
     for name in &names {
         scene.event(name).await;
     }
     scene.start();
-    let delivered = |all: &[Delivery]| {
-        all.iter()
-            .filter(|one| one.state.as_str() == "delivered")
-            .count()
-    };
     scene.until(quick, |all| delivered(all) == 20).await;
-    let at_slow = |seen: &[Seen]| seen.iter().filter(|seen| seen.path == "/slow").count();
-    assert_eq!(at_slow(&receiver.until(36).await), 16);
+    // Nobody knows yet how it answers.
+    assert_eq!(at(&receiver.until(22).await, "/hang"), 2);
+    // Its first answer came at once, as far as anybody can tell.
+    gate.add_permits(1);
+    assert_eq!(at(&receiver.until(22 + 15).await, "/hang"), 17);
     // Told to stop, it takes up nothing, and lets those end.
     scene.stop.take().unwrap().send(()).unwrap();
     scene.event("acme").await;
     gate.add_permits(100);
     scene.worker.take().unwrap().await.unwrap().unwrap();
-    assert_eq!(at_slow(&receiver.seen.borrow()), 16);
-    assert_eq!(delivered(&scene.deliveries(slow).await), 16);
+    assert_eq!(at(&receiver.seen.borrow(), "/hang"), 17);
+    assert_eq!(delivered(&scene.deliveries(slow).await), 17);
     // The next one does the rest.
     scene.start();
     scene.until(slow, |all| delivered(all) == 21).await;
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_on_its_way_to_an_endpoint_that_is_removed_or_disabled_is_dropped() {
+    let (receiver, _gate) = hanging().await;
+    let mut scene = Scene::new().await;
+    let names = tenants(&scene, 8).await;
+    let (hang, quick) = crowd(&scene, &receiver).await;
+    for name in &names {
+        scene.event(name).await;
+    }
+    scene.start();
+    assert_eq!(at(&receiver.until(32).await, "/hang"), 32);
+    let (first, rest) = hang.split_first().unwrap();
+    let mut off = scene.store.endpoint(*first).await.unwrap();
+    off.disabled = Some(Disabled {
+        at: Timestamp(NOW),
+        why: WhyDisabled::Operator,
+    });
+    assert!(scene.store.update_endpoint(off).await.unwrap());
+    for id in rest {
+        scene.store.remove_endpoint(*id).await.unwrap();
+    }
+    scene.until(quick, |all| delivered(all) == 8).await;
+    // Nothing came of them, and a stop has nothing to wait for.
+    let left = scene.deliveries(*first).await;
+    assert!(
+        left.iter()
+            .all(|one| one.made == 0 && one.state.as_str() == "pending")
+    );
     scene.stop().await;
 }
 
