@@ -1,5 +1,6 @@
-//! `tidegate data`: checking, measuring, pruning and dropping; `moving` is the rest.
+//! `tidegate data`: checking, measuring, pruning and dropping; `moving` and `checked` are the rest.
 
+mod checked;
 mod moving;
 
 use std::fs;

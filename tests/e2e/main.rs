@@ -26,6 +26,7 @@ mod deletions;
 mod demo;
 mod egress;
 mod feed;
+mod forged;
 mod hostile;
 mod kinto;
 mod oauth;

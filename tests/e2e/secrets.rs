@@ -123,7 +123,7 @@ fn the_master_key_is_for_its_owner_only() {
     assert_ne!(finished.code, Some(0));
     assert!(finished.stderr.contains("key"), "{}", finished.stderr);
     assert!(!finished.stderr.contains(CANARY));
-    let other = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+    let other = "Fwh9EUOE20CvzSTZ4BoW1GrDnUPNeaM1dQ7KvUbQyKU=";
     let finished = tidegate
         .cmd("run crm/contacts --connection acme")
         .env("TIDEGATE_MASTER_KEY", other)

@@ -115,8 +115,7 @@ fn arrived(request: &Request) -> Option<&'static str> {
     }
 }
 
-/// Answers those who know the secret, in the way that the path of the connection asks for, and
-/// never repeats it.
+/// Answers those who know the secret, in the way that the path of the connection asks for.
 fn api(elsewhere: String) -> Server {
     Server::start(move |request: &Request| {
         let known = arrived(request).is_some();
@@ -127,6 +126,19 @@ fn api(elsewhere: String) -> Server {
             (false, _) => Reply::text("who are you?").with_status(401),
             (true, path) if path.starts_with("/denies") => Reply::text("no").with_status(403),
             (true, path) if path.starts_with("/breaks") => Reply::text("oh").cut(),
+            // As APIs do: what they were sent, in their error.
+            (true, path) if path.starts_with("/repeats") => {
+                let [first, second, third] = base64();
+                let escaped = CANARY.replace('-', "%2d");
+                let sent = format!(
+                    "{CANARY} {escaped} {first} {second} {third} {:?}",
+                    request.headers
+                );
+                Reply::text(&sent)
+                    .with_status(401)
+                    .header("X-Echo", CANARY)
+                    .header("Link", &format!("<{}>; rel=\"next\"", request.target))
+            }
             (true, path) if path.starts_with("/leads-away") => {
                 Reply::status(302).header("Location", &format!("{elsewhere}/taken"))
             }
@@ -140,7 +152,10 @@ async fn a_secret_is_nowhere_to_be_found() {
     let house = House::open().await;
     let stranger = Server::start(|_| Reply::text("thanks"));
     let api = api(stranger.origin());
-    let plain = Case::new("a spy", Does::Sync("seek-secret"));
+    let plain = Case {
+        metadata_write: true,
+        ..Case::new("a spy", Does::Sync("seek-secret"))
+    };
     house
         .deploy("spy", house.hostile.clone(), &api.origin(), &plain)
         .await
@@ -157,6 +172,8 @@ async fn a_secret_is_nowhere_to_be_found() {
         ("", "metadata-service", Outcome::Failed),
         ("", "error", Outcome::Failed),
         ("", "panic", Outcome::Failed),
+        ("repeats", "repeat", Outcome::Failed),
+        ("repeats", "repeat-error", Outcome::Failed),
         ("", "print-bytes", Outcome::Success),
         ("", "long-lines", Outcome::Success),
     ];

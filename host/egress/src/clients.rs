@@ -71,6 +71,7 @@ mod tests {
     use super::*;
     use std::cell::Cell;
     use tidegate_engine::limits::Limits;
+    use tidegate_engine::redact::SecretTexts;
 
     fn policy(connection: &str) -> Policy {
         Policy {
@@ -85,6 +86,7 @@ mod tests {
             private: Vec::new(),
             base_url: "https://api.example".parse().unwrap(),
             credentials: None,
+            secrets: SecretTexts::default(),
             limits: Limits::default(),
         }
     }

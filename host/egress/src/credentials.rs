@@ -1,6 +1,5 @@
 //! A connection's credentials: which header or query parameter they become, and how they stay secret.
 
-use std::fmt;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -8,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 use tidegate_engine::manifest::{Auth, AuthName, SecretTemplate, TemplatePart};
+use tidegate_engine::redact::Secret;
 use tidegate_engine::run::Blame;
 use url::Url;
 use zeroize::Zeroizing;
@@ -15,35 +15,6 @@ use zeroize::Zeroizing;
 use crate::error::EgressError;
 use crate::headers;
 use crate::token::TokenSource;
-
-/// A secret text. It is never printed, and its memory is overwritten when it is dropped.
-#[derive(Clone)]
-pub struct Secret(Zeroizing<String>);
-
-impl Secret {
-    #[must_use]
-    pub fn new(text: String) -> Self {
-        Self(Zeroizing::new(text))
-    }
-
-    /// The text itself: for sending it, never for showing it.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Self::new(text)
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[secret]")
-    }
-}
 
 /// Why secrets can't be put on requests. The operator must act; no text holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

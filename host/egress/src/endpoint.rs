@@ -4,6 +4,7 @@ use bytes::Bytes;
 use ipnet::IpNet;
 use tidegate_engine::grant::{HostPattern, HostRequest};
 use tidegate_engine::limits::{Limits, TOKEN_RESPONSE_BYTES, TOKEN_TIMEOUT_MS};
+use tidegate_engine::redact::SecretTexts;
 use tidegate_engine::{ConnectionKey, Timestamp};
 use url::Url;
 
@@ -76,6 +77,7 @@ impl TokenEndpoint {
             private: self.private.clone(),
             base_url: self.url.clone(),
             credentials: None,
+            secrets: SecretTexts::default(),
             limits: Limits {
                 http_response_bytes: TOKEN_RESPONSE_BYTES,
                 http_timeout_ms: TOKEN_TIMEOUT_MS,

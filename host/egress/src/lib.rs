@@ -77,7 +77,7 @@ mod throttle;
 mod token;
 
 pub use address::{AddressPolicy, Refused};
-pub use credentials::{Credentials, CredentialsError, Secret};
+pub use credentials::{Credentials, CredentialsError};
 pub use endpoint::TokenEndpoint;
 pub use error::{EgressError, Missing, TokenFault};
 pub use gate::{Gate, GateOptions};
@@ -90,4 +90,6 @@ pub use said::{Quota, Said};
 pub use sent::Sent;
 pub use session::deliver::{Answer, Receiver};
 pub use session::{Request, Response, Session};
-pub use token::{SecretTexts, TokenSource};
+// Whoever gives the gate credentials has secrets.
+pub use tidegate_engine::redact::{Secret, SecretTexts};
+pub use token::TokenSource;

@@ -3,6 +3,7 @@
 use ipnet::IpNet;
 use tidegate_engine::grant::{HostPattern, HostRequest, RateLimit};
 use tidegate_engine::limits::Limits;
+use tidegate_engine::redact::SecretTexts;
 use tidegate_engine::{ConnectionKey, Timestamp};
 use url::Url;
 
@@ -29,6 +30,8 @@ pub struct Policy {
     /// Where relative URLs go. `credentials` go to its origin and nowhere else.
     pub base_url: Url,
     pub credentials: Option<Credentials>,
+    /// What no trace may hold, though an API puts it into a URL's path.
+    pub secrets: SecretTexts,
     /// Those that start with `http_` hold here.
     pub limits: Limits,
 }
@@ -110,6 +113,7 @@ mod tests {
             private: Vec::new(),
             base_url: Url::parse("https://api.example.com/v1").unwrap(),
             credentials: None,
+            secrets: SecretTexts::default(),
             limits: Limits::default(),
         };
         let api = "https://api.example.com";

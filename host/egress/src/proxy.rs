@@ -5,10 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 
+use tidegate_engine::redact::Secret;
 use url::{Host, Url};
 
 use crate::address::Refused;
-use crate::credentials::Secret;
 
 /// A proxy that all requests go through, `http://[user:password@]host[:port]`.
 ///

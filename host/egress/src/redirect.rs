@@ -27,6 +27,9 @@ pub(crate) struct Hop {
     pub(crate) body: Bytes,
     /// Whether it, or what redirected here, may have been done.
     pub(crate) sent: Sent,
+    /// Whether it, and whatever led to it, is at the connection's own origin. Else it gets no credentials: who
+    /// was asked in between would choose what is asked with them.
+    pub(crate) is_own: bool,
 }
 
 /// The request that follows the answer to `hop`; `None` when the answer is final. `strip` takes from a URL what
@@ -77,6 +80,7 @@ pub(crate) fn next(
     }
     if next.url.origin() != hop.url.origin() {
         headers::drop_credentials(&mut next.headers);
+        next.is_own = false;
     }
     Ok(Some(next))
 }
@@ -149,6 +153,7 @@ mod tests {
             headers,
             body: Bytes::from_static(b"body"),
             sent: Sent::default(),
+            is_own: true,
         }
     }
 
@@ -254,6 +259,14 @@ mod tests {
                 "{location}"
             );
             assert_eq!(next.headers.contains_key("cookie"), kept, "{location}");
+            assert_eq!(next.is_own, kept, "{location}");
+            // And back: what another host asks for is asked without them.
+            let mut answer = HeaderMap::new();
+            answer.insert(LOCATION, "https://a.example/admin".parse().unwrap());
+            let back = super::next(&next, StatusCode::FOUND, &answer)
+                .unwrap()
+                .unwrap();
+            assert_eq!(back.is_own, kept, "{location}");
             assert!(next.headers.contains_key("x-trace"), "{location}");
         }
     }

@@ -8,12 +8,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use reqwest::Client;
+use tidegate_engine::redact::Secret;
 use tidegate_engine::run::Blame;
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 use url::Url;
 
-use crate::credentials::{Credentials, Secret};
+use crate::credentials::Credentials;
 use crate::error::EgressError;
 use crate::gate::{self, Gate};
 use crate::meter::{Figures, Meter, Why};
@@ -220,6 +221,7 @@ impl Inner {
         }
         Ok((
             Hop {
+                is_own: self.policy.is_own_origin(&url),
                 method,
                 url,
                 headers,
@@ -244,7 +246,7 @@ impl Inner {
         watch.run(check(first.url.clone())).await.map_err(late)??;
         let mut hop = first.clone();
         for _ in 0..=self.redirects {
-            let mut token = self.token(&hop.url).await?;
+            let mut token = self.token(&hop).await?;
             let (answer, said) = loop {
                 let pass = self.turn(&hop.url).await?;
                 let exchange = self.exchange(&hop, pass, token.as_ref());
@@ -278,12 +280,10 @@ impl Inner {
         Err(redirect::too_many(&first.url))
     }
 
-    /// The connection's token of the moment, if it has one and it belongs on requests to `url`.
-    async fn token(&self, url: &Url) -> Result<Option<Secret>, EgressError> {
+    /// The connection's token of the moment, if it has one and it belongs on this request.
+    async fn token(&self, hop: &Hop) -> Result<Option<Secret>, EgressError> {
         match &self.policy.credentials {
-            Some(Credentials::Token(source)) if self.policy.is_own_origin(url) => {
-                source.current().await.map(Some)
-            }
+            Some(Credentials::Token(source)) if hop.is_own => source.current().await.map(Some),
             _ => Ok(None),
         }
     }
@@ -326,7 +326,7 @@ impl Inner {
             http.response.status_code = tracing::field::Empty,
             server.address = hop.url.host_str(),
             server.port = hop.url.port_or_known_default(),
-            url.full = shown(&hop.url),
+            url.full = %self.policy.secrets.redactor().text(&shown(&hop.url)),
         );
         let answer = self.transmit(hop, token).instrument(span.clone()).await;
         match &answer {
@@ -368,7 +368,7 @@ impl Inner {
         let mut url = hop.url.clone();
         let mut headers = hop.headers.clone();
         if let Some(credentials) = &self.policy.credentials
-            && self.policy.is_own_origin(&url)
+            && hop.is_own
         {
             credentials.apply(&mut url, &mut headers)?;
         }

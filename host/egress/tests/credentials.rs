@@ -180,6 +180,46 @@ async fn other_origins_never_see_them() {
 }
 
 #[tokio::test]
+async fn nobody_in_between_chooses_what_is_asked_with_them() {
+    for auth in kinds() {
+        let server = Server::start(|seen, _| {
+            let other = seen.target.split("to=").nth(1).map(str::to_owned);
+            Reply::Send(match other {
+                Some(other) => answer(302, &[("location", &other)], ""),
+                None => answer(200, &[], "end"),
+            })
+        })
+        .await;
+        let back = server.url("/other/admin");
+        let other =
+            Server::start(move |_, _| Reply::Send(answer(302, &[("location", &back)], ""))).await;
+        let session = run(&server, &auth, &[&other.url("")]);
+        // (where the plugin sends it, with the guest's own credentials)
+        let ways = [
+            other.url("/to"),
+            // From the own origin by a detour.
+            server.url(&format!("/v1/away?to={}", other.url("/to"))),
+        ];
+        for way in ways {
+            let request = Request {
+                headers: vec![("Authorization".to_owned(), "guest".to_owned())],
+                ..get(&way)
+            };
+            let response = session.send(request).await.unwrap();
+            assert_eq!(&response.body[..], b"end", "{auth}");
+            let last = server.seen().pop().unwrap();
+            assert_eq!(last.target, "/other/admin", "{auth}");
+            let all = format!("{last:?}");
+            assert!(
+                !all.contains(CANARY) && !all.contains("Basic "),
+                "{auth}: {all}"
+            );
+            assert_eq!(last.header("authorization"), None, "{auth}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn errors_never_show_them() {
     for auth in kinds() {
         let mut texts = Vec::new();

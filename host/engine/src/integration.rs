@@ -191,6 +191,14 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// The origin of its base URL: the only place that its secrets are sent to.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        self.base_url.origin().ascii_serialization()
+    }
+}
+
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")

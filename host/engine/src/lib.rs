@@ -26,6 +26,7 @@
 //! | [`schedule`] | schedules: when something is due, and what becomes of moments that have passed |
 //! | [`job`] | what waits to be run, its attempts, and what becomes of it |
 //! | [`board`] | schedules and jobs as one state machine: what fires, what starts next |
+//! | [`redact`] | secrets, taken out of what an API repeats before it is stored or shown |
 //! | [`run`] | runs, how they end, who is to blame, their figures and logs |
 //! | [`webhook`] | what happened, which endpoints want to hear of it, and how they are told |
 //! | [`bell`] | waiting for something to happen in a store |
@@ -52,6 +53,7 @@ pub mod manifest;
 pub mod memory;
 pub mod name;
 pub mod record;
+pub mod redact;
 pub mod request;
 pub mod run;
 pub mod schedule;

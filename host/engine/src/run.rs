@@ -2,6 +2,7 @@
 
 mod acting;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -12,6 +13,7 @@ use crate::cursor::Cursor;
 use crate::integration::Digest;
 use crate::job::JobId;
 use crate::record::Counts;
+use crate::redact::Redactor;
 use crate::{ConnectionKey, Name, SyncKey, Timestamp, is_default};
 
 /// Identifies a run: `run_` and a ULID, so that ids sort by start time.
@@ -305,6 +307,22 @@ impl Failure {
             upstream: None,
             retry_after_ms: None,
             may_be_done: false,
+        }
+    }
+
+    /// Take secrets out of everything that a plugin or an API may have put into it.
+    pub fn redact(&mut self, redactor: &Redactor) {
+        let clean = |text: &mut String| {
+            if let Cow::Owned(clean) = redactor.text(text) {
+                *text = clean;
+            }
+        };
+        clean(&mut self.message);
+        self.code.iter_mut().for_each(clean);
+        let upstream = self.upstream.iter_mut();
+        upstream.for_each(|upstream| clean(&mut upstream.body));
+        if let Some(payload) = &mut self.payload {
+            redactor.value(payload);
         }
     }
 

@@ -63,5 +63,5 @@ pub use meter::Meter;
 pub use output::OutputCheck;
 pub use replay::{Function, Replayed};
 pub use run::{Observer, Plugin, Remains, RunResult, RunSpec};
-pub use tape::{Recording, Redactor};
+pub use tape::Recording;
 pub use tidegate_contract::VERSION as CONTRACT_VERSION;

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 
 use serde_json::Value;
 use tidegate_engine::limits::Limits;
+use tidegate_engine::redact::SecretTexts;
 use tidegate_engine::run::{Level, LogLine, LogSource};
 use tokio::io::AsyncWrite;
 use tokio::sync::Notify;
@@ -21,6 +22,8 @@ use crate::run::Observer;
 
 /// Most bytes that a line's fields may have: they are stored beside the message.
 const FIELDS_BYTES_MAX: usize = 8 * 1024;
+/// Most bytes of a message that are searched for secrets before it is cut, if a line is shorter than half of it.
+const READ_BYTES_MAX: usize = 256 * 1024;
 
 /// Handle of one run's log; clones share it.
 #[derive(Clone)]
@@ -31,6 +34,8 @@ pub(crate) struct RunLog {
     clock: Clock,
     observer: Arc<dyn Observer>,
     line_bytes_max: usize,
+    /// What no line may hold.
+    secrets: SecretTexts,
 }
 
 struct Inner {
@@ -43,7 +48,12 @@ struct Inner {
 }
 
 impl RunLog {
-    pub(crate) fn new(limits: &Limits, clock: Clock, observer: Arc<dyn Observer>) -> Self {
+    pub(crate) fn new(
+        limits: &Limits,
+        clock: Clock,
+        observer: Arc<dyn Observer>,
+        secrets: SecretTexts,
+    ) -> Self {
         let inner = Inner {
             next_index: 0,
             pending: Vec::new(),
@@ -57,6 +67,7 @@ impl RunLog {
             clock,
             observer,
             line_bytes_max: usize::try_from(limits.log_line_bytes).unwrap_or(usize::MAX),
+            secrets,
         }
     }
 
@@ -69,18 +80,26 @@ impl RunLog {
         self.observer.committed();
     }
 
-    /// Add a line; a message or fields that are too long are cut, and say so.
+    /// Add a line, without secrets; a message or fields that are too long are cut, and say so.
     pub(crate) fn write(&self, level: Level, source: LogSource, message: &str, fields: &str) {
-        let mut message = cut(message, self.line_bytes_max);
+        let redactor = self.secrets.redactor();
+        // Before it is cut, which could leave a part of one.
+        let most = self
+            .line_bytes_max
+            .saturating_mul(2)
+            .max(message.len().min(READ_BYTES_MAX));
+        let (head, rest) = message.split_at(message.floor_char_boundary(most));
+        let mut message = cut(&redactor.text(head), rest.len(), self.line_bytes_max);
         let fields = if fields.is_empty() || fields == "{}" {
             None
         } else if fields.len() > FIELDS_BYTES_MAX {
             message.push_str(" … (fields too long, left out)");
             None
         } else {
-            match serde_json::from_str::<Value>(fields) {
+            let fields = redactor.json(fields);
+            match serde_json::from_str::<Value>(&fields) {
                 Ok(value @ Value::Object(_)) => Some(value),
-                _ => Some(Value::String(fields.to_owned())),
+                _ => Some(Value::String(fields.into_owned())),
             }
         };
         let mut inner = self.lock();
@@ -144,16 +163,18 @@ impl RunLog {
     }
 }
 
-fn cut(message: &str, bytes_max: usize) -> String {
-    if message.len() <= bytes_max {
+/// At most so many bytes of a message of which `left_out` more were not looked at.
+fn cut(message: &str, left_out: usize, bytes_max: usize) -> String {
+    if message.len() <= bytes_max && left_out == 0 {
         return message.to_owned();
     }
+    let bytes_max = bytes_max.min(message.len());
     let end = (0..=bytes_max)
         .rev()
         .find(|end| message.is_char_boundary(*end))
         .unwrap_or(0);
     let kept = message.get(..end).unwrap_or_default();
-    format!("{kept} … ({} bytes cut)", message.len() - end)
+    format!("{kept} … ({} bytes cut)", message.len() - end + left_out)
 }
 
 /// A guest's stdout or stderr, as lines of the run's log.
@@ -187,10 +208,17 @@ impl Stdio {
     fn take(&self, bytes: &[u8]) {
         let mut partial = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
         for byte in bytes {
-            // A line without end is written in pieces, so that it can't grow without bound.
-            if *byte == b'\n' || partial.len() >= self.log.line_bytes_max {
+            if *byte == b'\n' {
                 self.emit(&partial);
                 partial.clear();
+            } else if partial.len() >= self.log.line_bytes_max {
+                // A line without end is written in pieces, so that it can't grow without bound. A secret
+                // that begins at the end of one is left whole for the next.
+                let begun = self.log.secrets.redactor().unfinished(&partial);
+                let end = partial.len() - begun;
+                let end = if end == 0 { partial.len() } else { end };
+                self.emit(partial.get(..end).unwrap_or_default());
+                partial.drain(..end);
             }
             if *byte != b'\n' {
                 partial.push(*byte);

@@ -9,6 +9,7 @@ use tidegate_engine::cassette::{
     Ask, Cassette, Difference, End, Head, Player, PluginId, differences,
 };
 use tidegate_engine::manifest::Manifest;
+use tidegate_engine::redact::SecretTexts;
 use tidegate_engine::run::{Figures, Target};
 
 use crate::engine::Runtime;
@@ -99,6 +100,8 @@ impl Runtime {
             head,
             capabilities: manifest.capabilities,
             models,
+            // What was recorded is without them.
+            secrets: SecretTexts::default(),
             world: World {
                 outside: None,
                 tape: Some(Arc::clone(&tape)),

@@ -15,6 +15,7 @@ use tidegate_engine::idempotency::IdempotencyKey;
 use tidegate_engine::integration::{Connection, Deployment, Digest, Integration};
 use tidegate_engine::limits::Limits;
 use tidegate_engine::manifest::{Capabilities, FeedRequest};
+use tidegate_engine::redact::SecretTexts;
 use tidegate_engine::run::{
     Blame, Failure, FailureClass, Fence, Figures, Level, LogLine, Outcome, RunId, Target, Trigger,
 };
@@ -87,6 +88,8 @@ pub struct RunSpec {
     /// Models that this run may read and write.
     pub models: Vec<Name>,
     pub credentials: Option<Credentials>,
+    /// The connection's secrets, those that come during the run too: taken out of whatever is kept or shown of it.
+    pub secrets: SecretTexts,
     pub checkpoint: Option<String>,
     /// JSON text for an action or event.
     pub input: Option<String>,
@@ -156,6 +159,7 @@ pub(crate) struct Given {
     pub(crate) models: Vec<Name>,
     pub(crate) metadata: Map<String, Value>,
     pub(crate) output_check: Option<OutputCheck>,
+    pub(crate) secrets: SecretTexts,
     pub(crate) world: World,
     pub(crate) meter: Arc<Meter>,
     pub(crate) cancelled: BoxFuture<'static, ()>,
@@ -187,10 +191,11 @@ impl Runtime {
         deployment: &Deployment,
         connection: &Connection,
         credentials: Option<Credentials>,
+        secrets: SecretTexts,
     ) -> Session {
         let (asked, grants) = (&deployment.manifest.capabilities, &deployment.grants);
         let limits = Limits::resolve(&asked.limits, &grants.limits);
-        self.session_within(deployment, connection, credentials, limits)
+        self.session_within(deployment, connection, credentials, secrets, limits)
     }
 
     fn session_within(
@@ -198,6 +203,7 @@ impl Runtime {
         deployment: &Deployment,
         connection: &Connection,
         credentials: Option<Credentials>,
+        secrets: SecretTexts,
         limits: Limits,
     ) -> Session {
         let (asked, grants) = (&deployment.manifest.capabilities, &deployment.grants);
@@ -211,6 +217,7 @@ impl Runtime {
             base_url: connection.base_url.clone(),
             credentials,
             limits,
+            secrets,
         })
     }
 
@@ -233,6 +240,7 @@ impl Runtime {
             &spec.integration.current,
             &spec.connection,
             spec.credentials,
+            spec.secrets.clone(),
             match spec.target {
                 Target::Event { .. } => limits.clone().for_check(),
                 _ => limits.clone(),
@@ -259,6 +267,7 @@ impl Runtime {
             models: spec.models,
             metadata: spec.connection.metadata,
             output_check: spec.output_check,
+            secrets: spec.secrets,
             world: World {
                 outside: Some(outside),
                 tape,
@@ -314,7 +323,8 @@ impl Runtime {
             Some(tape) => Arc::new(Taped(observer, Arc::clone(tape))),
             None => observer,
         };
-        let log = RunLog::new(&limits, self.clock.clone(), observer);
+        let secrets = given.secrets.clone();
+        let log = RunLog::new(&limits, self.clock.clone(), observer, secrets.clone());
         let call = Call {
             target: head.target.clone(),
             input: head.input.clone(),
@@ -351,6 +361,11 @@ impl Runtime {
             });
             (outcome, failure, output) = (Outcome::Failed, fault, None);
         }
+        let redactor = secrets.redactor();
+        if let Some(failure) = &mut failure {
+            failure.redact(&redactor);
+        }
+        output = output.map(|output| redactor.json(&output).into_owned());
         let stored = match lines.is_empty() {
             true => Ok(()),
             false => live.world.append_logs(run, lines).await,
@@ -414,6 +429,7 @@ impl Runtime {
             is_sync: matches!(head.target, Target::Sync(_)),
             checkpoint: head.checkpoint,
             config: head.config,
+            secrets: given.secrets,
             metadata: Mutex::new(given.metadata),
             context: context.to_string(),
             world: given.world,

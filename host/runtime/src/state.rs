@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Map, Value};
 use tidegate_engine::cassette::Refusal;
 use tidegate_engine::limits::{self, Limits};
+use tidegate_engine::redact::SecretTexts;
 use tidegate_engine::run::{Blame, Failure};
 use tidegate_engine::{ConnectionKey, Name};
 use wasmtime::component::{HasData, ResourceTable};
@@ -36,6 +37,8 @@ pub(crate) struct Live {
     pub(crate) limits: Limits,
     pub(crate) checkpoint: Option<String>,
     pub(crate) config: String,
+    /// What nothing kept of the run may hold.
+    pub(crate) secrets: SecretTexts,
     pub(crate) metadata: Mutex<Map<String, Value>>,
     pub(crate) context: String,
     pub(crate) is_sync: bool,
@@ -57,6 +60,8 @@ pub(crate) struct Notes {
     pub(crate) retry_after_ms: Option<u64>,
     /// A failure that counts even if the guest says that all went well.
     pub(crate) sticky: Option<Failure>,
+    /// Whether the log says that records, or the checkpoint and metadata, hold a secret.
+    pub(crate) told_of_secrets: (bool, bool),
     /// Whether a commit of this run moved the checkpoint.
     pub(crate) advanced: bool,
     /// Whether the API took, or may have taken, a request that must not come twice.

@@ -2,8 +2,12 @@
 //!
 //! Results go to stdout; progress, notices and errors go to stderr. Without a terminal there are
 //! no colours, no bars and no rewriting of lines.
+//!
+//! What goes to people goes through `plain`: what plugins and APIs say can't pass for what we say. What goes to
+//! programs, JSON, is exact.
 
-use std::borrow::Cow;
+mod plain;
+
 use std::io::{IsTerminal, Write};
 
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
@@ -11,13 +15,30 @@ use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table};
 use serde::Serialize;
 use tidegate_engine::Timestamp;
 
+pub(crate) use plain::Block;
+
 use crate::problem::{Problem, Result};
 
-/// Write a line to stdout. A closed pipe (`| head`) ends the program quietly, as tools do.
-pub(crate) fn line(text: impl std::fmt::Display) {
-    if writeln!(std::io::stdout().lock(), "{}", harmless(&text.to_string())).is_err() {
+/// Write to stdout, with a line's end. A closed pipe (`| head`) ends the program quietly, as tools do.
+fn write(text: &str) {
+    if writeln!(std::io::stdout().lock(), "{text}").is_err() {
         std::process::exit(0);
     }
+}
+
+/// Write a line to stdout, whatever others say in it.
+pub(crate) fn line(text: impl std::fmt::Display) {
+    write(&plain::one_line(&text.to_string()));
+}
+
+/// Write lines of ours.
+pub(crate) fn block(block: &Block) {
+    write(&block.to_string());
+}
+
+/// Write what somebody else said, and nothing but that.
+pub(crate) fn foreign(text: &str) {
+    write(&plain::lines(text));
 }
 
 /// Write one JSON object as a line.
@@ -27,45 +48,48 @@ pub(crate) fn json(value: &impl Serialize) -> Result<()> {
     Ok(())
 }
 
-/// Write JSON text. Control characters that JSON leaves as they are (U+007F to U+009F) are escaped as
-/// JSON does, so that it stays JSON.
+/// Write JSON text, exactly, in the lines that it has. Control characters that JSON leaves as they are (U+007F
+/// to U+009F) are escaped as JSON does, so that it stays JSON.
 pub(crate) fn json_text(text: &str) {
     let escaped = |c: char| match c {
         '\u{7f}'..='\u{9f}' => format!("\\u{:04x}", u32::from(c)),
         other => other.to_string(),
     };
     if text.contains(|c| matches!(c, '\u{7f}'..='\u{9f}')) {
-        line(text.chars().map(escaped).collect::<String>());
+        write(&text.chars().map(escaped).collect::<String>());
     } else {
-        line(text);
+        write(text);
     }
 }
 
-/// Say something beside the result.
+/// Say something beside the result, in one line.
 pub(crate) fn notice(text: impl std::fmt::Display) {
-    // Nobody can be told when stderr is gone.
-    let _ = writeln!(std::io::stderr().lock(), "{}", harmless(&text.to_string()));
+    say(&plain::one_line(&text.to_string()));
 }
 
-/// Text that can't steer a terminal: what plugins and APIs say may hold escape codes.
-fn harmless(text: &str) -> Cow<'_, str> {
-    let steers = |c: char| c.is_control() && c != '\n' && c != '\t';
-    if !text.contains(steers) {
-        return Cow::Borrowed(text);
-    }
-    let escaped = |c: char| {
-        if steers(c) {
-            c.escape_default().to_string()
-        } else {
-            c.to_string()
-        }
-    };
-    Cow::Owned(text.chars().map(escaped).collect())
+/// Say lines of ours beside the result.
+pub(crate) fn notice_block(block: &Block) {
+    say(&block.to_string());
+}
+
+fn say(text: &str) {
+    // Nobody can be told when stderr is gone.
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 /// Show a problem.
 pub(crate) fn error(problem: &Problem) {
-    notice(format!("error: {problem}"));
+    about("error: ", problem);
+}
+
+/// Show a problem with what it is about in front.
+pub(crate) fn about(what: &str, problem: &Problem) {
+    let mut block = Block::new();
+    block.quote(what, &problem.message);
+    if let Some(hint) = &problem.hint {
+        block.line(format!("  hint: {hint}"));
+    }
+    notice_block(&block);
 }
 
 /// Whether progress may be drawn.
@@ -78,7 +102,7 @@ pub(crate) fn table(
     heading: &[&str],
     right: &[&str],
     rows: impl IntoIterator<Item = Vec<String>>,
-) -> String {
+) -> Block {
     let mut table = Table::new();
     table
         .load_style(UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()))
@@ -87,14 +111,14 @@ pub(crate) fn table(
         table.set_content_arrangement(ContentArrangement::Dynamic);
     }
     for row in rows {
-        table.add_row(row);
+        table.add_row(row.iter().map(|cell| plain::one_line(cell)));
     }
     for (index, name) in heading.iter().enumerate() {
         if let (true, Some(column)) = (right.contains(name), table.column_mut(index)) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    table.to_string()
+    Block::of_table(table.to_string())
 }
 
 /// RFC 3339 in UTC with milliseconds.

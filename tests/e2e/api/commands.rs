@@ -218,11 +218,11 @@ fn everything_can_be_changed() {
         .refused(NOT_FOUND, &["crm"]);
     let half = &export[..export.len() / 2];
     tidegate
-        .cmd("data import")
+        .cmd("data import --yes")
         .stdin(half)
         .refused(INVALID, &[]);
     assert!(tidegate.cmd("integrations --json").ok().lines().is_empty());
-    tidegate.cmd("data import").stdin(&export).ok();
+    tidegate.cmd("data import --yes").stdin(&export).ok();
     assert_eq!(tidegate.feed("crm/Contact", "acme", None).len(), 3);
     tidegate.cmd("data compact").ok();
     tidegate.cmd("connections remove crm acme --yes").ok();

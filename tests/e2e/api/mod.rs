@@ -16,6 +16,7 @@ mod once;
 mod readme;
 mod receivers;
 mod records;
+mod repeats;
 mod retries;
 mod runs;
 mod schemathesis;

@@ -129,11 +129,11 @@ fn an_import_brings_no_component_that_a_deploy_would_not() {
         expect_problem(&import(export), says, 422);
         assert_eq!(served.get("/v1/integrations")["integrations"], json!([]));
         // By the command it is the same.
-        let command = served.tidegate.cmd("data import").stdin(export);
+        let command = served.tidegate.cmd("data import --yes").stdin(export);
         command.refused(PLUGIN, &[]);
     }
     let other = Tidegate::new();
-    let words = "data import --require-signature";
+    let words = "data import --yes --require-signature";
     other
         .cmd(words)
         .stdin(&whole)
@@ -173,8 +173,8 @@ fn master_keys_are_rotated() {
 
 #[test]
 fn a_master_key_of_the_servers_environment_is_not_rotated_behind_its_back() {
-    const KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
-    const NEXT: &str = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=";
+    const KEY: &str = "Fwh9EUOE20CvzSTZ4BoW1GrDnUPNeaM1dQ7KvUbQyKU=";
+    const NEXT: &str = "2nqhQfx0mNKTULd3XbrsGI3g5e1hn3S3oVYpT0YtMRM=";
     let tidegate = Tidegate::new();
     tidegate.deploy(&plugins::demo_crm(), "crm", "http://127.0.0.1:1");
     let words = "connections add crm acme --base-url http://127.0.0.1:1 --secret token=env:TOKEN";

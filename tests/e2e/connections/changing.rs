@@ -204,7 +204,7 @@ fn listings_are_filtered_and_come_in_pages() {
     // An export carries all of it.
     let export = tidegate.cmd("data export").ok();
     let other = Tidegate::new();
-    other.cmd("data import").stdin(&export.stdout).ok();
+    other.cmd("data import --yes").stdin(&export.stdout).ok();
     let list = |tidegate: &Tidegate| {
         let mut all = connections(tidegate, "list crm --json").ok().lines();
         all.iter_mut()

@@ -51,16 +51,32 @@ fn both_formats_say_the_same() {
     });
     let (_keep, csv) = write("list.csv", &csv);
     let (_keep_too, jsonl) = write("list", &format!("\n{row}\n\n"));
-    let dry = connections(&tidegate, &format!("import crm {csv} --dry-run")).ok();
+    let dry = connections(
+        &tidegate,
+        &format!("import crm --secret-env-prefix TIDE_ {csv} --dry-run"),
+    )
+    .ok();
     assert!(
         dry.stdout.contains("would add 2 connections"),
         "{}",
         dry.stdout
     );
     assert_eq!(count(&tidegate), 0);
-    connections(&tidegate, &format!("import crm {csv}")).ok();
-    connections(&tidegate, &format!("import crm {jsonl}")).refused(INVALID, &["--format"]);
-    connections(&tidegate, &format!("import crm {jsonl} --format jsonl")).ok();
+    connections(
+        &tidegate,
+        &format!("import crm --secret-env-prefix TIDE_ {csv}"),
+    )
+    .ok();
+    connections(
+        &tidegate,
+        &format!("import crm --secret-env-prefix TIDE_ {jsonl}"),
+    )
+    .refused(INVALID, &["--format"]);
+    connections(
+        &tidegate,
+        &format!("import crm --secret-env-prefix TIDE_ {jsonl} --format jsonl"),
+    )
+    .ok();
     let show = |name: &str| {
         connections(&tidegate, &format!("show crm {name} --json"))
             .ok()
@@ -139,9 +155,9 @@ fn every_bad_row_is_named_and_nothing_is_added() {
         ),
         (
             format!(
-                r#"{{"connection":"k","base_url":"{origin}","secrets":{{"token":"env:NOT_SET_HERE"}}}}"#
+                r#"{{"connection":"k","base_url":"{origin}","secrets":{{"token":"env:TIDE_NOT_SET_HERE"}}}}"#
             ),
-            "NOT_SET_HERE",
+            "TIDE_NOT_SET_HERE",
         ),
         (
             format!(
@@ -162,8 +178,11 @@ fn every_bad_row_is_named_and_nothing_is_added() {
     let text: Vec<&str> = rows.iter().map(|(row, _)| row.as_str()).collect();
     let (_keep, path) = write("list.jsonl", &text.join("\n"));
     for more in ["", "--dry-run"] {
-        let refused = connections(&tidegate, &format!("import crm {path} --json {more}"))
-            .refused(INVALID, &["16 of 17 rows"]);
+        let refused = connections(
+            &tidegate,
+            &format!("import crm --secret-env-prefix TIDE_ {path} --json {more}"),
+        )
+        .refused(INVALID, &["16 of 17 rows"]);
         let bad = refused.json()["bad"].as_array().unwrap().clone();
         for ((line, (_, says)), bad) in rows.iter().enumerate().skip(1).zip(&bad) {
             assert_eq!(bad["line"], line + 1);
@@ -190,7 +209,11 @@ fn every_bad_row_is_named_and_nothing_is_added() {
         ("d.jsonl", "\n\n", "no rows"),
     ] {
         let (_keep, path) = write(name, text);
-        connections(&tidegate, &format!("import crm {path}")).refused(INVALID, &[says]);
+        connections(
+            &tidegate,
+            &format!("import crm --secret-env-prefix TIDE_ {path}"),
+        )
+        .refused(INVALID, &[says]);
     }
     connections(&tidegate, "import crm /no/such.csv").refused(NOT_FOUND, &["/no/such.csv"]);
 }
@@ -220,7 +243,7 @@ fn half_imported(server: &Server, import: &str) -> Tidegate {
 fn thousands_and_again_after_a_kill() {
     let server = server();
     let (_keep, path) = write("list.jsonl", &lines(&server, COUNT));
-    let import = format!("import crm {path} --json");
+    let import = format!("import crm --secret-env-prefix TIDE_ {path} --json");
     let tidegate = half_imported(&server, &import);
     connections(&tidegate, &import).refused(INVALID, &["exists already", "--skip-existing"]);
     let began = std::time::Instant::now();

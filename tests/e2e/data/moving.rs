@@ -43,7 +43,7 @@ fn each_scope_arrives_elsewhere() {
         assert_eq!(mode & 0o777, 0o600, "it has sealed secrets");
         let to = Tidegate::new();
         prepare(&to, &server.origin());
-        let imported = to.cmd("data import --json").arg(&file).ok().json();
+        let imported = to.cmd("data import --yes --json").arg(&file).ok().json();
         assert_eq!(imported["records"], 5, "{words}: {imported}");
         assert_eq!(feed(&to), feed(&from), "{words}");
         expect_clean(&to);
@@ -59,7 +59,11 @@ fn history_goes_through_a_pipe() {
     let export = from.cmd("data export").ok();
     assert!(export.stderr.contains("4 records"), "{}", export.stderr);
     let to = Tidegate::new();
-    let said = to.cmd("data import").stdin(&export.stdout).ok().stdout;
+    let said = to
+        .cmd("data import --yes")
+        .stdin(&export.stdout)
+        .ok()
+        .stdout;
     assert!(
         said.contains("1 component, 1 integration, 1 connection, 1 model, 4 records, 1 checkpoint"),
         "{said}"
@@ -216,7 +220,7 @@ fn exports_that_do_not_fit() {
         let mut lines: Vec<String> = good.lines().map(str::to_owned).collect();
         change(&mut lines);
         let text: String = lines.iter().flat_map(|line| [line, "\n"]).collect();
-        let refused = to.cmd("data import").stdin(&text).finish();
+        let refused = to.cmd("data import --yes").stdin(&text).finish();
         let code = refused.code.unwrap();
         assert!(
             [INVALID, NOT_FOUND, CONFLICT].contains(&code),
@@ -230,7 +234,7 @@ fn exports_that_do_not_fit() {
         expect_clean(&to);
     }
     Tidegate::new()
-        .cmd("data import /no/such/file")
+        .cmd("data import --yes /no/such/file")
         .refused(NOT_FOUND, &["/no/such/file"]);
 }
 
@@ -249,11 +253,11 @@ fn what_exists_is_not_written_over() {
         let kept = feed(&tidegate);
         let hint = format!("tidegate data {drop}");
         tidegate
-            .cmd("data import")
+            .cmd("data import --yes")
             .arg(&file)
             .refused(CONFLICT, &["line ", "exists already", &hint]);
         tidegate.cmd(&format!("data {drop}")).ok();
-        tidegate.cmd("data import").arg(&file).ok();
+        tidegate.cmd("data import --yes").arg(&file).ok();
         assert_eq!(feed(&tidegate), kept, "{words}");
         expect_clean(&tidegate);
     }

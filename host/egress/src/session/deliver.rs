@@ -14,6 +14,7 @@ use tidegate_engine::grant::{HostPattern, HostRequest};
 use tidegate_engine::limits::{
     Limits, OTLP_TIMEOUT_MS, WEBHOOK_RESPONSE_BYTES, WEBHOOK_TIMEOUT_MS,
 };
+use tidegate_engine::redact::SecretTexts;
 use tidegate_engine::webhook::EndpointId;
 use tidegate_engine::{ConnectionKey, Timestamp};
 use url::Url;
@@ -111,6 +112,7 @@ impl Receiver {
             private,
             base_url: url.clone(),
             credentials: None,
+            secrets: SecretTexts::default(),
             limits: Limits {
                 http_timeout_ms: time.ms,
                 ..Limits::default()
@@ -140,6 +142,7 @@ impl Receiver {
             url: self.url.clone(),
             headers: headers::outgoing(headers, None, &inner.policy.limits)?,
             body,
+            is_own: false,
         };
         let transmitted = watch.run(inner.transmit(&hop, None)).await;
         let mut answer = transmitted.map_err(|_| self.late())??;

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use futures::future::BoxFuture;
-use tidegate_egress::{Gate, GateOptions, Policy, Request, Resolve, Session, Timers};
+use tidegate_egress::{Gate, GateOptions, Policy, Request, Resolve, SecretTexts, Session, Timers};
 use tidegate_engine::ConnectionKey;
 use tidegate_engine::limits::Limits;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -298,6 +298,7 @@ pub(crate) fn policy(base: &str) -> Policy {
         private: vec!["127.0.0.0/8".parse().unwrap()],
         base_url,
         credentials: None,
+        secrets: SecretTexts::default(),
         limits: Limits::default(),
     }
 }

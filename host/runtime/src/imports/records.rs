@@ -1,5 +1,6 @@
 //! `records`: the record store of the run's connection.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use tidegate_contract::tidegate::plugin::records::{
@@ -125,6 +126,7 @@ async fn commit(
         );
     }
     let checkpoint = checked_checkpoint(live, checkpoint)?;
+    tell_of_secrets(live, &converted);
     let records = converted
         .iter()
         .map(|page| (page.save.len() + page.delete.len()) as u64)
@@ -219,7 +221,45 @@ pub(super) fn checked_checkpoint(
     }
     record::check_checkpoint(&checkpoint, &live.limits)
         .map_err(|e| error(live, page_refusal(&e)))?;
-    Ok(Some(checkpoint))
+    Ok(Some(without_secrets(live, "the checkpoint", checkpoint)))
+}
+
+/// What the plugin keeps for itself is shown to people, and lies on disk in clear.
+pub(super) fn without_secrets(live: &Live, what: &str, json: String) -> String {
+    let Cow::Owned(clean) = live.secrets.redactor().json(&json) else {
+        return json;
+    };
+    let mut told = false;
+    live.note(|notes| told = std::mem::replace(&mut notes.told_of_secrets.1, true));
+    if !told {
+        let message = format!(
+            "{what} held a secret of the connection, which the API has repeated; [secret] is kept in its place"
+        );
+        live.log.host(Level::Warn, &message);
+    }
+    clean
+}
+
+/// Records are data, and are kept as the API has them. That one holds a secret is worth a line.
+fn tell_of_secrets(live: &Live, pages: &[Page]) {
+    let redactor = live.secrets.redactor();
+    let holds = |save: &&Save| {
+        redactor.appears(save.id.as_bytes()) || redactor.appears(save.body.as_bytes())
+    };
+    let found = pages
+        .iter()
+        .find_map(|page| Some((page, page.save.iter().find(holds)?)));
+    let Some((page, save)) = found else { return };
+    let mut told = false;
+    live.note(|notes| told = std::mem::replace(&mut notes.told_of_secrets.0, true));
+    if !told {
+        let message = format!(
+            "the API repeats a secret of the connection in records, which are kept as they are: whoever reads \
+             {} can read it, the first time in record {:?}",
+            page.model, save.id
+        );
+        live.log.host(Level::Warn, &message);
+    }
 }
 
 pub(super) fn granted(live: &Live, model: &str) -> Result<Name, Error> {

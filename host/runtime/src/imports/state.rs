@@ -8,7 +8,7 @@ use tidegate_contract::tidegate::plugin::state::{Host, HostWithStore};
 use tidegate_engine::integration;
 use wasmtime::component::Accessor;
 
-use super::records::error;
+use super::records::{error, without_secrets};
 use crate::state::{Imports, RunState};
 
 /// Most bytes of a connection's metadata: it is handed to the guest whole.
@@ -48,6 +48,7 @@ impl<T: Send> HostWithStore<T> for Imports {
                     .to_owned(),
             )));
         }
+        let patch = without_secrets(&live, "the metadata", patch);
         let patch = match serde_json::from_str::<Map<String, Value>>(&patch) {
             Ok(patch) => patch,
             Err(error) => {

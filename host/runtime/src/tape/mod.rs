@@ -15,10 +15,8 @@
 //! | `mod` | calls and their answers, in turns |
 //! | `turns` | notices when the guest can do no more |
 //! | `recorder` | lines to the cassette, until a limit or a full disk ends it |
-//! | `redact` | the connection's secrets, taken out of what an API repeats |
 
 mod recorder;
-mod redact;
 mod turns;
 
 use std::collections::BTreeMap;
@@ -33,7 +31,6 @@ use tidegate_engine::run::LogLine;
 
 use recorder::Recorder;
 pub use recorder::Recording;
-pub use redact::Redactor;
 pub(crate) use turns::{Stopped, TakingTurns};
 
 /// The tape of one run.

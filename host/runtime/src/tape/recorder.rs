@@ -3,13 +3,11 @@
 use std::fmt;
 use std::io::Write;
 
-use tidegate_egress::SecretTexts;
 use tidegate_engine::Timestamp;
 use tidegate_engine::cassette::{
     Answer, Ask, Body, End, Event, Head, LineError, Moment, Response, Writer, kept_headers,
 };
-
-use super::redact::Redactor;
+use tidegate_engine::redact::SecretTexts;
 
 /// Most readings of the clock in one line.
 const MOMENTS_MAX: usize = 1000;
@@ -34,9 +32,6 @@ pub(super) struct Recorder {
     sink: Box<dyn Write + Send>,
     writer: Writer,
     secrets: SecretTexts,
-    /// Takes out the first `redacts` of them.
-    redactor: Redactor,
-    redacts: usize,
     /// Read, and not written yet.
     moments: Vec<Moment>,
     /// Why nothing is written any more.
@@ -49,8 +44,6 @@ impl Recorder {
         let mut recorder = Self {
             sink: recording.sink,
             writer: Writer::default(),
-            redactor: Redactor::new(&[]),
-            redacts: 0,
             secrets: recording.secrets,
             moments: Vec::new(),
             broken: None,
@@ -97,23 +90,11 @@ impl Recorder {
         self.event(&Event::Answer(number, answer));
     }
 
-    /// Know the secrets that have come since the last line.
-    fn learn(&mut self) {
-        if self.secrets.count() != self.redacts {
-            let all = self.secrets.all();
-            self.redactor = Redactor::new(&all);
-            self.redacts = all.len();
-        }
-    }
-
     /// Bytes that are no text are written as base64, which would hide a secret from [`Self::write`].
-    fn body(&mut self, body: &Body) -> Body {
+    fn body(&self, body: &Body) -> Body {
         match std::str::from_utf8(body.bytes()) {
             Ok(_) => body.clone(),
-            Err(_) => {
-                self.learn();
-                Body::new(self.redactor.bytes(body.bytes()))
-            }
+            Err(_) => Body::new(self.secrets.redactor().bytes(body.bytes()).into_owned()),
         }
     }
 
@@ -135,9 +116,9 @@ impl Recorder {
         if self.broken.is_some() {
             return;
         }
-        self.learn();
+        let redactor = self.secrets.redactor();
         let written = line
-            .map(|line| self.redactor.line(line.trim_end_matches('\n')))
+            .map(|line| redactor.json(line.trim_end_matches('\n')).into_owned())
             .and_then(|line| self.writer.add(line))
             .map_err(|error| error.to_string())
             .and_then(|line| {

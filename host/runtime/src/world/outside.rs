@@ -304,7 +304,7 @@ fn store_refusal(error: StoreError) -> Refusal {
 #[cfg(test)]
 mod tests {
     use futures::FutureExt;
-    use tidegate_egress::{Gate, GateOptions, Policy};
+    use tidegate_egress::{Gate, GateOptions, Policy, SecretTexts};
     use tidegate_engine::Timestamp;
     use tidegate_engine::limits::Limits;
     use tidegate_engine::memory::MemoryStore;
@@ -330,6 +330,7 @@ mod tests {
             private: vec!["127.0.0.0/8".parse().unwrap()],
             base_url: base_url.parse().unwrap(),
             credentials: None,
+            secrets: SecretTexts::default(),
             limits: Limits::default(),
         };
         Outside {

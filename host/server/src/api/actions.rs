@@ -89,7 +89,7 @@ impl LaterQuery {
 /// Invoke an action and wait for its end, or leave it to a job
 ///
 /// It goes on when the client goes away. Under an `Idempotency-Key` it acts once: a repeat within 24
-/// hours gets the first result. With `Prefer: respond-async` the answer is the job that does it.
+/// hours gets the first result. The key is that of the connection and action, whichever API key sends it. With `Prefer: respond-async` the answer is the job that does it.
 #[utoipa::path(post,
     path = "/v1/integrations/{integration}/connections/{connection}/actions/{action}",
     tag = "actions",

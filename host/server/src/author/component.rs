@@ -16,7 +16,7 @@ use tidegate_runtime::{
 };
 
 use super::program;
-use crate::output;
+use crate::output::{self, Block};
 use crate::problem::{Kind, Problem, Result};
 
 /// Names and descriptions of a listing start here.
@@ -75,18 +75,17 @@ impl Component {
         }
     }
 
-    /// For people: some lines, without the last line's break.
-    pub(crate) fn text(&self) -> String {
+    /// For people.
+    pub(crate) fn text(&self) -> Block {
         let Inspection {
             digest,
             bytes,
             identity,
             manifest,
         } = &self.inspection;
-        let mut text = format!("{} {}", manifest.name, manifest.version);
-        if !manifest.description.is_empty() {
-            let _ = write!(text, ": {}", manifest.description);
-        }
+        let mut block = Block::new();
+        let named = format!("{} {}", manifest.name, manifest.version);
+        block.quote("", &described(&named, &manifest.description));
         let mut label = |label: &str, values: Vec<String>| {
             let values = if values.is_empty() {
                 vec!["none".to_owned()]
@@ -95,7 +94,7 @@ impl Component {
             };
             for (index, value) in values.iter().enumerate() {
                 let label = if index == 0 { label } else { "" };
-                let _ = write!(text, "\n  {label:LABEL_WIDTH$}{value}");
+                block.quote(&format!("  {label:LABEL_WIDTH$}"), value);
             }
         };
         label("file", vec![program::path(&self.path)]);
@@ -131,7 +130,7 @@ impl Component {
         label("auth", manifest.auth.iter().map(auth_line).collect());
         label("config", config_keys(manifest));
         label("limits", limit_lines(&requested_limits(manifest)));
-        text
+        block
     }
 
     /// The command that deploys it, with what it requests.
@@ -367,7 +366,7 @@ mod tests {
                 {"kind": "header", "name": {"config": "/h", "default": "X-Key"}, "value": "key"},
             ],
         }));
-        let text = full.text();
+        let text = full.text().to_string();
         for part in [
             "crm 0.1.0: A CRM",
             "98.77 kB (98765 bytes)",
@@ -407,7 +406,9 @@ mod tests {
 
     #[test]
     fn a_plugin_that_asks_for_nothing_says_so() {
-        let text = component(&json!({"manifest": 1, "name": "idle", "version": "1.0.0"})).text();
+        let text = component(&json!({"manifest": 1, "name": "idle", "version": "1.0.0"}))
+            .text()
+            .to_string();
         assert!(text.contains("requests    none"), "{text}");
         assert!(text.contains("syncs       none"), "{text}");
     }

@@ -196,7 +196,8 @@ mod tests {
         package.prepare().await.unwrap();
         let file = package.compile(Echo::Lines(&|_| ())).await.unwrap();
         let plugin = Component::inspect(&file).await.unwrap();
-        assert!(plugin.text().starts_with("demo-crm "), "{}", plugin.text());
+        let text = plugin.text().to_string();
+        assert!(text.starts_with("demo-crm "), "{text}");
     }
 
     #[test]

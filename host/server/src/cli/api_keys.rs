@@ -108,7 +108,7 @@ async fn list(global: &Global, args: &List) -> Result<()> {
     }
     let rows = keys.iter().map(row);
     let heading = ["id", "name", "scopes", "created", "expires", "last used"];
-    output::line(output::table(&heading, &[], rows));
+    output::block(&output::table(&heading, &[], rows));
     Ok(())
 }
 

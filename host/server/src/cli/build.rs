@@ -26,7 +26,10 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     if args.json {
         return output::json(&component.listing());
     }
-    output::line(component.text());
-    output::line(format!("\nNext:\n  {}", component.deploy_command()));
+    let mut block = component.text();
+    block.line("");
+    block.line("Next:");
+    block.line(format!("  {}", component.deploy_command()));
+    output::block(&block);
     Ok(())
 }

@@ -147,7 +147,7 @@ fn list(global: &Global, args: &List) -> Result<()> {
         ]
     });
     let heading = ["run", "integration", "connection", "size"];
-    output::line(output::table(&heading, &["size"], rows));
+    output::block(&output::table(&heading, &["size"], rows));
     Ok(())
 }
 

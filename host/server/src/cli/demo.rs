@@ -61,6 +61,6 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     if args.json {
         return output::json(&report);
     }
-    output::line(report.text());
+    output::block(&report.text());
     Ok(())
 }

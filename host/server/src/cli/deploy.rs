@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 use tidegate_engine::Name;
-use tidegate_engine::grant::{FeedGrant, HostPattern, RateLimit};
+use tidegate_engine::grant::{FeedGrant, Grants, HostPattern, RateLimit};
 use tidegate_engine::limits::LimitValues;
 
 use super::connections::parse_config;
 use super::{Global, confirmed};
 use crate::control::{DeployPlan, DeployRequest, GrantChanges};
-use crate::output;
+use crate::output::{self, Block};
 use crate::problem::{Kind, Problem, Result};
 use crate::shown;
 use crate::signature::{Signed, TrustedKey, verify};
@@ -98,12 +98,12 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     let plan = control.plan_deploy(request.clone()).await?;
     let mut description = describe(&plan);
     if let Some(Signed { key, comment }) = &signed {
-        description.push_str(&format!("\nsigned by    {key} ({comment})"));
+        description.line(format!("signed by    {key} ({comment})"));
     }
     if args.json {
-        output::notice(description);
+        output::notice_block(&description);
     } else {
-        output::line(description);
+        output::block(&description);
     }
     if !args.yes && !confirmed("deploy?", "not deployed")? {
         control.close().await?;
@@ -208,7 +208,7 @@ fn changes(args: &Args) -> Result<GrantChanges> {
 }
 
 /// What will be deployed, with what it asks for and what it gets.
-fn describe(plan: &DeployPlan) -> String {
+fn describe(plan: &DeployPlan) -> Block {
     let manifest = &plan.inspection.manifest;
     let requested = &manifest.capabilities;
     let list = |items: Vec<String>| {
@@ -241,7 +241,35 @@ fn describe(plan: &DeployPlan) -> String {
             .map(|(name, value)| format!("limit {name}={value}")),
     );
     requests.extend(requested.rate_limit.map(|rate| format!("rate {rate}")));
-    let grants = &plan.grants;
+    let mut block = Block::new();
+    block.line(format!(
+        "plugin       {} {} (sha256:{})",
+        manifest.name,
+        manifest.version,
+        plan.inspection.digest.short()
+    ));
+    block.line(format!("integration  {}", plan.integration));
+    block.line(format!("requests     {}", list(requests)));
+    block.line(format!("granted      {}", list(granted(&plan.grants))));
+    for flag in &plan.missing {
+        block.line(format!("not granted  {flag}"));
+    }
+    for flag in &plan.unused {
+        block.line(format!(
+            "no effect    {flag}: the plugin doesn't request it"
+        ));
+    }
+    if let Some((version, digest)) = &plan.previous {
+        block.line(format!(
+            "replaces     version {version} (sha256:{})",
+            digest.short()
+        ));
+    }
+    block
+}
+
+/// Each thing that is granted, in words.
+pub(super) fn granted(grants: &Grants) -> Vec<String> {
     let mut granted: Vec<String> = grants
         .hosts
         .iter()
@@ -273,30 +301,7 @@ fn describe(plan: &DeployPlan) -> String {
             .map(|(name, value)| format!("limit {name}={value}")),
     );
     granted.extend(grants.rate_limit.map(|rate| format!("rate {rate}")));
-    let mut text = format!(
-        "plugin       {} {} (sha256:{})\nintegration  {}\nrequests     {}\ngranted      {}",
-        manifest.name,
-        manifest.version,
-        plan.inspection.digest.short(),
-        plan.integration,
-        list(requests),
-        list(granted),
-    );
-    for flag in &plan.missing {
-        text.push_str(&format!("\nnot granted  {flag}"));
-    }
-    for flag in &plan.unused {
-        text.push_str(&format!(
-            "\nno effect    {flag}: the plugin doesn't request it"
-        ));
-    }
-    if let Some((version, digest)) = &plan.previous {
-        text.push_str(&format!(
-            "\nreplaces     version {version} (sha256:{})",
-            digest.short()
-        ));
-    }
-    text
+    granted
 }
 
 fn parse_range(text: &str) -> std::result::Result<IpNet, String> {

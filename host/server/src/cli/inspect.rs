@@ -21,6 +21,6 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     if args.json {
         return output::json(&component.listing());
     }
-    output::line(component.text());
+    output::block(&component.text());
     Ok(())
 }

@@ -45,7 +45,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
             output::time(current.deployed_at),
         ]
     });
-    output::line(output::table(
+    output::block(&output::table(
         &["integration", "plugin", "digest", "hosts", "deployed"],
         &[],
         rows,

@@ -14,7 +14,7 @@ use super::Global;
 use super::run::{FunctionName, RunProgress};
 use super::source::read_text;
 use crate::control::{InvokeRequest, Invoked, Progress};
-use crate::output;
+use crate::output::{self, Block};
 use crate::problem::{Kind, Problem, Result};
 use crate::shown::{self, in_one_line};
 
@@ -87,17 +87,19 @@ fn print(invoked: &Invoked) -> Result<()> {
     let Some(failure) = failure(invoked) else {
         return Ok(());
     };
-    output::line(format!("{}: {}", failure.class.as_str(), failure.message));
+    let mut block = Block::new();
+    block.quote(&format!("{}: ", failure.class.as_str()), &failure.message);
     if let Some(code) = &failure.code {
-        output::line(format!("code: {code}"));
+        block.line(format!("code: {code}"));
     }
     if let Some(payload) = &failure.payload {
-        output::line(format!("payload: {payload}"));
+        block.line(format!("payload: {payload}"));
     }
     if let Some(upstream) = &failure.upstream {
         let (status, body) = (upstream.status, &upstream.body);
-        output::line(format!("upstream: status {status}: {body}"));
+        block.quote(&format!("upstream: status {status}: "), body);
     }
+    output::block(&block);
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use tidegate_engine::{ConnectionKey, ConnectionName, Name};
 use super::Global;
 use super::run::FunctionName;
 use crate::control::{Control, TriggerRequest};
-use crate::output;
+use crate::output::{self, Block};
 use crate::problem::Result;
 use crate::shown;
 
@@ -103,7 +103,7 @@ async fn list(control: &dyn Control, args: List) -> Result<()> {
             .try_for_each(|job| output::json(&shown::Job::from(job)));
     }
     let rows = jobs.iter().map(row);
-    output::line(output::table(
+    output::block(&output::table(
         &[
             "job",
             "what",
@@ -166,11 +166,10 @@ pub(super) fn show(job: &Job, json: bool) -> Result<()> {
         output::line(format!("last run: {run}"));
     }
     if let Some(failure) = &job.failure {
-        output::line(format!(
-            "failure: {} ({})",
-            failure.message,
-            failure.class.as_str()
-        ));
+        let mut block = Block::new();
+        let said = format!("{} ({})", failure.message, failure.class.as_str());
+        block.quote("failure: ", &said);
+        output::block(&block);
     }
     Ok(())
 }

@@ -72,7 +72,7 @@ async fn status(global: &Global, args: &Status) -> Result<()> {
         });
         let heading = ["key", "role", "place", "connections", "endpoints"];
         let right = ["connections", "endpoints"];
-        output::line(output::table(&heading, &right, rows));
+        output::block(&output::table(&heading, &right, rows));
         output::line(format!(
             "{} without credentials",
             output::counted(status.without_credentials, "connection")

@@ -3,7 +3,7 @@
 use tidegate_engine::run::{Level, LogSource, RunId};
 
 use super::Global;
-use crate::output;
+use crate::output::{self, Block};
 use crate::problem::Result;
 
 /// Lines read from the store at once.
@@ -44,7 +44,10 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
                 .map(|fields| format!(" {fields}"))
                 .unwrap_or_default();
             let (at, level) = (output::time(line.at), line.level.as_str());
-            output::line(format!("{at} {level:5} {source}{}{fields}", line.message));
+            let mut block = Block::new();
+            let said = format!("{}{fields}", line.message);
+            block.quote(&format!("{at} {level:5} {source}"), &said);
+            output::block(&block);
         }
         match lines.last() {
             Some(last) if lines.len() == PAGE => from = last.index + 1,

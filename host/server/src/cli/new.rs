@@ -36,7 +36,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
     for file in written {
         output::line(format!("  {}", program::path(&folder.join(file))));
     }
-    output::line("\nNext:");
+    output::line("");
+    output::line("Next:");
     output::line(format!("  cd {}", program::path(&folder)));
     output::line("  cargo test");
     output::line(format!("  {} build", program::anywhere()));

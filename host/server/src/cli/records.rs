@@ -130,7 +130,10 @@ fn print(args: &Args, changes: &Changes) -> Result<()> {
                 output::time(record.last_modified_at),
                 record.action.as_str(),
                 record.id,
-                record.body.as_deref().unwrap_or("(pruned)"),
+                record
+                    .body
+                    .as_deref()
+                    .map_or_else(|| "(pruned)".to_owned(), shown::in_one_line),
             ));
         }
     }

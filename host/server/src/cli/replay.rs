@@ -8,7 +8,7 @@ use tidegate_engine::run::RunId;
 
 use super::Global;
 use crate::cassettes::{self, Take};
-use crate::output;
+use crate::output::{self, Block};
 use crate::problem::{Kind, Problem, Result};
 use crate::replay::{self, Options, Stage};
 
@@ -55,7 +55,9 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
         output::line(report.plugins());
     } else {
         for difference in &report.differences {
-            output::line(difference);
+            let mut block = Block::new();
+            block.quote("", &difference.to_string());
+            output::block(&block);
         }
         output::line(report.plugins());
     }

@@ -118,7 +118,7 @@ fn print(response: &ProxyResponse, include: bool) -> Result<()> {
     }
     let mut stdout = std::io::stdout();
     match std::str::from_utf8(&response.body) {
-        Ok(text) => output::line(text),
+        Ok(text) => output::foreign(text),
         Err(_) if stdout.is_terminal() => {
             let bytes = output::bytes(response.body.len() as u64);
             output::notice(format!("the body, {bytes}, is no text; send it to a file"));

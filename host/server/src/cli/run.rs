@@ -13,7 +13,7 @@ use tidegate_engine::{ConnectionKey, ConnectionName, Name};
 use super::Global;
 use super::runs::explain;
 use crate::control::{Progress, SyncRequest};
-use crate::output;
+use crate::output::{self, Block};
 use crate::problem::{Kind, Problem, Result};
 use crate::shown;
 
@@ -96,7 +96,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     if args.json {
         output::json(&shown::Run::from(&run))?;
     } else {
-        output::line(explain(&run));
+        output::block(&explain(&run));
     }
     outcome(&run)
 }
@@ -159,22 +159,26 @@ impl RunProgress {
         }
     }
 
-    fn say(&self, text: String) {
+    fn say(&self, block: &Block) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| output::notice(text)),
-            None => output::notice(text),
+            Some(bar) => bar.suspend(|| output::notice_block(block)),
+            None => output::notice_block(block),
         }
     }
 }
 
 impl Progress for RunProgress {
     fn started(&self, run: RunId) {
-        self.say(format!("{run} started"));
+        let mut block = Block::new();
+        block.line(format!("{run} started"));
+        self.say(&block);
     }
 
     fn log(&self, line: &LogLine) {
         if line.level >= Level::Warn {
-            self.say(format!("{:5} {}", line.level.as_str(), line.message));
+            let mut block = Block::new();
+            block.quote(&format!("{:5} ", line.level.as_str()), &line.message);
+            self.say(&block);
         }
     }
 

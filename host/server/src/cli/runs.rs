@@ -6,7 +6,7 @@ use tidegate_engine::store::RunFilter;
 use tidegate_engine::{ConnectionKey, ConnectionName, Name};
 
 use super::Global;
-use crate::output;
+use crate::output::{self, Block};
 use crate::problem::{Problem, Result};
 use crate::shown;
 
@@ -85,10 +85,10 @@ async fn look(global: &Global, args: &Look) -> Result<()> {
             .try_for_each(|run| output::json(&shown::Run::from(run)));
     }
     if let (Some(_), Some(run)) = (args.run, runs.first()) {
-        output::line(explain(run));
+        output::block(&explain(run));
         return Ok(());
     }
-    output::line(table(&runs));
+    output::block(&table(&runs));
     Ok(())
 }
 
@@ -114,7 +114,7 @@ fn figures(run: &Run) -> &Figures {
     run.end.as_ref().map_or(&run.progress, |end| &end.figures)
 }
 
-fn table(runs: &[Run]) -> String {
+fn table(runs: &[Run]) -> Block {
     let rows = runs.iter().map(|run| {
         let total = figures(run).total();
         let failure = run.end.as_ref().and_then(|end| end.failure.as_ref());
@@ -161,45 +161,46 @@ fn table(runs: &[Run]) -> String {
 }
 
 /// A run in full, for people.
-pub(super) fn explain(run: &Run) -> String {
+pub(super) fn explain(run: &Run) -> Block {
     let figures = figures(run);
-    let mut text = format!(
-        "run        {}\n{:10} {}/{} for {}\nplugin     version {} (sha256:{})\noutcome    {}",
-        run.id,
+    let mut block = Block::new();
+    block.line(format!("run        {}", run.id));
+    block.line(format!(
+        "{:10} {}/{} for {}",
         run.target.kind(),
         run.target.connection().integration,
         run.target.name(),
         run.target.connection().connection,
+    ));
+    block.line(format!(
+        "plugin     version {} (sha256:{})",
         run.plugin_version,
-        run.plugin.short(),
-        run.outcome(),
-    );
+        run.plugin.short()
+    ));
+    block.line(format!("outcome    {}", run.outcome()));
     if let Some(failure) = run.end.as_ref().and_then(|end| end.failure.as_ref()) {
-        text.push_str(&format!(
-            "\nreason     {}\nclass      {}\nblame      {}",
-            failure.message,
-            failure.class.as_str(),
-            failure.blame.as_str()
-        ));
+        block.quote("reason     ", &failure.message);
+        block.line(format!("class      {}", failure.class.as_str()));
+        block.line(format!("blame      {}", failure.blame.as_str()));
         if let Some(limit) = &failure.limit {
-            text.push_str(&format!("\nlimit      {limit}"));
+            block.line(format!("limit      {limit}"));
         }
         if let Some(upstream) = &failure.upstream {
             let body: String = upstream.body.chars().take(500).collect();
-            text.push_str(&format!("\nupstream   status {}: {body}", upstream.status));
+            block.quote(&format!("upstream   status {}: ", upstream.status), &body);
         }
     }
     for (model, counts) in &figures.counts {
-        text.push_str(&format!(
-            "\n{model}: {} added, {} updated, {} deleted, {} unchanged",
+        block.line(format!(
+            "{model}: {} added, {} updated, {} deleted, {} unchanged",
             output::count(counts.added),
             output::count(counts.updated),
             output::count(counts.deleted),
             output::count(counts.unchanged),
         ));
     }
-    text.push_str(&format!(
-        "\nfigures    {} commits, {} requests ({} of them retries), {} in, {} out, {} CPU, {} memory, {}",
+    block.line(format!(
+        "figures    {} commits, {} requests ({} of them retries), {} in, {} out, {} CPU, {} memory, {}",
         output::count(figures.commits),
         output::count(figures.requests),
         output::count(figures.retries),
@@ -209,13 +210,12 @@ pub(super) fn explain(run: &Run) -> String {
         output::bytes(figures.memory_bytes),
         output::duration(figures.wall_ms),
     ));
-    text.push_str(&asked(figures));
-    text
+    asked(&mut block, figures);
+    block
 }
 
 /// What its requests were answered, and what they waited for.
-fn asked(figures: &Figures) -> String {
-    let mut text = String::new();
+fn asked(block: &mut Block, figures: &Figures) {
     if figures.requests > 0 {
         let answered: u64 = figures.statuses.values().sum();
         let statuses = figures.statuses.iter();
@@ -226,7 +226,7 @@ fn asked(figures: &Figures) -> String {
         if silent > 0 {
             parts.push(format!("{} without an answer", output::count(silent)));
         }
-        text.push_str(&format!("\nanswers    {}", parts.join(", ")));
+        block.line(format!("answers    {}", parts.join(", ")));
     }
     let waited = &figures.waited;
     let parts = [
@@ -240,13 +240,12 @@ fn asked(figures: &Figures) -> String {
         .map(|(ms, why)| format!("{} {why}", output::duration(ms)))
         .collect();
     if !parts.is_empty() {
-        text.push_str(&format!("\nwaited     {}", parts.join(", ")));
+        block.line(format!("waited     {}", parts.join(", ")));
     }
     if waited.retries_unpaid > 0 {
-        text.push_str(&format!(
-            "\nnot again  {}: the retry budget of this API was spent",
+        block.line(format!(
+            "not again  {}: the retry budget of this API was spent",
             output::counted(waited.retries_unpaid, "request")
         ));
     }
-    text
 }

@@ -107,7 +107,7 @@ async fn list(control: &dyn Control, args: List) -> Result<()> {
         return shown.try_for_each(|sync| output::json(&sync?));
     }
     let rows = syncs.iter().map(row);
-    output::line(output::table(
+    output::block(&output::table(
         &[
             "sync", "models", "records", "deleted", "next", "last run", "started",
         ],

@@ -9,7 +9,7 @@ use super::replay::read_component;
 use crate::author::compile::Echo;
 use crate::author::package::Package;
 use crate::cassettes::Take;
-use crate::output;
+use crate::output::{self, Block};
 use crate::problem::{Kind, Problem, Result};
 use crate::replay::{self, Options, Report, Stage};
 
@@ -111,10 +111,9 @@ fn show(file: &Path, report: &Report, blessed: bool) {
     };
     output::line(format!("{word} {name}: {}", report.figures()));
     for difference in &report.differences {
-        let text = difference.to_string();
-        for line in text.lines() {
-            output::line(format!("    {line}"));
-        }
+        let mut block = Block::new();
+        block.quote("    ", &difference.to_string());
+        output::block(&block);
     }
 }
 

@@ -20,7 +20,7 @@ use super::schedules;
 use super::upkeep::forget_cassettes;
 use crate::oauth::forget_tokens;
 use crate::problem::{Kind, Problem, Result};
-use crate::secrets::{KeyRing, SecretMap};
+use crate::secrets::{KeyRing, SecretMap, origin_of};
 
 /// How often an update is repeated whose connection was changed meanwhile, each time by somebody
 /// else who got further.
@@ -78,6 +78,8 @@ pub struct ConnectionUpdate {
     #[serde(with = "clear::map")]
     pub secrets: SecretMap,
     pub remove_secrets: BTreeSet<String>,
+    /// Whether secrets that stay may be sent to the new base URL, should its origin be another one.
+    pub keep_secrets: bool,
     /// Whether what is to be taken away may be gone already.
     pub missing_is_fine: bool,
 }
@@ -106,26 +108,26 @@ pub struct AddedConnections {
 }
 
 /// What the plugin says about its connections.
-struct Rules<'a> {
+pub(super) struct Rules<'a> {
     integration: &'a Integration,
     config: ConfigSchema<'a>,
 }
 
 impl<'a> Rules<'a> {
-    fn of(local: &Local, integration: &'a Integration) -> Result<Self> {
+    pub(super) fn of(local: &Local, integration: &'a Integration) -> Result<Self> {
         Ok(Self {
             integration,
             config: ConfigSchema::of(local, integration)?,
         })
     }
 
-    fn check_config(&self, own: &Map<String, Value>) -> Result<()> {
+    pub(super) fn check_config(&self, own: &Map<String, Value>) -> Result<()> {
         let mut config = self.integration.current.config.clone();
         merge(&mut config, own);
         self.config.check(&config)
     }
 
-    fn check_secrets<'n>(&self, names: impl Iterator<Item = &'n String>) -> Result<()> {
+    pub(super) fn check_secrets<'n>(&self, names: impl Iterator<Item = &'n String>) -> Result<()> {
         check_secrets(
             &self.integration.current.manifest,
             names.map(String::as_str),
@@ -159,19 +161,25 @@ async fn ring_for(local: &Local, needed: bool) -> Result<Option<KeyRing>> {
     }
 }
 
-fn seal(ring: Option<&KeyRing>, key: &ConnectionKey, secrets: &SecretMap) -> Result<Vec<u8>> {
+fn seal(
+    ring: Option<&KeyRing>,
+    key: &ConnectionKey,
+    origin: &str,
+    secrets: &SecretMap,
+) -> Result<Vec<u8>> {
     if secrets.is_empty() {
         return Ok(Vec::new());
     }
     let master = ring.and_then(KeyRing::sealing);
     let master = master.ok_or_else(|| Problem::internal("there is no key to seal with"))?;
-    master.seal(key, secrets)
+    master.seal(key, origin, secrets)
 }
 
 fn stored(local: &Local, new: NewConnection, ring: Option<&KeyRing>) -> Result<Connection> {
     let now = local.clock.now();
+    let origin = new.base_url.origin().ascii_serialization();
     Ok(Connection {
-        sealed_secrets: seal(ring, &new.key, &new.secrets)?,
+        sealed_secrets: seal(ring, &new.key, &origin, &new.secrets)?,
         key: new.key,
         base_url: new.base_url,
         config: new.config,
@@ -269,13 +277,16 @@ pub(super) async fn update(
     for _ in 0..ATTEMPTS {
         let mut new = local.find_connection(key).await?;
         let (config, base_url) = (new.config.clone(), new.base_url.clone());
+        let origin = new.origin();
         change(&mut new, &update)?;
         if new.config != config {
             rules.check_config(&new.config)?;
         }
-        if changes_secrets {
-            change_secrets(local, &mut new, &update).await?;
+        let moves = new.origin() != origin && !new.sealed_secrets.is_empty();
+        if changes_secrets || moves || update.keep_secrets {
+            change_secrets(local, &mut new, &origin, &update).await?;
         }
+        let changes_secrets = changes_secrets || moves;
         if changes_secrets || new.config != config || new.base_url != base_url {
             // What could not work may now.
             new.health = new.health.without(None).unwrap_or(new.health);
@@ -317,9 +328,11 @@ fn change(new: &mut Connection, update: &ConnectionUpdate) -> Result<()> {
     connection::check(&new.config, &new.metadata, &new.tags, external_id).map_err(Problem::invalid)
 }
 
+/// They were given for `origin`, unless somebody has changed what is stored.
 async fn change_secrets(
     local: &Local,
     new: &mut Connection,
+    origin: &str,
     update: &ConnectionUpdate,
 ) -> Result<()> {
     for name in &update.remove_secrets {
@@ -335,7 +348,15 @@ async fn change_secrets(
     // When none of them stays, damaged ones are no obstacle: this is how they are given anew.
     let mut secrets = match new.secret_names.iter().all(goes) {
         true => SecretMap::new(),
-        false => ring.open(&new.key, &new.sealed_secrets)?,
+        false if update.keep_secrets => {
+            let given_for = origin_of(&new.sealed_secrets).unwrap_or(origin);
+            ring.open(&new.key, given_for, &new.sealed_secrets)?
+        }
+        false if new.origin() != origin => {
+            let stay = new.secret_names.iter().filter(|name| !goes(name));
+            return Err(elsewhere(new, origin, stay));
+        }
+        false => ring.open(&new.key, origin, &new.sealed_secrets)?,
     };
     // What others bought is theirs, and what was rejected may not be now.
     forget_tokens(&mut secrets);
@@ -343,9 +364,27 @@ async fn change_secrets(
     secrets.retain(|name, _| !update.remove_secrets.contains(name));
     secrets.extend(update.secrets.clone());
     let ring = ring_for(local, !secrets.is_empty()).await?;
-    new.sealed_secrets = seal(ring.as_ref(), &new.key, &secrets)?;
+    new.sealed_secrets = seal(ring.as_ref(), &new.key, &new.origin(), &secrets)?;
     new.secret_names = secrets.into_keys().collect();
     Ok(())
+}
+
+/// The secrets that stay would be sent elsewhere, and nobody has said that they may.
+fn elsewhere<'a>(
+    new: &Connection,
+    origin: &str,
+    stay: impl Iterator<Item = &'a String>,
+) -> Problem {
+    let stay: Vec<&str> = stay.map(String::as_str).collect();
+    let message = format!(
+        "the new base URL is at {}, and the secrets were given for {origin}: {} would be sent there",
+        new.origin(),
+        stay.join(", ")
+    );
+    Problem::new(Kind::Conflict, message).hint(
+        "give them anew in the same update, or say that they may go there: with --keep-secrets, by the API with \
+         \"keep_secrets\": true",
+    )
 }
 
 /// Its runs are fenced off and gone with it in one command of the store; those of this process are
@@ -360,7 +399,7 @@ pub(super) async fn remove(local: &Local, key: &ConnectionKey) -> Result<Dropped
     Ok(dropped)
 }
 
-fn check_base_url(base_url: &Url) -> Result<()> {
+pub(super) fn check_base_url(base_url: &Url) -> Result<()> {
     if !base_url.username().is_empty() || base_url.password().is_some() {
         return Err(Problem::invalid(
             "the base URL holds credentials; add them with --secret instead",

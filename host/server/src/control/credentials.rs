@@ -1,10 +1,11 @@
-//! A connection's secrets, opened for one run: credentials, and what no recording may hold.
+//! A connection's secrets, opened for one run: credentials, and what nothing kept or shown may hold.
 
 use std::sync::Arc;
 
 use tidegate_egress::{Credentials, Secret, SecretTexts, TokenEndpoint};
 use tidegate_engine::integration::Connection;
 use tidegate_engine::manifest::{Auth, TokenRequest};
+use tidegate_engine::redact::SECRET_BYTES_MIN;
 
 use super::launch::Site;
 use super::local::Local;
@@ -17,7 +18,7 @@ use crate::secrets::SecretMap;
 #[derive(Default)]
 pub(super) struct Secrets {
     pub(super) credentials: Option<Credentials>,
-    /// What no recording may hold.
+    /// What nothing kept or shown may hold.
     pub(super) texts: SecretTexts,
 }
 
@@ -42,10 +43,14 @@ pub(super) async fn secrets(local: &Local, site: &Site, again: bool) -> Result<S
     let credentials = Credentials::resolve(auth, &|name| secrets.get(name).cloned(), config)
         .map_err(|error| Problem::invalid(error).at(&connection.key))?;
     if let Auth::Basic { username, password } = auth {
-        // A user name is no secret, and may well stand in paths and records.
+        // A user name is none by itself, and may well stand in paths and records.
         let user = secrets.remove(username);
         if let (Some(user), Some(password)) = (user, secrets.get(password)) {
             let both = format!("{}:{}", user.expose(), password.expose());
+            // Where the key is the user name, any password will do: `sk_live_…:x`.
+            if password.expose().len() < SECRET_BYTES_MIN {
+                secrets.insert(format!("{username}:"), user);
+            }
             secrets.insert(username.clone(), Secret::new(both));
         }
     }
@@ -59,11 +64,14 @@ pub(super) async fn secrets(local: &Local, site: &Site, again: bool) -> Result<S
 pub(super) async fn open(local: &Local, connection: &Connection) -> Result<SecretMap> {
     let _in_use = local.key_use.read().await;
     let (key, ring) = (&connection.key, local.key_ring()?);
-    if let Ok(secrets) = ring.open(key, &connection.sealed_secrets) {
+    // Where they will be sent is what was read.
+    let origin = connection.origin();
+    if let Ok(secrets) = ring.open(key, &origin, &connection.sealed_secrets) {
         return Ok(secrets);
     }
     // A rotation may have ended since the connection was read.
-    ring.open(key, &local.find_connection(key).await?.sealed_secrets)
+    let now = local.find_connection(key).await?;
+    ring.open(key, &origin, &now.sealed_secrets)
 }
 
 /// Credentials that are bought while the run goes on.

@@ -111,10 +111,13 @@ pub(super) async fn rollback(local: &Local, name: &Name, to: Option<u32>) -> Res
             false => problem.listing("earlier deployments", numbers.iter().map(String::as_str)),
         });
     };
+    // What it says of itself counts, not what came with it.
+    let bytes = local.store.component(old.digest).await?;
+    let manifest = inspect(local, &bytes).await?.manifest;
     let deployment = NewDeployment {
         integration: name.clone(),
         digest: old.digest,
-        manifest: old.manifest.clone(),
+        manifest,
         grants: old.grants.clone(),
         config: old.config.clone(),
         now: local.clock.now(),
@@ -132,15 +135,25 @@ pub(super) async fn put_component(local: &Local, bytes: Vec<u8>) -> Result<Inspe
     Ok(inspection)
 }
 
+/// What a component says of itself.
+pub(super) async fn inspect(local: &Local, bytes: &[u8]) -> Result<Inspection> {
+    let inspected = local.runtime()?.inspect(bytes).await;
+    let (inspection, _) = inspected.map_err(|error| inspect_problem(&error))?;
+    Ok(inspection)
+}
+
+/// What nobody may be granted, whichever way.
+pub(super) fn check_grants(grants: &Grants) -> Result<()> {
+    grants.private.iter().try_for_each(check_private)?;
+    limits::check(&grants.limits).map_err(Problem::invalid)
+}
+
 fn granted(old: Grants, changes: &GrantChanges) -> Result<Grants> {
     let mut grants = old;
     if let Some(hosts) = &changes.hosts {
         grants.hosts.clone_from(hosts);
     }
     if let Some(private) = &changes.private {
-        for range in private {
-            check_private(range)?;
-        }
         grants.private.clone_from(private);
     }
     if let Some(token_hosts) = &changes.token_hosts {
@@ -159,9 +172,9 @@ fn granted(old: Grants, changes: &GrantChanges) -> Result<Grants> {
         grants.rate_limit = rate_limit;
     }
     if let Some(values) = &changes.limits {
-        limits::check(values).map_err(Problem::invalid)?;
         grants.limits.clone_from(values);
     }
+    check_grants(&grants)?;
     Ok(grants)
 }
 

@@ -53,9 +53,9 @@ pub struct Rotated {
 /// A master key, and how much is sealed under it.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct KeyStatus {
-    /// `None` for credentials of version 1, which don't say their key.
+    /// `None` for credentials that are damaged, and don't say their key.
     pub key: Option<String>,
-    /// `current`, `next` while a rotation is not finished, `unknown`, or `version-1`.
+    /// `current`, `next` while a rotation is not finished, `unknown`, or `damaged`.
     pub role: Cow<'static, str>,
     /// Where it comes from, if it is at hand.
     pub place: Option<String>,
@@ -139,7 +139,7 @@ pub(super) async fn status(local: &Local) -> Result<KeysStatus> {
     }
     let unknown: BTreeSet<Option<KeyId>> = counts.keys().chain(endpoints.keys()).copied().collect();
     keys.extend(unknown.into_iter().map(|id| KeyStatus {
-        role: Cow::Borrowed(if id.is_some() { "unknown" } else { "version-1" }),
+        role: Cow::Borrowed(if id.is_some() { "unknown" } else { "damaged" }),
         key: id.map(|id| id.to_string()),
         place: None,
         connections: counts.get(&id).copied().unwrap_or_default(),
@@ -150,11 +150,11 @@ pub(super) async fn status(local: &Local) -> Result<KeysStatus> {
         keys,
         without_credentials: survey.without,
         unreadable: unreadable
-            .map(|(key, unopened)| (key.clone(), ring.problem(key, *unopened).message))
+            .map(|(key, unopened)| (key.clone(), ring.problem(key, unopened.clone()).message))
             .collect(),
         unreadable_count: survey.unreadable.len() as u64,
         unreadable_endpoints: (survey.endpoints.unreadable.iter())
-            .map(|(id, unopened)| (*id, ring.problem(*id, *unopened).message))
+            .map(|(id, unopened)| (*id, ring.problem(*id, unopened.clone()).message))
             .collect(),
     })
 }
@@ -202,9 +202,11 @@ impl Survey {
     fn refusal(&self) -> Problem {
         let endpoints = &self.endpoints.unreadable;
         let connections = self.unreadable.iter();
-        let connections = connections.map(|(key, unopened)| self.ring.problem(key, *unopened));
+        let connections =
+            connections.map(|(key, unopened)| self.ring.problem(key, unopened.clone()));
         let of_endpoints = endpoints.iter();
-        let of_endpoints = of_endpoints.map(|(id, unopened)| self.ring.problem(*id, *unopened));
+        let of_endpoints =
+            of_endpoints.map(|(id, unopened)| self.ring.problem(*id, unopened.clone()));
         let named = connections.chain(of_endpoints).take(NAMED_MAX);
         let named: Vec<String> = named.map(|problem| problem.message).collect();
         let what = match endpoints.len() {

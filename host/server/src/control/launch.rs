@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use serde_json::{Map, Value};
-use tidegate_egress::Credentials;
+use tidegate_egress::{Credentials, SecretTexts};
 use tidegate_engine::cassette::Seed;
 use tidegate_engine::idempotency::{IdempotencyKey, KeyUse, Keyed};
 use tidegate_engine::integration::{Connection, Integration};
@@ -109,6 +109,7 @@ pub(super) struct Launch {
 struct Prepared {
     plugin: Plugin,
     credentials: Option<Credentials>,
+    secrets: SecretTexts,
     take: Option<Take>,
     recording: Option<Recording>,
     seed: Seed,
@@ -127,7 +128,7 @@ impl Prepared {
         let recording = match &take {
             Some(take) => Some(Recording {
                 sink: take.sink()?,
-                secrets: secrets.texts,
+                secrets: secrets.texts.clone(),
             }),
             None => None,
         };
@@ -136,6 +137,7 @@ impl Prepared {
         Ok(Self {
             plugin,
             credentials: secrets.credentials,
+            secrets: secrets.texts,
             take,
             recording,
             seed,
@@ -304,6 +306,7 @@ async fn drive(
         config: site.config,
         models: launch.models,
         credentials: prepared.credentials,
+        secrets: prepared.secrets,
         checkpoint: begun.started.checkpoint,
         input: launch.input,
         idempotency_key: begun.idempotency_key,

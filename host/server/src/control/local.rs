@@ -38,7 +38,7 @@ use crate::oauth::Keeper;
 use crate::output;
 use crate::problem::{Kind, Problem, Result};
 use crate::secrets::KeyRing;
-use crate::transfer::{ExportScope, Totals};
+use crate::transfer::{Brought, ExportScope, ImportTerms, Totals};
 
 /// Where precompiled components lie in the data directory.
 const CACHE: &str = "cache";
@@ -130,9 +130,7 @@ impl Local {
         };
         // Whatever they are, other commands go on.
         if let Err(problem) = super::upkeep::forget_cassettes(&local).await {
-            output::notice(format!(
-                "warning: cassettes of removed connections: {problem}"
-            ));
+            output::about("warning: cassettes of removed connections: ", &problem);
         }
         Ok(local)
     }
@@ -472,10 +470,10 @@ impl Control for Local {
     async fn import(
         &self,
         input: &mut (dyn BufRead + Send),
-        signed_only: bool,
+        terms: &ImportTerms,
         progress: &mut (dyn FnMut(u64) + Send),
-    ) -> Result<Totals> {
-        super::upkeep::import(self, input, signed_only, progress).await
+    ) -> Result<Brought> {
+        super::upkeep::import(self, input, terms, progress).await
     }
 
     async fn ready(&self) -> Result<()> {

@@ -14,6 +14,7 @@ mod deploy;
 mod empty;
 mod endpoint_keys;
 pub(crate) mod flights;
+mod imported;
 mod jobs;
 mod keys;
 mod later;
@@ -79,7 +80,7 @@ pub use webhooks::{
 pub use work::Work;
 
 use crate::problem::Result;
-use crate::transfer::{ExportScope, Totals};
+use crate::transfer::{Brought, ExportScope, ImportTerms, Totals};
 
 /// Grants that the operator gives at a deploy. `None` keeps what an earlier deploy granted.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -309,15 +310,14 @@ pub trait Control: Work + Webhooks {
     async fn settle(&self) -> Result<()>;
     /// Write `scope` as JSON lines. Writing may block.
     async fn export(&self, scope: &ExportScope, out: &mut (dyn Write + Send)) -> Result<Totals>;
-    /// Bring in everything of an export, or nothing; `progress` hears how many records have been
-    /// read. Reading may block. With `signed_only` its components must be here already: an export has
-    /// no signatures.
+    /// Bring in everything of an export, or nothing, held to what holds for what is deployed and added, and to
+    /// `terms`; `progress` hears how many records have been read. Reading may block.
     async fn import(
         &self,
         input: &mut (dyn BufRead + Send),
-        signed_only: bool,
+        terms: &ImportTerms,
         progress: &mut (dyn FnMut(u64) + Send),
-    ) -> Result<Totals>;
+    ) -> Result<Brought>;
 
     /// Fails when what is written is not stored any more: the disk is full, say.
     async fn ready(&self) -> Result<()>;

@@ -1,8 +1,10 @@
 //! One request with a connection's credentials, through the same gate, grants and limits as a plugin's.
 
+use std::borrow::Cow;
+
 use tidegate_egress::{EgressError, Request, Retry};
+use tidegate_engine::redact::Redactor;
 use tidegate_engine::run::Blame;
-use tidegate_runtime::Redactor;
 
 use super::credentials::secrets;
 use super::launch::Site;
@@ -17,6 +19,7 @@ pub(super) async fn send(local: &Local, request: ProxyRequest) -> Result<ProxyRe
         &site.integration.current,
         &site.connection,
         secrets.credentials,
+        secrets.texts.clone(),
     );
     let request = Request {
         method: request.method,
@@ -27,24 +30,25 @@ pub(super) async fn send(local: &Local, request: ProxyRequest) -> Result<ProxyRe
         retry: Retry::Idempotent,
         idempotency_key: None,
     };
-    let response = session
-        .send(request)
-        .await
-        .map_err(|error| problem(&error))?;
-    let redactor = Redactor::new(&secrets.texts.all());
-    let headers = response.headers.into_iter();
+    let sent = session.send(request).await;
+    // Tokens that it has bought are known by now.
+    let redactor = secrets.texts.redactor();
+    let response = sent.map_err(|error| problem(&error, &redactor))?;
+    // A name that held a secret would be none without it.
+    let named = |(name, _): &(String, String)| matches!(redactor.text(name), Cow::Borrowed(_));
+    let headers = response.headers.into_iter().filter(named);
     Ok(ProxyResponse {
         status: response.status,
         headers: headers
             .map(|(name, value)| (name, redactor.text(&value).into_owned()))
             .collect(),
-        body: redactor.bytes(&response.body),
+        body: redactor.bytes(&response.body).into_owned(),
         url: redactor.text(response.url.as_str()).into_owned(),
     })
 }
 
 /// Why there is no answer, as the exit code of who must act.
-fn problem(error: &EgressError) -> Problem {
+fn problem(error: &EgressError, redactor: &Redactor) -> Problem {
     let kind = match (error, error.blame()) {
         (EgressError::Denied { .. }, _) | (_, Blame::Operator) => Kind::RunFailed,
         (_, Blame::Upstream) => Kind::Upstream,
@@ -52,5 +56,5 @@ fn problem(error: &EgressError) -> Problem {
         (_, Blame::Guest) => Kind::Invalid,
         (_, Blame::Host) => Kind::Internal,
     };
-    Problem::new(kind, error)
+    Problem::new(kind, redactor.text(&error.to_string()))
 }

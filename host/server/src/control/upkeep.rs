@@ -3,8 +3,6 @@
 use std::io::{BufRead, Write};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use tidegate_engine::integration::Digest;
 use tidegate_engine::transfer::ImportId;
 use tidegate_engine::upkeep::{Dropped, Pruned, Scope};
 use tidegate_engine::{ConnectionKey, ModelKey, StoreError, Timestamp};
@@ -12,10 +10,11 @@ use tidegate_engine::{ConnectionKey, ModelKey, StoreError, Timestamp};
 use tidegate_store::Rewritten;
 
 use super::Control;
+use super::imported::Imported;
 use super::local::Local;
 use crate::cassettes;
-use crate::problem::{Kind, Problem, Result};
-use crate::transfer::{self, ExportScope, Totals};
+use crate::problem::{Problem, Result};
+use crate::transfer::{self, Brought, ExportScope, ImportTerms, Totals};
 
 pub(super) async fn prune(local: &Local, model: &ModelKey, age: Duration) -> Result<Pruned> {
     local.check_model(model).await?;
@@ -119,47 +118,19 @@ pub(super) async fn export(
 pub(super) async fn import(
     local: &Local,
     input: &mut (dyn BufRead + Send),
-    signed_only: bool,
+    terms: &ImportTerms,
     progress: &mut (dyn FnMut(u64) + Send),
-) -> Result<Totals> {
+) -> Result<Brought> {
     let mut id = [0; 16];
     crate::secrets::random(&mut id)?;
     let id = ImportId(u128::from_le_bytes(id));
-    let components = Components { local, signed_only };
-    let totals = transfer::import(&*local.store, &components, id, input, progress).await?;
+    let checks = Imported {
+        local,
+        signed_only: terms.signed_only,
+    };
+    let store = &*local.store;
+    let brought = transfer::import(store, &checks, &terms.grants, id, input, progress).await?;
     // As when its connections had been added here.
     super::schedules::ensure_all(local, None).await?;
-    Ok(totals)
-}
-
-/// The components of an import, held to what holds for any.
-struct Components<'a> {
-    local: &'a Local,
-    signed_only: bool,
-}
-
-#[async_trait]
-impl transfer::Components for Components<'_> {
-    async fn keep(&self, digest: Digest, bytes: Vec<u8>) -> Result<()> {
-        let store = &self.local.store;
-        if !self.signed_only {
-            store.put_component(bytes).await?;
-            return Ok(());
-        }
-        match store.component(digest).await {
-            Ok(_) => Ok(()),
-            Err(StoreError::NotFound { .. }) => Err(Problem::new(
-                Kind::Plugin,
-                format!("component {digest} is not here, and a signature is required, which an export has not"),
-            )
-            .hint("deploy it with its signature first, with: tidegate deploy FILE")),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    async fn deployed(&self, digest: Digest) -> Result<()> {
-        let bytes = self.local.store.component(digest).await?;
-        super::deploy::put_component(self.local, bytes).await?;
-        Ok(())
-    }
+    Ok(brought)
 }

@@ -10,7 +10,7 @@ use tidegate_engine::run::{Outcome, Run, RunId};
 use tidegate_runtime::Inspection;
 
 use crate::author::program;
-use crate::output;
+use crate::output::{self, Block};
 
 /// What `tidegate demo --json` prints.
 #[derive(Debug, Serialize)]
@@ -80,7 +80,7 @@ impl Report {
     }
 
     /// For people: tables, where the data lies, and what to try next.
-    pub(crate) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> Block {
         let rows = self.syncs.iter().map(SyncLine::row);
         let heading = [
             "sync",
@@ -106,14 +106,18 @@ impl Report {
         let syncs = output::table(&heading, &right, rows);
         let rows = self.feed.iter().map(ChangeLine::row);
         let feed = output::table(&["action", "model", "id", "name", "cursor"], &[], rows);
-        let data = self.directory.display();
-        let next = self
-            .next_commands()
-            .map(|command| format!("  {command}"))
-            .join("\n");
-        format!(
-            "{syncs}\n\nThe end of the change feed:\n{feed}\n\nThe data lies in {data}\n\nTry next:\n{next}"
-        )
+        let mut block = syncs;
+        block.line("");
+        block.line("The end of the change feed:");
+        block.block(&feed);
+        block.line("");
+        block.line(format!("The data lies in {}", self.directory.display()));
+        block.line("");
+        block.line("Try next:");
+        for command in self.next_commands() {
+            block.line(format!("  {command}"));
+        }
+        block
     }
 
     fn next_commands(&self) -> [String; 3] {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tidegate_egress::{EgressError, Gate, Response, Secret, TokenEndpoint, TokenFault};
 use tidegate_engine::Timestamp;
 use tidegate_engine::manifest::{ClientAuth, TokenRequest};
-use tidegate_runtime::Redactor;
+use tidegate_engine::redact::Redactor;
 
 use super::answer::{self, Said, Verdict};
 use super::purse::Price;

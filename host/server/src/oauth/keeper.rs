@@ -268,7 +268,7 @@ impl Keeper {
         })?;
         let host = |problem: Problem| failed(Blame::Operator, &problem.message);
         let ring = KeyRing::load(&self.data).map_err(host)?;
-        let opened = ring.open(key, &connection.sealed_secrets);
+        let opened = ring.open(key, &connection.origin(), &connection.sealed_secrets);
         let secrets = opened.map_err(host)?;
         let price = Price::of(&secrets, &buyer.request).map_err(|name| {
             let message = format!("the connection {key} has no secret {name:?} any more");
@@ -347,7 +347,8 @@ impl Keeper {
             let master = opened.ring.sealing();
             let master =
                 master.ok_or_else(|| failed(Blame::Host, &"there is no key to seal with"))?;
-            let sealed = master.seal(buyer.key(), &opened.secrets);
+            let origin = opened.connection.origin();
+            let sealed = master.seal(buyer.key(), &origin, &opened.secrets);
             opened.connection.sealed_secrets = sealed.map_err(host)?;
             let stored = self.store.update_connections(vec![opened.connection]).await;
             if stored.map_err(|error| failed(Blame::Host, &error))? == [true] {

@@ -86,9 +86,16 @@ fn secret(text: &str) -> Secret {
 async fn change(store: &dyn Store, data: &Path, change: impl Fn(&mut Connection, &mut SecretMap)) {
     let mut connection = store.connection(&key()).await.unwrap();
     let ring = KeyRing::load(data).unwrap();
-    let mut secrets = ring.open(&key(), &connection.sealed_secrets).unwrap();
+    let mut secrets = ring
+        .open(&key(), &connection.origin(), &connection.sealed_secrets)
+        .unwrap();
     change(&mut connection, &mut secrets);
-    connection.sealed_secrets = ring.sealing().unwrap().seal(&key(), &secrets).unwrap();
+    let origin = connection.origin();
+    connection.sealed_secrets = ring
+        .sealing()
+        .unwrap()
+        .seal(&key(), &origin, &secrets)
+        .unwrap();
     assert_eq!(
         store.update_connections(vec![connection]).await.unwrap(),
         [true]
@@ -131,7 +138,10 @@ impl Scene {
         ring.create().unwrap();
         let secrets = [("id", "me"), ("refresh", "refresh-0")];
         let secrets = secrets.map(|(name, text)| (name.to_owned(), secret(text)));
-        let sealed = ring.sealing().unwrap().seal(&key(), &secrets.into());
+        let sealed = ring
+            .sealing()
+            .unwrap()
+            .seal(&key(), "https://api.example", &secrets.into());
         let connection: Connection = serde_json::from_value(json!({
             "key": key(), "base_url": "https://api.example/", "config": {}, "metadata": {},
             "secret_names": ["id", "refresh"], "sealed_secrets": sealed.unwrap(),
@@ -191,7 +201,9 @@ impl Scene {
     async fn stored(&self, name: &str) -> Option<String> {
         let connection = self.store.connection(&key()).await.unwrap();
         let ring = KeyRing::load(self.folder.path()).unwrap();
-        let secrets = ring.open(&key(), &connection.sealed_secrets).unwrap();
+        let secrets = ring
+            .open(&key(), &connection.origin(), &connection.sealed_secrets)
+            .unwrap();
         Some(secrets.get(name)?.expose().to_owned())
     }
 

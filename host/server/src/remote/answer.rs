@@ -53,9 +53,8 @@ async fn prove(State(app): State<App>, Path(nonce): Path<String>) -> Response {
 
 async fn answer(State(app): State<App>, Path(call): Path<String>, request: Request) -> Response {
     let body = request.into_body();
-    if matches!(call.as_str(), runs::IMPORT | runs::IMPORT_SIGNED) {
-        let signed_only = app.signatures_only || call == runs::IMPORT_SIGNED;
-        return runs::answer_import(&app, signed_only, body);
+    if call == runs::IMPORT {
+        return runs::answer_import(&app, body);
     }
     let args = match to_bytes(body, CALL_BYTES_MAX).await {
         Ok(args) => args,

@@ -33,7 +33,7 @@ use crate::control::{
     SyncStatus, TriggerRequest, Webhooks, Work, clear,
 };
 use crate::problem::Result;
-use crate::transfer::{ExportScope, Totals};
+use crate::transfer::{Brought, ExportScope, ImportTerms, Totals};
 
 /// Bytes of a component.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
@@ -222,10 +222,10 @@ impl Control for Remote {
     async fn import(
         &self,
         input: &mut (dyn BufRead + Send),
-        signed_only: bool,
+        terms: &ImportTerms,
         progress: &mut (dyn FnMut(u64) + Send),
-    ) -> Result<Totals> {
-        runs::import(self, input, signed_only, progress).await
+    ) -> Result<Brought> {
+        runs::import(self, input, terms, progress).await
     }
 
     /// The server keeps it open.

@@ -1,6 +1,6 @@
 //! Answers that go on: runs, which are watched, exports and imports; both ends of each.
 
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
@@ -17,7 +17,7 @@ use crate::api::{App, receive};
 use crate::control::{Control, InvokeRequest, Invoked, Progress, SyncRequest};
 use crate::problem::{Problem, Result};
 use crate::transfer::pipe::{PART_BYTES, PARTS, Receiving, Sending, here};
-use crate::transfer::{ExportScope, Totals};
+use crate::transfer::{Brought, ExportScope, ImportTerms, Totals};
 
 /// Lines of a log on their way to a command that reads slowly; what does not fit is in the store.
 const LINES: usize = 1000;
@@ -74,17 +74,20 @@ pub(super) async fn export(
     remote.call_with("export", scope, each).await
 }
 
-/// Its body is the export, so what else it says is in the call's name.
+/// The first line of its body is the terms, and the rest is the export.
 pub(super) const IMPORT: &str = "import";
-pub(super) const IMPORT_SIGNED: &str = "import_signed";
+/// Most bytes of that line.
+const TERMS_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 pub(super) async fn import(
     remote: &Remote,
     input: &mut (dyn BufRead + Send),
-    signed_only: bool,
+    terms: &ImportTerms,
     progress: &mut (dyn FnMut(u64) + Send),
-) -> Result<Totals> {
-    let call = if signed_only { IMPORT_SIGNED } else { IMPORT };
+) -> Result<Brought> {
+    let mut terms = serde_json::to_vec(terms).map_err(Problem::internal)?;
+    terms.push(b'\n');
+    let input = &mut terms.as_slice().chain(input);
     let (sender, parts) = mpsc::channel::<std::io::Result<Bytes>>(PARTS);
     let body = futures::stream::unfold(parts, |mut parts| async move {
         let part = parts.recv().await?;
@@ -110,7 +113,7 @@ pub(super) async fn import(
         }
     };
     let answered = async {
-        let frames = remote.begin(call, Body::from_stream(body)).await?;
+        let frames = remote.begin(IMPORT, Body::from_stream(body)).await?;
         let each = |frame| {
             if let Frame::Read(records) = frame {
                 progress(records);
@@ -250,7 +253,7 @@ pub(super) fn answer_export(app: &App, args: &[u8]) -> Response {
     frames(receiver)
 }
 
-pub(super) fn answer_import(app: &App, signed_only: bool, body: Body) -> Response {
+pub(super) fn answer_import(app: &App, body: Body) -> Response {
     let (sender, receiver) = mpsc::channel(LINES);
     let (parts, input) = mpsc::channel(PARTS);
     let (control, handle, stall) = (
@@ -259,21 +262,25 @@ pub(super) fn answer_import(app: &App, signed_only: bool, body: Body) -> Respons
         app.bounds.stall,
     );
     let (reading, working) = (sender.clone(), app.working());
+    let signatures_only = app.signatures_only;
     let thread = tokio::task::spawn_blocking(move || {
         let mut input = BufReader::with_capacity(PART_BYTES, Receiving::new(input));
+        let mut terms = Vec::new();
+        let mut line = (&mut input).take(TERMS_BYTES_MAX);
+        line.read_until(b'\n', &mut terms)
+            .map_err(Problem::invalid)?;
+        let mut terms: ImportTerms = serde_json::from_slice(&terms).map_err(Problem::internal)?;
+        terms.signed_only |= signatures_only;
         let mut progress = |records| {
             // As with a run's figures.
             let _ = reading.try_send(Frame::Read(records));
         };
-        here(
-            &handle,
-            control.import(&mut input, signed_only, &mut progress),
-        )
+        here(&handle, control.import(&mut input, &terms, &mut progress))
     });
     tokio::spawn(async move {
         receive(body, parts, stall).await;
         let ended = thread.await.map_err(Problem::internal).flatten();
-        let _ = sender.send(Frame::end::<Totals>(ended)).await;
+        let _ = sender.send(Frame::end::<Brought>(ended)).await;
         drop(working);
     });
     frames(receiver)

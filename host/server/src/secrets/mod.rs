@@ -5,12 +5,14 @@
 mod ring;
 mod seal;
 mod source;
+mod sources;
 
 use std::collections::BTreeMap;
 
 pub(crate) use ring::{KeyRing, Place, VARIABLE, VARIABLE_NEXT};
-pub(crate) use seal::{KeyId, MasterKey, Unopened, key_of, probe, random, rewrap};
-pub(crate) use source::{SECRET_BYTES_MAX, parse_flag, parse_reference, read_source};
+pub(crate) use seal::{KeyId, MasterKey, Unopened, key_of, origin_of, probe, random, rewrap};
+pub(crate) use source::{SECRET_BYTES_MAX, parse_flag, read_source};
+pub(crate) use sources::Sources;
 use tidegate_egress::Secret;
 
 /// A connection's secrets by name.

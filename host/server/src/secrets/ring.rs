@@ -170,10 +170,15 @@ impl KeyRing {
         Ok(())
     }
 
-    /// Open somebody's secrets.
-    pub(crate) fn open<'a>(&self, owner: impl Into<Owner<'a>>, sealed: &[u8]) -> Result<SecretMap> {
+    /// Open somebody's secrets, a connection's for the origin of its base URL.
+    pub(crate) fn open<'a>(
+        &self,
+        owner: impl Into<Owner<'a>>,
+        origin: &str,
+        sealed: &[u8],
+    ) -> Result<SecretMap> {
         let owner = owner.into();
-        let opened = seal::open(&self.keys(), owner, sealed);
+        let opened = seal::open(&self.keys(), owner, origin, sealed);
         opened.map_err(|unopened| self.problem(owner, unopened))
     }
 
@@ -202,9 +207,11 @@ impl KeyRing {
                 format!("the master key {id} is missing: {here}"),
                 format!("put it back, or set {VARIABLE} or {VARIABLE_FILE}"),
             ),
-            (Unopened::OtherKeyOrDamaged, _) => (
-                format!("wrong master key, or damaged data; {here}"),
-                format!("use the key that they were sealed with, or give them anew: {again}"),
+            (Unopened::OtherOrigin(origin), _) => (
+                format!(
+                    "they were given for {origin}, and the connection's base URL is another one now"
+                ),
+                format!("if they may go there, give them anew: {again}"),
             ),
             (Unopened::Damaged, _) => (
                 "they are damaged; others' are not concerned".to_owned(),

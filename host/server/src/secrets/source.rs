@@ -23,22 +23,7 @@ pub(crate) fn parse_flag(flag: &str) -> Result<(String, Secret)> {
     Ok((key.to_string(), secret))
 }
 
-/// The same, from a file of many connections: only `env:VAR` and `file:PATH`.
-pub(crate) fn parse_reference(key: &str, source: &str) -> Result<(String, Secret)> {
-    let key: Name = key
-        .parse()
-        .map_err(|error| Problem::invalid(format!("the secret {key:?}: {error}")))?;
-    if source == "-" {
-        return Err(in_clear(
-            &format!("secret {key}"),
-            "write env:VAR or file:PATH",
-        ));
-    }
-    let secret = read_source(&format!("secret {key}"), source)?;
-    Ok((key.to_string(), secret))
-}
-
-fn in_clear(what: &str, write: &str) -> Problem {
+pub(super) fn in_clear(what: &str, write: &str) -> Problem {
     // It could be the secret itself, by mistake: it is not repeated.
     Problem::invalid(format!(
         "{what}: {write}; a secret in clear could be read by other users of this machine, and stays in the \

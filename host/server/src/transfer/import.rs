@@ -1,17 +1,22 @@
 //! Reading an export and staging it, line by line; nothing of it is seen before its last line.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, Read};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::Deserialize;
-use tidegate_engine::integration::Digest;
+use tidegate_engine::integration::{Connection, Deployment, Digest, Integration};
+use tidegate_engine::limits::Limits;
+use tidegate_engine::record::check_checkpoint;
 use tidegate_engine::transfer::{ImportId, ImportPart, ImportedRecord};
-use tidegate_engine::{ConnectionKey, ModelKey, Store, StoreError, SyncKey};
+use tidegate_engine::{ConnectionKey, ModelKey, Name, Store, StoreError, SyncKey};
 
 use super::lines::{
     CheckpointLine, ComponentLine, ConnectionLine, HeadRead, IntegrationLine, Kind, ModelLine,
     RecordLine,
 };
+use super::terms::{Agreed, Brought, Granted};
 use super::{LINE_BYTES_MAX, Totals, VERSION};
 use crate::output;
 use crate::problem::{self, Problem, Result};
@@ -20,27 +25,34 @@ use crate::problem::{self, Problem, Result};
 const PART: usize = 1000;
 const PART_BYTES: usize = 4 * 1024 * 1024;
 
-/// What becomes of the components of an import.
+/// What an import brings is held to what holds for what comes in by the usual ways.
 #[async_trait]
-pub(crate) trait Components: Send + Sync {
-    /// Keep one, whatever it is; earlier deployments may be of plugins that this version can't run.
+pub(crate) trait Checks: Send + Sync {
+    /// Keep a component, whatever it is; earlier deployments may be of plugins that this version can't run.
     async fn keep(&self, digest: Digest, bytes: Vec<u8>) -> Result<()>;
-    /// It is what an integration runs: whoever can't be deployed can't be imported.
-    async fn deployed(&self, digest: Digest) -> Result<()>;
+    /// As a deploy checks it; its components are kept.
+    async fn integration(&self, integration: &Integration) -> Result<()>;
+    /// As adding it to `integration` checks it.
+    async fn connection(&self, integration: &Integration, connection: &Connection) -> Result<()>;
 }
 
 /// Bring everything of an export into the store, or nothing. `id` is a new one; `progress` hears
 /// how many records have been read.
 pub(crate) async fn import(
     store: &dyn Store,
-    components: &dyn Components,
+    checks: &dyn Checks,
+    agreed: &Agreed,
     id: ImportId,
     input: &mut (dyn BufRead + Send),
     progress: &mut (dyn FnMut(u64) + Send),
-) -> Result<Totals> {
+) -> Result<Brought> {
     let mut import = Import {
         store,
-        components,
+        checks,
+        agreed,
+        granted: Vec::new(),
+        integrations: BTreeMap::new(),
+        limits: Limits::default(),
         id,
         parts: 0,
         line: 0,
@@ -53,7 +65,10 @@ pub(crate) async fn import(
         progress,
     };
     match import.read(input).await {
-        Ok(totals) => Ok(totals),
+        Ok(totals) => Ok(Brought {
+            totals,
+            granted: import.granted,
+        }),
         Err(problem) => {
             store.abort_import(id).await?;
             Err(problem)
@@ -63,7 +78,14 @@ pub(crate) async fn import(
 
 struct Import<'a> {
     store: &'a dyn Store,
-    components: &'a dyn Components,
+    checks: &'a dyn Checks,
+    agreed: &'a Agreed,
+    /// What the integrations so far are granted.
+    granted: Vec<Granted>,
+    /// Those so far, and those that are there already of which it brings something.
+    integrations: BTreeMap<Name, Arc<Integration>>,
+    /// Those of the integration whose records are read.
+    limits: Limits,
     id: ImportId,
     /// Parts staged so far.
     parts: u64,
@@ -162,13 +184,20 @@ impl Import<'_> {
             "component" => self.component(&parse(line)?).await,
             "integration" => {
                 let IntegrationLine { integration } = parse(line)?;
-                self.components.deployed(integration.current.digest).await?;
+                self.checks.integration(&integration).await?;
+                let granted = Granted::of(&integration);
+                self.agreed.check(&granted)?;
+                self.granted.push(granted);
+                let known = Arc::new(integration.clone());
+                self.integrations.insert(integration.name.clone(), known);
                 self.seen.integrations += 1;
                 self.stage(ImportPart::Integration(Box::new(integration)))
                     .await
             }
             "connection" => {
                 let connection = parse::<ConnectionLine>(line)?.connection()?;
+                let integration = self.integration(&connection.key.integration).await?;
+                self.checks.connection(&integration, &connection).await?;
                 self.seen.connections += 1;
                 self.stage(ImportPart::Connection(Box::new(connection)))
                     .await
@@ -183,7 +212,9 @@ impl Import<'_> {
                     sync: line.sync,
                     variant: line.variant,
                 };
+                let limits = self.limits_of(&key.connection.integration).await?;
                 let checkpoint = line.checkpoint.get().to_owned();
+                check_checkpoint(&checkpoint, &limits).map_err(Problem::invalid)?;
                 self.seen.checkpoints += 1;
                 self.stage(ImportPart::Checkpoint { key, checkpoint }).await
             }
@@ -193,6 +224,7 @@ impl Import<'_> {
                     integration: line.integration,
                     connection: line.connection,
                 };
+                self.limits = self.limits_of(&connection.integration).await?;
                 let model = connection.model(line.model);
                 self.model = Some(model.clone());
                 self.seen.models += 1;
@@ -202,6 +234,27 @@ impl Import<'_> {
             }
             unknown => Err(Problem::invalid(format!("unknown type {unknown:?}"))),
         }
+    }
+
+    /// One that is in this import, or there already.
+    async fn integration(&mut self, name: &Name) -> Result<Arc<Integration>> {
+        if let Some(known) = self.integrations.get(name) {
+            return Ok(Arc::clone(known));
+        }
+        let found = self.store.integration(name).await.map_err(explain)?;
+        self.integrations.insert(name.clone(), Arc::clone(&found));
+        Ok(found)
+    }
+
+    /// Those of a run of it.
+    async fn limits_of(&mut self, name: &Name) -> Result<Limits> {
+        let Deployment {
+            manifest, grants, ..
+        } = &self.integration(name).await?.current;
+        Ok(Limits::resolve(
+            &manifest.capabilities.limits,
+            &grants.limits,
+        ))
     }
 
     async fn component(&mut self, line: &ComponentLine<'_>) -> Result<()> {
@@ -239,7 +292,7 @@ impl Import<'_> {
                 pieces.digest
             )));
         }
-        self.components.keep(pieces.digest, pieces.bytes).await?;
+        self.checks.keep(pieces.digest, pieces.bytes).await?;
         self.seen.components += 1;
         Ok(())
     }
@@ -252,6 +305,12 @@ impl Import<'_> {
         };
         let index = usize::try_from(self.seen.records).unwrap_or(usize::MAX);
         record.check(&model.model, index).map_err(explain)?;
+        if record.body_len > self.limits.record_bytes {
+            return Err(Problem::invalid(format!(
+                "record {:?} has {} bytes; the limit record_bytes is {}",
+                record.id, record.body_len, self.limits.record_bytes
+            )));
+        }
         if self.records.is_empty() {
             self.first_line = self.line;
         }

@@ -8,14 +8,16 @@ mod export;
 mod import;
 mod lines;
 pub(crate) mod pipe;
+mod terms;
 
 use serde::{Deserialize, Serialize};
 use tidegate_engine::transfer::Imported;
 use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name};
 
 pub(crate) use export::export;
-pub(crate) use import::{Components, describe, import};
+pub(crate) use import::{Checks, describe, import};
 pub(crate) use lines::one_line;
+pub(crate) use terms::{Agreed, Brought, Granted, ImportTerms, granted};
 
 /// The version of the format that this version writes; it reads all up to it.
 const VERSION: u64 = 1;

@@ -8,7 +8,8 @@ use base64::Engine as _;
 use bytes::Bytes;
 use ipnet::IpNet;
 use lru::LruCache;
-use tidegate_egress::{EgressError, Gate, Receiver};
+use tidegate_egress::{EgressError, Gate, Receiver, Secret};
+use tidegate_engine::redact::Redactor;
 use tidegate_engine::webhook::{
     Attempt, Endpoint, EndpointId, Event, NoAnswer, NoAnswerKind, SigningSecret, kept_response,
     signature,
@@ -90,9 +91,8 @@ pub(crate) async fn attempt(
             attempt.latency_ms = millis(answer.latency);
             attempt.status = Some(answer.status);
             attempt.retry_after_ms = answer.retry_after.map(millis);
-            let hidden = hidden(endpoint, secrets);
-            let hidden: Vec<&str> = hidden.iter().map(String::as_str).collect();
-            attempt.response = kept_response(&answer.body, &hidden);
+            let redactor = Redactor::new(&hidden(endpoint, secrets));
+            attempt.response = kept_response(&answer.body, &redactor);
         }
         Err(error) => attempt.no_answer = Some(no_answer(&error)),
     }
@@ -100,7 +100,7 @@ pub(crate) async fn attempt(
 }
 
 /// What no log may hold: the secrets, however an endpoint repeats them, and what its URL carries.
-fn hidden(endpoint: &Endpoint, secrets: &[SigningSecret]) -> Vec<String> {
+fn hidden(endpoint: &Endpoint, secrets: &[SigningSecret]) -> Vec<Secret> {
     let mut hidden: Vec<String> = Vec::new();
     for secret in secrets {
         let text = secret.text();
@@ -118,7 +118,7 @@ fn hidden(endpoint: &Endpoint, secrets: &[SigningSecret]) -> Vec<String> {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     hidden.extend(pairs.map(|(_, value)| value.to_owned()));
     hidden.extend(url.query_pairs().map(|(_, value)| value.into_owned()));
-    hidden
+    hidden.into_iter().map(Secret::new).collect()
 }
 
 fn no_answer(error: &EgressError) -> NoAnswer {

@@ -31,7 +31,7 @@ pub(crate) fn seal_secret(
     let master = ring.sealing();
     let master = master.ok_or_else(|| Problem::internal("there is no key to seal with"))?;
     let secrets = SecretMap::from([(NAME.to_owned(), Secret::new(secret.text()))]);
-    master.seal(endpoint, &secrets)
+    master.seal(endpoint, "", &secrets)
 }
 
 /// The secrets that sign at `now`, the current one first.
@@ -53,7 +53,7 @@ pub(crate) async fn open_secrets(
 
 fn open(ring: &KeyRing, endpoint: &Endpoint, now: Timestamp) -> Result<Vec<SigningSecret>> {
     let one = |sealed: &[u8]| {
-        let secrets = ring.open(endpoint.id, sealed)?;
+        let secrets = ring.open(endpoint.id, "", sealed)?;
         let text = secrets.get(NAME).map(Secret::expose).unwrap_or_default();
         SigningSecret::parse(text).map_err(Problem::internal)
     };

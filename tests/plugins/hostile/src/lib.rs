@@ -6,6 +6,7 @@
 
 mod calls;
 mod machine;
+mod parrot;
 mod print;
 mod spy;
 mod store;
@@ -19,6 +20,7 @@ const MODEL: &str = "Thing";
 fn plugin() -> Plugin {
     let plugin = Plugin::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
         .host("base-url")
+        .describe(parrot::FORGED)
         .metadata_write()
         .auth(Auth::bearer("token"))
         .auth(Auth::basic("username", "password"))
@@ -98,6 +100,11 @@ fn plugin() -> Plugin {
         "metadata-service" => metadata_service,
         "private-network" => private_network,
         "ask-once" => asks_once;
+        parrot:
+        "repeat" => repeats,
+        "repeat-error" => repeats_an_error,
+        "repeat-print" => repeats_in_print,
+        "repeat-record" => repeats_in_a_record;
         spy:
         "look-around" => looks_around,
         "seek-secret" => seeks_secret;
@@ -105,6 +112,9 @@ fn plugin() -> Plugin {
     plugin
         .action(Action::new("answer-at-length", calls::answers_at_length))
         .action(Action::new("sleep", machine::sleeps_in_an_action))
+        .action(Action::new("repeat", parrot::repeats_to_a_caller).describe(parrot::FORGED))
+        .action(Action::new("repeat-failure", parrot::repeats_in_a_failure))
+        .check(parrot::check)
 }
 
 tidegate_sdk::export!(plugin);

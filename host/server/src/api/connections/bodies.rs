@@ -92,6 +92,10 @@ pub(super) struct UpdateConnection {
     #[serde(default, deserialize_with = "secrets")]
     #[schema(value_type = Option<BTreeMap<String, Option<String>>>, write_only)]
     secrets: BTreeMap<String, Option<Secret>>,
+    /// Send the credentials that stay to `base_url`, should its origin be another one than they were given for. Without
+    /// it, such an update must give all of them anew.
+    #[serde(default)]
+    keep_secrets: bool,
 }
 
 impl UpdateConnection {
@@ -101,6 +105,7 @@ impl UpdateConnection {
             config: ObjectChange::Merge(self.config),
             metadata: ObjectChange::Merge(self.metadata),
             external_id: self.external_id,
+            keep_secrets: self.keep_secrets,
             missing_is_fine: true,
             ..ConnectionUpdate::default()
         };

@@ -11,6 +11,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
+use tidegate_engine::grant::Grants;
 use tidegate_engine::{ConnectionName, Name};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -24,7 +25,9 @@ use super::super::room::{Allowance, Hold};
 use super::super::stream::{self, Form, Source};
 use crate::problem::{Kind, Problem, Result};
 use crate::transfer::pipe::{PART_BYTES, PARTS, Part, Receiving, Sending, here};
-use crate::transfer::{ExportScope, LINE_BYTES_MAX, ScopeNames};
+use crate::transfer::{
+    Agreed, Brought, ExportScope, Granted, ImportTerms, LINE_BYTES_MAX, ScopeNames,
+};
 
 /// What is said of a body of which nothing comes any more.
 const STALLED: &str = "the body did not come within the limit api_stall_ms";
@@ -118,12 +121,34 @@ pub(super) struct Imported {
     /// Deleted ones included.
     records: u64,
     checkpoints: u64,
+    /// What its integrations are granted from now on.
+    granted: Vec<ImportedGrants>,
+}
+
+/// What an integration is granted that an import brought.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ImportedGrants {
+    #[schema(value_type = String)]
+    integration: Name,
+    #[schema(value_type = Object)]
+    grants: Grants,
+}
+
+impl From<Granted> for ImportedGrants {
+    fn from(granted: Granted) -> Self {
+        Self {
+            integration: granted.integration,
+            grants: granted.current,
+        }
+    }
 }
 
 /// Bring in everything of an export, or nothing
 ///
-/// Whatever is there already is not touched: then the answer is 409. What is deployed in it is inspected as an
-/// upload is. On a server that takes signed components only, those of the export must be there already: an
+/// Whatever is there already is not touched: then the answer is 409. What is in it is checked as if it were
+/// deployed and added: grants, limits, sizes, base URLs and configs; each manifest must be what its component says
+/// of itself, and secrets must have been given for the origin of the base URL. `granted` says what its
+/// integrations may do from now on. On a server that takes signed components only, those of the export must be there already: an
 /// export has no signatures.
 #[utoipa::path(post, path = "/v1/data/import", tag = "data",
     request_body(content = String, content_type = "application/x-ndjson"),
@@ -151,13 +176,16 @@ pub(super) async fn import(
     let thread = tokio::task::spawn_blocking(move || {
         let mut input = BufReader::with_capacity(PART_BYTES, Receiving::new(parts));
         let mut unwatched = |_| {};
-        let signed_only = app.signatures_only;
-        let import = app.control.import(&mut input, signed_only, &mut unwatched);
+        let terms = ImportTerms {
+            signed_only: app.signatures_only,
+            grants: Agreed::Any,
+        };
+        let import = app.control.import(&mut input, &terms, &mut unwatched);
         here(&handle, import)
     });
     let stalled = receive(request.into_body(), sender, stall).await;
     let totals = thread.await.map_err(Problem::internal)?;
-    let totals = totals.map_err(|problem| match (stalled, problem.kind) {
+    let Brought { totals, granted } = totals.map_err(|problem| match (stalled, problem.kind) {
         (true, Kind::Invalid) => Failed::new(Type::SlowRequest, STALLED),
         _ => problem.into(),
     })?;
@@ -168,6 +196,7 @@ pub(super) async fn import(
         models: totals.models,
         records: totals.records,
         checkpoints: totals.checkpoints,
+        granted: granted.into_iter().map(Into::into).collect(),
     }))
 }
 

@@ -3,7 +3,7 @@
 use tidegate_engine::grant::HostPattern;
 use url::Url;
 
-use super::{Which, parse_config, parse_secrets, parse_tags};
+use super::{Which, note_short, parse_config, parse_secrets, parse_tags};
 use crate::cli::Global;
 use crate::control::NewConnection;
 use crate::output;
@@ -45,6 +45,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
         external_id: args.external_id,
         secrets: parse_secrets(&args.secret)?,
     };
+    note_short(&connection.secrets);
     let base_url = connection.base_url.clone();
     let control = global.open().await?;
     control.add_connection(connection).await?;

@@ -10,6 +10,7 @@ use crate::cli::Global;
 use crate::control::NewConnections;
 use crate::output;
 use crate::problem::{Problem, Result};
+use crate::secrets::Sources;
 
 /// Arguments of `connections import`.
 #[derive(Debug, clap::Args)]
@@ -20,6 +21,12 @@ pub(super) struct Args {
     /// What the file is, when its name does not end in .jsonl, .ndjson or .csv
     #[arg(long)]
     format: Option<Format>,
+    /// Let rows take secrets from variables whose names begin so: env:PREFIX…
+    #[arg(long, value_name = "PREFIX")]
+    secret_env_prefix: Vec<String>,
+    /// Let rows take secrets from files below this folder: file:PATH
+    #[arg(long, value_name = "DIR")]
+    secrets_dir: Vec<PathBuf>,
     /// Check every row, and add nothing
     #[arg(long)]
     dry_run: bool,
@@ -32,7 +39,9 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
-    let rows::Rows { good, mut bad } = rows::read(&args.integration, &args.file, args.format)?;
+    let sources = Sources::new(args.secret_env_prefix, &args.secrets_dir, &global.data)?;
+    let rows = rows::read(&args.integration, &args.file, args.format, &sources)?;
+    let rows::Rows { good, mut bad } = rows;
     let count = good.len() + bad.len();
     if count == 0 {
         return Err(Problem::invalid("it has no rows").at(args.file.display()));
@@ -63,7 +72,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     }
     if !bad.is_empty() {
         for (line, problem) in &bad {
-            output::notice(format!("line {line}: {problem}"));
+            output::about(&format!("line {line}: "), problem);
         }
         let message = format!(
             "{} of {} can't be added, and nothing was",

@@ -73,7 +73,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
             output::time(connection.created_at),
         ]
     });
-    output::line(output::table(
+    output::block(&output::table(
         &[
             "connection",
             "base URL",

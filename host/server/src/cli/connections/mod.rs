@@ -17,8 +17,10 @@ use tidegate_engine::ConnectionKey;
 use tidegate_engine::ConnectionName;
 use tidegate_engine::Name;
 use tidegate_engine::integration::Connection;
+use tidegate_engine::redact::SECRET_BYTES_MIN;
 
 use super::Global;
+use crate::output;
 use crate::problem::{Problem, Result};
 use crate::secrets::{self, SecretMap};
 
@@ -109,6 +111,17 @@ fn parse_secrets(flags: &[String]) -> Result<SecretMap> {
         }
     }
     Ok(secrets)
+}
+
+/// Say which of them are too short to be taken out of what the API repeats.
+fn note_short(secrets: &SecretMap) {
+    let is_short = |secret: &tidegate_egress::Secret| secret.expose().len() < SECRET_BYTES_MIN;
+    for (name, _) in secrets.iter().filter(|(_, secret)| is_short(secret)) {
+        output::notice(format!(
+            "note: the secret {name} has fewer than {SECRET_BYTES_MIN} bytes, so it can't be told from other texts: where the \
+             API repeats it, it is not taken out"
+        ));
+    }
 }
 
 /// Tags from `KEY=VALUE` flags.

@@ -1,6 +1,6 @@
 //! The rows of a file of connections: JSON lines, or CSV with a header.
 //!
-//! Secrets are references to the environment or to files. What is wrong is told without repeating
+//! Secrets are references to the environment or to files, of which the operator says which ones. What is wrong is told without repeating
 //! what could be one in clear.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use url::Url;
 
 use crate::control::NewConnection;
 use crate::problem::{Problem, Result};
-use crate::secrets::{SecretMap, parse_reference};
+use crate::secrets::{SecretMap, Sources};
 
 /// Most bytes of a file, and rows in it.
 const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -59,7 +59,12 @@ struct Row {
 const OBJECTS: [&str; 4] = ["config", "metadata", "tags", "secrets"];
 
 /// Read every row of a file.
-pub(super) fn read(integration: &Name, path: &Path, format: Option<Format>) -> Result<Rows> {
+pub(super) fn read(
+    integration: &Name,
+    path: &Path,
+    format: Option<Format>,
+    sources: &Sources,
+) -> Result<Rows> {
     let shown = path.display();
     let format = match (format, path.extension().and_then(|end| end.to_str())) {
         (Some(format), _) => format,
@@ -91,7 +96,7 @@ pub(super) fn read(integration: &Name, path: &Path, format: Option<Format>) -> R
     }
     let mut read = Rows::default();
     for (line, row) in rows {
-        match row.and_then(|row| connection(integration, row)) {
+        match row.and_then(|row| connection(integration, row, sources)) {
             Ok(connection) => read.good.push((line, connection)),
             Err(problem) => read.bad.push((line, problem)),
         }
@@ -230,7 +235,7 @@ fn members<'a>(
         .ok_or_else(|| Problem::internal("a member that is no object"))
 }
 
-fn connection(integration: &Name, row: Row) -> Result<NewConnection> {
+fn connection(integration: &Name, row: Row, sources: &Sources) -> Result<NewConnection> {
     Ok(NewConnection {
         key: ConnectionKey {
             integration: integration.clone(),
@@ -241,11 +246,11 @@ fn connection(integration: &Name, row: Row) -> Result<NewConnection> {
         metadata: row.metadata,
         tags: row.tags,
         external_id: row.external_id,
-        secrets: references(&row.secrets)?,
+        secrets: references(&row.secrets, sources)?,
     })
 }
 
-fn references(secrets: &Value) -> Result<SecretMap> {
+fn references(secrets: &Value, sources: &Sources) -> Result<SecretMap> {
     let wanted = || {
         Problem::invalid("secrets: an object is expected, with env:VAR or file:PATH for each name")
     };
@@ -254,8 +259,7 @@ fn references(secrets: &Value) -> Result<SecretMap> {
         Value::Object(secrets) => secrets,
         _ => return Err(wanted()),
     };
-    let reference = |(name, source): (&String, &Value)| {
-        parse_reference(name, source.as_str().ok_or_else(wanted)?)
-    };
+    let reference =
+        |(name, source): (&String, &Value)| sources.read(name, source.as_str().ok_or_else(wanted)?);
     secrets.iter().map(reference).collect()
 }

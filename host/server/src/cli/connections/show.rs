@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Which, shown_secrets, shown_tags};
 use crate::cli::Global;
-use crate::output;
+use crate::output::{self, Block};
 use crate::problem::Result;
 use crate::shown;
 
@@ -34,39 +34,46 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
         true => "none".to_owned(),
         false => text,
     };
-    output::line(format!(
-        "connection   {key}\nbase URL     {}\nexternal id  {}\ntags         {}\nsecrets      {}\nconfig       {}\n\
-         metadata     {}\ncreated      {}\nchanged      {}, {}",
-        connection.base_url,
-        or_none(connection.external_id.clone().unwrap_or_default()),
-        or_none(shown_tags(&connection)),
-        or_none(shown_secrets(&connection)),
-        Value::Object(connection.config.clone()),
-        Value::Object(connection.metadata.clone()),
-        output::time(connection.created_at),
+    let external_id = connection.external_id.clone().unwrap_or_default();
+    let changed = format!(
+        "{}, {}",
         output::time(connection.updated_at),
-        output::counted(connection.revision, "time"),
-    ));
+        output::counted(connection.revision, "time")
+    );
+    let parts = [
+        ("connection", key.to_string()),
+        ("base URL", connection.base_url.to_string()),
+        ("external id", or_none(external_id)),
+        ("tags", or_none(shown_tags(&connection))),
+        ("secrets", or_none(shown_secrets(&connection))),
+        ("config", Value::Object(connection.config).to_string()),
+        ("metadata", Value::Object(connection.metadata).to_string()),
+        ("created", output::time(connection.created_at)),
+        ("changed", changed),
+    ];
+    let mut block = Block::new();
+    for (name, value) in parts {
+        block.line(format!("{name:12} {value}"));
+    }
     for (word, failure) in [
         ("auth-failed", connection.auth_failure()),
         ("config-failed", connection.config_failure()),
     ] {
         if let Some((at, message)) = failure {
-            output::line(format!("{word}  {}: {message}", output::time(at)));
+            block.quote(&format!("{word}  {}: ", output::time(at)), message);
         }
     }
     for (target, failing) in connection.health.failing() {
-        output::line(format!(
-            "failing      {target} since {}, {}{}: {}",
-            output::time(failing.since),
-            failing.class.as_str(),
-            match failing.hold {
-                Some(_) => ", held: schedules fire nothing for it",
-                None => "",
-            },
-            failing.message
-        ));
+        let since = output::time(failing.since);
+        let class = failing.class.as_str();
+        let held = match failing.hold {
+            Some(_) => ", held: schedules fire nothing for it",
+            None => "",
+        };
+        let label = format!("failing      {target} since {since}, {class}{held}: ");
+        block.quote(&label, &failing.message);
     }
+    output::block(&block);
     let rows = models.into_iter().map(|(name, stats)| {
         vec![
             name.to_string(),
@@ -76,7 +83,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
         ]
     });
     let right = ["live", "deleted", "size"];
-    output::line(output::table(
+    output::block(&output::table(
         &["model", "live", "deleted", "size"],
         &right,
         rows,

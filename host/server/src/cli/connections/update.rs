@@ -1,10 +1,13 @@
 //! `tidegate connections update`: changes parts of a connection in one step.
 
+use std::io::IsTerminal;
+
+use tidegate_engine::ConnectionKey;
 use url::Url;
 
-use super::{Which, parse_config, parse_secrets, parse_tags};
-use crate::cli::Global;
-use crate::control::{ConnectionUpdate, ObjectChange};
+use super::{Which, note_short, parse_config, parse_secrets, parse_tags};
+use crate::cli::{Global, confirmed};
+use crate::control::{ConnectionUpdate, Control, ObjectChange};
 use crate::output;
 use crate::problem::{Problem, Result};
 use crate::shown;
@@ -16,6 +19,9 @@ pub(super) struct Args {
     which: Which,
     #[command(flatten)]
     parts: Parts,
+    /// Send the secrets that are there to the base URL, though they were given for another origin
+    #[arg(long)]
+    keep_secrets: bool,
     /// Print the connection as one JSON object
     #[arg(long)]
     json: bool,
@@ -25,7 +31,7 @@ pub(super) struct Args {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = true)]
 struct Parts {
-    /// Where the account's API is
+    /// Where the account's API is; with another origin its secrets must be given anew, or --keep-secrets
     #[arg(long, value_name = "URL")]
     base_url: Option<Url>,
     /// Merge into the config (RFC 7396: null removes)
@@ -67,7 +73,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
         true => parse_config(merge).map(ObjectChange::Merge),
         false => parse_config(set).map(ObjectChange::Set),
     };
-    let update = ConnectionUpdate {
+    let mut update = ConnectionUpdate {
         base_url: parts.base_url,
         config: object(&parts.config, &parts.config_set)?,
         metadata: object(&parts.metadata, &parts.metadata_set)?,
@@ -79,6 +85,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
         },
         secrets: parse_secrets(&parts.secret)?,
         remove_secrets: parts.remove_secret.into_iter().collect(),
+        keep_secrets: args.keep_secrets,
         missing_is_fine: false,
     };
     if let Some(tag) = update
@@ -94,12 +101,51 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
         let message = format!("the secret {secret}: --secret and --remove-secret at once");
         return Err(Problem::invalid(message));
     }
+    note_short(&update.secrets);
     let control = global.open_existing().await?;
+    if std::io::stdin().is_terminal() {
+        ask(&*control, &key, &mut update).await?;
+    }
     let connection = control.update_connection(&key, update).await?;
     control.close().await?;
     if args.json {
         return output::json(&shown::Connection::from(&connection));
     }
     output::line(format!("changed connection {key}"));
+    Ok(())
+}
+
+/// Ask whether secrets that stay may be sent to a base URL of another origin. Where nobody can be asked, the
+/// update is refused and says what to add.
+async fn ask(
+    control: &dyn Control,
+    key: &ConnectionKey,
+    update: &mut ConnectionUpdate,
+) -> Result<()> {
+    let Some(url) = update.base_url.as_ref().filter(|_| !update.keep_secrets) else {
+        return Ok(());
+    };
+    let connection = control.connection(key).await?;
+    let (origin, now) = (url.origin().ascii_serialization(), connection.origin());
+    let stays = |name: &&String| {
+        !update.secrets.contains_key(*name) && !update.remove_secrets.contains(*name)
+    };
+    let stay: Vec<&str> = connection
+        .secret_names
+        .iter()
+        .filter(stays)
+        .map(String::as_str)
+        .collect();
+    if origin == now || stay.is_empty() {
+        return Ok(());
+    }
+    output::notice(format!(
+        "the secrets {} were given for {now}, and would be sent to {origin}",
+        stay.join(", ")
+    ));
+    match confirmed("may they go there?", "nothing was changed")? {
+        true => update.keep_secrets = true,
+        false => return Err(Problem::invalid("nothing was changed")),
+    }
     Ok(())
 }

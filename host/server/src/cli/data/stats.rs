@@ -23,24 +23,35 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
         return output::json(&shown::stats(&stats));
     }
     let total = &stats.total;
-    output::line(format!(
-        "disk          {}\ncomponents    {}, {}\nintegrations  {}\nconnections   {}\nruns          {}\n\
-         models        {}\nrecords       {} live, {} deleted, {} of them without a body\n\
-         segments      {}, {}, {} of their entries live",
-        output::bytes(stats.disk_bytes),
+    let components = format!(
+        "{}, {}",
         output::count(stats.components),
-        output::bytes(stats.component_bytes),
-        output::count(stats.integrations),
-        output::count(stats.connections),
-        output::count(stats.runs),
-        output::count(stats.models),
+        output::bytes(stats.component_bytes)
+    );
+    let records = format!(
+        "{} live, {} deleted, {} of them without a body",
         output::count(total.stats.live),
         output::count(total.stats.deleted),
-        output::count(total.stats.pruned),
+        output::count(total.stats.pruned)
+    );
+    let segments = format!(
+        "{}, {}, {} of their entries live",
         output::count(total.segments),
         output::bytes(total.segment_bytes),
-        live_share(total),
-    ));
+        live_share(total)
+    );
+    for (name, value) in [
+        ("disk", output::bytes(stats.disk_bytes)),
+        ("components", components),
+        ("integrations", output::count(stats.integrations)),
+        ("connections", output::count(stats.connections)),
+        ("runs", output::count(stats.runs)),
+        ("models", output::count(stats.models)),
+        ("records", records),
+        ("segments", segments),
+    ] {
+        output::line(format!("{name:13} {value}"));
+    }
     if stats.largest.is_empty() {
         return Ok(());
     }
@@ -71,7 +82,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
         "live share",
     ];
     let (_, right) = heading.split_at(3);
-    output::line(output::table(&heading, right, rows));
+    output::block(&output::table(&heading, right, rows));
     Ok(())
 }
 

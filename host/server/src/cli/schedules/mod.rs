@@ -162,7 +162,7 @@ async fn list(control: &dyn Control, args: List) -> Result<()> {
             progress.failures.to_string(),
         ]
     });
-    output::line(output::table(
+    output::block(&output::table(
         &[
             "schedule",
             "what",
@@ -242,7 +242,7 @@ async fn fires(control: &dyn Control, args: &Fires) -> Result<()> {
             .try_for_each(|fire| output::json(&shown::Fire::from(fire)));
     }
     let rows = fires.iter().map(backfill::row);
-    output::line(output::table(
+    output::block(&output::table(
         &["scheduled for", "at", "outcome"],
         &[],
         rows,

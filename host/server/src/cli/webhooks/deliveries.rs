@@ -9,7 +9,7 @@ use tidegate_engine::webhook::{Delivery, EndpointId};
 use super::outcome;
 use crate::cli::{Global, Reached};
 use crate::control::{Control, ReplayRequest};
-use crate::output;
+use crate::output::{self, Block};
 use crate::problem::{Kind, Problem, Result};
 use crate::shown;
 
@@ -79,7 +79,7 @@ pub(super) async fn list(global: &Global, args: &Deliveries) -> Result<()> {
         "seq", "event", "type", "about", "state", "attempts", "last", "next",
     ];
     let right = ["seq", "attempts"];
-    output::line(output::table(&heading, &right, deliveries.iter().map(row)));
+    output::block(&output::table(&heading, &right, deliveries.iter().map(row)));
     Ok(())
 }
 
@@ -171,7 +171,9 @@ pub(super) async fn test(global: &Global, args: Test) -> Result<()> {
     } else {
         output::line(outcome(&attempt));
         if !attempt.response.is_empty() {
-            output::line(&attempt.response);
+            let mut block = Block::new();
+            block.quote("its answer: ", &attempt.response);
+            output::block(&block);
         }
     }
     if attempt.succeeded() {

@@ -102,7 +102,7 @@ pub(super) async fn list(global: &Global, args: &List) -> Result<()> {
         ]
     };
     let heading = ["endpoint", "url", "events", "only", "state"];
-    output::line(output::table(&heading, &[], endpoints.iter().map(row)));
+    output::block(&output::table(&heading, &[], endpoints.iter().map(row)));
     Ok(())
 }
 
