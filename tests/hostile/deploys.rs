@@ -50,6 +50,26 @@ fn insides() -> Vec<Case> {
             template.bytes()
         })
         .breaks("component_parts"),
+        case("a memory of 64 bits", || {
+            Template::default().module("(memory i64 1)").bytes()
+        })
+        .says("memory64"),
+        case("vectors whose result is the machine's choice", || {
+            let swizzle = "(func (param v128) (result v128)
+                (i8x16.relaxed_swizzle (local.get 0) (local.get 0)))";
+            Template::default().module(swizzle).bytes()
+        })
+        .says("relaxed SIMD"),
+        case("references to functions of a type", || {
+            let types = "(type $Called (func)) (func (param (ref null $Called)))";
+            Template::default().module(types).bytes()
+        })
+        .says("function references"),
+        case("pages of one byte", || {
+            let memory = "(memory 1 (pagesize 1))";
+            Template::default().module(memory).bytes()
+        })
+        .says("custom page sizes"),
         case("a file beyond the limit", || {
             let mut bytes = Template::default().bytes();
             bytes.resize((64 << 20) + 1, 0);
@@ -181,6 +201,17 @@ fn lies() -> Vec<Case> {
             manifest(r#""capabilities": {"limits": {"memory": 1}}"#)
         })
         .says("unknown limit"),
+        case("a limit that nobody gets", || {
+            manifest(r#""capabilities": {"limits": {"http_headers": 1001}}"#)
+        })
+        .says("the most that can be set is 1000"),
+        case("more answers at once than there is room for", || {
+            manifest(
+                r#""capabilities": {"limits": {"http_in_flight": 64, "http_response_bytes": 67108864}}"#,
+            )
+        })
+        .breaks("runs_held_bytes")
+        .says("http_in_flight"),
         case("a grant of its own", || {
             manifest(r#""grants": {"hosts": ["*"]}"#)
         })

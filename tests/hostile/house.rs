@@ -96,6 +96,7 @@ impl House {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), *value));
         let request = DeployRequest {
+            signed: None,
             component,
             name: Some(name.parse().unwrap()),
             grants: GrantChanges {

@@ -103,6 +103,19 @@ fn print() -> Vec<Case> {
         sync("floods stdout", "flood-print")
             .with("log_lines", 100)
             .harmless(|seen| keeps_first_and_last(seen, "stdout")),
+        sync("floods the log with long lines", "flood-long").harmless(|seen| {
+            let bytes: usize = seen.logs.iter().map(|line| line.message.len()).sum();
+            // What is in memory at once; the first half is stored as it comes.
+            assert!(bytes > 4 << 20, "{bytes} bytes");
+            assert!(bytes < 40 << 20, "{bytes} bytes");
+            let last = &seen.logs[seen.logs.len() - 1];
+            assert!(last.message.starts_with("line 5999"), "{}", last.message);
+            let dropped = seen
+                .logs
+                .iter()
+                .find(|line| line.message.contains("log_held_bytes"));
+            assert!(dropped.is_some(), "it says so");
+        }),
         sync("prints a line of a megabyte, and no UTF-8", "print-bytes").harmless(|seen| {
             let longest = seen
                 .logs

@@ -35,6 +35,7 @@ async fn two_hundred_runs_at_once_renew_each_token_once() {
     let component = tokio::task::spawn_blocking(|| fs::read(plugins::rest()).unwrap());
     let house = Arc::new(House::open().await);
     let deploy = DeployRequest {
+        signed: None,
         component: component.await.unwrap(),
         name: Some("crm".parse().unwrap()),
         grants: GrantChanges {

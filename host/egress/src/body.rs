@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tidegate_engine::limits::Limits;
 use tidegate_engine::run::Blame;
 use tokio::time::Instant;
@@ -13,12 +13,10 @@ use url::Url;
 use crate::address::Refused;
 use crate::error::EgressError;
 use crate::gate;
+use crate::held::{Account, Share};
 use crate::meter::Meter;
 use crate::resolve::LookupError;
 use crate::target::shown;
-
-/// What is set aside for a body before it comes, at most; a server can claim any length.
-const RESERVED_MAX: u64 = 1024 * 1024;
 
 /// What has to come within the idle time-out, unless the body ends.
 const PROGRESS_BYTES: usize = 1024;
@@ -29,14 +27,16 @@ const READING: &str = "error reading a body from connection";
 /// What it says of a head that is longer than it takes, or has more headers.
 const HEAD_TOO_LARGE: &str = "message head is too large";
 
-/// The whole body, decompressed. It stops as soon as it is beyond a limit, so that a small body
-/// that decompresses to a huge one costs no more than the limit.
+/// The whole body, decompressed, with the share of what the run may hold that it takes. It stops as
+/// soon as it is beyond a limit, so that a small body that decompresses to a huge one costs no more than
+/// the limit.
 pub(crate) async fn read(
     mut answer: reqwest::Response,
     url: &Url,
     limits: &Limits,
     meter: &Meter,
-) -> Result<Bytes, EgressError> {
+    account: &Account,
+) -> Result<(Bytes, Share), EgressError> {
     let most = limits.http_response_bytes;
     let too_large = || {
         let what = format!("the response of {} is", shown(url));
@@ -47,9 +47,10 @@ pub(crate) async fn read(
     if length > most {
         return Err(too_large());
     }
-    let mut body = BytesMut::with_capacity(usize::try_from(length.min(RESERVED_MAX)).unwrap_or(0));
     let idle = Duration::from_millis(limits.http_idle_timeout_ms);
     let mut progress = Progress::new(idle);
+    let mut share = account.expect(length).await?;
+    let mut body = Vec::new();
     while let Some(chunk) = progress
         .within(answer.chunk())
         .await
@@ -58,12 +59,21 @@ pub(crate) async fn read(
     {
         progress.made(chunk.len());
         meter.received(chunk.len(), limits)?;
-        if body.len() as u64 + chunk.len() as u64 > most {
+        let needed = body.len() + chunk.len();
+        if needed as u64 > most {
             return Err(too_large());
+        }
+        if needed > body.capacity() {
+            // What is set aside counts, whether it is filled or not.
+            let wanted = needed.max(body.capacity().saturating_mul(2)) as u64;
+            let end = if length > 0 { length } else { most };
+            let wanted = wanted.min(end).max(needed as u64);
+            share.grow_to(wanted).await?;
+            body.reserve_exact(usize::try_from(wanted).unwrap_or(needed) - body.len());
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(body.freeze())
+    Ok((body.into(), share))
 }
 
 /// How long a body may make no progress. Progress is [`PROGRESS_BYTES`], not one byte: a server that sends a

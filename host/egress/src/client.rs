@@ -18,6 +18,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// 5 s, most others longer), so that a request seldom meets a connection that is just being closed.
 const IDLE_MAX: usize = 16;
 const IDLE_TIME: Duration = Duration::from_secs(4);
+/// What a server may send ahead on one stream and on one connection of HTTP/2.
+const HTTP2_STREAM_BYTES: u32 = 512 * 1024;
+const HTTP2_CONNECTION_BYTES: u32 = 1024 * 1024;
 /// TLS sessions that a client can resume.
 const TICKETS_MAX: usize = 16;
 
@@ -77,6 +80,9 @@ pub(crate) fn client(tls: &ClientConfig, guard: Guard, limits: &Limits) -> Resul
         .gzip(true)
         .http1_max_headers(headers)
         .http2_max_header_list_size(header_bytes)
+        // What comes before it is asked for, and so before it is counted.
+        .http2_initial_stream_window_size(HTTP2_STREAM_BYTES)
+        .http2_initial_connection_window_size(HTTP2_CONNECTION_BYTES)
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_max_idle_per_host(IDLE_MAX)
         .pool_idle_timeout(IDLE_TIME);

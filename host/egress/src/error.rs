@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tidegate_engine::run::Blame;
 
+use crate::held::Overdrawn;
+
 /// What has to change so that a denied request is let through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Missing {
@@ -63,6 +65,12 @@ pub enum EgressError {
         limit: &'static str,
         message: String,
     },
+    /// All runs together hold too much of what comes and goes; a later run may find room.
+    #[error("{message}")]
+    Full {
+        limit: &'static str,
+        message: String,
+    },
     /// There is no access token for the connection. Nothing was sent to the API.
     #[error("{message}")]
     Token {
@@ -96,6 +104,7 @@ impl EgressError {
             | Self::Timeout { .. }
             | Self::Connect { .. }
             | Self::Throttled { .. } => Blame::Upstream,
+            Self::Full { .. } => Blame::Host,
             Self::TooLarge { blame, .. } | Self::Other { blame, .. } => *blame,
         }
     }
@@ -104,7 +113,9 @@ impl EgressError {
     #[must_use]
     pub fn limit(&self) -> Option<&'static str> {
         match self {
-            Self::TooLarge { limit, .. } | Self::Exhausted { limit, .. } => Some(limit),
+            Self::TooLarge { limit, .. }
+            | Self::Exhausted { limit, .. }
+            | Self::Full { limit, .. } => Some(limit),
             _ => None,
         }
     }
@@ -137,6 +148,7 @@ impl EgressError {
             | Self::Token { message, .. }
             | Self::Invalid { message }
             | Self::Exhausted { message, .. }
+            | Self::Full { message, .. }
             | Self::Other { message, .. } => message,
         }
     }
@@ -175,5 +187,19 @@ impl EgressError {
             "the run has used up its {what}: limit {limit} = {value}; commit what you have and end"
         );
         Self::Exhausted { limit, message }
+    }
+}
+
+impl From<Overdrawn> for EgressError {
+    fn from(overdrawn: Overdrawn) -> Self {
+        let (limit, message) = (overdrawn.limit(), overdrawn.to_string());
+        match overdrawn {
+            Overdrawn::Run { .. } => Self::TooLarge {
+                limit,
+                blame: Blame::Guest,
+                message,
+            },
+            Overdrawn::All { .. } => Self::Full { limit, message },
+        }
     }
 }

@@ -13,6 +13,7 @@ use crate::budget::Budget;
 use crate::client;
 use crate::clients::Clients;
 use crate::error::{EgressError, Missing};
+use crate::held::Pool;
 use crate::policy::Policy;
 use crate::proxy::{Proxy, Route};
 use crate::registry::Registry;
@@ -35,6 +36,8 @@ pub struct GateOptions {
     pub extra_roots: Vec<Vec<u8>>,
     /// What all connections go through instead of leading straight to their targets.
     pub proxy: Option<Proxy>,
+    /// What all runs together may hold of calls that have not ended.
+    pub held: Pool,
 }
 
 impl Default for GateOptions {
@@ -45,6 +48,7 @@ impl Default for GateOptions {
             own_addresses: Vec::new(),
             extra_roots: Vec::new(),
             proxy: None,
+            held: Pool::default(),
         }
     }
 }
@@ -83,6 +87,12 @@ impl Gate {
     #[must_use]
     pub fn session(&self, policy: Policy) -> Session {
         Session::new(self.clone(), policy)
+    }
+
+    /// What all runs together may hold of calls that have not ended.
+    #[must_use]
+    pub fn held(&self) -> &Pool {
+        &self.0.options.held
     }
 
     pub(crate) fn timers(&self) -> &dyn Timers {

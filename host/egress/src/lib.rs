@@ -9,7 +9,7 @@
 //! gate (`gate`: manifest and grants in `policy`, addresses in `address`) → up to 4 attempts
 //! (`retry`, paid for from a `budget`), each of up to 3 redirects (`redirect`) that pass the gate again →
 //! its turn (`throttle`) → credentials (`credentials`) → the client (`client`: names through `resolve`, peers through `peer`)
-//! → the body (`body`) or one of nine errors (`error`).
+//! → the body (`body`) or one of ten errors (`error`).
 //!
 //! # Layout
 //!
@@ -38,6 +38,7 @@
 //! | `proxy` | the operator's egress proxy |
 //! | `body` | the answer's body within limits; the client's errors in our words |
 //! | `meter` | figures and budgets |
+//! | `held` | bytes that the host holds, of a run and of all runs |
 //! | `error` | why there is no response, and who must act |
 //!
 //! # What always holds
@@ -60,6 +61,7 @@ mod endpoint;
 mod error;
 mod gate;
 mod headers;
+mod held;
 mod meter;
 mod peer;
 mod policy;
@@ -81,6 +83,7 @@ pub use credentials::{Credentials, CredentialsError};
 pub use endpoint::TokenEndpoint;
 pub use error::{EgressError, Missing, TokenFault};
 pub use gate::{Gate, GateOptions};
+pub use held::{Account, Overdrawn, Pool, Share};
 pub use meter::Figures;
 pub use policy::Policy;
 pub use proxy::{Proxy, ProxyError};

@@ -32,7 +32,7 @@ pub struct Policy {
     pub credentials: Option<Credentials>,
     /// What no trace may hold, though an API puts it into a URL's path.
     pub secrets: SecretTexts,
-    /// Those that start with `http_` hold here.
+    /// Those that start with `http_` hold here, and `host_held_bytes` for the bodies of answers.
     pub limits: Limits,
 }
 

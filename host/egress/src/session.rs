@@ -17,6 +17,7 @@ use url::Url;
 use crate::credentials::Credentials;
 use crate::error::EgressError;
 use crate::gate::{self, Gate};
+use crate::held::Account;
 use crate::meter::{Figures, Meter, Why};
 use crate::policy::Policy;
 use crate::redirect::{self, Hop, REDIRECTS_MAX};
@@ -83,6 +84,8 @@ struct Inner {
     policy: Policy,
     guard: Guard,
     meter: Meter,
+    /// What the run may hold of calls that have not ended.
+    account: Account,
     in_flight: Semaphore,
     /// How many redirects are followed; a request of the host's own follows none, and gets the
     /// redirect itself.
@@ -113,6 +116,7 @@ impl Session {
     fn with(gate: Gate, policy: Policy, guard: Guard, redirects: usize, is_kept: bool) -> Self {
         let permits = usize::try_from(policy.limits.http_in_flight).unwrap_or(usize::MAX);
         Self(Arc::new(Inner {
+            account: gate.held().account(policy.limits.host_held_bytes),
             guard,
             redirects,
             gate,
@@ -129,6 +133,13 @@ impl Session {
     #[must_use]
     pub fn figures(&self) -> Figures {
         self.0.meter.figures()
+    }
+
+    /// What the run may hold of calls that have not ended; the bodies of answers count for it here, what
+    /// else does is whoever's who calls.
+    #[must_use]
+    pub fn account(&self) -> &Account {
+        &self.0.account
     }
 
     /// Send one request and wait for the whole response, whatever its status. Calls overlap up to
@@ -416,7 +427,8 @@ impl Inner {
         let status = answer.status().as_u16();
         let mut headers = headers::incoming(answer.headers(), limits)?;
         self.strip_location(&url, &mut headers);
-        let body = body::read(answer, &url, limits, &self.meter).await?;
+        // Until the caller has it, which takes it with the answer.
+        let (body, _share) = body::read(answer, &url, limits, &self.meter, &self.account).await?;
         Ok(Response {
             status,
             headers,

@@ -1,7 +1,9 @@
 //! Every bound of a run with its unit, default and reason, in one table.
 //!
 //! A limit's value is the operator's override if there is one, else the plugin's request (never
-//! above `request_max`), else the default. `docs/limits.md` is tested against [`TABLE`] and [`FIXED`].
+//! above `request_max`), else the default. Nobody sets one above its ceiling, which is the most that
+//! the code bears: [`check`] refuses it where it is set, and [`Limits::resolve`] lowers what was
+//! stored. `docs/limits.md` is tested against [`TABLE`] and [`FIXED`].
 
 mod fixed;
 
@@ -19,11 +21,13 @@ pub struct LimitInfo {
     pub default: u64,
     /// The most a plugin gets by asking; an operator may grant more.
     pub request_max: u64,
+    /// The most that an operator may grant: what the code bears.
+    pub ceiling: u64,
     pub reason: &'static str,
 }
 
 macro_rules! limits {
-    ($($(#[$doc:meta])* $name:ident = $default:expr, $request_max:expr, $reason:literal;)*) => {
+    ($($(#[$doc:meta])* $name:ident = $default:expr, $request_max:expr, $ceiling:expr, $reason:literal;)*) => {
         /// The limits that hold for one run.
         #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(default, deny_unknown_fields)]
@@ -43,6 +47,7 @@ macro_rules! limits {
                 name: stringify!($name),
                 default: $default,
                 request_max: $request_max,
+                ceiling: $ceiling,
                 reason: $reason,
             },)*
         ];
@@ -74,37 +79,37 @@ const GIB: u64 = 1024 * MIB;
 const MINUTE_MS: u64 = 60_000;
 
 limits! {
-    memory_bytes = 128 * MIB, 512 * MIB, "Linear memory and tables of one run together; enough for a page of 10,000 records several times over.";
-    cpu_ms = 5 * MINUTE_MS, 60 * MINUTE_MS, "CPU time inside the guest; a loop that never ends is stopped after this.";
-    wall_ms = 60 * MINUTE_MS, 24 * 60 * MINUTE_MS, "Time from the first instruction to the end of a sync, waiting included.";
-    action_wall_ms = 2 * MINUTE_MS, 15 * MINUTE_MS, "The same for an action or event: somebody waits for its answer.";
-    action_output_bytes = 2 * MIB, 16 * MIB, "What an action or event returns, or says to its caller when it is rejected.";
-    instances = 64, 64, "Core instances of one component; a script runner has about ten.";
-    tables = 64, 64, "Tables of one component.";
-    table_elements = 100_000, 100_000, "Elements of one table.";
-    handles = 10_000, 100_000, "Calls in flight, resources, futures and streams that one run holds at once.";
-    host_calls = 10_000_000, 100_000_000, "Calls of one run into the host, those for time, chance and printing included.";
-    host_call_bytes = 32 * MIB, 64 * MIB, "Bytes that one call may copy from guest to host, lists and strings with their heads.";
-    host_held_bytes = 64 * MIB, 256 * MIB, "Text and bytes of the calls that have not ended yet: the host holds them meanwhile.";
-    host_call_total_bytes = 64 * GIB, 1024 * GIB, "Text and bytes that all calls of one run copy from guest to host.";
-    http_requests = 100_000, 1_000_000, "Requests of one run, retries not counted.";
-    http_in_flight = 16, 64, "Requests of one run at the same time; the rest wait.";
-    http_request_bytes = 8 * MIB, 64 * MIB, "Body of one request.";
-    http_response_bytes = 16 * MIB, 64 * MIB, "Body of one response, after decompression.";
-    http_total_bytes = 10 * 1024 * MIB, 100 * 1024 * MIB, "Response bytes of one run, after decompression.";
-    http_headers = 128, 128, "Headers of one request or response.";
-    http_header_bytes = 32 * KIB, 64 * KIB, "All headers of one request or response.";
-    http_timeout_ms = MINUTE_MS, 10 * MINUTE_MS, "One attempt of a request, from connect to the last byte.";
-    http_idle_timeout_ms = 20_000, 10 * MINUTE_MS, "How long an answer may make no progress, which is 1 KiB; its head only of methods that change nothing.";
-    records_per_commit = 10_000, 10_000, "Records and deletions of one commit.";
-    commit_bytes = 16 * MIB, 32 * MIB, "Bodies of one commit.";
-    records_per_run = 50_000_000, 50_000_000, "Records and deletions of one run.";
-    record_bytes = MIB, 4 * MIB, "Body of one record.";
-    record_id_bytes = 512, 512, "A record's id: it is a key.";
-    snapshot_delete_percent = 50, 50, "Share of a model's live records that one full pull may delete; never all of them.";
-    checkpoint_bytes = 64 * KIB, MIB, "One checkpoint: it is rewritten with every commit.";
-    log_lines = 10_000, 100_000, "Log lines of one run; first and last are kept.";
-    log_line_bytes = 16 * KIB, 64 * KIB, "One log line; longer ones are cut.";
+    memory_bytes = 128 * MIB, 512 * MIB, 4 * GIB, "Linear memory and tables of one run together; enough for a page of 10,000 records several times over.";
+    cpu_ms = 5 * MINUTE_MS, 60 * MINUTE_MS, 24 * 60 * MINUTE_MS, "CPU time inside the guest; a loop that never ends is stopped after this.";
+    wall_ms = 60 * MINUTE_MS, 24 * 60 * MINUTE_MS, 168 * 60 * MINUTE_MS, "Time from the first instruction to the end of a sync, waiting included.";
+    action_wall_ms = 2 * MINUTE_MS, 15 * MINUTE_MS, 24 * 60 * MINUTE_MS, "The same for an action or event: somebody waits for its answer.";
+    action_output_bytes = 2 * MIB, 16 * MIB, 32 * MIB, "What an action or event returns, or says to its caller when it is rejected.";
+    instances = 64, 64, 256, "Core instances of one component; a script runner has about ten.";
+    tables = 64, 64, 256, "Tables of one component.";
+    table_elements = 100_000, 100_000, 10_000_000, "Elements of one table.";
+    handles = 10_000, 100_000, 1_000_000, "Calls in flight, resources, futures and streams that one run holds at once.";
+    host_calls = 10_000_000, 100_000_000, 1_000_000_000_000, "Calls of one run into the host, those for time, chance and printing included.";
+    host_call_bytes = 32 * MIB, 64 * MIB, 256 * MIB, "Bytes that one call may copy from guest to host, lists and strings with their heads.";
+    host_held_bytes = 64 * MIB, 256 * MIB, GIB, "Text and bytes of the calls that have not ended yet, answers of HTTP included: the host holds them meanwhile.";
+    host_call_total_bytes = 64 * GIB, 1024 * GIB, 1024 * 1024 * GIB, "Text and bytes that all calls of one run copy from guest to host.";
+    http_requests = 100_000, 1_000_000, 1_000_000_000, "Requests of one run, retries not counted.";
+    http_in_flight = 16, 64, 1_000, "Requests of one run at the same time; the rest wait.";
+    http_request_bytes = 8 * MIB, 64 * MIB, 256 * MIB, "Body of one request.";
+    http_response_bytes = 16 * MIB, 64 * MIB, 256 * MIB, "Body of one response, after decompression.";
+    http_total_bytes = 10 * 1024 * MIB, 100 * 1024 * MIB, 100 * 1024 * GIB, "Response bytes of one run, after decompression.";
+    http_headers = 128, 128, 1_000, "Headers of one request or response.";
+    http_header_bytes = 32 * KIB, 64 * KIB, 256 * KIB, "All headers of one request or response.";
+    http_timeout_ms = MINUTE_MS, 10 * MINUTE_MS, 60 * MINUTE_MS, "One attempt of a request, from connect to the last byte.";
+    http_idle_timeout_ms = 20_000, 10 * MINUTE_MS, 60 * MINUTE_MS, "How long an answer may make no progress, which is 1 KiB; its head only of methods that change nothing.";
+    records_per_commit = 10_000, 10_000, 100_000, "Records and deletions of one commit.";
+    commit_bytes = 16 * MIB, 32 * MIB, 64 * MIB, "Bodies of one commit.";
+    records_per_run = 50_000_000, 50_000_000, 1_000_000_000_000, "Records and deletions of one run.";
+    record_bytes = MIB, 4 * MIB, 16 * MIB, "Body of one record.";
+    record_id_bytes = 512, 512, 512, "A record's id: it is a key.";
+    snapshot_delete_percent = 50, 50, 100, "Share of a model's live records that one full pull may delete; never all of them.";
+    checkpoint_bytes = 64 * KIB, MIB, 4 * MIB, "One checkpoint: it is rewritten with every commit.";
+    log_lines = 10_000, 100_000, 1_000_000, "Log lines of one run; first and last are kept.";
+    log_line_bytes = 16 * KIB, 64 * KIB, 256 * KIB, "One log line; longer ones are cut.";
 }
 
 /// Why a limit can't be set.
@@ -114,6 +119,12 @@ pub enum LimitError {
     Unknown(String),
     #[error("limit {name} can't be 0: nothing would run")]
     Zero { name: String },
+    #[error("limit {name} can't be {value}: the most that can be set is {ceiling}")]
+    Ceiling {
+        name: String,
+        value: u64,
+        ceiling: u64,
+    },
 }
 
 fn known() -> String {
@@ -134,11 +145,18 @@ pub type LimitValues = BTreeMap<String, u64>;
 /// Check names and values.
 pub fn check(values: &LimitValues) -> Result<(), LimitError> {
     for (name, value) in values {
-        if !TABLE.iter().any(|l| l.name == name) {
-            return Err(LimitError::Unknown(name.clone()));
-        }
-        if *value == 0 {
-            return Err(LimitError::Zero { name: name.clone() });
+        let (name, value) = (name.clone(), *value);
+        match TABLE.iter().find(|limit| limit.name == name) {
+            None => return Err(LimitError::Unknown(name)),
+            Some(_) if value == 0 => return Err(LimitError::Zero { name }),
+            Some(LimitInfo { ceiling, .. }) if value > *ceiling => {
+                return Err(LimitError::Ceiling {
+                    name,
+                    value,
+                    ceiling: *ceiling,
+                });
+            }
+            Some(_) => {}
         }
     }
     Ok(())
@@ -163,7 +181,7 @@ impl Limits {
                 limits.set(row.name, (*value).clamp(1, row.request_max));
             }
             if let Some(value) = set.get(row.name) {
-                limits.set(row.name, (*value).max(1));
+                limits.set(row.name, (*value).clamp(1, row.ceiling));
             }
         }
         limits
@@ -183,6 +201,25 @@ mod tests {
         assert_eq!(limits.memory_bytes, 512 * MIB);
         assert_eq!(limits.cpu_ms, 9);
         assert_eq!(limits.record_id_bytes, 512);
+    }
+
+    #[test]
+    fn each_limit_has_a_ceiling_for_everybody() {
+        for row in TABLE {
+            assert!(row.default <= row.request_max, "{}", row.name);
+            assert!(row.request_max <= row.ceiling, "{}", row.name);
+            let values = |value| LimitValues::from([(row.name.to_owned(), value)]);
+            assert_eq!(check(&values(row.ceiling)), Ok(()), "{}", row.name);
+            for value in [row.ceiling + 1, u64::MAX] {
+                let error = check(&values(value)).unwrap_err().to_string();
+                let ceiling = format!("{} can't be {value}", row.name);
+                assert!(error.contains(&ceiling), "{error}");
+                assert!(error.contains(&row.ceiling.to_string()), "{error}");
+                // What was stored before there was a ceiling, or came by another way.
+                let limits = Limits::resolve(&values(value), &values(value));
+                assert_eq!(limits.get(row.name), Some(row.ceiling), "{}", row.name);
+            }
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tidegate_contract as contract;
 use tidegate_egress::Gate;
 use tidegate_engine::limits::{COMPILE_MS, STACK_BYTES};
 use wasmtime::component::Linker;
-use wasmtime::{Config, Engine};
+use wasmtime::{Config, Engine, WasmFeatures};
 
 use crate::clock::Clock;
 use crate::cores::Cores;
@@ -21,6 +21,19 @@ const EPOCH_TICK: Duration = Duration::from_millis(2);
 
 /// The same while no guest runs, so that one that begins may have a longer first turn.
 const IDLE_TICK: Duration = Duration::from_millis(10);
+
+/// What no language needs that plugins are written in (Rust, JavaScript, Python): off, so that the
+/// compiler's part for it can't be reached. Several memories and tail calls stay: tools that merge
+/// modules make the former, functional languages the latter, and both are bounded.
+const NOT_NEEDED: WasmFeatures = WasmFeatures::MEMORY64
+    .union(WasmFeatures::RELAXED_SIMD)
+    .union(WasmFeatures::FUNCTION_REFERENCES)
+    .union(WasmFeatures::GC)
+    .union(WasmFeatures::EXCEPTIONS)
+    .union(WasmFeatures::THREADS)
+    .union(WasmFeatures::CUSTOM_PAGE_SIZES)
+    .union(WasmFeatures::WIDE_ARITHMETIC)
+    .union(WasmFeatures::STACK_SWITCHING);
 
 /// What a runtime is made from.
 #[derive(Debug)]
@@ -108,7 +121,8 @@ fn config() -> Config {
         .epoch_interruption(true)
         .max_wasm_stack(stack)
         .async_stack_size(stack * 2)
-        .wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable);
+        .wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable)
+        .wasm_features(NOT_NEEDED, false);
     config
 }
 

@@ -2,7 +2,8 @@
 //!
 //! The first half of the lines is written as it comes, the second half is a ring of the last
 //! ones; what falls out between is counted. So a plugin that logs without end keeps both its
-//! beginning and its end, and costs a bounded amount of memory.
+//! beginning and its end, and costs a bounded amount of memory: each half holds half of
+//! `log_held_bytes`, however many lines that are.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -10,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use serde_json::Value;
-use tidegate_engine::limits::Limits;
+use tidegate_engine::limits::{LOG_HELD_BYTES, Limits};
 use tidegate_engine::redact::SecretTexts;
 use tidegate_engine::run::{Level, LogLine, LogSource};
 use tokio::io::AsyncWrite;
@@ -24,6 +25,12 @@ use crate::run::Observer;
 const FIELDS_BYTES_MAX: usize = 8 * 1024;
 /// Most bytes of a message that are searched for secrets before it is cut, if a line is shorter than half of it.
 const READ_BYTES_MAX: usize = 256 * 1024;
+
+/// Most bytes of the lines that wait to be stored, and of the ring, each.
+const HALF_HELD_BYTES_MAX: u64 = LOG_HELD_BYTES / 2;
+
+/// What a line takes beside its texts.
+const LINE_BYTES: u64 = 128;
 
 /// Handle of one run's log; clones share it.
 #[derive(Clone)]
@@ -42,9 +49,36 @@ struct Inner {
     next_index: u64,
     /// Lines of the first half that are not stored yet.
     pending: Vec<LogLine>,
+    pending_bytes: u64,
     ring: VecDeque<LogLine>,
+    ring_bytes: u64,
     half: u64,
     dropped: u64,
+}
+
+impl Inner {
+    /// Make room in the ring for one more line.
+    fn make_room(&mut self, bytes: u64) {
+        let is_full = |inner: &Self| {
+            inner.ring.len() as u64 >= inner.half || inner.ring_bytes + bytes > HALF_HELD_BYTES_MAX
+        };
+        while is_full(self) {
+            let Some(oldest) = self.ring.pop_front() else {
+                return;
+            };
+            self.ring_bytes -= held_bytes(&oldest);
+            self.dropped += 1;
+        }
+    }
+}
+
+/// What a line takes in memory, about: its fields are bounded, and a parsed text of them is larger.
+fn held_bytes(line: &LogLine) -> u64 {
+    let fields = match &line.fields {
+        Some(fields) => fields.to_string().len() * 2,
+        None => 0,
+    };
+    LINE_BYTES + (line.message.len() + fields) as u64
 }
 
 impl RunLog {
@@ -57,7 +91,9 @@ impl RunLog {
         let inner = Inner {
             next_index: 0,
             pending: Vec::new(),
+            pending_bytes: 0,
             ring: VecDeque::new(),
+            ring_bytes: 0,
             half: (limits.log_lines / 2).max(1),
             dropped: 0,
         };
@@ -112,16 +148,18 @@ impl RunLog {
             fields,
         };
         inner.next_index += 1;
-        if line.index < inner.half {
+        let bytes = held_bytes(&line);
+        // Once one line has gone to the ring, all go there: they are stored in their order.
+        let is_first = line.index < inner.half && inner.ring.is_empty() && inner.dropped == 0;
+        if is_first && inner.pending_bytes + bytes <= HALF_HELD_BYTES_MAX {
             self.observer.log(&line);
             inner.pending.push(line);
+            inner.pending_bytes += bytes;
             self.written.notify_one();
             return;
         }
-        if inner.ring.len() as u64 >= inner.half {
-            inner.ring.pop_front();
-            inner.dropped += 1;
-        }
+        inner.make_room(bytes);
+        inner.ring_bytes += bytes;
         inner.ring.push_back(line);
     }
 
@@ -137,7 +175,9 @@ impl RunLog {
 
     /// Lines of the first half that are not stored yet.
     pub(crate) fn take_pending(&self) -> Vec<LogLine> {
-        std::mem::take(&mut self.lock().pending)
+        let mut inner = self.lock();
+        inner.pending_bytes = 0;
+        std::mem::take(&mut inner.pending)
     }
 
     /// Everything that is left, once the run is over, and how many lines were kept and dropped.
@@ -151,7 +191,13 @@ impl RunLog {
                 at: first.at,
                 level: Level::Warn,
                 source: LogSource::Host,
-                message: format!("{dropped} lines dropped here: the limit log_lines was reached"),
+                message: format!(
+                    "{dropped} lines dropped here: the limit {} was reached",
+                    match inner.next_index > inner.half * 2 {
+                        true => "log_lines",
+                        false => "log_held_bytes",
+                    }
+                ),
                 fields: None,
             });
         }

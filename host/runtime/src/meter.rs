@@ -20,7 +20,6 @@ pub struct Meter {
     records: AtomicU64,
     calls: AtomicU64,
     copied: AtomicU64,
-    held: AtomicU64,
     cpu_us: AtomicU64,
     memory_bytes: AtomicU64,
     log_lines: AtomicU64,
@@ -37,7 +36,6 @@ impl Default for Meter {
             records: AtomicU64::new(0),
             calls: AtomicU64::new(0),
             copied: AtomicU64::new(0),
-            held: AtomicU64::new(0),
             cpu_us: AtomicU64::new(0),
             memory_bytes: AtomicU64::new(0),
             log_lines: AtomicU64::new(0),
@@ -103,15 +101,6 @@ impl Meter {
     /// Count bytes copied from the guest; returns the total.
     pub(crate) fn copied(&self, more: u64) -> u64 {
         self.copied.fetch_add(more, Ordering::Relaxed) + more
-    }
-
-    /// Count bytes that a call holds until it ends; returns what all calls hold.
-    pub(crate) fn hold(&self, more: u64) -> u64 {
-        self.held.fetch_add(more, Ordering::Relaxed) + more
-    }
-
-    pub(crate) fn release(&self, less: u64) {
-        self.held.fetch_sub(less, Ordering::Relaxed);
     }
 
     pub(crate) fn memory(&self, peak: usize) {

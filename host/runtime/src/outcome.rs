@@ -153,21 +153,28 @@ fn from_guest(failure: GuestFailure, notes: Notes) -> Failure {
         FailureKind::Other => (FailureClass::Other, Blame::Guest),
     };
     // A guest passes a limit's error on as a failure of its own making; the limit is the cause.
-    let (class, blame) = match (limit, blamed) {
+    let (class, blame) = match (limit, &blamed) {
         (Some((_, blame)), _) if class == FailureClass::Other => (FailureClass::Limit, blame),
         (None, Some((message, blame)))
-            if class == FailureClass::Other && failure.message.contains(&message) =>
+            if class == FailureClass::Other && failure.message.contains(message) =>
         {
-            (class, blame)
+            (class, *blame)
         }
         _ => (class, blame),
+    };
+    let passes_on = |(message, _): &(String, Blame)| failure.message.contains(message);
+    // Room that all runs together had not: nobody's fault here, and a later run may find some.
+    let is_full = |(_, blame): &(&str, Blame)| *blame == Blame::Host;
+    let blame = match limit.as_ref().filter(|limit| is_full(limit)) {
+        Some(_) if blamed.as_ref().is_some_and(passes_on) => Blame::Host,
+        _ => blame,
     };
     Failure {
         class,
         blame,
         message: cut(failure.message, MESSAGE_BYTES_MAX),
         limit: limit
-            .filter(|_| class == FailureClass::Limit)
+            .filter(|_| class == FailureClass::Limit || blame == Blame::Host)
             .map(|(name, _)| name.to_owned()),
         code: failure.code.map(|code| cut(code, 200)),
         payload: failure
@@ -219,7 +226,14 @@ fn from_trap(error: &wasmtime::Error, refused_growth: Option<&'static str>) -> F
         return Failure::limit(limit, Blame::Guest, cut(message, 2000));
     }
     if let Some(spent) = error.downcast_ref::<Spent>() {
-        return Failure::limit(spent.name, Blame::Guest, spent.to_string());
+        let (class, blame) = match spent.name {
+            // What others hold is not this run's fault, and there is room later.
+            "runs_held_bytes" => (FailureClass::Transient, Blame::Host),
+            _ => (FailureClass::Limit, Blame::Guest),
+        };
+        let mut failure = Failure::new(class, blame, spent.to_string());
+        failure.limit = Some(spent.name.to_owned());
+        return failure;
     }
     if let Some(limit) = refused_growth {
         let message = format!(

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use futures::future::BoxFuture;
 use serde_json::Value;
 use tidegate_engine::limits::Limits;
 use tidegate_engine::run::{Blame, Failure, FailureClass};
@@ -12,11 +13,13 @@ pub(crate) const LIMIT: &str = "action_output_bytes";
 /// Says what is wrong with an output, for the plugin's author.
 pub struct OutputCheck(Box<Check>);
 
-type Check = dyn Fn(&Value) -> Result<(), String> + Send + Sync;
+type Check = dyn Fn(Value) -> BoxFuture<'static, Result<(), String>> + Send + Sync;
 
 impl OutputCheck {
     /// A check by a function that knows the schema.
-    pub fn new(check: impl Fn(&Value) -> Result<(), String> + Send + Sync + 'static) -> Self {
+    pub fn new(
+        check: impl Fn(Value) -> BoxFuture<'static, Result<(), String>> + Send + Sync + 'static,
+    ) -> Self {
         Self(Box::new(check))
     }
 }
@@ -28,7 +31,11 @@ impl fmt::Debug for OutputCheck {
 }
 
 /// What is wrong with an output that the guest returned as a success, which is the guest's fault.
-pub(crate) fn fault(output: &str, limits: &Limits, check: Option<&OutputCheck>) -> Option<Failure> {
+pub(crate) async fn fault(
+    output: &str,
+    limits: &Limits,
+    check: Option<&OutputCheck>,
+) -> Option<Failure> {
     let too_long = too_long("the output", output.len(), limits);
     if too_long.is_some() {
         return too_long;
@@ -45,7 +52,7 @@ pub(crate) fn fault(output: &str, limits: &Limits, check: Option<&OutputCheck>) 
             return wrong("output-not-json", message);
         }
     };
-    let violations = (check?.0)(&value).err()?;
+    let violations = (check?.0)(value).await.err()?;
     let message = format!("the output doesn't fit the output schema:\n  {violations}");
     wrong("output-invalid", message)
 }

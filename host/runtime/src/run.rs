@@ -351,9 +351,10 @@ impl Runtime {
         let (mut outcome, mut failure) =
             judge(ended.ending, notes, refused_growth, live.is_sync, &limits);
         let mut output = ended.output.filter(|_| outcome == Outcome::Success);
-        let fault = output
-            .as_deref()
-            .and_then(|output| output::fault(output, &limits, output_check.as_ref()));
+        let fault = match output.as_deref() {
+            Some(output) => output::fault(output, &limits, output_check.as_ref()).await,
+            None => None,
+        };
         if fault.is_some() {
             let fault = fault.map(|fault| match acted {
                 true => fault.after_acting(),
@@ -420,6 +421,11 @@ impl Runtime {
             clock: self.clock.clone(),
             tape: given.world.tape.clone(),
         };
+        let account = match &given.world.outside {
+            Some(outside) => outside.session.account().clone(),
+            // A replay, whose answers are on its tape.
+            None => self.gate.held().account(limits.host_held_bytes),
+        };
         let live = Live {
             connection: key.clone(),
             models: given.models,
@@ -434,6 +440,7 @@ impl Runtime {
             context: context.to_string(),
             world: given.world,
             meter: given.meter,
+            account,
             log,
             clock,
             notes: Mutex::new(Notes::default()),

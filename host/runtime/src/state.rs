@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
+use tidegate_egress::{Account, Share};
 use tidegate_engine::cassette::Refusal;
 use tidegate_engine::limits::{self, Limits};
 use tidegate_engine::redact::SecretTexts;
@@ -44,6 +45,8 @@ pub(crate) struct Live {
     pub(crate) is_sync: bool,
     pub(crate) world: World,
     pub(crate) meter: Arc<Meter>,
+    /// What the run may hold of calls that have not ended.
+    pub(crate) account: Account,
     pub(crate) log: RunLog,
     pub(crate) clock: GuestClock,
     pub(crate) notes: Mutex<Notes>,
@@ -93,22 +96,20 @@ impl Live {
     }
 
     /// Count bytes that a call has copied, and keep them counted as held until the call ends.
-    pub(crate) fn hold(self: &Arc<Self>, bytes: usize) -> wasmtime::Result<Held> {
+    pub(crate) async fn hold(&self, bytes: usize) -> wasmtime::Result<Share> {
         self.copied(bytes)?;
-        self.hold_answer(bytes)
+        self.hold_answer(bytes).await
     }
 
     /// Count bytes of a call's answer as held until the call ends.
-    pub(crate) fn hold_answer(self: &Arc<Self>, bytes: usize) -> wasmtime::Result<Held> {
-        let held = Held {
-            live: Arc::clone(self),
-            bytes: bytes as u64,
-        };
-        let most = self.limits.host_held_bytes;
-        if self.meter.hold(held.bytes) > most {
-            return Err(Spent::trap("host_held_bytes", most));
-        }
-        Ok(held)
+    pub(crate) async fn hold_answer(&self, bytes: usize) -> wasmtime::Result<Share> {
+        let share = self.account.hold(bytes as u64).await;
+        share.map_err(|overdrawn| {
+            wasmtime::Error::new(Spent {
+                name: overdrawn.limit(),
+                most: overdrawn.most(),
+            })
+        })
     }
 
     /// Count bytes that a call has copied.
@@ -125,18 +126,6 @@ impl Live {
         self.note(|notes| {
             notes.sticky.get_or_insert(failure);
         });
-    }
-}
-
-/// Bytes that the host holds for a call that has not ended.
-pub(crate) struct Held {
-    live: Arc<Live>,
-    bytes: u64,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.live.meter.release(self.bytes);
     }
 }
 

@@ -8,19 +8,11 @@ use std::path::Path;
 
 use minisign_verify::{PublicKey, Signature};
 
+use crate::control::Signature as SignedBy;
 use crate::problem::{Kind, Problem, Result};
 
 /// Most bytes of a key or signature file; minisign's own have some 300.
 const FILE_BYTES_MAX: u64 = 16 * 1024;
-
-/// Who signed a component.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Signed {
-    /// The key, as the operator gave it.
-    pub(crate) key: String,
-    /// What the signer said about the file; signed with it.
-    pub(crate) comment: String,
-}
 
 /// A public key that the operator trusts, with the text by which it was given.
 #[derive(Debug)]
@@ -52,7 +44,7 @@ impl TrustedKey {
 }
 
 /// Check the signature in `file` against the keys; the first that made it is named.
-pub(crate) fn verify(component: &[u8], file: &Path, keys: &[TrustedKey]) -> Result<Signed> {
+pub(crate) fn verify(component: &[u8], file: &Path, keys: &[TrustedKey]) -> Result<SignedBy> {
     let refuse = |reason: &str| {
         Problem::new(
             Kind::Plugin,
@@ -69,7 +61,7 @@ pub(crate) fn verify(component: &[u8], file: &Path, keys: &[TrustedKey]) -> Resu
         )
         .hint("nothing was deployed; trust a key with --trusted-key or TIDEGATE_TRUSTED_KEYS"));
     };
-    Ok(Signed {
+    Ok(SignedBy {
         key: trusted.given.clone(),
         comment: signature.trusted_comment().to_owned(),
     })

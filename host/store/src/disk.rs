@@ -4,6 +4,7 @@
 //! What commands write is gathered in memory, where every lookup finds it. [`Disk::flush`] makes it durable
 //! in the write-ahead log; it goes into sled when somebody iterates over keys, or when there is much of it.
 
+mod mark;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -14,11 +15,13 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
 use std::sync::{
-    Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
+    Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+    TryLockError,
 };
 
 use tidegate_engine::StoreError;
 
+use crate::identity::Identity;
 use crate::layout::Corrupt;
 use crate::layout::keys;
 use crate::layout::wal::{Encoder, missing};
@@ -45,6 +48,8 @@ pub(crate) struct Disk {
     /// them.
     state: RwLock<State>,
     wal: Mutex<Wal>,
+    /// Where it is noted how far the writes on disk have come; a copy in the making has none.
+    identity: OnceLock<Identity>,
     gather_bytes: usize,
 }
 
@@ -184,6 +189,7 @@ impl Disk {
             file,
             state: RwLock::default(),
             wal: Mutex::new(wal),
+            identity: OnceLock::new(),
             gather_bytes,
         };
         disk.catch_up(applied.unwrap_or(0), &log)?;
@@ -369,6 +375,7 @@ impl Disk {
                 Ok(())
             }),
         };
+        let flushed = flushed.and_then(|()| self.note(last));
         let mut state = self.change();
         match flushed {
             Ok(()) => state.flushed = last,

@@ -8,6 +8,7 @@
 //! | module | its one job |
 //! |---|---|
 //! | [`open`] | opening a data directory: whose it is, which format, what a crash left behind |
+//! | `identity` | which store it is and how far it had come, outside the database |
 //! | `private` | that only its owner reads it |
 //! | `store` | the trait, on top of everything below |
 //! | `api_keys` | the trait's commands on API keys |
@@ -36,6 +37,7 @@ mod common;
 mod components;
 mod disk;
 mod feeds;
+mod identity;
 mod integrations;
 mod layout;
 mod lists;

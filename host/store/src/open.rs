@@ -11,6 +11,7 @@ use tidegate_engine::StoreError;
 
 use crate::components::write_atomically;
 use crate::disk::{Disk, OpenFailed, Writes, damaged};
+use crate::identity::{self, Identity, Known};
 use crate::layout::{Corrupt, keys};
 use crate::{private, rewrite};
 
@@ -143,6 +144,8 @@ impl OpenError {
 #[derive(Debug)]
 pub(crate) struct DataDir {
     pub(crate) disk: Disk,
+    /// The store's own id, chosen when it was made.
+    pub(crate) id: u64,
     pub(crate) components: PathBuf,
     /// Kept open: the lock goes with it.
     pub(crate) lock: File,
@@ -169,22 +172,60 @@ pub(crate) fn open(root: &Path, options: &Options) -> Result<DataDir, OpenError>
 
     let narrowed = private::narrow(root).map_err(|error| OpenError::io(root, error))?;
     let db = root.join("db");
+    let known = identity::read(root)?;
     let mut notes: Vec<String> = narrowed
         .into_iter()
         .chain(rewrite::recover(root)?)
         .collect();
     notes.append(&mut remove_unfinished_snapshots(&db)?);
+    identity::check_present(known, &db)?;
     let opened = patiently(SLED_PATIENCE, || Disk::open(&db, options), is_locked);
     let disk = opened.map_err(|error| error.of(&db))?;
+    let (identity, id) = identify(root, &disk, known)?;
+    disk.identify(identity);
     // Its own files are synced; that they are in the directory is to last, too.
     let synced = fs::File::open(root).and_then(|root| root.sync_all());
     synced.map_err(|error| OpenError::io(root, error))?;
     Ok(DataDir {
         disk,
+        id,
         components,
         lock,
         notes,
     })
+}
+
+/// See that the database is the one that was left here, or say which one it is from now on.
+fn identify(root: &Path, disk: &Disk, known: Option<Known>) -> Result<(Identity, u64), OpenError> {
+    let db = root.join("db");
+    let failed = |error: StoreError| OpenError::Damaged {
+        path: db.clone(),
+        reason: error.to_string(),
+    };
+    let stored = disk.view().row(&keys::store_id(), keys::decode_number);
+    let (stored, writes) = (stored.map_err(failed)?, disk.number());
+    if let Some(known) = known {
+        identity::check(known, &db, stored, writes)?;
+    }
+    let id = match (stored, known) {
+        (Some(id), _) | (None, Some(Known { id, .. })) => id,
+        (None, None) => new_id(),
+    };
+    let identity = match known {
+        Some(_) => Identity::open(root)?,
+        None => Identity::write(root, Known { id, writes })?,
+    };
+    if stored.is_none() {
+        store_id(disk, id).map_err(failed)?;
+    }
+    let noted = identity.reached(disk.number());
+    noted.map_err(|error| OpenError::io(root, error))?;
+    Ok((identity, id))
+}
+
+/// The standard library's hash keys are the randomness of the operating system.
+fn new_id() -> u64 {
+    std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id())
 }
 
 fn write_format(path: &Path) -> Result<(), OpenError> {
@@ -323,21 +364,15 @@ fn remove_unfinished_snapshots(db: &Path) -> Result<Vec<String>, OpenError> {
     Ok(notes)
 }
 
-/// The store's own id, chosen when it is made: cursors of another store are told by it.
-pub(crate) fn store_id(disk: &Disk) -> Result<u64, StoreError> {
+/// Give a new store its id: cursors of another store are told by it.
+fn store_id(disk: &Disk, id: u64) -> Result<(), StoreError> {
     let key = keys::store_id();
-    let stored = disk.view().row(&key, keys::decode_number)?;
-    if let Some(id) = stored {
-        return Ok(id);
-    }
-    // The standard library's hash keys are the randomness of the operating system.
-    let id = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id());
     let mut writes = Writes::default();
     writes.put_new(key.clone(), &keys::encode_number(id));
     disk.apply(writes)?;
     disk.flush()?;
     match disk.view().row(&key, keys::decode_number)? {
-        Some(stored) if stored == id => Ok(id),
+        Some(stored) if stored == id => Ok(()),
         _ => Err(damaged(
             key.as_ref(),
             Corrupt("what was just written is not there"),

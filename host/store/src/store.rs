@@ -66,6 +66,7 @@ impl SledStore {
     pub fn open(root: &Path, options: Options) -> Result<Self, OpenError> {
         let DataDir {
             disk,
+            id: store_id,
             components,
             lock,
             mut notes,
@@ -82,7 +83,6 @@ impl SledStore {
             },
         };
         let disk = Arc::new(disk);
-        let store_id = open::store_id(&disk).map_err(failed)?;
         let feeds = Arc::new(Feeds::default());
         let deliveries_changed = Arc::new(Bell::default());
         let integrations = Arc::new(Integrations::default());

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Served, expect_problem};
-use crate::support::cli::{CONFLICT, Tidegate};
+use crate::support::cli::{CONFLICT, PLUGIN, Tidegate};
 use crate::support::plugins;
 
 fn upload(served: &Served, component: &std::path::Path, name: &str) -> String {
@@ -143,4 +143,106 @@ fn rolled_back_by_the_command() {
     tidegate
         .cmd("rollback crm --to 7")
         .refused(CONFLICT, &["no deployment 7", "3, 2, 1"]);
+}
+
+#[test]
+fn a_signature_is_required_of_components_that_are_here_already() {
+    let tidegate = Tidegate::new();
+    let folder = tempfile::TempDir::new().unwrap();
+    let minisign::KeyPair { pk, sk } = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
+    let component = folder.path().join("crm.wasm");
+    std::fs::copy(plugins::demo_crm(), &component).unwrap();
+    let bytes = std::fs::File::open(&component).unwrap();
+    let signature = minisign::sign(None, &sk, bytes, Some("build 7"), None).unwrap();
+    std::fs::write(
+        folder.path().join("crm.wasm.minisig"),
+        signature.into_string(),
+    )
+    .unwrap();
+
+    let deploy =
+        |component: &std::path::Path| tidegate.cmd("deploy --as crm --yes --json").arg(component);
+    let unsigned = deploy(&plugins::demo_crm_next()).ok().json();
+    let signed = deploy(&component)
+        .words("--require-signature --trusted-key")
+        .arg(pk.to_base64());
+    let signed = signed.ok().json();
+    assert_eq!(signed["signed_by"], pk.to_base64(), "{signed}");
+
+    let served = Served::start_with(tidegate, "--require-signature");
+    let says = "was never deployed with a signature";
+    for (method, target, body) in [
+        (
+            "PUT",
+            "/v1/integrations/other",
+            json!({"component": unsigned["digest"]}),
+        ),
+        (
+            "POST",
+            "/v1/integrations/other/plan",
+            json!({"component": unsigned["digest"]}),
+        ),
+        ("POST", "/v1/integrations/crm/rollback", json!({})),
+    ] {
+        let answer = served.call(method, target).json(&body).send();
+        let problem = expect_problem(&answer, "bad-plugin", 422);
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains(says), "{method} {target}: {detail}");
+    }
+    let rollback = served.tidegate.cmd("rollback crm");
+    rollback.refused(PLUGIN, &[says]);
+    let other = served.call("PUT", "/v1/integrations/other");
+    let other = other.json(&json!({"component": signed["digest"]})).ok(200);
+    assert_eq!(other["signed_by"], signed["signed_by"], "{other}");
+    // What changes nothing of the component is still there to be changed.
+    let crm = json!({"grants": {"hosts": []}});
+    served.call("PUT", CRM).json(&crm).ok(200);
+}
+
+#[test]
+fn every_host_is_granted_by_its_own_name_only() {
+    let served = Served::start(Tidegate::new());
+    let component = upload(&served, &plugins::demo_crm(), "demo-crm");
+    let put = |grants: Value| {
+        let body = json!({"component": component, "grants": grants});
+        served.call("PUT", CRM).json(&body).send()
+    };
+    for kind in ["hosts", "token_hosts"] {
+        let answer = put(json!({ kind: ["https://api.example.com", "https://*"] }));
+        let problem = expect_problem(&answer, "invalid-request", 400);
+        assert!(
+            problem["detail"].as_str().unwrap().contains("any_host"),
+            "{problem}"
+        );
+    }
+    let hosts = |grants| put(grants).json()["grants"]["hosts"].clone();
+    let own = "https://api.example.com";
+    assert_eq!(
+        hosts(json!({"hosts": [own], "any_host": true})),
+        json!([own, "https://*"])
+    );
+    assert_eq!(hosts(json!({"hosts": [own]})), json!([own]));
+    assert_eq!(hosts(json!({"any_host": true})), json!(["https://*"]));
+    assert_eq!(
+        hosts(json!({"any_host": false})),
+        json!(["https://*"]),
+        "nothing was given"
+    );
+    // Ranges that no grant opens.
+    for range in [
+        "169.254.169.254/32",
+        "fe80::/10",
+        "8.8.8.0/24",
+        "224.0.0.0/4",
+    ] {
+        let answer = put(json!({"private": [range]}));
+        let problem = expect_problem(&answer, "invalid-request", 400);
+        assert!(
+            problem["detail"].as_str().unwrap().contains("no effect"),
+            "{problem}"
+        );
+    }
+    for range in ["10.0.0.0/8", "127.0.0.1/32", "192.0.0.0/4", "fd00::/8"] {
+        assert_eq!(put(json!({"private": [range]})).status, 200, "{range}");
+    }
 }

@@ -12,6 +12,7 @@ mod histories;
 mod hostile;
 mod keys;
 mod lists;
+mod memory;
 mod once;
 mod readme;
 mod receivers;

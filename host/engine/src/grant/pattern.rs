@@ -17,7 +17,7 @@ pub enum PatternError {
     #[error(
         "{0:?} would let the plugin reach every host on the internet; name the hosts it needs, \
          such as https://api.example.com or https://*.example.com (if it really needs them all, \
-         the operator says so with --allow-any-host)"
+         the operator says so with --allow-any-host, or by `any_host` in the API)"
     )]
     Everything(String),
     #[error(

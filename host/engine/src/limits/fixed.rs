@@ -40,6 +40,17 @@ fixed! {
     MANIFEST_MS manifest_ms = 2_000, "Making the manifest, at each build, inspect and deploy.";
     MANIFEST_MEMORY_BYTES manifest_memory_bytes = 64 * MIB, "Memory of the guest while it makes the manifest.";
     MANIFEST_ENTRIES manifest_entries = 256, "Syncs, actions, models and the like of one manifest, each.";
+    SCHEMA_PARTS schema_parts = 5_000, "Schemas in one JSON Schema of a manifest, itself and those that references lead to included.";
+    SCHEMA_DEPTH schema_depth = 64, "Schemas within schemas, and references and combinations (`allOf`, `anyOf` and the like) that lead from one to the next.";
+    SCHEMA_UNFOLDED schema_unfolded = 10_000, "Schemas that one value is checked with, once references and combinations are followed; with `unevaluatedProperties` all that it consists of.";
+    SCHEMA_PATTERNS schema_patterns = 256, "Different patterns in all schemas of a manifest.";
+    SCHEMA_PATTERN_BYTES schema_pattern_bytes = 16 * MIB, "What these compile to.";
+    SCHEMA_CHECK_STEPS schema_check_steps = 4_000_000, "Steps of checking one config, input or output: each schema at each place of it is one, and long texts, lists of values and patterns cost more.";
+    SCHEMA_CHECK_DEPTH schema_check_depth = 1_000, "Schemas within one another while that is done.";
+    SCHEMA_CACHE_BYTES schema_cache_bytes = 64 * MIB, "Compiled schemas that are kept for the next check; the one that was not used for longest goes.";
+    LOG_HELD_BYTES log_held_bytes = 8 * MIB, "Lines of one run's log in memory: the last ones, and those that are not stored yet; more are left out.";
+    RUNS_HELD_BYTES runs_held_bytes = 512 * MIB, "Text and bytes of the calls of all runs that have not ended yet, answers of HTTP included; `serve --runs-held-bytes` sets another.";
+    RUNS_HELD_WAIT_MS runs_held_wait_ms = 20_000, "Waiting for room in it; the call is refused then.";
     SCHEDULES schedules = 100_000, "Schedules of one store: each has its row and a few kB of memory.";
     ACTIVE_JOBS active_jobs = 100_000, "Jobs that wait or run; what comes on top is refused, and schedules that are due wait.";
     SCHEDULE_PAYLOAD_BYTES schedule_payload_bytes = 64 * KIB, "The input of a schedule's action: it is kept in memory and goes with each job.";

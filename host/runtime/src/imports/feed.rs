@@ -26,7 +26,7 @@ impl<T: Send> HostWithStore<T> for Imports {
         limit: u32,
     ) -> wasmtime::Result<Result<Vec<Change>, Error>> {
         let live = accessor.with(|mut access| access.get().live("feed.read"))?;
-        let _held = live.hold(cursor.as_ref().map_or(0, String::len))?;
+        let _held = live.hold(cursor.as_ref().map_or(0, String::len)).await?;
         Ok(read(&live, &source, cursor.as_deref(), limit).await)
     }
 }

@@ -19,8 +19,8 @@ impl<T: Send> HostWithStore<T> for Imports {
         request: Request,
     ) -> wasmtime::Result<Result<Response, Error>> {
         let live = accessor.with(|mut access| access.get().live("http.send"))?;
-        let _held = live.hold(request_bytes(&request))?;
         let once = Once::of(&live, &request);
+        let _held = live.hold(request_bytes(&request)).await?;
         let request = EgressRequest {
             method: request.method,
             url: request.url,

@@ -31,7 +31,9 @@ impl<T: Send> HostWithStore<T> for Imports {
     ) -> wasmtime::Result<Result<Vec<ModelOutcome>, Error>> {
         let live = accessor.with(|mut access| access.get().live("records.commit"))?;
         let text = checkpoint.as_ref().map_or(0, String::len);
-        let _held = live.hold(text + pages.iter().map(page_bytes).sum::<usize>())?;
+        let _held = live
+            .hold(text + pages.iter().map(page_bytes).sum::<usize>())
+            .await?;
         Ok(commit(&live, pages, checkpoint).await)
     }
 
@@ -41,7 +43,9 @@ impl<T: Send> HostWithStore<T> for Imports {
         ids: Vec<String>,
     ) -> wasmtime::Result<Result<Vec<Option<String>>, Error>> {
         let live = accessor.with(|mut access| access.get().live("records.get"))?;
-        let _held = live.hold(model.len() + ids.iter().map(String::len).sum::<usize>())?;
+        let _held = live
+            .hold(model.len() + ids.iter().map(String::len).sum::<usize>())
+            .await?;
         get(&live, &model, &ids).await
     }
 
@@ -51,7 +55,7 @@ impl<T: Send> HostWithStore<T> for Imports {
         restart: bool,
     ) -> wasmtime::Result<Result<bool, Error>> {
         let live = accessor.with(|mut access| access.get().live("records.begin-snapshot"))?;
-        let _held = live.hold(model.len())?;
+        let _held = live.hold(model.len()).await?;
         let model = match granted(&live, &model) {
             Ok(model) => model,
             Err(error) => return Ok(Err(error)),
@@ -67,7 +71,7 @@ impl<T: Send> HostWithStore<T> for Imports {
         limit: u32,
     ) -> wasmtime::Result<Result<UnseenPage, Error>> {
         let live = accessor.with(|mut access| access.get().live("records.unseen"))?;
-        let _held = live.hold(model.len())?;
+        let _held = live.hold(model.len()).await?;
         snapshots::unseen(&live, &model, after, limit).await
     }
 
@@ -77,7 +81,9 @@ impl<T: Send> HostWithStore<T> for Imports {
         checkpoint: Option<String>,
     ) -> wasmtime::Result<Result<u64, Error>> {
         let live = accessor.with(|mut access| access.get().live("records.repeat-snapshot"))?;
-        let _held = live.hold(model.len() + checkpoint.as_ref().map_or(0, String::len))?;
+        let _held = live
+            .hold(model.len() + checkpoint.as_ref().map_or(0, String::len))
+            .await?;
         Ok(snapshots::repeat(&live, &model, checkpoint).await)
     }
 
@@ -88,7 +94,9 @@ impl<T: Send> HostWithStore<T> for Imports {
         checkpoint: Option<String>,
     ) -> wasmtime::Result<Result<SnapshotEnd, Error>> {
         let live = accessor.with(|mut access| access.get().live("records.end-snapshot"))?;
-        let _held = live.hold(model.len() + checkpoint.as_ref().map_or(0, String::len))?;
+        let _held = live
+            .hold(model.len() + checkpoint.as_ref().map_or(0, String::len))
+            .await?;
         Ok(snapshots::end(&live, &model, proof, checkpoint).await)
     }
 }
@@ -197,7 +205,10 @@ async fn get(
             Ok(found) => found,
             Err(refusal) => return Ok(Err(error(live, refusal))),
         };
-        held.push(live.hold_answer(found.iter().flatten().map(String::len).sum())?);
+        held.push(
+            live.hold_answer(found.iter().flatten().map(String::len).sum())
+                .await?,
+        );
         bodies.extend(found);
     }
     Ok(Ok(bodies))

@@ -40,7 +40,7 @@ impl<T: Send> HostWithStore<T> for Imports {
         patch: String,
     ) -> wasmtime::Result<Result<(), Error>> {
         let live = accessor.with(|mut access| access.get().live("state.merge-metadata"))?;
-        let _held = live.hold(patch.len())?;
+        let _held = live.hold(patch.len()).await?;
         if !live.metadata_write {
             return Ok(Err(Error::Denied(
                 "merging metadata needs the capability metadata_write: the manifest must request it and the \

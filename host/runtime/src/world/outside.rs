@@ -218,7 +218,9 @@ fn http_refusal(error: &EgressError) -> Refusal {
         EgressError::Denied { .. } => RefusalKind::Denied,
         EgressError::Token { .. } => RefusalKind::Token,
         // To the guest it is one: no answer came in time, and a later run may get one.
-        EgressError::Timeout { .. } | EgressError::Throttled { .. } => RefusalKind::Timeout,
+        EgressError::Timeout { .. } | EgressError::Throttled { .. } | EgressError::Full { .. } => {
+            RefusalKind::Timeout
+        }
         EgressError::Connect { .. } => RefusalKind::Connect,
         EgressError::TooLarge { .. } => RefusalKind::TooLarge,
         EgressError::Invalid { .. } => RefusalKind::Invalid,

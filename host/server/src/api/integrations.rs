@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tidegate_engine::Name;
-use tidegate_engine::grant::{FeedGrant, Grants, HostPattern, RateLimit};
+use tidegate_engine::grant::{FeedGrant, Grants, HostPattern, PatternError, RateLimit};
 use tidegate_engine::integration::{self, Digest};
 use tidegate_engine::limits::{COMPONENT_BYTES, LimitValues};
 use tidegate_engine::manifest::Manifest;
@@ -104,15 +104,17 @@ struct Deploy {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 struct NewGrants {
-    /// Origins that it may send requests to.
+    /// Origins that it may send requests to. `https://*` is not one of them: `any_host` says so.
     #[schema(value_type = Option<Vec<String>>)]
-    hosts: Option<Vec<HostPattern>>,
+    hosts: Option<Vec<Origin>>,
+    /// Every public host over https, besides `hosts`: for plugins whose hosts only their configuration knows.
+    any_host: Option<bool>,
     /// Private and loopback ranges that these may lie in.
     #[schema(value_type = Option<Vec<String>>)]
     private: Option<Vec<IpNet>>,
     /// Origins that the host may get tokens from.
     #[schema(value_type = Option<Vec<String>>)]
-    token_hosts: Option<Vec<HostPattern>>,
+    token_hosts: Option<Vec<Origin>>,
     /// Change feeds of others that it may read.
     #[schema(value_type = Option<Vec<String>>)]
     feeds: Option<Vec<FeedGrant>>,
@@ -125,6 +127,37 @@ struct NewGrants {
     /// `{"requests": 100, "per_ms": 60000, "burst": 5}`
     #[schema(value_type = Option<Object>)]
     rate_limit: Option<RateLimit>,
+}
+
+/// An origin as somebody writes it who grants it: never every host in passing.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+struct Origin(HostPattern);
+
+impl TryFrom<String> for Origin {
+    type Error = PatternError;
+
+    fn try_from(text: String) -> Result<Self, PatternError> {
+        text.parse().map(Self)
+    }
+}
+
+fn patterns(origins: Vec<Origin>) -> Vec<HostPattern> {
+    origins.into_iter().map(|origin| origin.0).collect()
+}
+
+/// The kind of grant that `hosts` and `any_host` are together.
+fn hosts(origins: Option<Vec<Origin>>, any_host: bool) -> Option<Vec<HostPattern>> {
+    let any = any_host.then(HostPattern::any_host);
+    match (origins, any) {
+        (None, None) => None,
+        (origins, any) => Some(
+            patterns(origins.unwrap_or_default())
+                .into_iter()
+                .chain(any)
+                .collect(),
+        ),
+    }
 }
 
 /// What a deploy would do.
@@ -142,6 +175,8 @@ struct Plan {
     grants: Grants,
     #[schema(value_type = Object)]
     config: Map<String, Value>,
+    /// What is not as its author may think, such as a pattern that is not checked.
+    warnings: Vec<String>,
     /// What the plugin requests and nothing grants, as the flags of `tidegate deploy` that would.
     missing: Vec<String>,
     /// Grants without effect: the plugin doesn't request them.
@@ -159,6 +194,7 @@ impl From<DeployPlan> for Plan {
             previous_version: plan.previous.map(|(version, _)| version),
             grants: plan.grants,
             config: plan.config,
+            warnings: plan.warnings,
             missing: plan.missing,
             unused: plan.unused,
         }
@@ -263,7 +299,9 @@ async fn deploy(
         Some(integration) => integration,
         None => app.control.deploy(request).await?,
     };
-    Ok(Json(shown::Deployed::new(&integration, &plan, None)))
+    let signature = app.control.signature(integration.current.digest).await?;
+    let signed_by = signature.map(|signature| signature.key);
+    Ok(Json(shown::Deployed::new(&integration, &plan, signed_by)))
 }
 
 /// The integration, if it is just what the plan would make of it.
@@ -328,11 +366,12 @@ async fn request(app: &App, integration: Name, body: Deploy) -> Answer<DeployReq
     Ok(DeployRequest {
         component,
         name: Some(integration),
+        signed: None,
         grants: GrantChanges {
-            hosts: grants.hosts,
+            hosts: hosts(grants.hosts, grants.any_host.unwrap_or(false)),
             private: grants.private,
             feeds: grants.feeds,
-            token_hosts: grants.token_hosts,
+            token_hosts: grants.token_hosts.map(patterns),
             metadata_write: grants.metadata_write,
             auto_start: grants.auto_start,
             limits: grants.limits,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use tidegate_egress::{Gate, GateOptions};
+use tidegate_engine::grant::HostRequest;
 use tidegate_engine::integration::Digest;
 use tidegate_engine::limits::{LimitValues, Limits, TABLE};
 use tidegate_engine::manifest::{ActionSpec, Auth, AuthName, Manifest, ScheduleSpec, Sync};
@@ -16,6 +17,7 @@ use tidegate_runtime::{
 };
 
 use super::program;
+use crate::control::{allow_host, check_manifest};
 use crate::output::{self, Block};
 use crate::problem::{Kind, Problem, Result};
 
@@ -27,6 +29,8 @@ const LABEL_WIDTH: usize = 12;
 pub(crate) struct Component {
     path: PathBuf,
     inspection: Inspection,
+    /// What is not as its author may think, and why it would not be deployed.
+    warnings: Vec<String>,
 }
 
 /// What `--json` prints of a component.
@@ -41,6 +45,8 @@ pub(crate) struct Listing<'a> {
     manifest: &'a Manifest,
     /// Those that a run has, unless the operator sets others.
     limits: Limits,
+    /// What is not as its author may think, and why it would not be deployed.
+    warnings: &'a [String],
 }
 
 impl Component {
@@ -56,9 +62,14 @@ impl Component {
         let inspected = runtime.inspect(&bytes).await;
         let (inspection, _plugin) =
             inspected.map_err(|error| refused(&error).at(path.display()))?;
+        let warnings = match check_manifest(&inspection.manifest) {
+            Ok(warnings) => warnings,
+            Err(problem) => vec![format!("no host takes it: {problem}")],
+        };
         Ok(Self {
             path: path.to_owned(),
             inspection,
+            warnings,
         })
     }
 
@@ -72,6 +83,7 @@ impl Component {
             imports: &self.inspection.identity.imports,
             manifest: &self.inspection.manifest,
             limits: requested_limits(&self.inspection.manifest),
+            warnings: &self.warnings,
         }
     }
 
@@ -130,6 +142,9 @@ impl Component {
         label("auth", manifest.auth.iter().map(auth_line).collect());
         label("config", config_keys(manifest));
         label("limits", limit_lines(&requested_limits(manifest)));
+        if !self.warnings.is_empty() {
+            label("warnings", self.warnings.clone());
+        }
         block
     }
 
@@ -138,12 +153,11 @@ impl Component {
         let mut command = format!("{} deploy {}", program::here(), program::path(&self.path));
         let requested = &self.inspection.manifest.capabilities;
         for host in &requested.hosts {
-            match host.to_string().as_str() {
-                "base-url" => command.push_str(" --allow-host 'https://HOST-OF-THE-BASE-URL'"),
-                pattern => {
-                    let _ = write!(command, " --allow-host '{pattern}'");
-                }
-            }
+            let flag = match host {
+                HostRequest::BaseUrl => "--allow-host 'https://HOST-OF-THE-BASE-URL'".to_owned(),
+                HostRequest::Pattern(pattern) => allow_host(pattern),
+            };
+            let _ = write!(command, " {flag}");
         }
         for feed in &requested.feeds {
             match String::from(feed.clone()).as_str() {
@@ -332,8 +346,10 @@ mod tests {
     use serde_json::json;
 
     fn component(manifest: &serde_json::Value) -> Component {
+        let parsed = Manifest::parse(&manifest.to_string()).unwrap();
         Component {
             path: "/t/crm.wasm".into(),
+            warnings: check_manifest(&parsed).unwrap(),
             inspection: Inspection {
                 digest: Digest::of(b"crm"),
                 bytes: 98_765,
@@ -341,7 +357,7 @@ mod tests {
                     contract: CONTRACT_VERSION.parse().unwrap(),
                     imports: vec!["tidegate:plugin/log@0.1.0".to_owned()],
                 },
-                manifest: Manifest::parse(&manifest.to_string()).unwrap(),
+                manifest: parsed,
             },
         }
     }
@@ -357,10 +373,10 @@ mod tests {
             "actions": [{"name": "create", "description": "Makes one"}],
             "models": [{"name": "Contact"}],
             "capabilities": {
-                "hosts": ["base-url", "https://*.example.com"], "feeds": ["config", "a/B"],
-                "metadata_write": true, "limits": {"memory_bytes": 7, "checkpoint_bytes": 9_000_000},
+                "hosts": ["base-url", "https://*.example.com", "https://*"], "feeds": ["config", "a/B"],
+                "metadata_write": true, "limits": {"memory_bytes": 7, "checkpoint_bytes": 3_000_000},
             },
-            "config": {"properties": {"region": {"description": "Where"}}},
+            "config": {"properties": {"region": {"description": "Where", "pattern": "^(?=.{2,9}$)[a-z]+$"}}},
             "auth": [
                 {"kind": "basic", "username": "user", "password": "pass"},
                 {"kind": "header", "name": {"config": "/h", "default": "X-Key"}, "value": "key"},
@@ -379,17 +395,18 @@ mod tests {
             "change feed a/B",
             "writing the connection's metadata",
             "limit memory_bytes = 7 (the default is 134217728)",
-            "limit checkpoint_bytes = 9000000 (it gets 1048576, unless the operator sets more)",
+            "limit checkpoint_bytes = 3000000 (it gets 1048576, unless the operator sets more)",
             "basic, with the secrets user and pass",
             "header X-Key (or the config's /h), with the secret key",
             "region: Where",
+            "warnings    config: the pattern \"^(?=.{2,9}$)[a-z]+$\" needs look-around",
         ] {
             assert!(text.contains(part), "wanted {part:?} in\n{text}");
         }
         let command = full.deploy_command();
         for part in [
             " deploy /t/crm.wasm --allow-host 'https://HOST-OF-THE-BASE-URL'",
-            "--allow-host 'https://*.example.com'",
+            "--allow-host 'https://*.example.com' --allow-any-host",
             "--allow-feed INTEGRATION/MODEL",
             "--allow-feed a/B",
             "--allow-metadata-write",

@@ -10,11 +10,11 @@ use tidegate_engine::limits::LimitValues;
 
 use super::connections::parse_config;
 use super::{Global, confirmed};
-use crate::control::{DeployPlan, DeployRequest, GrantChanges};
+use crate::control::{DeployPlan, DeployRequest, GrantChanges, Signature};
 use crate::output::{self, Block};
 use crate::problem::{Kind, Problem, Result};
 use crate::shown;
-use crate::signature::{Signed, TrustedKey, verify};
+use crate::signature::{TrustedKey, verify};
 
 /// Arguments of `deploy`. A kind of grant that is not given is kept from the earlier deploy.
 #[derive(Debug, clap::Args)]
@@ -92,12 +92,13 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     let request = DeployRequest {
         component,
         name: args.name.clone(),
+        signed: signed.clone(),
         grants: changes(&args)?,
     };
     let control = global.open().await?;
     let plan = control.plan_deploy(request.clone()).await?;
     let mut description = describe(&plan);
-    if let Some(Signed { key, comment }) = &signed {
+    if let Some(Signature { key, comment }) = &signed {
         description.line(format!("signed by    {key} ({comment})"));
     }
     if args.json {
@@ -127,7 +128,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
 }
 
 /// Who signed the component: a signature that is there is checked, one that must be there is missed.
-fn signed(args: &Args, component: &[u8]) -> Result<Option<Signed>> {
+fn signed(args: &Args, component: &[u8]) -> Result<Option<Signature>> {
     let keys = args.trusted_key.iter().map(String::as_str);
     let keys = keys.map(TrustedKey::parse).collect::<Result<Vec<_>>>()?;
     let beside = PathBuf::from(format!("{}.minisig", args.file.display()));
@@ -251,6 +252,9 @@ fn describe(plan: &DeployPlan) -> Block {
     block.line(format!("integration  {}", plan.integration));
     block.line(format!("requests     {}", list(requests)));
     block.line(format!("granted      {}", list(granted(&plan.grants))));
+    for warning in &plan.warnings {
+        block.line(format!("warning      {warning}"));
+    }
     for flag in &plan.missing {
         block.line(format!("not granted  {flag}"));
     }
@@ -304,7 +308,7 @@ pub(super) fn granted(grants: &Grants) -> Vec<String> {
     granted
 }
 
-fn parse_range(text: &str) -> std::result::Result<IpNet, String> {
+pub(super) fn parse_range(text: &str) -> std::result::Result<IpNet, String> {
     let net = text
         .parse::<IpNet>()
         .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));

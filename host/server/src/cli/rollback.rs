@@ -4,6 +4,7 @@ use serde_json::json;
 use tidegate_engine::Name;
 
 use super::Global;
+use crate::control::unsigned;
 use crate::output;
 use crate::problem::Result;
 use crate::shown;
@@ -15,6 +16,9 @@ pub(super) struct Args {
     /// The deployment's number, as `tidegate integrations --json` had it; the one before without it
     #[arg(long, value_name = "NUMBER")]
     to: Option<u32>,
+    /// Go back to nothing that was not deployed with a signature
+    #[arg(long, env = "TIDEGATE_REQUIRE_SIGNATURE")]
+    require_signature: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -23,6 +27,19 @@ pub(super) struct Args {
 pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     let control = global.open_existing().await?;
     let before = control.integration(&args.integration).await?;
+    let target = match args.to {
+        None => before.earlier.first(),
+        Some(number) => before
+            .earlier
+            .iter()
+            .find(|earlier| earlier.number == number),
+    };
+    if let (true, Some(target)) = (args.require_signature, target)
+        && control.signature(target.digest).await?.is_none()
+    {
+        control.close().await?;
+        return Err(unsigned(target.digest));
+    }
     let integration = control.rollback(&args.integration, args.to).await?;
     control.close().await?;
     if args.json {

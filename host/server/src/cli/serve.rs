@@ -6,16 +6,22 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use tidegate_engine::board::Caps;
+use tidegate_engine::limits::RUNS_HELD_BYTES;
 
 use super::Global;
-use super::deploy::parse_limit;
+use super::deploy::{parse_limit, parse_range};
 use super::span::parse_span;
 use crate::api::Bounds;
+use crate::control::check_opens;
 use crate::dispatch;
 use crate::problem::Result;
 #[cfg(feature = "otlp")]
 use crate::serve::Traces;
 use crate::serve::{self, Format, Options, start_log};
+
+/// What all runs together may hold, at least (one small answer for each) and at most.
+const RUNS_HELD_MIN: u64 = 1 << 20;
+const RUNS_HELD_MAX: u64 = 1 << 40;
 
 /// The least that ended runs are kept: two days. A run must not go before the idempotency key that
 /// names it.
@@ -63,6 +69,15 @@ pub(super) struct Args {
     /// The same for each connection
     #[arg(long, default_value_t = Caps::default().per_connection, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1000))]
     jobs_per_connection: u32,
+    /// What all runs together may hold of calls that have not ended, answers of HTTP included, in bytes
+    #[arg(
+        long,
+        env = "TIDEGATE_RUNS_HELD_BYTES",
+        default_value_t = RUNS_HELD_BYTES,
+        value_name = "BYTES",
+        value_parser = clap::value_parser!(u64).range(RUNS_HELD_MIN..=RUNS_HELD_MAX)
+    )]
+    runs_held_bytes: u64,
     /// How long ended runs with their logs, jobs and fires are kept; two days at least
     #[arg(long, default_value = "14d", value_name = "TIME", value_parser = parse_keep)]
     keep_runs: Duration,
@@ -71,7 +86,8 @@ pub(super) struct Args {
         long,
         value_name = "CIDR",
         env = "TIDEGATE_WEBHOOK_ALLOW_PRIVATE",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = parse_opens
     )]
     webhook_allow_private: Vec<IpNet>,
     /// What the log's lines look like
@@ -101,6 +117,12 @@ fn parse_host(text: &str) -> std::result::Result<String, String> {
         Ok(_) => Err("addresses are answered anyway".to_owned()),
         Err(error) => Err(format!("{error}: write a name, without a port")),
     }
+}
+
+fn parse_opens(text: &str) -> std::result::Result<IpNet, String> {
+    let range = parse_range(text)?;
+    check_opens(&range)?;
+    Ok(range)
 }
 
 fn parse_keep(text: &str) -> std::result::Result<Duration, String> {
@@ -143,6 +165,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
             keep_runs: args.keep_runs,
         },
         webhook_private: args.webhook_allow_private,
+        runs_held: args.runs_held_bytes,
     };
     let served = serve::run(&global.data, options).await;
     #[cfg(feature = "otlp")]

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use jsonschema::Validator;
 use serde_json::{Map, Value};
 use tidegate_engine::Name;
 use tidegate_engine::idempotency::{IdempotencyKey, KeyUse};
@@ -15,7 +14,7 @@ use tidegate_runtime::OutputCheck;
 
 use super::launch::{self, Launch, Site};
 use super::local::Local;
-use super::schema;
+use super::schema::Schema;
 use super::{InvokeRequest, Invoked, Progress};
 use crate::problem::{Problem, Result};
 
@@ -25,7 +24,7 @@ pub(super) async fn invoke(
     progress: Arc<dyn Progress>,
 ) -> Result<Invoked> {
     let site = Site::of(local, &request.connection).await?;
-    let checked = checked(local, &site, &request.action, &request.input)?;
+    let checked = checked(local, &site, &request.action, &request.input).await?;
     let key = match request.idempotency_key {
         Some(key) => Some(key_use(key, &request.action, &request.input)?),
         None => None,
@@ -62,15 +61,21 @@ pub(super) struct Checked {
 }
 
 /// Find an action, and check an input by its schema.
-pub(super) fn checked(local: &Local, site: &Site, action: &Name, input: &str) -> Result<Checked> {
+pub(super) async fn checked(
+    local: &Local,
+    site: &Site,
+    action: &Name,
+    input: &str,
+) -> Result<Checked> {
     let found = find(&site.integration, &site.config, action)?;
     let digest = site.integration.current.digest;
     let of = |part| format!("actions.{}.{part}", found.spec.name);
-    let input_schema = local.schemas.get(digest, of("input"), &found.spec.input)?;
-    let output_schema = local
-        .schemas
-        .get(digest, of("output"), &found.spec.output)?;
-    check_input(action, input, &input_schema)?;
+    let schemas = &local.schemas;
+    let input_schema = schemas.get(digest, of("input"), &found.spec.input);
+    let input_schema = input_schema.await?;
+    let output_schema = schemas.get(digest, of("output"), &found.spec.output);
+    let output_schema = output_schema.await?;
+    check_input(action, input, &input_schema).await?;
     Ok(Checked {
         output_check: checked_by(output_schema),
         models: found.models,
@@ -79,20 +84,23 @@ pub(super) fn checked(local: &Local, site: &Site, action: &Name, input: &str) ->
 
 /// What checks an action's output by its schema.
 pub(crate) fn output_check(action: &Name, output: &Value) -> Result<OutputCheck> {
-    let validator = schema::compile(&format!("actions.{action}.output"), output)?;
-    Ok(checked_by(Arc::new(validator)))
+    let schema = Schema::compile(&format!("actions.{action}.output"), output)?;
+    Ok(checked_by(Arc::new(schema)))
 }
 
-fn checked_by(validator: Arc<Validator>) -> OutputCheck {
-    OutputCheck::new(
-        move |value| match schema::violations(&validator, value).as_slice() {
-            [] => Ok(()),
-            violations => Err(violations.join("\n  ")),
-        },
-    )
+fn checked_by(schema: Arc<Schema>) -> OutputCheck {
+    OutputCheck::new(move |value| {
+        let schema = Arc::clone(&schema);
+        Box::pin(async move {
+            match schema.violations(value).await.as_slice() {
+                [] => Ok(()),
+                violations => Err(violations.join("\n  ")),
+            }
+        })
+    })
 }
 
-fn check_input(action: &Name, input: &str, schema: &Validator) -> Result<()> {
+async fn check_input(action: &Name, input: &str, schema: &Arc<Schema>) -> Result<()> {
     let place = format!("the input of {action}");
     let bytes = input.len() as u64;
     if bytes > ACTION_INPUT_BYTES {
@@ -102,7 +110,7 @@ fn check_input(action: &Name, input: &str, schema: &Validator) -> Result<()> {
     }
     let value: Value = serde_json::from_str(input)
         .map_err(|error| Problem::invalid(format!("{place} is not JSON: {error}")))?;
-    let violations = schema::violations(schema, &value);
+    let violations = schema.violations(value).await;
     if violations.is_empty() {
         return Ok(());
     }

@@ -114,17 +114,17 @@ pub(super) struct Rules<'a> {
 }
 
 impl<'a> Rules<'a> {
-    pub(super) fn of(local: &Local, integration: &'a Integration) -> Result<Self> {
+    pub(super) async fn of(local: &Local, integration: &'a Integration) -> Result<Self> {
         Ok(Self {
             integration,
-            config: ConfigSchema::of(local, integration)?,
+            config: ConfigSchema::of(local, integration).await?,
         })
     }
 
-    pub(super) fn check_config(&self, own: &Map<String, Value>) -> Result<()> {
+    pub(super) async fn check_config(&self, own: &Map<String, Value>) -> Result<()> {
         let mut config = self.integration.current.config.clone();
         merge(&mut config, own);
-        self.config.check(&config)
+        self.config.check(&config).await
     }
 
     pub(super) fn check_secrets<'n>(&self, names: impl Iterator<Item = &'n String>) -> Result<()> {
@@ -134,19 +134,19 @@ impl<'a> Rules<'a> {
         )
     }
 
-    fn check(&self, new: &NewConnection) -> Result<()> {
+    async fn check(&self, new: &NewConnection) -> Result<()> {
         check_base_url(&new.base_url)?;
         let external_id = new.external_id.as_deref();
         connection::check(&new.config, &new.metadata, &new.tags, external_id)
             .map_err(Problem::invalid)?;
         self.check_secrets(new.secrets.keys())?;
-        self.check_config(&new.config)
+        self.check_config(&new.config).await
     }
 }
 
 pub(super) async fn add(local: &Local, new: NewConnection) -> Result<()> {
     let integration = local.find_integration(&new.key.integration).await?;
-    Rules::of(local, &integration)?.check(&new)?;
+    Rules::of(local, &integration).await?.check(&new).await?;
     let _in_use = local.key_use.read().await;
     let ring = ring_for(local, !new.secrets.is_empty()).await?;
     let connection = stored(local, new, ring.as_ref())?;
@@ -197,7 +197,7 @@ fn stored(local: &Local, new: NewConnection, ring: Option<&KeyRing>) -> Result<C
 
 pub(super) async fn add_many(local: &Local, new: NewConnections) -> Result<AddedConnections> {
     let integration = local.find_integration(&new.integration).await?;
-    let rules = Rules::of(local, &integration)?;
+    let rules = Rules::of(local, &integration).await?;
     let existing = names(local, &integration.name).await?;
     let mut done = AddedConnections::default();
     let mut lines: BTreeMap<ConnectionName, u64> = BTreeMap::new();
@@ -217,7 +217,7 @@ pub(super) async fn add_many(local: &Local, new: NewConnections) -> Result<Added
             let hint = "to leave out those that exist, add --skip-existing";
             Err(Problem::new(Kind::Conflict, message).hint(hint))
         } else {
-            rules.check(&row)
+            rules.check(&row).await
         };
         match checked {
             Err(problem) => done.bad.push((line, problem)),
@@ -267,7 +267,7 @@ pub(super) async fn update(
     update: ConnectionUpdate,
 ) -> Result<Connection> {
     let integration = local.find_integration(&key.integration).await?;
-    let rules = Rules::of(local, &integration)?;
+    let rules = Rules::of(local, &integration).await?;
     if let Some(base_url) = &update.base_url {
         check_base_url(base_url)?;
     }
@@ -280,7 +280,7 @@ pub(super) async fn update(
         let origin = new.origin();
         change(&mut new, &update)?;
         if new.config != config {
-            rules.check_config(&new.config)?;
+            rules.check_config(&new.config).await?;
         }
         let moves = new.origin() != origin && !new.sealed_secrets.is_empty();
         if changes_secrets || moves || update.keep_secrets {

@@ -4,17 +4,19 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde_json::{Map, Value};
+use tidegate_egress::AddressPolicy;
 use tidegate_engine::connection::{CONFIG_BYTES_MAX, check_size};
 use tidegate_engine::grant::{FeedGrant, Grants, HostPattern, HostRequest};
 use tidegate_engine::integration::{Deployment, Integration, NewDeployment};
-use tidegate_engine::limits;
+use tidegate_engine::limits::{self, LimitValues, Limits};
 use tidegate_engine::manifest::{FeedRequest, Manifest, ResolvedSync};
 use tidegate_engine::{Name, StoreError};
 use tidegate_runtime::{InspectError, Inspection, RuntimeError};
 
 use super::local::Local;
 use super::schedules::ensure_all;
-use super::schema;
+use super::schema::{self, Schema};
+use super::signed;
 use super::{DeployPlan, DeployRequest, GrantChanges};
 use crate::problem::{Kind, Problem, Result};
 
@@ -33,8 +35,9 @@ pub(super) async fn plan(local: &Local, request: &DeployRequest) -> Result<Deplo
         .inspect(&request.component)
         .await
         .map_err(|error| inspect_problem(&error))?;
+    signed::check(local, inspection.digest, request.signed.as_ref())?;
     let manifest = &inspection.manifest;
-    check_schemas(manifest)?;
+    let warnings = check_schemas(manifest).await?;
     let integration = request
         .name
         .clone()
@@ -49,9 +52,11 @@ pub(super) async fn plan(local: &Local, request: &DeployRequest) -> Result<Deplo
         .map(|p| (p.grants.clone(), p.config.clone()))
         .unwrap_or_default();
     let grants = granted(old_grants, &request.grants)?;
+    check_in_flight(manifest, &grants, local.held.bytes())?;
     let config = request.grants.config.clone().unwrap_or(old_config);
     check_size("the integration's config", &config, CONFIG_BYTES_MAX).map_err(Problem::invalid)?;
     Ok(DeployPlan {
+        warnings,
         missing: missing(manifest, &grants),
         unused: unused(manifest, &grants),
         integration,
@@ -65,6 +70,9 @@ pub(super) async fn plan(local: &Local, request: &DeployRequest) -> Result<Deplo
 pub(super) async fn deploy(local: &Local, request: DeployRequest) -> Result<Integration> {
     let plan = plan(local, &request).await?;
     let digest = local.store.put_component(request.component).await?;
+    if let Some(signature) = &request.signed {
+        signed::keep(local, digest, signature)?;
+    }
     let deployment = NewDeployment {
         integration: plan.integration,
         digest,
@@ -114,6 +122,7 @@ pub(super) async fn rollback(local: &Local, name: &Name, to: Option<u32>) -> Res
     // What it says of itself counts, not what came with it.
     let bytes = local.store.component(old.digest).await?;
     let manifest = inspect(local, &bytes).await?.manifest;
+    signed::check(local, old.digest, None)?;
     let deployment = NewDeployment {
         integration: name.clone(),
         digest: old.digest,
@@ -129,7 +138,7 @@ pub(super) async fn rollback(local: &Local, name: &Name, to: Option<u32>) -> Res
 pub(super) async fn put_component(local: &Local, bytes: Vec<u8>) -> Result<Inspection> {
     let inspected = local.runtime()?.inspect(&bytes).await;
     let (inspection, plugin) = inspected.map_err(|error| inspect_problem(&error))?;
-    check_schemas(&inspection.manifest)?;
+    check_schemas(&inspection.manifest).await?;
     local.store.put_component(bytes).await?;
     local.plugins.put(plugin);
     Ok(inspection)
@@ -178,6 +187,40 @@ fn granted(old: Grants, changes: &GrantChanges) -> Result<Grants> {
     Ok(grants)
 }
 
+/// What a manifest requests must fit what all runs together may hold, or its runs would wait for room
+/// that never comes. What an operator raises is theirs to know.
+fn check_in_flight(manifest: &Manifest, grants: &Grants, room: u64) -> Result<()> {
+    let at_once = |limits: &Limits| {
+        let body = limits.http_response_bytes.max(limits.http_request_bytes);
+        limits.http_in_flight.saturating_mul(body)
+    };
+    let requested = &manifest.capabilities.limits;
+    let asked = Limits::resolve(requested, &LimitValues::new());
+    let held = Limits::resolve(requested, &grants.limits);
+    if at_once(&asked) <= room || at_once(&held) <= room {
+        return Ok(());
+    }
+    let (at_once, most) = (held.http_in_flight, room / held.http_response_bytes.max(1));
+    let message = format!(
+        "the manifest requests more at once than the limit runs_held_bytes = {room} has room for: \
+         http_in_flight = {at_once} times http_response_bytes = {} and http_request_bytes = {}",
+        held.http_response_bytes, held.http_request_bytes
+    );
+    Err(Problem::new(Kind::Plugin, message).hint(format!(
+        "deploy it with --limit http_in_flight={}, or with smaller answers, or raise the room with: \
+         tidegate serve --runs-held-bytes",
+        most.max(1)
+    )))
+}
+
+/// The flag that grants a host.
+pub(crate) fn allow_host(pattern: &HostPattern) -> String {
+    match *pattern == HostPattern::any_host() {
+        true => "--allow-any-host".to_owned(),
+        false => format!("--allow-host '{pattern}'"),
+    }
+}
+
 /// A range so wide that it opens the whole address space is a mistake.
 fn check_private(range: &IpNet) -> Result<()> {
     if range.prefix_len() == 0 {
@@ -185,7 +228,24 @@ fn check_private(range: &IpNet) -> Result<()> {
             "--allow-private {range} would open every address; name the range that the plugin needs, such as 10.1.0.0/16"
         )));
     }
-    Ok(())
+    check_opens(range).map_err(|why| Problem::invalid(format!("--allow-private {why}")))
+}
+
+/// Whether a range has any address that a grant can open: others are open anyway, or never.
+pub(crate) fn check_opens(range: &IpNet) -> std::result::Result<(), String> {
+    let private = AddressPolicy::private_ranges();
+    if private
+        .iter()
+        .any(|open| open.contains(range) || range.contains(open))
+    {
+        return Ok(());
+    }
+    let ranges: Vec<String> = private.iter().map(ToString::to_string).collect();
+    Err(format!(
+        "{range} would have no effect: only private and loopback ranges can be opened, which are {}; public \
+         addresses are open, and where clouds keep their secrets never is",
+        ranges.join(", ")
+    ))
 }
 
 /// Requests that nothing grants, as the flags that would grant them.
@@ -198,7 +258,7 @@ fn missing(manifest: &Manifest, grants: &Grants) -> Vec<String> {
                 "--allow-host with the origin of the connections' base URLs (the plugin asks for base-url)".to_owned(),
             ),
             HostRequest::Pattern(pattern) if !grants.hosts.contains(pattern) => {
-                missing.push(format!("--allow-host '{pattern}'"));
+                missing.push(allow_host(pattern));
             }
             _ => {}
         }
@@ -270,7 +330,7 @@ fn unused(manifest: &Manifest, grants: &Grants) -> Vec<String> {
         .hosts
         .iter()
         .filter(|p| !asked(p))
-        .map(|p| format!("--allow-host '{p}'"))
+        .map(allow_host)
         .collect();
     let buys_tokens = manifest
         .auth
@@ -299,42 +359,36 @@ fn unused(manifest: &Manifest, grants: &Grants) -> Vec<String> {
     unused
 }
 
-/// Check that all schemas of a manifest are such.
-fn check_schemas(manifest: &Manifest) -> Result<()> {
-    schema::compile("config", &manifest.config)?;
-    for model in &manifest.models {
-        schema::compile(&format!("models.{}.schema", model.name), &model.schema)?;
-    }
-    for action in &manifest.actions {
-        schema::compile(&format!("actions.{}.input", action.name), &action.input)?;
-        schema::compile(&format!("actions.{}.output", action.name), &action.output)?;
-    }
-    Ok(())
+/// Check that all schemas of a manifest are such, where nobody is served meanwhile.
+pub(super) async fn check_schemas(manifest: &Manifest) -> Result<Vec<String>> {
+    let manifest = manifest.clone();
+    let checked = tokio::task::spawn_blocking(move || schema::check_manifest(&manifest));
+    checked.await.map_err(Problem::internal)?
 }
 
 /// The manifest's schema of configs, compiled once for many of them.
 pub(super) struct ConfigSchema<'a> {
     manifest: &'a Manifest,
-    validator: Arc<jsonschema::Validator>,
+    schema: Arc<Schema>,
 }
 
 impl<'a> ConfigSchema<'a> {
-    pub(super) fn of(local: &Local, integration: &'a Integration) -> Result<Self> {
+    pub(super) async fn of(local: &Local, integration: &'a Integration) -> Result<Self> {
         let Deployment {
             digest, manifest, ..
         } = &integration.current;
-        let validator = local
+        let schema = local
             .schemas
-            .get(*digest, "config".to_owned(), &manifest.config)?;
+            .get(*digest, "config".to_owned(), &manifest.config);
         Ok(Self {
             manifest,
-            validator,
+            schema: schema.await?,
         })
     }
 
     /// Every violation, with its path.
-    pub(super) fn check(&self, config: &Map<String, Value>) -> Result<()> {
-        let errors = schema::violations(&self.validator, &Value::Object(config.clone()));
+    pub(super) async fn check(&self, config: &Map<String, Value>) -> Result<()> {
+        let errors = self.schema.violations(Value::Object(config.clone())).await;
         let bad_keys = self.manifest.bad_each_keys(config);
         let bad_keys = bad_keys
             .iter()

@@ -29,7 +29,8 @@ impl Checks for Imported<'_> {
             return Ok(());
         }
         match store.component(digest).await {
-            Ok(_) => Ok(()),
+            Ok(_) if super::signed::of(self.local, digest)?.is_some() => Ok(()),
+            Ok(_) => Err(super::signed::refused(digest)),
             Err(StoreError::NotFound { .. }) => Err(Problem::new(
                 Kind::Plugin,
                 format!("component {digest} is not here, and a signature is required, which an export has not"),
@@ -44,7 +45,7 @@ impl Checks for Imported<'_> {
     }
 
     async fn connection(&self, integration: &Integration, connection: &Connection) -> Result<()> {
-        check_connection(self.local, integration, connection)
+        check_connection(self.local, integration, connection).await
     }
 }
 
@@ -94,13 +95,13 @@ async fn check_integration(local: &Local, integration: &Integration) -> Result<(
 
 /// Check a connection that an import brings as if it were added, and that its secrets were given for where
 /// they would be sent.
-fn check_connection(
+async fn check_connection(
     local: &Local,
     integration: &Integration,
     connection: &Connection,
 ) -> Result<()> {
     let here = |problem: Problem| problem.at(format!("connection {}", connection.key));
-    let rules = Rules::of(local, integration)?;
+    let rules = Rules::of(local, integration).await?;
     let checked = || {
         check_base_url(&connection.base_url)?;
         let external_id = connection.external_id.as_deref();
@@ -112,7 +113,7 @@ fn check_connection(
         )
         .map_err(Problem::invalid)?;
         rules.check_secrets(connection.secret_names.iter())?;
-        rules.check_config(&connection.config)?;
+        rules.check_config(&connection.config).await?;
         check_sealed(connection)
     };
     checked().map_err(here)

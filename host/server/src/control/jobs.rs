@@ -37,18 +37,18 @@ pub struct TriggerRequest {
 /// Check that `target` names a sync, or an action and an input for it, of a connection that is there.
 pub(super) async fn check_target(local: &Local, target: &JobTarget) -> Result<()> {
     let site = Site::of(local, target.connection()).await?;
-    launch_of(local, &site, target).map(drop)
+    launch_of(local, &site, target).await.map(drop)
 }
 
 /// What a job of `target` launches.
-fn launch_of(local: &Local, site: &Site, target: &JobTarget) -> Result<Launch> {
+async fn launch_of(local: &Local, site: &Site, target: &JobTarget) -> Result<Launch> {
     let (models, output_check) = match target {
         JobTarget::Sync { sync, .. } => {
             let found = find_sync(&site.integration, &site.config, sync)?;
             (found.models, None)
         }
         JobTarget::Action { action, input, .. } => {
-            let found = action::checked(local, site, action, input.as_str())?;
+            let found = action::checked(local, site, action, input.as_str()).await?;
             (found.models, Some(found.output_check))
         }
     };
@@ -214,7 +214,7 @@ impl Local {
     async fn attempt(&self, claimed: Claimed, (flight, stopped): Stoppable) -> Result<()> {
         let key = claimed.job.target.connection().clone();
         let site = Site::at(self, claimed.integration.clone(), &key).await?;
-        let launch = launch_of(self, &site, &claimed.job.target)?;
+        let launch = launch_of(self, &site, &claimed.job.target).await?;
         launch::run_claimed(
             self,
             site,

@@ -78,7 +78,8 @@ impl Site {
     ) -> Result<Self> {
         let connection = local.find_connection(key).await?;
         let config = Local::config(&integration, &connection);
-        ConfigSchema::of(local, &integration)?.check(&config)?;
+        let schema = ConfigSchema::of(local, &integration).await?;
+        schema.check(&config).await?;
         Ok(Self {
             integration,
             connection,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ipnet::IpNet;
-use tidegate_egress::{Gate, GateOptions};
+use tidegate_egress::{Gate, GateOptions, Pool};
 use tidegate_engine::api_key::{ApiKey, ApiKeyId};
 use tidegate_engine::bell::Bell;
 use tidegate_engine::connection::ConnectionFilter;
@@ -32,7 +32,7 @@ use super::schemas::Schemas;
 use super::{
     AddedConnections, ConnectionUpdate, Control, DeployPlan, DeployRequest, InvokeRequest, Invoked,
     KeysStatus, MadeApiKey, NewApiKey, NewConnection, NewConnections, Progress, ProxyRequest,
-    ProxyResponse, RotateKeys, Rotated, SyncRequest, SyncStatus,
+    ProxyResponse, RotateKeys, Rotated, Signature, SyncRequest, SyncStatus,
 };
 use crate::oauth::Keeper;
 use crate::output;
@@ -70,6 +70,10 @@ pub struct Local {
     pub(super) key_use: Arc<RwLock<()>>,
     /// Private ranges that webhooks may go to.
     pub(super) webhook_private: Vec<IpNet>,
+    /// What all runs together may hold of calls that have not ended.
+    pub(super) held: Pool,
+    /// Whether only components that were signed may be deployed.
+    pub(super) signatures_only: bool,
     /// Where the server listens, which no plugin and no webhook may ask.
     pub(super) own_addresses: std::sync::OnceLock<Vec<SocketAddr>>,
 }
@@ -126,6 +130,8 @@ impl Local {
             jobs_changed: Bell::default(),
             served,
             webhook_private: Vec::new(),
+            held: Pool::default(),
+            signatures_only: false,
             own_addresses: std::sync::OnceLock::new(),
         };
         // Whatever they are, other commands go on.
@@ -177,6 +183,7 @@ impl Local {
             gate: Gate::new(GateOptions {
                 proxy: egress_proxy()?,
                 own_addresses: self.own_addresses.get().cloned().unwrap_or_default(),
+                held: self.held.clone(),
                 ..GateOptions::default()
             }),
         })
@@ -437,6 +444,10 @@ impl Control for Local {
     async fn logs(&self, run: RunId, from: u64, limit: usize) -> Result<Vec<LogLine>> {
         Control::run(self, run).await?;
         Ok(self.store.logs(run, from, limit).await?)
+    }
+
+    async fn signature(&self, digest: Digest) -> Result<Option<Signature>> {
+        super::signed::of(self, digest)
     }
 
     async fn component(&self, digest: Digest) -> Result<Vec<u8>> {

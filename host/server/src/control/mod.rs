@@ -26,9 +26,11 @@ mod probe;
 mod proxy;
 mod request;
 mod retry;
+mod room;
 mod schedules;
 mod schema;
 mod schemas;
+mod signed;
 mod sync;
 mod syncs;
 mod upkeep;
@@ -63,7 +65,7 @@ pub use api_keys::{MadeApiKey, NewApiKey};
 pub use connections::{
     AddedConnections, ConnectionUpdate, NewConnection, NewConnections, ObjectChange,
 };
-pub(crate) use deploy::inspect_problem;
+pub(crate) use deploy::{allow_host, check_opens, inspect_problem};
 pub use jobs::TriggerRequest;
 pub use keys::{KeyStatus, KeysStatus, RotateKeys, Rotated};
 pub use later::{InvokeLater, Later};
@@ -73,6 +75,9 @@ pub use local::Local;
 pub(crate) use proxy::egress_proxy;
 pub(crate) use schedules::ensure_all as ensure_schedules;
 pub use schedules::{BackfillRequest, Backfilled, NewSchedule};
+pub(crate) use schema::check_manifest;
+pub use signed::Signature;
+pub(crate) use signed::refused as unsigned;
 pub use syncs::SyncStatus;
 pub use webhooks::{
     EndpointFilter, EndpointSecret, EndpointUpdate, NewEndpoint, ReplayRequest, Webhooks,
@@ -106,6 +111,9 @@ pub struct DeployRequest {
     pub component: Vec<u8>,
     /// The integration's name; the manifest's own if `None`.
     pub name: Option<Name>,
+    /// Who signed it, which the command has verified.
+    #[serde(default)]
+    pub signed: Option<Signature>,
     pub grants: GrantChanges,
 }
 
@@ -116,6 +124,9 @@ pub struct DeployPlan {
     pub inspection: Inspection,
     pub grants: Grants,
     pub config: Map<String, Value>,
+    /// What is not as its author may think, such as a pattern that is not checked.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// What the manifest requests and nothing grants, as the flags that would.
     pub missing: Vec<String>,
     /// Grants that the manifest doesn't request, so that they have no effect.
@@ -298,6 +309,8 @@ pub trait Control: Work + Webhooks {
     async fn logs(&self, run: RunId, from: u64, limit: usize) -> Result<Vec<LogLine>>;
     /// The bytes of a component that was deployed.
     async fn component(&self, digest: Digest) -> Result<Vec<u8>>;
+    /// Who signed a component, if it was deployed here with a signature.
+    async fn signature(&self, digest: Digest) -> Result<Option<Signature>>;
 
     /// Look for anything wrong in the data directory; changes nothing.
     async fn check(&self) -> Result<CheckReport>;

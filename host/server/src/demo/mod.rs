@@ -206,6 +206,7 @@ impl Story<'_> {
             ..GrantChanges::default()
         };
         let request = DeployRequest {
+            signed: None,
             component: self.component.clone(),
             name: None,
             grants,

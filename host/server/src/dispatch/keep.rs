@@ -77,6 +77,8 @@ async fn prolong(local: &Local, running: &Running) -> Result<(), StoreError> {
     metrics::gauge!("tidegate_jobs_ready").set(count(figures.ready));
     #[allow(clippy::cast_precision_loss, reason = "a metric")]
     metrics::gauge!("tidegate_job_oldest_ready_seconds").set(waits as f64 / 1000.0);
+    #[allow(clippy::cast_precision_loss, reason = "a metric")]
+    metrics::gauge!("tidegate_runs_held_bytes").set(local.held_bytes() as f64);
     let bytes = local.store().disk_bytes().await?;
     #[allow(clippy::cast_precision_loss, reason = "a metric")]
     metrics::gauge!("tidegate_store_bytes").set(bytes as f64);

@@ -152,6 +152,7 @@ async fn once(control: &dyn Control, call: &str, args: &[u8]) -> Result<Value> {
         settle() => control.settle();
         ready() => control.ready();
         put_component(bytes: Bytes) => control.put_component(bytes.0);
+        signature(digest: Digest) => control.signature(digest);
         component(digest: Digest) => async { control.component(digest).await.map(Bytes) };
         invoke_later(request: InvokeLater) => control.invoke_later(request);
         job_output(id: JobId) => control.job_output(id);

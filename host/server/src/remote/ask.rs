@@ -29,8 +29,8 @@ use crate::control::{
     AddedConnections, BackfillRequest, Backfilled, ConnectionUpdate, Control, DeployPlan,
     DeployRequest, EndpointSecret, EndpointUpdate, InvokeLater, InvokeRequest, Invoked, KeysStatus,
     Later, MadeApiKey, NewApiKey, NewConnection, NewConnections, NewEndpoint, NewSchedule,
-    Progress, ProxyRequest, ProxyResponse, ReplayRequest, RotateKeys, Rotated, SyncRequest,
-    SyncStatus, TriggerRequest, Webhooks, Work, clear,
+    Progress, ProxyRequest, ProxyResponse, ReplayRequest, RotateKeys, Rotated, Signature,
+    SyncRequest, SyncStatus, TriggerRequest, Webhooks, Work, clear,
 };
 use crate::problem::Result;
 use crate::transfer::{Brought, ExportScope, ImportTerms, Totals};
@@ -200,6 +200,10 @@ impl Control for Remote {
     async fn component(&self, digest: Digest) -> Result<Vec<u8>> {
         let Bytes(bytes) = self.call("component", (digest,)).await?;
         Ok(bytes)
+    }
+
+    async fn signature(&self, digest: Digest) -> Result<Option<Signature>> {
+        self.call("signature", (digest,)).await
     }
 
     async fn run_sync(&self, request: SyncRequest, progress: Arc<dyn Progress>) -> Result<Run> {

@@ -72,6 +72,8 @@ pub(crate) struct Options {
     pub(crate) dispatch: dispatch::Options,
     /// Private ranges that webhooks may go to.
     pub(crate) webhook_private: Vec<IpNet>,
+    /// What all runs together may hold of calls that have not ended, in bytes.
+    pub(crate) runs_held: u64,
 }
 
 /// Serve until told to stop.
@@ -80,6 +82,8 @@ pub(crate) async fn run(data: &Path, options: Options) -> Result<()> {
     descriptors::raise();
     let mut local = Local::open_served(data).await?;
     local.allow_webhooks_to(options.webhook_private.clone());
+    local.hold_at_most(options.runs_held);
+    local.require_signatures(options.signatures_only);
     let local = Arc::new(local);
     let served = serve(data, &local, options, signals).await;
     let closed = local.close().await;

@@ -63,7 +63,7 @@ pub(crate) struct Deployed {
     grants: Grants,
     /// What the plugin requests and nothing grants, as the flags that would.
     missing: Vec<String>,
-    /// The trusted key that signed the component, if that was asked for.
+    /// The trusted key that signed the component, if it was deployed with a signature once.
     signed_by: Option<String>,
 }
 

@@ -63,6 +63,11 @@ pub async fn gets_one_often(cx: Cx) -> Result<()> {
 }
 
 /// Four mebibytes.
+/// Its input's schema is what misbehaves.
+pub async fn takes_many_forms(_: Cx, _: Value) -> Result<()> {
+    Ok(())
+}
+
 pub async fn answers_at_length(_: Cx, _: Value) -> Result<String> {
     Ok("x".repeat(4 << 20))
 }

@@ -55,6 +55,7 @@ fn plugin() -> Plugin {
         "recurse-in-memory" => recurses_in_memory;
         print:
         "flood-log" => floods_log,
+        "flood-long" => floods_with_long_lines,
         "flood-print" => floods_print,
         "print-bytes" => prints_bytes,
         "long-lines" => long_lines;
@@ -91,6 +92,7 @@ fn plugin() -> Plugin {
         "many-requests" => many_requests,
         "many-bytes-in" => many_bytes_in,
         "many-at-once" => many_at_once,
+        "many-large-at-once" => many_large_at_once,
         "large-request" => large_request,
         "many-headers" => many_headers,
         "large-headers" => large_headers,
@@ -115,6 +117,13 @@ fn plugin() -> Plugin {
         .action(Action::new("repeat", parrot::repeats_to_a_caller).describe(parrot::FORGED))
         .action(Action::new("repeat-failure", parrot::repeats_in_a_failure))
         .check(parrot::check)
+        .action(Action::new("picky", calls::takes_many_forms).input(many_forms()))
+}
+
+/// Two hundred forms that each item may have, so that one that has none is tried as often.
+fn many_forms() -> Value {
+    let forms = (1..=200).map(|length| json!({ "type": "string", "minLength": length }));
+    json!({ "items": { "anyOf": forms.collect::<Vec<_>>() } })
 }
 
 tidegate_sdk::export!(plugin);

@@ -11,6 +11,15 @@ pub async fn floods_log(_: Cx) -> Result<()> {
     Ok(())
 }
 
+/// Some 96 MB in fewer lines than the limit.
+pub async fn floods_with_long_lines(_: Cx) -> Result<()> {
+    let long = "x".repeat(16_000);
+    for line in 0..6_000 {
+        info!("line {line} {long}");
+    }
+    Ok(())
+}
+
 pub async fn floods_print(_: Cx) -> Result<()> {
     for line in 0..50_000 {
         println!("line {line}");

@@ -23,6 +23,16 @@ pub async fn many_at_once(cx: Cx) -> Result<()> {
     sent.into_iter().try_for_each(|sent| sent.map(drop))
 }
 
+/// As many at once as it may, none of which ends by itself.
+pub async fn many_large_at_once(cx: Cx) -> Result<()> {
+    let get = |_| {
+        let request = cx.get("/endless").timeout(Duration::from_secs(600));
+        request.send()
+    };
+    let sent = join_all((0..24).map(get)).await;
+    sent.into_iter().try_for_each(|sent| sent.map(drop))
+}
+
 pub async fn large_request(cx: Cx) -> Result<()> {
     cx.post("/").json_body(&"x".repeat(9 << 20)).send().await?;
     Ok(())
