@@ -130,22 +130,24 @@ impl State {
     ) -> Result<Ended, StoreError> {
         let (sync, key, feed) = self.open_snapshot(id, fence, model)?;
         let snapshot = feed.snapshots.remove(&sync).unwrap_or_default();
-        let mut gone = snapshot.unseen(feed);
-        let mut ended = Ended::default();
-        if snapshot.proves(end.proof, &gone) {
-            let live = feed.stats().live;
-            end.guard.check(model, live, gone.len() as u64)?;
-        } else {
-            ended.kept = gone.len() as u64;
-            gone.clear();
+        let gone = snapshot.unseen(feed);
+        if !snapshot.proves(end.proof, &gone) {
+            if let Some(checkpoint) = end.checkpoint {
+                self.checkpoints.insert(sync, checkpoint);
+            }
+            return Ok(Ended {
+                deleted: 0,
+                kept: gone.len() as u64,
+            });
         }
+        let live = feed.stats().live;
+        end.guard.check(model, live, gone.len() as u64)?;
         self.note_start(id, key.clone());
         let mut counts = Counts::default();
         let feed = self.feed(key);
         for id in gone.values() {
             feed.delete(id, end.now, &mut counts);
         }
-        ended.deleted = counts.deleted;
         if let Some(checkpoint) = end.checkpoint {
             self.checkpoints.insert(sync, checkpoint);
         }
@@ -155,6 +157,9 @@ impl State {
             .entry(model.clone())
             .or_default()
             .add(counts);
-        Ok(ended)
+        Ok(Ended {
+            deleted: counts.deleted,
+            kept: 0,
+        })
     }
 }

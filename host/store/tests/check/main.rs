@@ -222,7 +222,8 @@ fn a_store_is_healthy_after_each_kind_of_upkeep() {
                 },
             )
             .await
-            .unwrap();
+            .unwrap()
+            .deleted;
         assert!(deleted > 50, "{deleted}");
         store.finish_run(id, fence, end(701)).await.unwrap();
         expect_clean(&store.check().await.unwrap());

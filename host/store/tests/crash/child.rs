@@ -178,7 +178,7 @@ async fn snapshot(store: &SledStore, run: RunId, fence: Fence, number: u64) -> u
             EndSnapshot {
                 proof: Proof::OneAnswer,
                 guard,
-                checkpoint: checkpoint,
+                checkpoint,
                 now: Timestamp(number),
             },
         )
