@@ -1,3 +1,5 @@
+//! What holds a target, what lifts it, and what is written of it.
+
 use super::*;
 use crate::run::{Blame, Failure, Figures};
 use crate::{ConnectionKey, Name, SyncKey};

@@ -14,16 +14,19 @@
 //!
 //! One that waits is dead as well if what its start needs is damaged; then no run tells of it.
 
+mod retry;
+
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::idempotency::IdempotencyKey;
-use crate::limits::RETRY_AFTER_MAX_MS;
 use crate::run::{Failure, FailureClass, Outcome, RunEnd, RunId, TOKEN_REJECTED, Target, Trigger};
-use crate::schedule::{DefinitionError, ScheduleId, bounds};
+use crate::schedule::ScheduleId;
 use crate::{ConnectionKey, Name, SyncKey, Timestamp, is_default};
+
+pub use retry::Retry;
 
 /// Most attempts of one job in a row that get no further.
 pub const ATTEMPTS_MAX: u32 = 100;
@@ -187,57 +190,6 @@ pub enum Priority {
     Normal,
     /// Backfills.
     Low,
-}
-
-/// How often and how fast a failure that may pass is tried again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Retry {
-    /// Attempts in a row that get no further, the first included.
-    pub max_attempts: u32,
-    /// The wait before the second attempt; each further one is twice as long, give or take a fifth.
-    pub first_ms: u64,
-    /// The longest wait.
-    pub max_ms: u64,
-}
-
-impl Default for Retry {
-    fn default() -> Self {
-        Self {
-            max_attempts: 5,
-            first_ms: 5_000,
-            max_ms: 60 * 60 * 1000,
-        }
-    }
-}
-
-impl Retry {
-    pub(crate) fn check(self) -> Result<(), DefinitionError> {
-        bounds(
-            "retry.max_attempts",
-            self.max_attempts.into(),
-            1,
-            ATTEMPTS_MAX.into(),
-        )?;
-        bounds("retry.first_ms", self.first_ms, 100, BACKOFF_MS_MAX)?;
-        bounds("retry.max_ms", self.max_ms, self.first_ms, BACKOFF_MS_MAX)
-    }
-
-    /// The wait after the failure `attempt` (from 1) in a row of `job`. What the source asked for is the
-    /// least, as far as that is believed.
-    #[must_use]
-    pub fn wait_ms(self, job: JobId, attempt: u32, asked_ms: Option<u64>) -> u64 {
-        let doublings = attempt.saturating_sub(1).min(40);
-        let wait = self
-            .first_ms
-            .saturating_mul(1 << doublings)
-            .min(self.max_ms);
-        // Between -20 % and +20 %, from what identifies the attempt: nothing here draws numbers.
-        let text = format!("{job} {attempt}");
-        let fifth = wait / 5;
-        let wait = wait - fifth + crate::schedule::spread_ms(&text, 2 * fifth + 1);
-        wait.max(asked_ms.unwrap_or_default().min(RETRY_AFTER_MAX_MS))
-    }
 }
 
 /// At most `max` jobs with the same key run at the same time.

@@ -1,6 +1,7 @@
 //! Runs: how they start and end, who is to blame, their figures and their logs.
 
 mod acting;
+mod waited;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,6 +16,8 @@ use crate::job::JobId;
 use crate::record::Counts;
 use crate::redact::Redactor;
 use crate::{ConnectionKey, Name, SyncKey, Timestamp, is_default};
+
+pub use waited::Waited;
 
 /// Identifies a run: `run_` and a ULID, so that ids sort by start time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -371,41 +374,6 @@ pub struct Figures {
     pub log_lines: u64,
     #[serde(skip_serializing_if = "is_default")]
     pub log_lines_dropped: u64,
-}
-
-/// How long a run's requests waited before they were sent, all of them together, and what for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Waited {
-    /// The connection's own rate limit.
-    #[serde(skip_serializing_if = "is_default")]
-    pub rate_limit_ms: u64,
-    /// What the API had said to a request before: a quota that is used up, a pause.
-    #[serde(skip_serializing_if = "is_default")]
-    pub pace_ms: u64,
-    /// `Retry-After`, before the same request was sent again.
-    #[serde(skip_serializing_if = "is_default")]
-    pub retry_after_ms: u64,
-    /// Our own back-off, before it was sent again.
-    #[serde(skip_serializing_if = "is_default")]
-    pub backoff_ms: u64,
-    /// Requests that were not sent again because the retry budget was spent.
-    #[serde(skip_serializing_if = "is_default")]
-    pub retries_unpaid: u64,
-}
-
-impl Waited {
-    /// Milliseconds in all.
-    #[must_use]
-    pub fn total_ms(&self) -> u64 {
-        let parts = [
-            self.rate_limit_ms,
-            self.pace_ms,
-            self.retry_after_ms,
-            self.backoff_ms,
-        ];
-        parts.into_iter().fold(0, u64::saturating_add)
-    }
 }
 
 impl Figures {

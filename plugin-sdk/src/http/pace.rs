@@ -110,31 +110,31 @@ mod tests {
         };
         for (headers, expected) in [
             (&[][..], (None, false)),
-            (&[("Retry-After", "3")], (Some(3_000), false)),
+            (&[("Retry-After", "3")][..], (Some(3_000), false)),
             (
-                &[("Retry-After", "3"), ("retry-after", "5")],
+                &[("Retry-After", "3"), ("retry-after", "5")][..],
                 (Some(5_000), false),
             ),
             (
-                &[("retry-after-ms", "350"), ("Retry-After", "1")],
+                &[("retry-after-ms", "350"), ("Retry-After", "1")][..],
                 (Some(1_000), false),
             ),
-            (&[("X-MS-Retry-After-MS", "20.5")], (Some(21), false)),
-            (&[("Retry-After", "soon")], (None, false)),
-            (&[("X-RateLimit-Remaining", "0")], (None, true)),
+            (&[("X-MS-Retry-After-MS", "20.5")][..], (Some(21), false)),
+            (&[("Retry-After", "soon")][..], (None, false)),
+            (&[("X-RateLimit-Remaining", "0")][..], (None, true)),
             (
                 &[
                     ("X-RateLimit-Remaining", "0"),
                     ("X-RateLimit-Reset", "1796040600"),
-                ],
+                ][..],
                 (Some(600_000), true),
             ),
             (
-                &[("RateLimit-Remaining", "0"), ("RateLimit-Reset", "9")],
+                &[("RateLimit-Remaining", "0"), ("RateLimit-Reset", "9")][..],
                 (Some(9_000), true),
             ),
             (
-                &[("X-RateLimit-Remaining", "7"), ("X-RateLimit-Reset", "9")],
+                &[("X-RateLimit-Remaining", "7"), ("X-RateLimit-Reset", "9")][..],
                 (None, false),
             ),
         ] {

@@ -83,7 +83,7 @@ fn a_dead_job_is_queued_again_and_one_that_goes_on_is_the_answer() {
     let gate = Gate::default();
     let held = gate.clone();
     let source = Server::start(move |_| match refused.load(Ordering::SeqCst) {
-        true => Reply::status(401),
+        true => Reply::status(404),
         false => reply(&contacts(1..4, 1), None).behind(&held),
     });
     let tidegate = Tidegate::new();

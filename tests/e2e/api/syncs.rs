@@ -227,7 +227,7 @@ fn an_emptied_sync_deletes_what_it_had_once_and_begins_anew() {
     let refused = Arc::clone(&refuses);
     let source = Server::start(move |request| match request.query("cursor") {
         None => reply(&contacts(1..3, 1), Some("2")),
-        Some(_) if refused.load(Ordering::SeqCst) => Reply::status(401),
+        Some(_) if refused.load(Ordering::SeqCst) => Reply::status(404),
         Some(_) => reply(&contacts(3..5, 1), None),
     });
     let tidegate = Tidegate::new();

@@ -177,8 +177,8 @@ fn a_trigger_is_a_job_and_a_second_one_waits_with_it() {
 
 #[test]
 fn what_may_pass_is_tried_again_and_what_will_not_is_dead() {
-    // (what the source says at first, how the job is then)
-    let rows = [(503, "queued", 1), (401, "dead", 1)];
+    // (what the source says at first, how the job is then); credentials have a second opinion.
+    let rows = [(503, "queued", 1), (401, "queued", 1), (404, "dead", 1)];
     for (status, state, attempts) in rows {
         let asked = Arc::new(AtomicU32::new(0));
         let (seen, bad) = (Arc::clone(&asked), 6);

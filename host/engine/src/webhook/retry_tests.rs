@@ -123,7 +123,7 @@ fn waits_follow_the_answer() {
         (1, asked(503, 100), 2 * plain(1)),
         (1, asked(429, 90), 90 * SECOND_MS),
         (1, asked(429, 86_400), 2 * MINUTE_MS),
-        (5, asked(503, 3000), 3000 * SECOND_MS),
+        (5, asked(503, 2500), 2500 * SECOND_MS),
     ];
     for (row, (failed, last, want)) in rows.into_iter().enumerate() {
         assert_eq!(

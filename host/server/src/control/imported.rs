@@ -102,7 +102,7 @@ async fn check_connection(
 ) -> Result<()> {
     let here = |problem: Problem| problem.at(format!("connection {}", connection.key));
     let rules = Rules::of(local, integration).await?;
-    let checked = || {
+    let checked = async {
         check_base_url(&connection.base_url)?;
         let external_id = connection.external_id.as_deref();
         connection::check(
@@ -116,7 +116,7 @@ async fn check_connection(
         rules.check_config(&connection.config).await?;
         check_sealed(connection)
     };
-    checked().map_err(here)
+    checked.await.map_err(here)
 }
 
 /// What can be seen of sealed secrets without a key. That it's true shows when they are opened.
