@@ -10,6 +10,7 @@ use http::StatusCode;
 pub struct Sent(Arc<AtomicBool>);
 
 impl Sent {
+    /// Whether it may.
     #[must_use]
     pub fn get(&self) -> bool {
         self.0.load(Ordering::Relaxed)
@@ -21,7 +22,12 @@ impl Sent {
     }
 }
 
-/// Whether an answer says that nothing was done. A gateway that heard nothing doesn't know.
+/// Whether an answer says that nothing was done. A gateway that heard nothing doesn't know; a redirect that asks for the
+/// same elsewhere has done nothing, unlike a 303.
 pub(crate) fn is_refusal(status: StatusCode) -> bool {
-    status.as_u16() >= 400 && !matches!(status.as_u16(), 502 | 504)
+    match status.as_u16() {
+        301 | 302 | 307 | 308 => true,
+        502 | 504 => false,
+        status => status >= 400,
+    }
 }

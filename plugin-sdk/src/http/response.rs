@@ -138,6 +138,10 @@ impl Response {
     }
 
     fn decode_failure(&self, error: &DecodeError) -> Failure {
+        let is_redirect = self.is_of_write() && REDIRECTS.contains(&self.status());
+        if let Some(target) = self.header("location").filter(|_| is_redirect) {
+            return self.redirected(target);
+        }
         let body = String::from_utf8_lossy(&self.answer.body);
         let mut failure = error.failure(&self.name(), self.status(), &body);
         if self.is_of_write() && (200..300).contains(&self.status()) {

@@ -84,8 +84,8 @@ fn what_may_be_done_is_not_done_again() {
             "a redirect",
             other,
             RUN_FAILED,
-            "other",
-            Some("response-not-json"),
+            "config",
+            Some("http-redirected"),
             2,
         ),
     ] {

@@ -28,3 +28,28 @@ impl Failure {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::run::{Blame, Failure, FailureClass};
+
+    #[test]
+    fn what_may_be_done_is_not_tried_again() {
+        use FailureClass::{Config, Internal, Limit, Other, Rejected, Transient};
+        for (class, becomes) in [
+            (Transient, Other),
+            (Internal, Other),
+            (Rejected, Rejected),
+            (Config, Config),
+            (Limit, Limit),
+        ] {
+            let before = Failure::new(class, Blame::Upstream, "no answer");
+            assert_eq!(before.retryable(), class.retryable());
+            let failure = before.after_acting();
+            assert_eq!((failure.class, failure.may_be_done), (becomes, true));
+            assert!(!failure.retryable());
+            let code = class.retryable().then_some(Failure::OUTCOME_UNKNOWN);
+            assert_eq!(failure.code.as_deref(), code);
+        }
+    }
+}

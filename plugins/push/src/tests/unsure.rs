@@ -26,17 +26,14 @@ fn what_nobody_heard_of_is_told_again_whatever_became_of_it() {
     bench.save("a", json!({ "id": "a" }));
     bench.to.acknowledged();
     bench.run().assert_ok();
-    assert_eq!(bench.to.acknowledged(), ["PUT a", "PUT a"]);
+    assert_eq!(bench.to.acknowledged(), ["PUT a"]);
     assert_eq!(bench.known()["a"], json!({ "id": "a" }));
     // So is a deletion.
     bench.delete("b");
     bench.to.trouble("b", Reply::timeout());
     assert!(bench.run().result.is_err());
-    // A real feed has only the latest state of a record, so its deletion is passed by here.
-    let after = json!({ "from": "crm/test/Contact", "cursor": "cursor-6" });
-    let host = bench.host.clone().checkpoint("people", after);
     bench.save("b", json!({ "id": "b" }));
-    host.run_sync(super::plugin(), "people").assert_ok();
+    bench.run().assert_ok();
     assert_eq!(bench.to.acknowledged(), ["PUT b"]);
     // What is rejected is as it was.
     bench.save("c", json!({ "id": "c", "v": 9 }));
