@@ -34,10 +34,14 @@ fn expect_plain(words: &str, finished: &Finished) {
                 "{words}: {line:?} in\n{text}"
             );
         }
-        let is_hidden =
-            |c: char| HIDDEN.contains(&c) || (c.is_control() && !matches!(c, '\n' | '\t'));
-        assert!(!text.contains(is_hidden), "{words}: {text:?}");
+        expect_nothing_hidden(words, text);
     }
+}
+
+#[track_caller]
+fn expect_nothing_hidden(words: &str, text: &str) {
+    let is_hidden = |c: char| HIDDEN.contains(&c) || (c.is_control() && !matches!(c, '\n' | '\t'));
+    assert!(!text.contains(is_hidden), "{words}: {text:?}");
 }
 
 #[test]
@@ -96,14 +100,17 @@ fn nothing_that_others_say_passes_for_ours() {
         "trigger parrot/repeat -c a",
         "jobs list",
         "records parrot Thing -c a",
-        "request parrot b GET say --include",
-        "syncs list parrot a",
+        "syncs list parrot -c a",
         "data check",
         "data stats",
         "integrations",
     ] {
         say(words);
     }
+    // Whoever asks for a body gets its lines, and nothing of ours is beside them; nothing steers the terminal.
+    let body = tidegate.cmd("request parrot b GET say --include").finish();
+    expect_nothing_hidden("request", &body.stdout);
+    assert!(body.stdout.contains("\nFORGED none\n"), "{}", body.stdout);
     for run in tidegate.runs() {
         let run = run["run"].as_str().unwrap();
         say(&format!("runs {run}"));
@@ -143,8 +150,10 @@ fn nor_does_what_customers_name() {
         "data import",
         &tidegate.cmd("data import --yes").arg(&export).finish(),
     );
+    let unseen: String = HIDDEN.iter().filter(|c| !c.is_control()).collect();
     for (words, text) in [
         ("webhooks add http://127.0.0.1:1/ --description", forged()),
+        ("webhooks add http://127.0.0.1:1/ --description", unseen),
         (
             "api-keys create --scope read --name",
             format!("k{}", '\u{202e}'),
@@ -157,8 +166,9 @@ fn nor_does_what_customers_name() {
     for words in ["webhooks list", "api-keys list", "connections list parrot"] {
         expect_plain(words, &tidegate.cmd(words).finish());
     }
-    let endpoint = tidegate.cmd("webhooks list --json").ok().lines();
-    for endpoint in &endpoint {
+    let endpoints = tidegate.cmd("webhooks list --json").ok().lines();
+    assert!(!endpoints.is_empty());
+    for endpoint in &endpoints {
         let id = endpoint["id"].as_str().unwrap();
         expect_plain(
             "webhooks show",

@@ -268,7 +268,7 @@ async fn no_secret_is_kept_of_an_answer() {
     let kept = scene.settled(id, 0).await;
     let response = &kept.attempts[0].response;
     assert!(
-        response.contains("no: [redacted]") && response.contains(&kept.event.to_string()),
+        response.contains("no: [secret]") && response.contains(&kept.event.to_string()),
         "{response}"
     );
     for hidden in [&secret, &secret["whsec_".len()..], "hunter2"] {
