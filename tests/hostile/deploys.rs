@@ -223,12 +223,62 @@ fn lies() -> Vec<Case> {
         case("a schema from the network", || {
             manifest(r#""config": {"$ref": "http://169.254.169.254/schema"}"#)
         })
-        .says("not a JSON Schema"),
+        .says("leads outside the schema"),
         case("a schema from a file", || {
             manifest(r#""config": {"$ref": "file:///etc/passwd"}"#)
         })
-        .says("not a JSON Schema"),
+        .says("leads outside the schema"),
+        case("a schema of five thousand schemas", || {
+            let parts: Vec<String> = (0..5_000).map(|n| format!(r#""p{n}": true"#)).collect();
+            manifest(&format!(r#""config": {{"properties": {{{}}}}}"#, parts.join(",")))
+        })
+        .breaks("schema_parts"),
+        case("schemas within schemas", || {
+            let (begin, end) = (r#"{"items": "#.repeat(65), "}".repeat(65));
+            manifest(&format!(r#""config": {begin}{{}}{end}"#))
+        })
+        .breaks("schema_depth"),
+        case("references that double", || {
+            manifest(&format!(r#""config": {}"#, doubling(13)))
+        })
+        .breaks("schema_unfolded"),
+        case("a schema that leads back to itself", || {
+            manifest(r##""config": {"allOf": [{"$ref": "#"}]}"##)
+        })
+        .says("leads back"),
+        case("hundreds of patterns", || {
+            let model = |n: usize| {
+                format!(r#"{{"name": "M{n}", "schema": {{"pattern": "^{n}-(a|b)+$"}}}}"#)
+            };
+            let models: Vec<String> = (0..250).map(model).collect();
+            let more: Vec<String> = (0..7)
+                .map(|n| format!(r#""p{n}": {{"pattern": "^{n}[x-z]+$"}}"#))
+                .collect();
+            manifest(&format!(
+                r#""models": [{}], "config": {{"properties": {{{}}}}}"#,
+                models.join(","),
+                more.join(",")
+            ))
+        })
+        .breaks("schema_patterns"),
+        case("a pattern of a million steps", || {
+            manifest(r#""config": {"pattern": "^([a-z]{1,900}){1,900}$"}"#)
+        })
+        .breaks("schema_pattern_bytes"),
     ]
+}
+
+/// A schema whose definitions each lead to the next one twice.
+fn doubling(levels: usize) -> String {
+    let definition = |level: usize| {
+        let next = format!(r##"{{"$ref": "#/$defs/d{}"}}"##, level + 1);
+        format!(r#""d{level}": {{"anyOf": [{next}, {next}]}}"#)
+    };
+    let definitions: Vec<String> = (0..levels).map(definition).collect();
+    format!(
+        r##"{{"$ref": "#/$defs/d0", "$defs": {{{}, "d{levels}": {{"type": "object"}}}}}}"##,
+        definitions.join(",")
+    )
 }
 
 /// A component with a manifest of these parts.

@@ -46,14 +46,18 @@ const AT_ONCE: usize = 4;
 /// Limits that no case here breaks by name: three whose excess is left out and one whose excess waits
 /// (cases of their own show that), an input that is refused before a run starts
 /// (`tests/e2e/actions/input.rs`), a time that no component within the other bounds takes to
-/// compile (`host/runtime/src/inspect.rs`), a wait of many runs for room (`tests/e2e/api/memory.rs`),
+/// compile (`host/runtime/src/inspect.rs`), the checks of values and what is kept of schemas
+/// (`host/server/src/control/schema`, `tests/e2e/api/memory.rs`), a wait of many runs for room (`tests/e2e/api/memory.rs`),
 /// and those of token endpoints (`tests/e2e/oauth`).
-const ELSEWHERE: [&str; 9] = [
+const ELSEWHERE: [&str; 12] = [
     "http_in_flight",
     "log_lines",
     "log_line_bytes",
     "action_input_bytes",
     "compile_ms",
+    "schema_check_steps",
+    "schema_check_depth",
+    "schema_cache_bytes",
     "log_held_bytes",
     "runs_held_wait_ms",
     "token_response_bytes",

@@ -72,7 +72,6 @@ pub struct Local {
     pub(super) webhook_private: Vec<IpNet>,
     /// What all runs together may hold of calls that have not ended.
     pub(super) held: Pool,
-    /// Whether only components that were signed may be deployed.
     pub(super) signatures_only: bool,
     /// Where the server listens, which no plugin and no webhook may ask.
     pub(super) own_addresses: std::sync::OnceLock<Vec<SocketAddr>>,

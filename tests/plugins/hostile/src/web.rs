@@ -1,5 +1,7 @@
 //! Misuses HTTP: too much of it, malformed, and to where it must not go.
 
+use std::future::{Future, poll_fn};
+use std::task::Poll;
 use std::time::Duration;
 
 use tidegate_sdk::prelude::*;
@@ -27,10 +29,27 @@ pub async fn many_at_once(cx: Cx) -> Result<()> {
 pub async fn many_large_at_once(cx: Cx) -> Result<()> {
     let get = |_| {
         let request = cx.get("/endless").timeout(Duration::from_secs(600));
-        request.send()
+        Box::pin(request.send())
     };
-    let sent = join_all((0..24).map(get)).await;
-    sent.into_iter().try_for_each(|sent| sent.map(drop))
+    let mut sent: Vec<_> = (0..24).map(get).collect();
+    // The first that fails is the run's failure.
+    poll_fn(|context| {
+        let mut failed = None;
+        sent.retain_mut(|one| match one.as_mut().poll(context) {
+            Poll::Pending => true,
+            Poll::Ready(Ok(_)) => false,
+            Poll::Ready(Err(error)) => {
+                failed = Some(error);
+                false
+            }
+        });
+        match failed {
+            Some(error) => Poll::Ready(Err(error)),
+            None if sent.is_empty() => Poll::Ready(Ok(())),
+            None => Poll::Pending,
+        }
+    })
+    .await
 }
 
 pub async fn large_request(cx: Cx) -> Result<()> {
