@@ -7,7 +7,6 @@ use futures::future::BoxFuture;
 use http::Method;
 
 use crate::error::EgressError;
-use crate::redirect;
 use crate::said::Said;
 use crate::session::Response;
 use crate::throttle::UPSTREAM_WAIT_MAX;
@@ -102,26 +101,15 @@ pub(crate) fn repeatable(retry: Retry, method: &Method, has_key: bool) -> bool {
     match retry {
         Retry::Never => false,
         Retry::Always => true,
-        Retry::Idempotent => has_key || is_idempotent(method),
+        Retry::Idempotent => has_key || is_idempotent(method.as_str()),
     }
 }
 
-/// RFC 9110 §9.2.2 and the registry.
-fn is_idempotent(method: &Method) -> bool {
-    method.is_idempotent() || IDEMPOTENT.contains(&method.as_str())
-}
-
-/// Methods that change nothing, so that nobody works on them for long.
-pub(crate) fn is_safe(method: &Method) -> bool {
-    method.is_safe() || matches!(method.as_str(), "PROPFIND" | "QUERY" | "REPORT" | "SEARCH")
-}
-
-/// Whether a request with this method means the same when it comes twice: those of RFC 9110 §9.2.2, and those that
-/// the registry of methods calls safe.
+/// Whether a request with this method means the same when it comes twice: RFC 9110 §9.2.2 and the registry.
 #[must_use]
 pub fn is_idempotent(method: &str) -> bool {
     let known = Method::from_bytes(method.as_bytes());
-    known.is_ok_and(|method| method.is_idempotent() || redirect::is_safe(&method))
+    known.is_ok_and(|method| method.is_idempotent() || IDEMPOTENT.contains(&method.as_str()))
 }
 
 /// How long to wait before the next attempt; `None` when this outcome is the last.

@@ -396,7 +396,7 @@ impl Inner {
         let idle = Duration::from_millis(self.policy.limits.http_idle_timeout_ms);
         let before = hop.sent.set(true);
         let answered = client.execute(request);
-        let answered = match retry::is_safe(&hop.method) {
+        let answered = match redirect::is_safe(&hop.method) {
             true => tokio::time::timeout(idle, answered)
                 .await
                 .map_err(|_| body::idle(&hop.url, idle))?,

@@ -178,17 +178,6 @@ impl Outcome {
     }
 }
 
-/// The words for what a run has come to: it runs, or an outcome.
-pub const OUTCOMES: [&str; 7] = [
-    "running",
-    "success",
-    "failed",
-    "interrupted",
-    "stalled",
-    "cancelled",
-    "skipped",
-];
-
 /// Who must act so that it works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -389,7 +378,7 @@ impl Figures {
 }
 
 impl Run {
-    /// The word for what it has come to, one of [`OUTCOMES`].
+    /// The word for what it has come to, one of [`OUTCOMES`](crate::store::OUTCOMES).
     #[must_use]
     pub fn outcome(&self) -> &'static str {
         self.end

@@ -9,6 +9,7 @@ mod api_keys;
 mod early;
 mod jobs;
 mod requests;
+mod runs;
 mod schedules;
 mod snapshot;
 mod webhooks;
@@ -36,6 +37,7 @@ pub use api_keys::ApiKeys;
 pub use early::{Early, Stored};
 pub use jobs::{Claim, Claimed, Forgotten, JobFilter, Jobs, QueueFigures};
 pub use requests::Requests;
+pub use runs::{OUTCOMES, RunFilter};
 pub use schedules::{Again, Backfill, PutSchedule, ScheduleFilter, Schedules};
 pub use snapshot::{EndSnapshot, Ended, Proof, SnapshotGuard, SnapshotRefusal, Unseen};
 
@@ -226,19 +228,6 @@ pub struct ModelStats {
     /// Records, live or deleted, whose bodies retention removed.
     #[serde(default)]
     pub pruned: u64,
-}
-
-/// Which runs to list, newest first.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct RunFilter {
-    pub integration: Option<Name>,
-    pub connection: Option<ConnectionKey>,
-    /// The word for what they have come to, one of [`crate::run::OUTCOMES`].
-    #[serde(default)]
-    pub outcome: Option<String>,
-    /// Only runs older than this one.
-    pub before: Option<RunId>,
-    pub limit: usize,
 }
 
 /// What a backend must do. Commands that others want to hear of write their events in the same

@@ -147,7 +147,8 @@ impl RequestBuilder {
         if let Some(problem) = self.problem {
             return Err(problem);
         }
-        let once = self.request.retry != Retry::Always && !is_idempotent(&self.request.method);
+        let may_repeat = self.request.retry == Retry::Always;
+        let once = !may_repeat && !is_idempotent(&self.request.method);
         if self.derives_key && once && self.request.idempotency_key.is_none() {
             self.request.idempotency_key = self.cx.next_idempotency_key();
             if self.request.idempotency_key.is_some() {
@@ -159,7 +160,7 @@ impl RequestBuilder {
         let sent = self.request.body.as_ref();
         let sent = sent.filter(|body| body.len() <= SENT_KEPT_MAX).cloned();
         match self.cx.host().send(self.request).await {
-            Ok(answer) => Ok(Response::new(method, answer, sent)),
+            Ok(answer) => Ok(Response::new(method, may_repeat, answer, sent)),
             Err(error) => Err(of_http(&name, error)),
         }
     }

@@ -26,24 +26,32 @@ const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
 #[derive(Debug, Clone)]
 pub struct Response {
     method: String,
+    may_repeat: bool,
     answer: Answer,
     /// What a write sent, unless it was long: an answer often repeats it.
     pub(super) sent: Option<Vec<u8>>,
 }
 
 impl Response {
-    pub(super) fn new(method: String, answer: Answer, sent: Option<Vec<u8>>) -> Self {
+    pub(super) fn new(
+        method: String,
+        may_repeat: bool,
+        answer: Answer,
+        sent: Option<Vec<u8>>,
+    ) -> Self {
         Response {
             method,
+            may_repeat,
             answer,
             sent,
         }
     }
 
-    /// Whether something was to be done by it: its method is not safe (RFC 9110 §9.2.1).
+    /// Whether something was to be done by it: its method is not safe (RFC 9110 §9.2.1), and the plugin did not say
+    /// that it may be repeated, as of a list that is asked for by POST.
     #[must_use]
     pub fn is_of_write(&self) -> bool {
-        !SAFE.contains(&self.method.as_str())
+        !self.may_repeat && !SAFE.contains(&self.method.as_str())
     }
 
     /// The JSON value that a write was answered with; `None` for an empty body, a text, and whatever else is no

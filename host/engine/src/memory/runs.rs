@@ -137,22 +137,8 @@ impl State {
     pub(super) fn list_runs(&self, filter: &RunFilter) -> Vec<Run> {
         let newest_first = self.runs.values().rev();
         newest_first
-            .filter(|run| {
-                let key = run.target.connection();
-                filter
-                    .integration
-                    .as_ref()
-                    .is_none_or(|name| key.integration == *name)
-                    && filter
-                        .connection
-                        .as_ref()
-                        .is_none_or(|wanted| key == wanted)
-                    && filter
-                        .outcome
-                        .as_ref()
-                        .is_none_or(|wanted| run.outcome() == wanted)
-                    && filter.before.is_none_or(|before| run.id < before)
-            })
+            .filter(|run| filter.before.is_none_or(|before| run.id < before))
+            .filter(|run| filter.matches(run))
             .take(filter.limit)
             .cloned()
             .collect()

@@ -67,8 +67,11 @@ struct Once {
 
 impl Once {
     fn of(live: &Arc<Live>, request: &Request) -> Option<Self> {
-        let says_so = request.options.idempotency_key.is_some()
-            && matches!(request.options.retry, Retry::Idempotent);
+        let says_so = match request.options.retry {
+            Retry::Always => true,
+            Retry::Idempotent => request.options.idempotency_key.is_some(),
+            Retry::Never => false,
+        };
         let repeatable = says_so || tidegate_egress::is_idempotent(&request.method);
         (!live.is_sync && !repeatable).then(|| Self {
             live: Arc::clone(live),

@@ -1,8 +1,8 @@
 //! `tidegate runs`: what ran, how it ended, who is to blame; and trying one again.
 
 use clap::Subcommand;
-use tidegate_engine::run::{Figures, OUTCOMES, Run, RunId};
-use tidegate_engine::store::RunFilter;
+use tidegate_engine::run::{Figures, Run, RunId};
+use tidegate_engine::store::{OUTCOMES, RunFilter};
 use tidegate_engine::{ConnectionKey, ConnectionName, Name};
 
 use super::Global;

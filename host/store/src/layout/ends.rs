@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn each_word_of_the_engine_has_its_byte() {
         let words: Vec<&str> = RUNS.iter().map(|(_, word)| *word).collect();
-        assert_eq!(words, tidegate_engine::run::OUTCOMES);
+        assert_eq!(words, tidegate_engine::store::OUTCOMES);
         let outcomes = [
             Outcome::Success,
             Outcome::Failed,

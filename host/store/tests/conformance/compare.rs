@@ -1,7 +1,7 @@
 //! Everything that can be listed and read, compared between the two stores.
 
 use tidegate_engine::integration::Digest;
-use tidegate_engine::run::OUTCOMES;
+use tidegate_engine::store::OUTCOMES;
 
 use super::*;
 

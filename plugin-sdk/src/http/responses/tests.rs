@@ -19,7 +19,7 @@ fn answer(method: &str, status: u16, headers: &[(&str, &str)], body: &str) -> Re
         body: body.as_bytes().to_vec(),
         url: "https://api.example.com/x".to_owned(),
     };
-    Response::new(method.to_owned(), answer, None)
+    Response::new(method.to_owned(), false, answer, None)
 }
 
 /// `ok`, or the kind and the code of the failure.
