@@ -30,7 +30,9 @@ pub(super) async fn unseen(
         Ok(found) => found,
         Err(refusal) => return Ok(Err(error(live, refusal))),
     };
-    let _held = live.hold_answer(found.ids.iter().map(String::len).sum())?;
+    let _held = live
+        .hold_answer(found.ids.iter().map(String::len).sum())
+        .await?;
     Ok(Ok(UnseenPage {
         ids: found.ids,
         next: found.next,

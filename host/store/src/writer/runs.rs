@@ -282,17 +282,13 @@ impl Writer {
             let checkpoint = unless_damaged(self.stored_checkpoint(*number))?;
             event = webhook::run_ended(&running.run, &end, checkpoint.as_deref(), retry_at);
         }
-        let mut run = running.run.clone();
+        let (mut run, connection) = (running.run.clone(), running.connection);
         let failed = self.put_health(writes, &run.target, &end, retry_at.is_some())?;
         let integration = &run.target.connection().integration;
-        for list in lists_of_run(integration, running.connection, ends::RUNNING) {
+        for list in lists_of_run(integration, connection, ends::RUNNING) {
             writes.remove_short(list.run(id));
         }
-        for list in lists_of_run(
-            integration,
-            running.connection,
-            ends::of_outcome(end.outcome),
-        ) {
+        for list in lists_of_run(integration, connection, ends::of_outcome(end.outcome)) {
             writes.put_new(list.run(id), &[]);
         }
         run.end = Some(end);

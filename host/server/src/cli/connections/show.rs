@@ -60,7 +60,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
         ("config-failed", connection.config_failure()),
     ] {
         if let Some((at, message)) = failure {
-            block.quote(&format!("{word}  {}: ", output::time(at)), message);
+            block.quote(&format!("{word}  {}: ", output::time(at)), &message);
         }
     }
     for (target, failing) in connection.health.failing() {
