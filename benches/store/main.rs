@@ -138,13 +138,14 @@ impl Bench {
                     .map(|id| Save {
                         id: format!("cus_{id:010}"),
                         body: body(id, version),
+                        hash: None,
                     })
                     .collect();
                 (!save.is_empty()).then(|| Commit {
                     pages: vec![Page {
-                        model: self.model.clone(),
                         save,
                         delete: Vec::new(),
+                        ..Page::of(self.model.clone())
                     }],
                     checkpoint: Some(r#"{"page":"next"}"#.into()),
                     durability: Durability::Durable,

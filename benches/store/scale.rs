@@ -107,12 +107,13 @@ async fn sync(store: &SledStore, number: usize, run: usize, version: usize) -> R
     let fence = store.start_run(new).await?.fence;
     let page = |model: usize| -> Result<Page, Failure> {
         Ok(Page {
-            model: format!("Model{model:02}").parse()?,
             save: vec![Save {
                 id: "only".into(),
                 body: crate::body(model, version + run),
+                hash: None,
             }],
             delete: Vec::new(),
+            ..Page::of(format!("Model{model:02}").parse()?)
         })
     };
     let commit = Commit {

@@ -14,7 +14,7 @@ use crate::full_pull::FullPull;
 use crate::host::{Handle, Host};
 use crate::http::RequestBuilder;
 use crate::plugin::SharedHandler;
-use crate::records::Commit;
+use crate::records::{Commit, OnBadRecord, Tally};
 use crate::{Failure, Result};
 
 /// At most so many ids go into one `records.get` (the contract's limit).
@@ -25,6 +25,7 @@ const GET_IDS_MAX: usize = 1_000;
 pub struct Cx {
     host: Handle,
     keys: Rc<Keys>,
+    tally: Rc<Tally>,
     /// The plugin's own check of the connection, in a sync.
     check: Option<SharedHandler>,
 }
@@ -69,8 +70,13 @@ impl Cx {
         Cx {
             host,
             keys: Rc::default(),
+            tally: Rc::default(),
             check: None,
         }
+    }
+
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     pub(crate) fn host(&self) -> &Handle {
@@ -137,6 +143,18 @@ impl Cx {
     /// [`Commit::commit`].
     pub fn page(&self, model: impl Into<String>) -> Commit {
         Commit::new(self.clone(), model.into())
+    }
+
+    /// What becomes of records that can't be stored, from now on in this run. Unless this says
+    /// otherwise they are skipped as long as they are few ([`OnBadRecord::default`]).
+    pub fn on_bad_record(&self, policy: OnBadRecord) {
+        self.tally.policy.set(policy);
+    }
+
+    /// How many of the next so many records may be skipped, by what the run has saved and skipped so far.
+    #[must_use]
+    pub fn may_skip(&self, records: usize) -> usize {
+        self.tally.left(records)
     }
 
     /// What the last commit of this sync stored as its checkpoint; `None` on the first run and

@@ -19,6 +19,7 @@ pub mod log;
 mod plugin;
 pub mod prelude;
 mod records;
+mod surrogates;
 mod text;
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -31,13 +32,14 @@ pub use crate::full_pull::{Finish, FullPull, Pass, Presence, SeenIds};
 pub use crate::host::{Change, ChangeAction, ModelOutcome, SnapshotEnd};
 pub use crate::http::{
     Expected, HttpPage, ItemResult, Pages, Paginate, Position, RequestBuilder, Response, Responses,
-    Verdict, default_verdict, encode,
+    Verdict, default_verdict, encode, next_link,
 };
 pub use crate::plugin::{
     Action, Auth, ClientAuth, ConfigKey, HeaderAuth, Model, Name, OAuth, Plugin, Schema, Sync,
     TemplateAuth, TokenUrl,
 };
-pub use crate::records::{Commit, CommitOutcome};
+pub use crate::records::{Commit, CommitOutcome, OnBadRecord};
+pub use crate::surrogates::mended;
 pub use futures;
 pub use serde_json;
 

@@ -3,8 +3,8 @@
 //! [`Sync`] is the SDK's here; the standard marker trait is `std::marker::Sync`.
 
 pub use crate::{
-    Action, Auth, Context as _, Cx, Failure, FailureKind, Model, Paginate, Plugin, Position,
-    Result, Sync,
+    Action, Auth, Context as _, Cx, Failure, FailureKind, Model, OnBadRecord, Paginate, Plugin,
+    Position, Result, Sync,
 };
 pub use crate::{debug, error, info, warn};
 pub use futures::future::{join_all, try_join_all};

@@ -64,7 +64,7 @@ rows! {
     },
     json_of_another_shape: Row {
         answer: |_| Reply::json(&json!({"items": "none today"})),
-        class: "other", blame: "guest", says: &["/contacts", "none today"], status: None, requests: 1,
+        class: "other", blame: "upstream", says: &["/contacts", "none today"], status: None, requests: 1,
     },
     truncated_json: Row {
         // All that was promised came, and it is half a document.

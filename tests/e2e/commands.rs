@@ -62,7 +62,7 @@ fn a_run_shows_what_it_does() {
     let counts = &again["figures"]["counts"]["Contact"];
     assert_eq!(
         *counts,
-        json!({"added": 1, "updated": 1, "deleted": 1, "unchanged": 0}),
+        json!({"added": 1, "updated": 1, "deleted": 1, "unchanged": 0, "skipped": 0}),
         "{again}"
     );
 
@@ -82,7 +82,7 @@ fn a_run_shows_what_it_does() {
     let counts = &reset["figures"]["counts"]["Contact"];
     assert_eq!(
         *counts,
-        json!({"added": 1, "updated": 1, "deleted": 0, "unchanged": 1}),
+        json!({"added": 1, "updated": 1, "deleted": 0, "unchanged": 1, "skipped": 0}),
         "{reset}"
     );
     assert_eq!(reset["reset"], true);

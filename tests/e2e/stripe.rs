@@ -79,7 +79,8 @@ fn pages_of_what_starts_after_the_last_one() {
     for id in ids.drain(..7) {
         stripe.delete(&id);
     }
-    let changed = json!({"added": 0, "updated": 12, "deleted": 7, "unchanged": TOTAL - 19});
+    let changed =
+        json!({"added": 0, "updated": 12, "deleted": 7, "unchanged": TOTAL - 19, "skipped": 0});
     sync((TOTAL - 7).div_ceil(PAGE), changed);
     expect_equal(&ids);
     sync(

@@ -159,7 +159,9 @@ fn store() -> Vec<Case> {
         sync("commits too many records in all", "many-records-in-all")
             .with("records_per_run", 1000)
             .breaks("records_per_run"),
-        sync("commits a large record", "large-record").breaks("record_bytes"),
+        sync("commits a large record", "large-record")
+            .breaks("record_bytes")
+            .blame("upstream"),
         sync("commits too many bytes", "large-commit").breaks("commit_bytes"),
         sync("deletes most of what is there", "see-too-little")
             .breaks("snapshot_delete_percent")
@@ -173,11 +175,17 @@ fn store() -> Vec<Case> {
         )
         .says("not JSON"),
         sync("commits an empty id", "empty-id").says("empty id"),
-        sync("commits an id that is too long", "long-id").breaks("record_id_bytes"),
-        sync("commits an id with control characters", "control-id").says("control character"),
+        sync("commits an id that is too long", "long-id")
+            .breaks("record_id_bytes")
+            .blame("upstream"),
+        sync("commits an id with control characters", "control-id")
+            .says("control character")
+            .blame("upstream"),
         sync("commits a list", "no-object").says("not a JSON object"),
         sync("commits half a document", "no-json").says("ends too early"),
-        sync("commits a body nested a hundred thousand deep", "deep-body").breaks("json_depth"),
+        sync("commits a body nested a hundred thousand deep", "deep-body")
+            .breaks("json_depth")
+            .blame("upstream"),
         sync("writes a model that it doesn't list", "undeclared-model")
             .class("config")
             .blame("operator")

@@ -1,16 +1,17 @@
 //! The answer's body, read within the limits, and the client's errors in our words.
 
 use std::error::Error;
-use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{self, HeaderMap};
 use tidegate_engine::limits::Limits;
 use tidegate_engine::run::Blame;
 use tokio::time::Instant;
 use url::Url;
 
 use crate::address::Refused;
+use crate::decode::{self, Decoder, Undecodable};
 use crate::error::EgressError;
 use crate::gate;
 use crate::held::{Account, Share};
@@ -21,36 +22,46 @@ use crate::target::shown;
 /// What has to come within the idle time-out, unless the body ends.
 const PROGRESS_BYTES: usize = 1024;
 
-/// What the client says of a connection that broke within a body, or of chunks that are none. It
-/// calls both a decoding error, as it does damaged gzip, and has no other way to tell them apart.
-const READING: &str = "error reading a body from connection";
 /// What it says of a head that is longer than it takes, or has more headers.
 const HEAD_TOO_LARGE: &str = "message head is too large";
 
-/// The whole body, decompressed, with the share of what the run may hold that it takes. It stops as
-/// soon as it is beyond a limit, so that a small body that decompresses to a huge one costs no more than
-/// the limit.
+/// The whole body, decoded, with the headers as they are then, and the share of what the run may hold that
+/// it takes. It stops as soon as it is beyond a limit, so that a small body that decompresses to a huge
+/// one costs no more than the limit.
 pub(crate) async fn read(
     mut answer: reqwest::Response,
     url: &Url,
     limits: &Limits,
     meter: &Meter,
     account: &Account,
-) -> Result<(Bytes, Share), EgressError> {
+) -> Result<(HeaderMap, Bytes, Share), EgressError> {
     let most = limits.http_response_bytes;
     let too_large = || {
         let what = format!("the response of {} is", shown(url));
         EgressError::too_large("http_response_bytes", Blame::Upstream, &what, most)
     };
-    // Unknown for compressed bodies.
     let length = answer.content_length().unwrap_or(0);
     if length > most {
         return Err(too_large());
     }
+    let undecodable = |why: Undecodable| match why {
+        Undecodable::TooLarge => too_large(),
+        Undecodable::Damaged(error) => EgressError::Other {
+            blame: Blame::Upstream,
+            message: format!("{}: the gzip body is damaged: {error}", shown(url)),
+        },
+        Undecodable::Cut => EgressError::Connect {
+            message: format!(
+                "{}: the gzip body ends too early, or is damaged",
+                shown(url)
+            ),
+        },
+    };
     let idle = Duration::from_millis(limits.http_idle_timeout_ms);
     let mut progress = Progress::new(idle);
     let mut share = account.expect(length).await?;
-    let mut body = Vec::new();
+    let mut headers = std::mem::take(answer.headers_mut());
+    let mut decoder = Decoder::new(&headers, most, length);
     while let Some(chunk) = progress
         .within(answer.chunk())
         .await
@@ -58,22 +69,38 @@ pub(crate) async fn read(
         .map_err(|error| failure(&error, url, limits))?
     {
         progress.made(chunk.len());
-        meter.received(chunk.len(), limits)?;
-        let needed = body.len() + chunk.len();
-        if needed as u64 > most {
+        for step in chunk.chunks(decode::STEP) {
+            // What is set aside counts, whether it is filled or not.
+            share.grow_to(decoder.will_hold(step.len())).await?;
+            let before = decoder.len();
+            decoder.step(step).map_err(undecodable)?;
+            meter.received(decoder.len().saturating_sub(before), limits)?;
+            // How much comes of gzip is known only then; of one step it is little.
+            share.grow_to(decoder.holds()).await?;
+        }
+    }
+    let is_coded = !decoder.keeps_header();
+    let (mut body, was_gzip) = decoder.finish().map_err(undecodable)?;
+    if is_coded {
+        headers.remove(header::CONTENT_ENCODING);
+    }
+    if was_gzip {
+        headers.remove(header::CONTENT_LENGTH);
+    }
+    if let Some(text) = decode::to_utf8(&headers, &body) {
+        if text.len() as u64 > most {
             return Err(too_large());
         }
-        if needed > body.capacity() {
-            // What is set aside counts, whether it is filled or not.
-            let wanted = needed.max(body.capacity().saturating_mul(2)) as u64;
-            let end = if length > 0 { length } else { most };
-            let wanted = wanted.min(end).max(needed as u64);
-            share.grow_to(wanted).await?;
-            body.reserve_exact(usize::try_from(wanted).unwrap_or(needed) - body.len());
+        share.grow_to(text.len() as u64).await?;
+        body = text.into();
+        let said = headers.get(header::CONTENT_TYPE);
+        let now = said.and_then(|value| decode::with_utf8(value.to_str().ok()?).parse().ok());
+        if let Some(now) = now {
+            headers.insert(header::CONTENT_TYPE, now);
         }
-        body.extend_from_slice(&chunk);
+        headers.remove(header::CONTENT_LENGTH);
     }
-    Ok((body.into(), share))
+    Ok((headers, body, share))
 }
 
 /// How long a body may make no progress. Progress is [`PROGRESS_BYTES`], not one byte: a server that sends a
@@ -118,7 +145,6 @@ pub(crate) fn idle(url: &Url, time: Duration) -> EgressError {
 /// not shown.
 pub(crate) fn failure(error: &reqwest::Error, url: &Url, limits: &Limits) -> EgressError {
     let mut reasons: Vec<String> = Vec::new();
-    let mut damaged = error.is_decode();
     let mut source = error.source();
     while let Some(cause) = source {
         // An error that says what its source says, passes it on as its own.
@@ -130,10 +156,6 @@ pub(crate) fn failure(error: &reqwest::Error, url: &Url, limits: &Limits) -> Egr
             let what = format!("the response's headers of {} are", shown(url));
             let limit = limits.http_headers;
             return EgressError::too_large("http_headers", Blame::Upstream, &what, limit);
-        }
-        let io = cause.downcast_ref::<io::Error>();
-        if io.is_some_and(|e| e.kind() == io::ErrorKind::UnexpectedEof) || text == READING {
-            damaged = false;
         }
         if !reasons.iter().any(|known| known.contains(&text)) {
             reasons.push(text);
@@ -148,12 +170,6 @@ pub(crate) fn failure(error: &reqwest::Error, url: &Url, limits: &Limits) -> Egr
     let message = format!("{}: {reason}", shown(url));
     if error.is_timeout() {
         EgressError::Timeout { message }
-    } else if damaged {
-        let message = format!("{message} (the response can't be decompressed)");
-        EgressError::Other {
-            blame: Blame::Upstream,
-            message,
-        }
     } else if error.is_builder() {
         EgressError::Invalid { message }
     } else {

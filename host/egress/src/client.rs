@@ -77,7 +77,6 @@ pub(crate) fn client(tls: &ClientConfig, guard: Guard, limits: &Limits) -> Resul
         .dns_resolver(Arc::new(guard))
         .connector_layer(peer_check)
         .tls_backend_preconfigured(tls)
-        .gzip(true)
         .http1_max_headers(headers)
         .http2_max_header_list_size(header_bytes)
         // What comes before it is asked for, and so before it is counted.

@@ -57,6 +57,7 @@ mod budget;
 mod client;
 mod clients;
 mod credentials;
+mod decode;
 mod endpoint;
 mod error;
 mod gate;

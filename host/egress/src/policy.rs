@@ -127,6 +127,8 @@ mod tests {
         let rows = [
             (own, api, "https://api.example.com/v1", None, ""),
             (any, any, cdn, None, ""),
+            ("granted", any, cdn, None, ""),
+            ("granted", api, cdn, Some(Grant), allow_cdn),
             (any, api, cdn, Some(Grant), allow_cdn),
             (own, any, cdn, Some(Manifest), ask_cdn),
             ("", "", "https://api.example.com/", Some(Manifest), then),

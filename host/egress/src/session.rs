@@ -425,10 +425,12 @@ impl Inner {
     async fn finish(&self, answer: reqwest::Response, url: Url) -> Result<Response, EgressError> {
         let limits = &self.policy.limits;
         let status = answer.status().as_u16();
-        let mut headers = headers::incoming(answer.headers(), limits)?;
-        self.strip_location(&url, &mut headers);
+        headers::check_incoming(answer.headers(), limits)?;
         // Until the caller has it, which takes it with the answer.
-        let (body, _share) = body::read(answer, &url, limits, &self.meter, &self.account).await?;
+        let read = body::read(answer, &url, limits, &self.meter, &self.account);
+        let (headers, body, _share) = read.await?;
+        let mut headers = headers::incoming(&headers);
+        self.strip_location(&url, &mut headers);
         Ok(Response {
             status,
             headers,

@@ -240,7 +240,10 @@ async fn errors_never_show_them() {
                     "",
                 ))
             },
-            || Reply::Send(answer(200, &[("content-encoding", "gzip")], "nonsense")),
+            || {
+                let damaged = b"\x1f\x8b\x08nonsense".to_vec();
+                Reply::Send(answer(200, &[("content-encoding", "gzip")], damaged))
+            },
         ];
         for reply in replies {
             let server = Server::start(move |_, _| reply()).await;

@@ -84,6 +84,7 @@ fn cases() -> Vec<Case> {
     vec![
         case("a healthy answer", || Reply::Send(answer(200, &[], "ok")), None, 1),
         case("a healthy gzip answer", || Reply::Send(gzipped(&gzip(b"ok"))), None, 1),
+        case("a gzip body that is none", || Reply::Send(gzipped(b"this is not gzip")), None, 1),
         case("an error status", || Reply::Send(answer(404, &[], "no")), None, 1),
         case("a body of just the limit", || Reply::Send(answer(200, &[], vec![b'x'; MIB])), None, 1),
         case("a gzip body of just the limit", || Reply::Send(gzipped(&gzip(&vec![0; MIB]))), None, 1),
@@ -126,7 +127,14 @@ fn cases() -> Vec<Case> {
             let whole = gzip(&vec![7; 9000]);
             Reply::Send(gzipped(&whole[..whole.len() - 9]))
         }, connect, 4),
-        case("a gzip body that is none", || Reply::Send(gzipped(b"this is not gzip")), other, 1),
+        case("a damaged gzip body", || {
+            let mut damaged = gzip(&vec![7; 9000]);
+            damaged[11] ^= 0xff;
+            Reply::Send(gzipped(&damaged))
+        }, other, 1),
+        case("a gzip body with something after it", || {
+            Reply::Send(gzipped(&[gzip(b"ok"), b"this is not gzip".to_vec()].concat()))
+        }, other, 1),
 
         case("a length shorter than the body", || Reply::Send(answer_of(2, "ok and more")), None, 1),
         case("a length and chunks", || {
@@ -143,9 +151,6 @@ fn cases() -> Vec<Case> {
         case("a gzip bomb in a gzip bomb", || {
             Reply::Send(answer(200, &[("content-encoding", "gzip, gzip")], gzip(&BOMB)))
         }, None, 1),
-        case("a gzip bomb of many members", || {
-            Reply::Send(gzipped(&gzip(&vec![0; MIB / 2]).repeat(999)))
-        }, other, 1),
         case("a length beyond what the client counts", || {
             Reply::Cut(head("content-length: 18446744073709551615\r\n"))
         }, headers, 1), // its word for it is the one for a head that is too large
@@ -155,6 +160,16 @@ fn cases() -> Vec<Case> {
         case("chunks without end", || {
             let chunk = [b"40\r\n", &[b'x'; 64][..], b"\r\n"].concat();
             Reply::Flood(head("transfer-encoding: chunked\r\n"), chunk.repeat(999))
+        }, body, 1),
+        case("a gzip bomb of many members", || {
+            Reply::Send(gzipped(&gzip(&vec![0; MIB / 2]).repeat(999)))
+        }, body, 1),
+        case("a gzip bomb that nobody named", || {
+            Reply::Send(answer(200, &[("content-type", "application/json")], &**BOMB))
+        }, body, 1),
+        case("a text that is too long once it is UTF-8", || {
+            let headers = [("content-type", "text/csv; charset=latin1")];
+            Reply::Send(answer(200, &headers, vec![0xfc; MIB / 2 + 1]))
         }, body, 1),
         case("a gzip bomb", || Reply::Send(gzipped(&BOMB)), body, 1),
         case("a gzip body one byte beyond", || Reply::Send(gzipped(&gzip(&vec![0; MIB + 1]))), body, 1),

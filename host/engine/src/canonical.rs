@@ -17,6 +17,8 @@
 mod error;
 mod number;
 mod scan;
+mod surrogates;
+mod unique;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -63,14 +65,38 @@ pub fn hash_value(json: &str) -> Result<BodyHash, BodyError> {
     hash_of(json, true)
 }
 
+/// The same for a body that is about to be stored. Of a member that occurs more than once in an
+/// object (RFC 8259 §4 leaves to the reader which one counts), only the last is left, as that is the one
+/// that is hashed. Half of a surrogate pair, which is no character (§8.2), becomes U+FFFD: a text that was cut in
+/// the middle of an emoji is no reason to lose its record. All else stays as it is written.
+pub fn settle(body: &mut String) -> Result<BodyHash, BodyError> {
+    let scanned = match hash_and_repeats(body, false) {
+        Err(error) if error.is_half_a_pair() => {
+            surrogates::mend(body);
+            hash_and_repeats(body, false)
+        }
+        scanned => scanned,
+    };
+    let (hash, repeats) = scanned?;
+    if repeats {
+        *body = unique::last_members(body);
+    }
+    Ok(hash)
+}
+
 fn hash_of(text: &str, any: bool) -> Result<BodyHash, BodyError> {
+    hash_and_repeats(text, any).map(|(hash, _)| hash)
+}
+
+/// The hash, and whether a member occurs more than once somewhere.
+pub(crate) fn hash_and_repeats(text: &str, any: bool) -> Result<(BodyHash, bool), BodyError> {
     SCANNER.with_borrow_mut(|scanner| {
-        let canonical = scanner.canonical(text, any)?;
+        let (canonical, repeats) = scanner.canonical(text, any)?;
         let mut bytes = [0; 16];
         for (byte, hashed) in bytes.iter_mut().zip(blake3::hash(canonical).as_bytes()) {
             *byte = *hashed;
         }
-        Ok(BodyHash(bytes))
+        Ok((BodyHash(bytes), repeats))
     })
 }
 

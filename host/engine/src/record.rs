@@ -1,11 +1,17 @@
 //! Records, pages, changes and the rules that a page must keep before it reaches a store.
 
-use std::collections::HashSet;
+mod prepare;
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::Limits;
-use crate::{Name, Timestamp};
+use crate::canonical::{BodyError, BodyHash};
+use crate::run::Blame;
+use crate::{Name, Timestamp, is_default};
+
+pub(crate) use prepare::{check_body, check_id};
+pub use prepare::{check_checkpoint, check_is_json, prepare};
 
 /// What last happened to a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -47,11 +53,48 @@ pub struct Record {
 }
 
 /// A record to save.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Save {
     pub id: String,
     /// JSON text; an object.
     pub body: String,
+    /// That of the body, once it was checked ([`prepare`]); it is in no cassette.
+    #[serde(skip)]
+    pub hash: Option<BodyHash>,
+}
+
+impl PartialEq for Save {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id && self.body == other.body
+    }
+}
+
+impl Eq for Save {}
+
+/// A record of the outside API that can't be stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// At its source, if it is known. A record without one could be any of those that are stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Which one of the page it was, from 0.
+    pub position: u32,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            id,
+            position,
+            reason,
+        } = self;
+        match id {
+            Some(id) => write!(f, "record {id:?} can't be stored: {reason}"),
+            None => write!(f, "record {position} of the page can't be stored: {reason}"),
+        }
+    }
 }
 
 /// Changes of one model.
@@ -61,6 +104,39 @@ pub struct Page {
     pub save: Vec<Save>,
     /// Taken before the saves, so that an id in both ends up saved.
     pub delete: Vec<String>,
+    /// What is left out, and counted. Of these ids open snapshots count those that are stored as seen; one
+    /// without an id makes them not whole.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<Skipped>,
+    /// How many of `save` may become `skipped` when the page is prepared.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub may_skip: u32,
+}
+
+impl Page {
+    /// A page that changes nothing.
+    #[must_use]
+    pub fn of(model: Name) -> Self {
+        Self {
+            model,
+            save: Vec::new(),
+            delete: Vec::new(),
+            skipped: Vec::new(),
+            may_skip: 0,
+        }
+    }
+
+    /// Whether it changes nothing, and says nothing of any record.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Records that it saves, deletes or skips.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.save.len() + self.delete.len() + self.skipped.len()
+    }
 }
 
 /// What a commit did to one model.
@@ -71,6 +147,8 @@ pub struct Counts {
     pub updated: u64,
     pub deleted: u64,
     pub unchanged: u64,
+    /// Could not be stored, and was left out.
+    pub skipped: u64,
 }
 
 impl Counts {
@@ -80,12 +158,13 @@ impl Counts {
         self.updated += other.updated;
         self.deleted += other.deleted;
         self.unchanged += other.unchanged;
+        self.skipped += other.skipped;
     }
 
     /// All that was looked at.
     #[must_use]
     pub fn total(self) -> u64 {
-        self.added + self.updated + self.deleted + self.unchanged
+        self.added + self.updated + self.deleted + self.unchanged + self.skipped
     }
 }
 
@@ -120,17 +199,32 @@ pub enum PageError {
         bytes: usize,
         max: u64,
     },
-    #[error("model {model}: the body of record {id:?} is not a JSON object: {reason}")]
+    #[error(
+        "model {model}: the body of record {id:?} is not a JSON object that can be stored: {reason}"
+    )]
     Body {
         model: Name,
         id: String,
-        reason: String,
+        reason: BodyError,
     },
     #[error(
         "model {model}: the body of record {id:?} is nested deeper than the limit json_depth, {max}",
         max = crate::limits::JSON_DEPTH
     )]
     DeepBody { model: Name, id: String },
+    #[error("{first} (and the page has more such records than the {most} that may be skipped)")]
+    ManyBad { first: Box<PageError>, most: u32 },
+    #[error(
+        "model {model}: {first} (and the page has more such records than the {most} that may be skipped)"
+    )]
+    ManySkipped {
+        model: Name,
+        first: Box<Skipped>,
+        /// The page has no record that can be stored, nor an id: whoever took it apart looked in the wrong
+        /// place.
+        none_fits: bool,
+        most: u32,
+    },
     #[error(
         "a commit of {records} records and deletions; the limit records_per_commit is {max}: commit smaller pages"
     )]
@@ -147,195 +241,20 @@ pub enum PageError {
     Checkpoint { reason: String },
 }
 
-/// Check ids, sizes and counts, and resolve repeated ids so that the last of each wins and no id
-/// is both deleted and saved. Bodies are parsed by whoever hashes them ([`crate::canonical`]).
-///
-/// Returns the repeated ids (at most 20 of them), for the run's log.
-pub fn prepare(pages: &mut [Page], limits: &Limits) -> Result<Vec<String>, PageError> {
-    let records = pages
-        .iter()
-        .map(|p| p.save.len() + p.delete.len())
-        .sum::<usize>();
-    if records as u64 > limits.records_per_commit {
-        return Err(PageError::ManyRecords {
-            records,
-            max: limits.records_per_commit,
-        });
-    }
-    let bytes = pages
-        .iter()
-        .flat_map(|p| &p.save)
-        .map(|s| s.body.len() as u64)
-        .sum::<u64>();
-    if bytes > limits.commit_bytes {
-        return Err(PageError::ManyBytes {
-            bytes,
-            max: limits.commit_bytes,
-        });
-    }
-    let mut repeated = Vec::new();
-    for page in pages {
-        let ids = page.save.iter().map(|s| &s.id).chain(&page.delete);
-        for (index, id) in ids.enumerate() {
-            check_id(&page.model, index, id, limits)?;
-        }
-        for save in &page.save {
-            if save.body.len() as u64 > limits.record_bytes {
-                return Err(PageError::LongBody {
-                    model: page.model.clone(),
-                    id: save.id.clone(),
-                    bytes: save.body.len(),
-                    max: limits.record_bytes,
-                });
-            }
-        }
-        keep_last(page, &mut repeated);
-    }
-    Ok(repeated)
-}
-
-/// Check a checkpoint's size and that it is JSON.
-pub fn check_checkpoint(checkpoint: &str, limits: &Limits) -> Result<(), PageError> {
-    if checkpoint.len() as u64 > limits.checkpoint_bytes {
-        return Err(PageError::LongCheckpoint {
-            bytes: checkpoint.len(),
-            max: limits.checkpoint_bytes,
-        });
-    }
-    check_is_json(checkpoint)
-}
-
-/// Check that a checkpoint is JSON.
-pub fn check_is_json(checkpoint: &str) -> Result<(), PageError> {
-    serde_json::from_str::<serde::de::IgnoredAny>(checkpoint)
-        .map(|_| ())
-        .map_err(|error| PageError::Checkpoint {
-            reason: error.to_string(),
-        })
-}
-
-pub(crate) fn check_id(
-    model: &Name,
-    index: usize,
-    id: &str,
-    limits: &Limits,
-) -> Result<(), PageError> {
-    let model = || model.clone();
-    if id.is_empty() {
-        return Err(PageError::EmptyId {
-            model: model(),
-            index,
-        });
-    }
-    if id.len() as u64 > limits.record_id_bytes {
-        let max = limits.record_id_bytes;
-        return Err(PageError::LongId {
-            model: model(),
-            index,
-            bytes: id.len(),
-            max,
-        });
-    }
-    // ASCII first: almost every id is, and `char::is_control` costs a table look-up.
-    if id.bytes().any(|b| !(0x20..0x7f).contains(&b)) && id.chars().any(char::is_control) {
-        return Err(PageError::ControlInId {
-            model: model(),
-            index,
-            id: id.to_owned(),
-        });
-    }
-    Ok(())
-}
-
-fn keep_last(page: &mut Page, repeated: &mut Vec<String>) {
-    const REPORTED_MAX: usize = 20;
-    let mut seen: HashSet<&str> = HashSet::with_capacity(page.save.len() + page.delete.len());
-    let mut drop_saves = HashSet::new();
-    for (index, save) in page.save.iter().enumerate().rev() {
-        if !seen.insert(&save.id) {
-            drop_saves.insert(index);
-            if repeated.len() < REPORTED_MAX {
-                repeated.push(save.id.clone());
-            }
-        }
-    }
-    let keep_deletes: Vec<bool> = page.delete.iter().map(|id| seen.insert(id)).collect();
-    if drop_saves.is_empty() && keep_deletes.iter().all(|keep| *keep) {
-        return;
-    }
-    for (id, keep) in page.delete.iter().zip(&keep_deletes) {
-        if !keep && repeated.len() < REPORTED_MAX {
-            repeated.push(id.clone());
-        }
-    }
-    let mut index = 0;
-    page.save.retain(|_| {
-        index += 1;
-        !drop_saves.contains(&(index - 1))
-    });
-    let mut keep = keep_deletes.into_iter();
-    page.delete.retain(|_| keep.next().unwrap_or(true));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn page(save: &[(&str, &str)], delete: &[&str]) -> Page {
-        Page {
-            model: "Contact".parse().unwrap(),
-            save: save
-                .iter()
-                .map(|(id, body)| Save {
-                    id: (*id).into(),
-                    body: (*body).into(),
-                })
-                .collect(),
-            delete: delete.iter().map(|id| (*id).into()).collect(),
-        }
-    }
-
-    #[test]
-    fn the_last_of_an_id_wins() {
-        let mut pages = [page(
-            &[("a", "1"), ("b", "2"), ("a", "3")],
-            &["b", "c", "c"],
-        )];
-        let repeated = prepare(&mut pages, &Limits::default()).unwrap();
-        assert_eq!(pages[0], page(&[("b", "2"), ("a", "3")], &["c"]));
-        assert_eq!(repeated, ["a", "b", "c"]);
-    }
-
-    #[test]
-    fn bad_pages_are_refused() {
-        let limits = Limits {
-            records_per_commit: 3,
-            record_bytes: 10,
-            ..Limits::default()
-        };
-        let long = "x".repeat(513);
-        let rows: &[(Page, &str)] = &[
-            (
-                page(&[("a", "{}"), ("", "{}")], &[]),
-                "record 1 has an empty id",
-            ),
-            (page(&[(&long, "{}")], &[]), "record_id_bytes is 512"),
-            (page(&[("a\nb", "{}")], &[]), "control character"),
-            (page(&[("a\u{85}", "{}")], &[]), "control character"),
-            (
-                page(&[("a", "{\"k\": \"0123456789\"}")], &[]),
-                "record_bytes is 10",
-            ),
-            (
-                page(&[("a", "{}")], &["b", "c", "d"]),
-                "records_per_commit is 3",
-            ),
-        ];
-        for (page, message) in rows {
-            let error = prepare(&mut [page.clone()], &limits)
-                .unwrap_err()
-                .to_string();
-            assert!(error.contains(message), "{error}");
+impl PageError {
+    /// Who must act: a number out of range or an id that is too long came from the outside API; what is no
+    /// JSON at all, or too much at once, is the plugin's own.
+    #[must_use]
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::LongId { .. }
+            | Self::ControlInId { .. }
+            | Self::LongBody { .. }
+            | Self::DeepBody { .. } => Blame::Upstream,
+            Self::Body { reason, .. } if reason.is_of_a_value() => Blame::Upstream,
+            Self::ManyBad { first, .. } => first.blame(),
+            Self::ManySkipped { none_fits, .. } if !none_fits => Blame::Upstream,
+            _ => Blame::Guest,
         }
     }
 }

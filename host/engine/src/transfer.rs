@@ -67,12 +67,31 @@ impl ImportedRecord {
                 self.body_len
             )));
         }
-        match canonical::hash(body) {
-            Ok(hash) if hash == self.hash => Ok(()),
+        match canonical::hash_and_repeats(body, false) {
+            Ok((hash, false)) if hash == self.hash => Ok(()),
+            Ok((_, true)) => Err(damaged(
+                "a member of its body occurs more than once".to_owned(),
+            )),
             Ok(_) => Err(damaged(
                 "its body does not have the hash that comes with it".to_owned(),
             )),
             Err(error) => Err(damaged(format!("its body is no record's: {error}"))),
+        }
+    }
+
+    /// Leave of members that occur more than once in an object of the body only the last, as a commit does:
+    /// a file from elsewhere may have them.
+    pub fn settle(&mut self) {
+        let Some(body) = &mut self.body else {
+            return;
+        };
+        // Whether it is as long as it says is still to be checked.
+        let before = body.len() as u64;
+        // What can't be hashed is refused by the check.
+        let _ = canonical::settle(body);
+        let after = body.len() as u64;
+        if after != before && before == self.body_len {
+            self.body_len = after;
         }
     }
 }

@@ -210,7 +210,7 @@ impl RunLog {
 }
 
 /// At most so many bytes of a message of which `left_out` more were not looked at.
-fn cut(message: &str, left_out: usize, bytes_max: usize) -> String {
+pub(crate) fn cut(message: &str, left_out: usize, bytes_max: usize) -> String {
     if message.len() <= bytes_max && left_out == 0 {
         return message.to_owned();
     }

@@ -18,6 +18,7 @@ pub struct Meter {
     started: Instant,
     commits: AtomicU64,
     records: AtomicU64,
+    skipped: AtomicU64,
     calls: AtomicU64,
     copied: AtomicU64,
     cpu_us: AtomicU64,
@@ -34,6 +35,7 @@ impl Default for Meter {
             started: Instant::now(),
             commits: AtomicU64::new(0),
             records: AtomicU64::new(0),
+            skipped: AtomicU64::new(0),
             calls: AtomicU64::new(0),
             copied: AtomicU64::new(0),
             cpu_us: AtomicU64::new(0),
@@ -91,6 +93,11 @@ impl Meter {
     /// Count records that the guest hands over; returns the total.
     pub(crate) fn records(&self, more: u64) -> u64 {
         self.records.fetch_add(more, Ordering::Relaxed) + more
+    }
+
+    /// Count a record that was skipped; returns how many were before it.
+    pub(crate) fn skipped(&self) -> u64 {
+        self.skipped.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Count a call of the host; returns the total.

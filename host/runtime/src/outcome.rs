@@ -142,14 +142,7 @@ fn from_guest(failure: GuestFailure, notes: Notes) -> Failure {
         }
         FailureKind::Rejected => (FailureClass::Rejected, Blame::Operator),
         FailureKind::Unsupported => (FailureClass::Unsupported, Blame::Operator),
-        // What the SDK makes of an answer that nobody can use.
-        FailureKind::Other
-            if failure.code.as_deref().is_some_and(|code| {
-                matches!(code, Failure::OUTCOME_UNKNOWN | "response-not-json")
-            }) =>
-        {
-            (FailureClass::Other, Blame::Upstream)
-        }
+        FailureKind::Other if failure.upstream.is_some() => (FailureClass::Other, Blame::Upstream),
         FailureKind::Other => (FailureClass::Other, Blame::Guest),
     };
     // A guest passes a limit's error on as a failure of its own making; the limit is the cause.

@@ -144,8 +144,8 @@ impl SledStore {
     }
 }
 
-fn hash_pages(commit: &Commit) -> Result<Vec<Vec<BodyHash>>, StoreError> {
-    let pages = commit.pages.iter().map(rules::hash_page);
+fn hash_pages(commit: &mut Commit) -> Result<Vec<Vec<BodyHash>>, StoreError> {
+    let pages = commit.pages.iter_mut().map(rules::hash_page);
     Ok(pages.collect::<Result<_, _>>()?)
 }
 
@@ -250,16 +250,17 @@ impl Store for SledStore {
         &self,
         run: RunId,
         fence: Fence,
-        commit: Commit,
+        mut commit: Commit,
     ) -> Result<Vec<Counts>, StoreError> {
         let durability = commit.durability;
         let bytes = commit
             .pages
             .iter()
             .flat_map(|p| &p.save)
+            .filter(|s| s.hash.is_none())
             .map(|s| s.body.len())
             .sum::<usize>();
-        let hashed = move || Ok((hash_pages(&commit)?, commit));
+        let hashed = move || Ok((hash_pages(&mut commit)?, commit));
         let hashed = match bytes <= HASH_INLINE_BYTES {
             true => hashed()?,
             false => blocking(hashed).await?,
@@ -294,8 +295,7 @@ impl Store for SledStore {
         end: EndSnapshot,
     ) -> Result<Ended, StoreError> {
         let model = model.clone();
-        let end =
-            move |writer: &mut Writer| writer.end_snapshot(run, fence, &model, end.clone());
+        let end = move |writer: &mut Writer| writer.end_snapshot(run, fence, &model, end.clone());
         let later = match self.in_turn(Durability::Durable, end).await? {
             End::Now(ended) => return Ok(ended),
             End::Later(later) => later,

@@ -46,11 +46,12 @@ fn page_of(number: u64) -> Page {
     let save = (0..50).map(|n| Save {
         id: format!("{number}-{n}"),
         body: noise(),
+        hash: None,
     });
     Page {
-        model: name("Contact"),
         save: save.collect(),
         delete: vec![],
+        ..Page::of(name("Contact"))
     }
 }
 

@@ -56,11 +56,12 @@ fn page_of(number: u64, is_large: bool) -> Page {
     let save = (number..number + 3).map(|n| Save {
         id: format!("id-{}", n % IDS),
         body: format!("{{\"commit\":{number},\"text\":\"{}\"}}", text(length)),
+        hash: None,
     });
     Page {
-        model: name("Contact"),
         save: save.collect(),
         delete: vec![],
+        ..Page::of(name("Contact"))
     }
 }
 

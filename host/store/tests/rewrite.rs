@@ -39,12 +39,13 @@ async fn fill(root: &Path, records: u64) {
                 Save {
                     id: format!("id-{number:06}"),
                     body: format!(r#"{{"version":{version},"text":"{}"}}"#, number * 7_777_777),
+                    hash: None,
                 }
             });
             let page = Page {
-                model: name("Contact"),
                 save: save.collect(),
                 delete: vec![],
+                ..Page::of(name("Contact"))
             };
             let mut all = commit(vec![page], 10 + version);
             all.checkpoint = Some(format!(r#"{{"version":{version}}}"#));

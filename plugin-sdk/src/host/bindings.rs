@@ -697,6 +697,10 @@ pub mod tidegate {
         /// granted it. Private and loopback addresses need the operator's own grant of their range;
         /// link-local and metadata addresses are never reached. Redirects (at most 3) pass the gate again, each of them.
         ///
+        /// A redirect never makes another request of a write (a method that is not safe, RFC 9110 §9.2.1): 307 and 308
+        /// send the same again; 301 and 302 too, where they lead to the same host and path over https or with a slash
+        /// at the end; any other, and a 303, is the response, and names its target in the header `Location`.
+        ///
         /// Credentials: the host adds the connection's credentials to requests whose origin is the
         /// connection's base URL, after the gate, and takes them off when a redirect leaves it. A plugin
         /// never sees them, and a header of its own can't replace them.
@@ -819,7 +823,8 @@ pub mod tidegate {
             pub struct Response {
                 pub status: u16,
                 pub headers: _rt::Vec<Header>,
-                /// Decompressed (gzip); at most 16 MiB after decompression.
+                /// Decompressed (gzip), and decoded to UTF-8 where `Content-Type` names another charset; at
+                /// most 16 MiB after that. `headers` are as they are then.
                 pub body: _rt::Vec<u8>,
                 /// Where the answer came from, after redirects.
                 pub url: _rt::String,
@@ -1575,7 +1580,8 @@ pub mod tidegate {
                 Rejected,
                 /// The plugin doesn't know this sync, action or event kind.
                 Unsupported,
-                /// Anything else: a bug in the plugin, an answer it did not expect. Not retried.
+                /// Anything else: a bug in the plugin, an answer it did not expect. Not retried. Blamed on the
+                /// plugin, or on the outside API where `upstream` says what it answered.
                 Other,
             }
             impl ::core::fmt::Debug for FailureKind {
@@ -1707,6 +1713,30 @@ pub mod tidegate {
                         .finish()
                 }
             }
+            /// A record of the outside API that can't be stored: it has no id, or breaks a rule or a limit.
+            #[derive(Clone)]
+            pub struct Skipped {
+                /// The id it has at its source, if that is known. A stored record of this id stays as it is, and
+                /// counts as seen by an open snapshot. A record without one could be any of those stored, so
+                /// it makes the open snapshot of its model not whole: its end deletes nothing.
+                pub id: ::core::option::Option<_rt::String>,
+                /// Which record of the page it was, from 0, as the outside API gave it.
+                pub position: u32,
+                /// For the operator: what is wrong with it. At most 1 KiB is kept.
+                pub reason: _rt::String,
+            }
+            impl ::core::fmt::Debug for Skipped {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Skipped")
+                        .field("id", &self.id)
+                        .field("position", &self.position)
+                        .field("reason", &self.reason)
+                        .finish()
+                }
+            }
             /// Changes of one model. An id that occurs twice: the last wins, a save after a delete included
             /// (`delete` comes before `save`), and the run's log says so.
             #[derive(Clone)]
@@ -1716,6 +1746,13 @@ pub mod tidegate {
                 pub save: _rt::Vec<Saved>,
                 /// Ids; those that are not stored, or are deleted already, are ignored.
                 pub delete: _rt::Vec<_rt::String>,
+                /// What the plugin leaves out of this page, so that it is counted and logged (the first 100 of a
+                /// run, each with its id or position and the reason).
+                pub skipped: _rt::Vec<Skipped>,
+                /// How many records may be left out: those of `skipped`, and those of `save` whose id or body
+                /// breaks a rule or a limit, which then count as skipped too. When there are more, the commit is
+                /// refused.
+                pub may_skip: u32,
             }
             impl ::core::fmt::Debug for Page {
                 fn fmt(
@@ -1726,6 +1763,8 @@ pub mod tidegate {
                         .field("model", &self.model)
                         .field("save", &self.save)
                         .field("delete", &self.delete)
+                        .field("skipped", &self.skipped)
+                        .field("may-skip", &self.may_skip)
                         .finish()
                 }
             }
@@ -1737,6 +1776,8 @@ pub mod tidegate {
                 pub deleted: u32,
                 /// Saved with the body that was stored already; costs no write.
                 pub unchanged: u32,
+                /// Left out: those of `page.skipped`, and those that the host found.
+                pub skipped: u32,
             }
             impl ::core::fmt::Debug for ModelOutcome {
                 fn fmt(
@@ -1749,6 +1790,7 @@ pub mod tidegate {
                         .field("updated", &self.updated)
                         .field("deleted", &self.deleted)
                         .field("unchanged", &self.unchanged)
+                        .field("skipped", &self.skipped)
                         .finish()
                 }
             }
@@ -1757,9 +1799,10 @@ pub mod tidegate {
                 /// Not granted: a model that the manifest doesn't list, a feed that the operator didn't grant.
                 Denied(_rt::String),
                 /// The page breaks a rule or a limit; the text names it, with the model and the position.
-                /// Nothing of the commit was stored. (guest)
+                /// Nothing of the commit was stored. (guest; upstream where it is what the API sent, such as an
+                /// id that is too long or a number out of range)
                 Invalid(_rt::String),
-                /// `end-snapshot` would have deleted more than the guard allows; nothing was deleted, and the
+                /// More records are unseen than the guard allows to delete; nothing was deleted, and the
                 /// snapshot is closed, so that the next pull begins anew.
                 Refused(_rt::String),
                 /// This run may no longer write: it was cancelled, or another took over. Return at once.
@@ -1800,12 +1843,94 @@ pub mod tidegate {
                 }
             }
             impl ::core::error::Error for Error {}
+            /// Records that are stored and that the open snapshot's pass has not seen so far.
+            #[derive(Clone)]
+            pub struct UnseenPage {
+                /// At most as many as were asked for, and fewer when bodies are long.
+                pub ids: _rt::Vec<_rt::String>,
+                /// What to ask with for those that come after; `none` when these are the last.
+                pub next: ::core::option::Option<u64>,
+                /// How many are unseen, and how many were seen by this pass. Each counts once, however often
+                /// it was saved.
+                pub unseen: u64,
+                pub seen: u64,
+            }
+            impl ::core::fmt::Debug for UnseenPage {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("UnseenPage")
+                        .field("ids", &self.ids)
+                        .field("next", &self.next)
+                        .field("unseen", &self.unseen)
+                        .field("seen", &self.seen)
+                        .finish()
+                }
+            }
+            /// Why what the last pass did not see is gone.
+            #[repr(u8)]
+            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+            pub enum Proof {
+                /// Nothing says so: what was not seen stays.
+                None,
+                /// The whole list came in one answer, so that nothing could move while it was read.
+                OneAnswer,
+                /// This pass and the one before it (`repeat-snapshot`) were whole. The host compares them: when
+                /// this one missed anything that the one before it saw, the list was not the same, and nothing
+                /// is deleted. Neither is it without a pass before.
+                TwoPasses,
+            }
+            impl ::core::fmt::Debug for Proof {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        Proof::None => f.debug_tuple("Proof::None").finish(),
+                        Proof::OneAnswer => f.debug_tuple("Proof::OneAnswer").finish(),
+                        Proof::TwoPasses => f.debug_tuple("Proof::TwoPasses").finish(),
+                    }
+                }
+            }
+            impl Proof {
+                #[doc(hidden)]
+                pub unsafe fn _lift(val: u8) -> Proof {
+                    if !cfg!(debug_assertions) {
+                        return unsafe { ::core::mem::transmute(val) };
+                    }
+                    match val {
+                        0 => Proof::None,
+                        1 => Proof::OneAnswer,
+                        2 => Proof::TwoPasses,
+                        _ => panic!("invalid enum discriminant"),
+                    }
+                }
+            }
+            #[repr(C)]
+            #[derive(Clone, Copy)]
+            pub struct SnapshotEnd {
+                pub deleted: u64,
+                /// Records that were not seen and stay, as there was no proof.
+                pub kept: u64,
+            }
+            impl ::core::fmt::Debug for SnapshotEnd {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("SnapshotEnd")
+                        .field("deleted", &self.deleted)
+                        .field("kept", &self.kept)
+                        .finish()
+                }
+            }
             #[allow(unused_unsafe, clippy::all)]
             /// Store pages and the checkpoint in one transaction. When it returns, they are durable.
             ///
             /// `checkpoint`: what `state.checkpoint` returns in the next run; `none` leaves it as it is.
-            /// At most 64 KiB. At most 10,000 records and 16 MiB of bodies a commit. An empty commit with a
-            /// checkpoint is fine.
+            /// At most 64 KiB. At most 10,000 records (deleted and skipped ones included) and 16 MiB of bodies
+            /// a commit. An empty commit with a checkpoint is fine.
             #[allow(async_fn_in_trait)]
             pub async fn commit(
                 pages: _rt::Vec<Page>,
@@ -1865,11 +1990,11 @@ pub mod tidegate {
                                     .0
                                     .add(::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                let base16 = l0;
-                                let len16 = l1;
-                                for i in 0..len16 {
-                                    let base = base16
-                                        .add(i * (6 * ::core::mem::size_of::<*const u8>()));
+                                let base24 = l0;
+                                let len24 = l1;
+                                for i in 0..len24 {
+                                    let base = base24
+                                        .add(i * (9 * ::core::mem::size_of::<*const u8>()));
                                     {
                                         let l2 = *base.add(0).cast::<*mut u8>();
                                         let l3 = *base
@@ -1931,31 +2056,70 @@ pub mod tidegate {
                                             len15 * (2 * ::core::mem::size_of::<*const u8>()),
                                             ::core::mem::size_of::<*const u8>(),
                                         );
+                                        let l16 = *base
+                                            .add(6 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l17 = *base
+                                            .add(7 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base23 = l16;
+                                        let len23 = l17;
+                                        for i in 0..len23 {
+                                            let base = base23
+                                                .add(i * (6 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let l18 = i32::from(*base.add(0).cast::<u8>());
+                                                match l18 {
+                                                    0 => {}
+                                                    _ => {
+                                                        let l19 = *base
+                                                            .add(::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>();
+                                                        let l20 = *base
+                                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        _rt::cabi_dealloc(l19, l20, 1);
+                                                    }
+                                                }
+                                                let l21 = *base
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l22 = *base
+                                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l21, l22, 1);
+                                            }
+                                        }
+                                        _rt::cabi_dealloc(
+                                            base23,
+                                            len23 * (6 * ::core::mem::size_of::<*const u8>()),
+                                            ::core::mem::size_of::<*const u8>(),
+                                        );
                                     }
                                 }
                                 _rt::cabi_dealloc(
-                                    base16,
-                                    len16 * (6 * ::core::mem::size_of::<*const u8>()),
+                                    base24,
+                                    len24 * (9 * ::core::mem::size_of::<*const u8>()),
                                     ::core::mem::size_of::<*const u8>(),
                                 );
-                                let l17 = i32::from(
+                                let l25 = i32::from(
                                     *_params
                                         .0
                                         .add(2 * ::core::mem::size_of::<*const u8>())
                                         .cast::<u8>(),
                                 );
-                                match l17 {
+                                match l25 {
                                     0 => {}
                                     _ => {
-                                        let l18 = *_params
+                                        let l26 = *_params
                                             .0
                                             .add(3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l19 = *_params
+                                        let l27 = *_params
                                             .0
                                             .add(4 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l18, l19, 1);
+                                        _rt::cabi_dealloc(l26, l27, 1);
                                     }
                                 }
                             }
@@ -1970,11 +2134,11 @@ pub mod tidegate {
                                     .0
                                     .add(::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                let base16 = l0;
-                                let len16 = l1;
-                                for i in 0..len16 {
-                                    let base = base16
-                                        .add(i * (6 * ::core::mem::size_of::<*const u8>()));
+                                let base24 = l0;
+                                let len24 = l1;
+                                for i in 0..len24 {
+                                    let base = base24
+                                        .add(i * (9 * ::core::mem::size_of::<*const u8>()));
                                     {
                                         let l2 = *base.add(0).cast::<*mut u8>();
                                         let l3 = *base
@@ -2036,31 +2200,70 @@ pub mod tidegate {
                                             len15 * (2 * ::core::mem::size_of::<*const u8>()),
                                             ::core::mem::size_of::<*const u8>(),
                                         );
+                                        let l16 = *base
+                                            .add(6 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l17 = *base
+                                            .add(7 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base23 = l16;
+                                        let len23 = l17;
+                                        for i in 0..len23 {
+                                            let base = base23
+                                                .add(i * (6 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let l18 = i32::from(*base.add(0).cast::<u8>());
+                                                match l18 {
+                                                    0 => {}
+                                                    _ => {
+                                                        let l19 = *base
+                                                            .add(::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>();
+                                                        let l20 = *base
+                                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        _rt::cabi_dealloc(l19, l20, 1);
+                                                    }
+                                                }
+                                                let l21 = *base
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l22 = *base
+                                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l21, l22, 1);
+                                            }
+                                        }
+                                        _rt::cabi_dealloc(
+                                            base23,
+                                            len23 * (6 * ::core::mem::size_of::<*const u8>()),
+                                            ::core::mem::size_of::<*const u8>(),
+                                        );
                                     }
                                 }
                                 _rt::cabi_dealloc(
-                                    base16,
-                                    len16 * (6 * ::core::mem::size_of::<*const u8>()),
+                                    base24,
+                                    len24 * (9 * ::core::mem::size_of::<*const u8>()),
                                     ::core::mem::size_of::<*const u8>(),
                                 );
-                                let l17 = i32::from(
+                                let l25 = i32::from(
                                     *_params
                                         .0
                                         .add(2 * ::core::mem::size_of::<*const u8>())
                                         .cast::<u8>(),
                                 );
-                                match l17 {
+                                match l25 {
                                     0 => {}
                                     _ => {
-                                        let l18 = *_params
+                                        let l26 = *_params
                                             .0
                                             .add(3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l19 = *_params
+                                        let l27 = *_params
                                             .0
                                             .add(4 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l18, l19, 1);
+                                        _rt::cabi_dealloc(l26, l27, 1);
                                     }
                                 }
                             }
@@ -2072,24 +2275,30 @@ pub mod tidegate {
                         ) -> Self::ParamsLower {
                             let _param_ptr = unsafe { _ptr.add(0) };
                             unsafe {
-                                let vec8 = _lower0;
-                                let len8 = vec8.len();
-                                let layout8 = _rt::alloc::Layout::from_size_align(
-                                        vec8.len() * (6 * ::core::mem::size_of::<*const u8>()),
+                                let vec12 = _lower0;
+                                let len12 = vec12.len();
+                                let layout12 = _rt::alloc::Layout::from_size_align(
+                                        vec12.len() * (9 * ::core::mem::size_of::<*const u8>()),
                                         ::core::mem::size_of::<*const u8>(),
                                     )
                                     .unwrap();
-                                let (result8, _cleanup8) = wit_bindgen::rt::Cleanup::new(
-                                    layout8,
+                                let (result12, _cleanup12) = wit_bindgen::rt::Cleanup::new(
+                                    layout12,
                                 );
-                                if let Some(cleanup) = _cleanup8 {
+                                if let Some(cleanup) = _cleanup12 {
                                     cleanup.forget();
                                 }
-                                for (i, e) in vec8.into_iter().enumerate() {
-                                    let base = result8
-                                        .add(i * (6 * ::core::mem::size_of::<*const u8>()));
+                                for (i, e) in vec12.into_iter().enumerate() {
+                                    let base = result12
+                                        .add(i * (9 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        let Page { model: model0, save: save0, delete: delete0 } = e;
+                                        let Page {
+                                            model: model0,
+                                            save: save0,
+                                            delete: delete0,
+                                            skipped: skipped0,
+                                            may_skip: may_skip0,
+                                        } = e;
                                         let vec1 = (model0.into_bytes()).into_boxed_slice();
                                         let ptr1 = vec1.as_ptr().cast::<u8>();
                                         let len1 = vec1.len();
@@ -2175,12 +2384,76 @@ pub mod tidegate {
                                         *base
                                             .add(4 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>() = result7;
+                                        let vec11 = skipped0;
+                                        let len11 = vec11.len();
+                                        let layout11 = _rt::alloc::Layout::from_size_align(
+                                                vec11.len() * (6 * ::core::mem::size_of::<*const u8>()),
+                                                ::core::mem::size_of::<*const u8>(),
+                                            )
+                                            .unwrap();
+                                        let (result11, _cleanup11) = wit_bindgen::rt::Cleanup::new(
+                                            layout11,
+                                        );
+                                        if let Some(cleanup) = _cleanup11 {
+                                            cleanup.forget();
+                                        }
+                                        for (i, e) in vec11.into_iter().enumerate() {
+                                            let base = result11
+                                                .add(i * (6 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let Skipped {
+                                                    id: id8,
+                                                    position: position8,
+                                                    reason: reason8,
+                                                } = e;
+                                                match id8 {
+                                                    Some(e) => {
+                                                        *base.add(0).cast::<u8>() = (1i32) as u8;
+                                                        let vec9 = (e.into_bytes()).into_boxed_slice();
+                                                        let ptr9 = vec9.as_ptr().cast::<u8>();
+                                                        let len9 = vec9.len();
+                                                        ::core::mem::forget(vec9);
+                                                        *base
+                                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>() = len9;
+                                                        *base
+                                                            .add(::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>() = ptr9.cast_mut();
+                                                    }
+                                                    None => {
+                                                        *base.add(0).cast::<u8>() = (0i32) as u8;
+                                                    }
+                                                };
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i32>() = _rt::as_i32(position8);
+                                                let vec10 = (reason8.into_bytes()).into_boxed_slice();
+                                                let ptr10 = vec10.as_ptr().cast::<u8>();
+                                                let len10 = vec10.len();
+                                                ::core::mem::forget(vec10);
+                                                *base
+                                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len10;
+                                                *base
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr10.cast_mut();
+                                            }
+                                        }
+                                        *base
+                                            .add(7 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len11;
+                                        *base
+                                            .add(6 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = result11;
+                                        *base
+                                            .add(8 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i32>() = _rt::as_i32(may_skip0);
                                     }
                                 }
                                 *_param_ptr
                                     .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len8;
-                                *_param_ptr.add(0).cast::<*mut u8>() = result8;
+                                    .cast::<usize>() = len12;
+                                *_param_ptr.add(0).cast::<*mut u8>() = result12;
                             }
                             let _param_ptr = unsafe {
                                 _ptr.add((2 * ::core::mem::size_of::<*const u8>()))
@@ -2222,13 +2495,13 @@ pub mod tidegate {
                                             let l2 = *_ptr
                                                 .add(2 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<usize>();
-                                            let base10 = l1;
-                                            let len10 = l2;
-                                            let mut result10 = _rt::Vec::with_capacity(len10);
-                                            for i in 0..len10 {
-                                                let base = base10
-                                                    .add(i * (16 + 2 * ::core::mem::size_of::<*const u8>()));
-                                                let e10 = {
+                                            let base11 = l1;
+                                            let len11 = l2;
+                                            let mut result11 = _rt::Vec::with_capacity(len11);
+                                            for i in 0..len11 {
+                                                let base = base11
+                                                    .add(i * (16 + 3 * ::core::mem::size_of::<*const u8>()));
+                                                let e11 = {
                                                     let l3 = *base.add(0).cast::<*mut u8>();
                                                     let l4 = *base
                                                         .add(::core::mem::size_of::<*const u8>())
@@ -2251,124 +2524,128 @@ pub mod tidegate {
                                                     let l9 = *base
                                                         .add(12 + 2 * ::core::mem::size_of::<*const u8>())
                                                         .cast::<i32>();
+                                                    let l10 = *base
+                                                        .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<i32>();
                                                     ModelOutcome {
                                                         model: _rt::string_lift(bytes5),
                                                         added: l6 as u32,
                                                         updated: l7 as u32,
                                                         deleted: l8 as u32,
                                                         unchanged: l9 as u32,
+                                                        skipped: l10 as u32,
                                                     }
                                                 };
-                                                result10.push(e10);
+                                                result11.push(e11);
                                             }
                                             _rt::cabi_dealloc(
-                                                base10,
-                                                len10 * (16 + 2 * ::core::mem::size_of::<*const u8>()),
+                                                base11,
+                                                len11 * (16 + 3 * ::core::mem::size_of::<*const u8>()),
                                                 ::core::mem::size_of::<*const u8>(),
                                             );
-                                            result10
+                                            result11
                                         };
                                         Ok(e)
                                     }
                                     1 => {
                                         let e = {
-                                            let l11 = i32::from(
+                                            let l12 = i32::from(
                                                 *_ptr.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
                                             );
-                                            let v27 = match l11 {
+                                            let v28 = match l12 {
                                                 0 => {
-                                                    let e27 = {
-                                                        let l12 = *_ptr
+                                                    let e28 = {
+                                                        let l13 = *_ptr
                                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                                             .cast::<*mut u8>();
-                                                        let l13 = *_ptr
+                                                        let l14 = *_ptr
                                                             .add(3 * ::core::mem::size_of::<*const u8>())
                                                             .cast::<usize>();
-                                                        let len14 = l13;
-                                                        let bytes14 = _rt::Vec::from_raw_parts(
-                                                            l12.cast(),
-                                                            len14,
-                                                            len14,
+                                                        let len15 = l14;
+                                                        let bytes15 = _rt::Vec::from_raw_parts(
+                                                            l13.cast(),
+                                                            len15,
+                                                            len15,
                                                         );
-                                                        _rt::string_lift(bytes14)
+                                                        _rt::string_lift(bytes15)
                                                     };
-                                                    Error::Denied(e27)
+                                                    Error::Denied(e28)
                                                 }
                                                 1 => {
-                                                    let e27 = {
-                                                        let l15 = *_ptr
+                                                    let e28 = {
+                                                        let l16 = *_ptr
                                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                                             .cast::<*mut u8>();
-                                                        let l16 = *_ptr
+                                                        let l17 = *_ptr
                                                             .add(3 * ::core::mem::size_of::<*const u8>())
                                                             .cast::<usize>();
-                                                        let len17 = l16;
-                                                        let bytes17 = _rt::Vec::from_raw_parts(
-                                                            l15.cast(),
-                                                            len17,
-                                                            len17,
+                                                        let len18 = l17;
+                                                        let bytes18 = _rt::Vec::from_raw_parts(
+                                                            l16.cast(),
+                                                            len18,
+                                                            len18,
                                                         );
-                                                        _rt::string_lift(bytes17)
+                                                        _rt::string_lift(bytes18)
                                                     };
-                                                    Error::Invalid(e27)
+                                                    Error::Invalid(e28)
                                                 }
                                                 2 => {
-                                                    let e27 = {
-                                                        let l18 = *_ptr
+                                                    let e28 = {
+                                                        let l19 = *_ptr
                                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                                             .cast::<*mut u8>();
-                                                        let l19 = *_ptr
+                                                        let l20 = *_ptr
                                                             .add(3 * ::core::mem::size_of::<*const u8>())
                                                             .cast::<usize>();
-                                                        let len20 = l19;
-                                                        let bytes20 = _rt::Vec::from_raw_parts(
-                                                            l18.cast(),
-                                                            len20,
-                                                            len20,
+                                                        let len21 = l20;
+                                                        let bytes21 = _rt::Vec::from_raw_parts(
+                                                            l19.cast(),
+                                                            len21,
+                                                            len21,
                                                         );
-                                                        _rt::string_lift(bytes20)
+                                                        _rt::string_lift(bytes21)
                                                     };
-                                                    Error::Refused(e27)
+                                                    Error::Refused(e28)
                                                 }
                                                 3 => {
-                                                    let e27 = {
-                                                        let l21 = *_ptr
+                                                    let e28 = {
+                                                        let l22 = *_ptr
                                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                                             .cast::<*mut u8>();
-                                                        let l22 = *_ptr
+                                                        let l23 = *_ptr
                                                             .add(3 * ::core::mem::size_of::<*const u8>())
                                                             .cast::<usize>();
-                                                        let len23 = l22;
-                                                        let bytes23 = _rt::Vec::from_raw_parts(
-                                                            l21.cast(),
-                                                            len23,
-                                                            len23,
+                                                        let len24 = l23;
+                                                        let bytes24 = _rt::Vec::from_raw_parts(
+                                                            l22.cast(),
+                                                            len24,
+                                                            len24,
                                                         );
-                                                        _rt::string_lift(bytes23)
+                                                        _rt::string_lift(bytes24)
                                                     };
-                                                    Error::Fenced(e27)
+                                                    Error::Fenced(e28)
                                                 }
                                                 n => {
                                                     debug_assert_eq!(n, 4, "invalid enum discriminant");
-                                                    let e27 = {
-                                                        let l24 = *_ptr
+                                                    let e28 = {
+                                                        let l25 = *_ptr
                                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                                             .cast::<*mut u8>();
-                                                        let l25 = *_ptr
+                                                        let l26 = *_ptr
                                                             .add(3 * ::core::mem::size_of::<*const u8>())
                                                             .cast::<usize>();
-                                                        let len26 = l25;
-                                                        let bytes26 = _rt::Vec::from_raw_parts(
-                                                            l24.cast(),
-                                                            len26,
-                                                            len26,
+                                                        let len27 = l26;
+                                                        let bytes27 = _rt::Vec::from_raw_parts(
+                                                            l25.cast(),
+                                                            len27,
+                                                            len27,
                                                         );
-                                                        _rt::string_lift(bytes26)
+                                                        _rt::string_lift(bytes27)
                                                     };
-                                                    Error::Other(e27)
+                                                    Error::Other(e28)
                                                 }
                                             };
-                                            v27
+                                            v28
                                         };
                                         Err(e)
                                     }
@@ -2717,7 +2994,7 @@ pub mod tidegate {
             /// Start a pull of everything the outside API has of `model`, to find what was deleted there:
             /// from now on each saved id counts as seen, in this run and in those that continue it.
             /// Returns true when a snapshot was open already (an interrupted run's) and goes on; the plugin
-            /// may then continue from its checkpoint. With `restart`, begins anew.
+            /// may then continue from its checkpoint. With `restart`, begins anew, with a first pass.
             #[allow(async_fn_in_trait)]
             pub async fn begin_snapshot(
                 model: _rt::String,
@@ -2938,11 +3215,296 @@ pub mod tidegate {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// The pull was whole: delete, in one step, what was not seen since `begin-snapshot`. Returns
-            /// how many were deleted. Refused (see `refused`), and the run fails, when that is more than
-            /// the share the operator allows (default 50 %) or everything. The checkpoint, if given, is stored with it.
+            /// What the pass has not seen, `limit` (1 to 1,000) records from `after` on (0 at first). Unseen
+            /// is not gone: a list that moves while it is read page by page hides records that live. So the
+            /// source is asked about each, and those that it calls gone are deleted with `commit`; or the
+            /// list is read once more (`repeat-snapshot`).
+            /// Refused, as `end-snapshot` is, when deleting all of them would be more than the guard allows.
             #[allow(async_fn_in_trait)]
-            pub async fn end_snapshot(
+            pub async fn unseen(
+                model: _rt::String,
+                after: u64,
+                limit: u32,
+            ) -> ::core::result::Result<UnseenPage, Error> {
+                unsafe {
+                    #[derive(Copy, Clone)]
+                    struct ParamsLower(*mut u8, usize, i64, i32);
+                    unsafe impl Send for ParamsLower {}
+                    use wit_bindgen::rt::async_support::Subtask as _Subtask;
+                    struct _MySubtask<'a> {
+                        _unused: core::marker::PhantomData<&'a ()>,
+                    }
+                    #[allow(unused_parens)]
+                    unsafe impl<'a> _Subtask for _MySubtask<'a> {
+                        type Params = (_rt::String, u64, u32);
+                        type Results = ::core::result::Result<UnseenPage, Error>;
+                        type ParamsLower = ParamsLower;
+                        fn abi_layout(&mut self) -> ::core::alloc::Layout {
+                            unsafe {
+                                ::core::alloc::Layout::from_size_align_unchecked(
+                                    (40 + 2 * ::core::mem::size_of::<*const u8>()),
+                                    8,
+                                )
+                            }
+                        }
+                        fn results_offset(&mut self) -> usize {
+                            0
+                        }
+                        unsafe fn call_import(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                            _results: *mut u8,
+                        ) -> u32 {
+                            #[cfg(target_arch = "wasm32")]
+                            #[link(wasm_import_module = "tidegate:plugin/records@0.1.0")]
+                            unsafe extern "C" {
+                                #[link_name = "[async-lower]unseen"]
+                                fn call(
+                                    _: *mut u8,
+                                    _: usize,
+                                    _: i64,
+                                    _: i32,
+                                    _: *mut u8,
+                                ) -> i32;
+                            }
+                            #[cfg(not(target_arch = "wasm32"))]
+                            unsafe extern "C" fn call(
+                                _: *mut u8,
+                                _: usize,
+                                _: i64,
+                                _: i32,
+                                _: *mut u8,
+                            ) -> i32 {
+                                unreachable!()
+                            }
+                            unsafe {
+                                call(_params.0, _params.1, _params.2, _params.3, _results)
+                                    as u32
+                            }
+                        }
+                        unsafe fn params_dealloc_lists(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                _rt::cabi_dealloc(_params.0, _params.1, 1);
+                            }
+                        }
+                        unsafe fn params_dealloc_lists_and_own(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                _rt::cabi_dealloc(_params.0, _params.1, 1);
+                            }
+                        }
+                        unsafe fn params_lower(
+                            &mut self,
+                            (_lower0, _lower1, _lower2): Self::Params,
+                            _ptr: *mut u8,
+                        ) -> Self::ParamsLower {
+                            unsafe {
+                                let vec0 = (_lower0.into_bytes()).into_boxed_slice();
+                                let ptr0 = vec0.as_ptr().cast::<u8>();
+                                let len0 = vec0.len();
+                                ::core::mem::forget(vec0);
+                                ParamsLower(
+                                    ptr0.cast_mut(),
+                                    len0,
+                                    _rt::as_i64(_lower1),
+                                    _rt::as_i32(_lower2),
+                                )
+                            }
+                        }
+                        unsafe fn results_lift(
+                            &mut self,
+                            _ptr: *mut u8,
+                        ) -> Self::Results {
+                            unsafe {
+                                let l0 = i32::from(*_ptr.add(0).cast::<u8>());
+                                match l0 {
+                                    0 => {
+                                        let e = {
+                                            let l1 = *_ptr.add(8).cast::<*mut u8>();
+                                            let l2 = *_ptr
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let base6 = l1;
+                                            let len6 = l2;
+                                            let mut result6 = _rt::Vec::with_capacity(len6);
+                                            for i in 0..len6 {
+                                                let base = base6
+                                                    .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                                let e6 = {
+                                                    let l3 = *base.add(0).cast::<*mut u8>();
+                                                    let l4 = *base
+                                                        .add(::core::mem::size_of::<*const u8>())
+                                                        .cast::<usize>();
+                                                    let len5 = l4;
+                                                    let bytes5 = _rt::Vec::from_raw_parts(
+                                                        l3.cast(),
+                                                        len5,
+                                                        len5,
+                                                    );
+                                                    _rt::string_lift(bytes5)
+                                                };
+                                                result6.push(e6);
+                                            }
+                                            _rt::cabi_dealloc(
+                                                base6,
+                                                len6 * (2 * ::core::mem::size_of::<*const u8>()),
+                                                ::core::mem::size_of::<*const u8>(),
+                                            );
+                                            let l7 = i32::from(
+                                                *_ptr
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>(),
+                                            );
+                                            let l9 = *_ptr
+                                                .add(24 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<i64>();
+                                            let l10 = *_ptr
+                                                .add(32 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<i64>();
+                                            UnseenPage {
+                                                ids: result6,
+                                                next: match l7 {
+                                                    0 => None,
+                                                    1 => {
+                                                        let e = {
+                                                            let l8 = *_ptr
+                                                                .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                                .cast::<i64>();
+                                                            l8 as u64
+                                                        };
+                                                        Some(e)
+                                                    }
+                                                    _ => _rt::invalid_enum_discriminant(),
+                                                },
+                                                unseen: l9 as u64,
+                                                seen: l10 as u64,
+                                            }
+                                        };
+                                        Ok(e)
+                                    }
+                                    1 => {
+                                        let e = {
+                                            let l11 = i32::from(*_ptr.add(8).cast::<u8>());
+                                            let v27 = match l11 {
+                                                0 => {
+                                                    let e27 = {
+                                                        let l12 = *_ptr
+                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>();
+                                                        let l13 = *_ptr
+                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        let len14 = l13;
+                                                        let bytes14 = _rt::Vec::from_raw_parts(
+                                                            l12.cast(),
+                                                            len14,
+                                                            len14,
+                                                        );
+                                                        _rt::string_lift(bytes14)
+                                                    };
+                                                    Error::Denied(e27)
+                                                }
+                                                1 => {
+                                                    let e27 = {
+                                                        let l15 = *_ptr
+                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>();
+                                                        let l16 = *_ptr
+                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        let len17 = l16;
+                                                        let bytes17 = _rt::Vec::from_raw_parts(
+                                                            l15.cast(),
+                                                            len17,
+                                                            len17,
+                                                        );
+                                                        _rt::string_lift(bytes17)
+                                                    };
+                                                    Error::Invalid(e27)
+                                                }
+                                                2 => {
+                                                    let e27 = {
+                                                        let l18 = *_ptr
+                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>();
+                                                        let l19 = *_ptr
+                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        let len20 = l19;
+                                                        let bytes20 = _rt::Vec::from_raw_parts(
+                                                            l18.cast(),
+                                                            len20,
+                                                            len20,
+                                                        );
+                                                        _rt::string_lift(bytes20)
+                                                    };
+                                                    Error::Refused(e27)
+                                                }
+                                                3 => {
+                                                    let e27 = {
+                                                        let l21 = *_ptr
+                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>();
+                                                        let l22 = *_ptr
+                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        let len23 = l22;
+                                                        let bytes23 = _rt::Vec::from_raw_parts(
+                                                            l21.cast(),
+                                                            len23,
+                                                            len23,
+                                                        );
+                                                        _rt::string_lift(bytes23)
+                                                    };
+                                                    Error::Fenced(e27)
+                                                }
+                                                n => {
+                                                    debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                                    let e27 = {
+                                                        let l24 = *_ptr
+                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>();
+                                                        let l25 = *_ptr
+                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        let len26 = l25;
+                                                        let bytes26 = _rt::Vec::from_raw_parts(
+                                                            l24.cast(),
+                                                            len26,
+                                                            len26,
+                                                        );
+                                                        _rt::string_lift(bytes26)
+                                                    };
+                                                    Error::Other(e27)
+                                                }
+                                            };
+                                            v27
+                                        };
+                                        Err(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            }
+                        }
+                    }
+                    _MySubtask {
+                        _unused: core::marker::PhantomData,
+                    }
+                        .call((model, after, limit))
+                        .await
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// This pass was whole, and left records unseen: read the list once more. What was not seen is
+            /// kept in mind, and a new pass begins, which has seen nothing. The checkpoint, if given, is
+            /// stored with it. Returns how many records were unseen.
+            #[allow(async_fn_in_trait)]
+            pub async fn repeat_snapshot(
                 model: _rt::String,
                 checkpoint: ::core::option::Option<Json>,
             ) -> ::core::result::Result<u64, Error> {
@@ -2978,7 +3540,7 @@ pub mod tidegate {
                             #[cfg(target_arch = "wasm32")]
                             #[link(wasm_import_module = "tidegate:plugin/records@0.1.0")]
                             unsafe extern "C" {
-                                #[link_name = "[async-lower]end-snapshot"]
+                                #[link_name = "[async-lower]repeat-snapshot"]
                                 fn call(_: *mut u8, _: *mut u8) -> i32;
                             }
                             #[cfg(not(target_arch = "wasm32"))]
@@ -3217,6 +3779,302 @@ pub mod tidegate {
                         _unused: core::marker::PhantomData,
                     }
                         .call((model, checkpoint))
+                        .await
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Close the snapshot, and delete in one step what was not seen, if that is proven. Refused (see
+            /// `refused`), and the run fails, when that is more than the share the operator allows (default
+            /// 50 %) or everything. When the last pass skipped a record without an id, nothing is deleted, whatever
+            /// the proof. The checkpoint, if given, is stored with it.
+            #[allow(async_fn_in_trait)]
+            pub async fn end_snapshot(
+                model: _rt::String,
+                proof: Proof,
+                checkpoint: ::core::option::Option<Json>,
+            ) -> ::core::result::Result<SnapshotEnd, Error> {
+                unsafe {
+                    #[derive(Copy, Clone)]
+                    struct ParamsLower(*mut u8);
+                    unsafe impl Send for ParamsLower {}
+                    use wit_bindgen::rt::async_support::Subtask as _Subtask;
+                    struct _MySubtask<'a> {
+                        _unused: core::marker::PhantomData<&'a ()>,
+                    }
+                    #[allow(unused_parens)]
+                    unsafe impl<'a> _Subtask for _MySubtask<'a> {
+                        type Params = (_rt::String, Proof, ::core::option::Option<Json>);
+                        type Results = ::core::result::Result<SnapshotEnd, Error>;
+                        type ParamsLower = ParamsLower;
+                        fn abi_layout(&mut self) -> ::core::alloc::Layout {
+                            unsafe {
+                                ::core::alloc::Layout::from_size_align_unchecked(
+                                    (16 + 8 * ::core::mem::size_of::<*const u8>()),
+                                    8,
+                                )
+                            }
+                        }
+                        fn results_offset(&mut self) -> usize {
+                            (6 * ::core::mem::size_of::<*const u8>())
+                        }
+                        unsafe fn call_import(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                            _results: *mut u8,
+                        ) -> u32 {
+                            #[cfg(target_arch = "wasm32")]
+                            #[link(wasm_import_module = "tidegate:plugin/records@0.1.0")]
+                            unsafe extern "C" {
+                                #[link_name = "[async-lower]end-snapshot"]
+                                fn call(_: *mut u8, _: *mut u8) -> i32;
+                            }
+                            #[cfg(not(target_arch = "wasm32"))]
+                            unsafe extern "C" fn call(_: *mut u8, _: *mut u8) -> i32 {
+                                unreachable!()
+                            }
+                            unsafe { call(_params.0, _results) as u32 }
+                        }
+                        unsafe fn params_dealloc_lists(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                let l0 = *_params.0.add(0).cast::<*mut u8>();
+                                let l1 = *_params
+                                    .0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l0, l1, 1);
+                                let l2 = i32::from(
+                                    *_params
+                                        .0
+                                        .add(3 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                match l2 {
+                                    0 => {}
+                                    _ => {
+                                        let l3 = *_params
+                                            .0
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l4 = *_params
+                                            .0
+                                            .add(5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l3, l4, 1);
+                                    }
+                                }
+                            }
+                        }
+                        unsafe fn params_dealloc_lists_and_own(
+                            &mut self,
+                            _params: Self::ParamsLower,
+                        ) {
+                            unsafe {
+                                let l0 = *_params.0.add(0).cast::<*mut u8>();
+                                let l1 = *_params
+                                    .0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l0, l1, 1);
+                                let l2 = i32::from(
+                                    *_params
+                                        .0
+                                        .add(3 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                match l2 {
+                                    0 => {}
+                                    _ => {
+                                        let l3 = *_params
+                                            .0
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l4 = *_params
+                                            .0
+                                            .add(5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l3, l4, 1);
+                                    }
+                                }
+                            }
+                        }
+                        unsafe fn params_lower(
+                            &mut self,
+                            (_lower0, _lower1, _lower2): Self::Params,
+                            _ptr: *mut u8,
+                        ) -> Self::ParamsLower {
+                            let _param_ptr = unsafe { _ptr.add(0) };
+                            unsafe {
+                                let vec0 = (_lower0.into_bytes()).into_boxed_slice();
+                                let ptr0 = vec0.as_ptr().cast::<u8>();
+                                let len0 = vec0.len();
+                                ::core::mem::forget(vec0);
+                                *_param_ptr
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len0;
+                                *_param_ptr.add(0).cast::<*mut u8>() = ptr0.cast_mut();
+                            }
+                            let _param_ptr = unsafe {
+                                _ptr.add((2 * ::core::mem::size_of::<*const u8>()))
+                            };
+                            unsafe {
+                                *_param_ptr.add(0).cast::<u8>() = (_lower1.clone() as i32)
+                                    as u8;
+                            }
+                            let _param_ptr = unsafe {
+                                _ptr.add((3 * ::core::mem::size_of::<*const u8>()))
+                            };
+                            unsafe {
+                                match _lower2 {
+                                    Some(e) => {
+                                        *_param_ptr.add(0).cast::<u8>() = (1i32) as u8;
+                                        let vec0 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr0 = vec0.as_ptr().cast::<u8>();
+                                        let len0 = vec0.len();
+                                        ::core::mem::forget(vec0);
+                                        *_param_ptr
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len0;
+                                        *_param_ptr
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr0.cast_mut();
+                                    }
+                                    None => {
+                                        *_param_ptr.add(0).cast::<u8>() = (0i32) as u8;
+                                    }
+                                };
+                            }
+                            ParamsLower(_ptr)
+                        }
+                        unsafe fn results_lift(
+                            &mut self,
+                            _ptr: *mut u8,
+                        ) -> Self::Results {
+                            unsafe {
+                                let l0 = i32::from(*_ptr.add(0).cast::<u8>());
+                                match l0 {
+                                    0 => {
+                                        let e = {
+                                            let l1 = *_ptr.add(8).cast::<i64>();
+                                            let l2 = *_ptr.add(16).cast::<i64>();
+                                            SnapshotEnd {
+                                                deleted: l1 as u64,
+                                                kept: l2 as u64,
+                                            }
+                                        };
+                                        Ok(e)
+                                    }
+                                    1 => {
+                                        let e = {
+                                            let l3 = i32::from(*_ptr.add(8).cast::<u8>());
+                                            let v19 = match l3 {
+                                                0 => {
+                                                    let e19 = {
+                                                        let l4 = *_ptr
+                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>();
+                                                        let l5 = *_ptr
+                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        let len6 = l5;
+                                                        let bytes6 = _rt::Vec::from_raw_parts(
+                                                            l4.cast(),
+                                                            len6,
+                                                            len6,
+                                                        );
+                                                        _rt::string_lift(bytes6)
+                                                    };
+                                                    Error::Denied(e19)
+                                                }
+                                                1 => {
+                                                    let e19 = {
+                                                        let l7 = *_ptr
+                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>();
+                                                        let l8 = *_ptr
+                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        let len9 = l8;
+                                                        let bytes9 = _rt::Vec::from_raw_parts(
+                                                            l7.cast(),
+                                                            len9,
+                                                            len9,
+                                                        );
+                                                        _rt::string_lift(bytes9)
+                                                    };
+                                                    Error::Invalid(e19)
+                                                }
+                                                2 => {
+                                                    let e19 = {
+                                                        let l10 = *_ptr
+                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>();
+                                                        let l11 = *_ptr
+                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        let len12 = l11;
+                                                        let bytes12 = _rt::Vec::from_raw_parts(
+                                                            l10.cast(),
+                                                            len12,
+                                                            len12,
+                                                        );
+                                                        _rt::string_lift(bytes12)
+                                                    };
+                                                    Error::Refused(e19)
+                                                }
+                                                3 => {
+                                                    let e19 = {
+                                                        let l13 = *_ptr
+                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>();
+                                                        let l14 = *_ptr
+                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        let len15 = l14;
+                                                        let bytes15 = _rt::Vec::from_raw_parts(
+                                                            l13.cast(),
+                                                            len15,
+                                                            len15,
+                                                        );
+                                                        _rt::string_lift(bytes15)
+                                                    };
+                                                    Error::Fenced(e19)
+                                                }
+                                                n => {
+                                                    debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                                    let e19 = {
+                                                        let l16 = *_ptr
+                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>();
+                                                        let l17 = *_ptr
+                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        let len18 = l17;
+                                                        let bytes18 = _rt::Vec::from_raw_parts(
+                                                            l16.cast(),
+                                                            len18,
+                                                            len18,
+                                                        );
+                                                        _rt::string_lift(bytes18)
+                                                    };
+                                                    Error::Other(e19)
+                                                }
+                                            };
+                                            v19
+                                        };
+                                        Err(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            }
+                        }
+                    }
+                    _MySubtask {
+                        _unused: core::marker::PhantomData,
+                    }
+                        .call((model, proof, checkpoint))
                         .await
                 }
             }
@@ -4524,9 +5382,9 @@ macro_rules! __export_plugin_impl {
         "wasm32")] #[unsafe (link_section =
         "component-type:wit-bindgen:0.61.1:tidegate:plugin@0.1.0:plugin:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 2016] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 2313] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe3\x0e\x01A\x02\x01\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x8c\x11\x01A\x02\x01\
 A\x1d\x01B\x14\x01r\x02\x04names\x05values\x04\0\x06header\x03\0\0\x01m\x03\x0ai\
 dempotent\x05never\x06always\x04\0\x05retry\x03\0\x02\x01ky\x01ks\x01r\x03\x0ati\
 meout-ms\x04\x05retry\x03\x0fidempotency-key\x05\x04\0\x07options\x03\0\x06\x01p\
@@ -4541,39 +5399,45 @@ rejected\x0bunsupported\x05other\x04\0\x0cfailure-kind\x03\0\x02\x01r\x02\x06sta
 tus{\x04bodys\x04\0\x08upstream\x03\0\x04\x01ks\x01k\x01\x01k\x05\x01kw\x01r\x06\
 \x04kind\x03\x07messages\x04code\x06\x07payload\x07\x08upstream\x08\x0eretry-aft\
 er-ms\x09\x04\0\x07failure\x03\0\x0a\x03\0\x1btidegate:plugin/types@0.1.0\x05\x01\
-\x02\x03\0\x01\x04json\x01B\x1c\x02\x03\x02\x01\x02\x04\0\x04json\x03\0\0\x01r\x02\
-\x02ids\x04body\x01\x04\0\x05saved\x03\0\x02\x01p\x03\x01ps\x01r\x03\x05models\x04\
-save\x04\x06delete\x05\x04\0\x04page\x03\0\x06\x01r\x05\x05models\x05addedy\x07u\
-pdatedy\x07deletedy\x09unchangedy\x04\0\x0dmodel-outcome\x03\0\x08\x01q\x05\x06d\
-enied\x01s\0\x07invalid\x01s\0\x07refused\x01s\0\x06fenced\x01s\0\x05other\x01s\0\
-\x04\0\x05error\x03\0\x0a\x01p\x07\x01k\x01\x01p\x09\x01j\x01\x0e\x01\x0b\x01C\x02\
-\x05pages\x0c\x0acheckpoint\x0d\0\x0f\x04\0\x06commit\x01\x10\x01p\x0d\x01j\x01\x11\
-\x01\x0b\x01C\x02\x05models\x03ids\x05\0\x12\x04\0\x03get\x01\x13\x01j\x01\x7f\x01\
-\x0b\x01C\x02\x05models\x07restart\x7f\0\x14\x04\0\x0ebegin-snapshot\x01\x15\x01\
-j\x01w\x01\x0b\x01C\x02\x05models\x0acheckpoint\x0d\0\x16\x04\0\x0cend-snapshot\x01\
-\x17\x03\0\x1dtidegate:plugin/records@0.1.0\x05\x03\x02\x03\0\x02\x05error\x01B\x10\
+\x02\x03\0\x01\x04json\x01B-\x02\x03\x02\x01\x02\x04\0\x04json\x03\0\0\x01r\x02\x02\
+ids\x04body\x01\x04\0\x05saved\x03\0\x02\x01ks\x01r\x03\x02id\x04\x08positiony\x06\
+reasons\x04\0\x07skipped\x03\0\x05\x01p\x03\x01ps\x01p\x06\x01r\x05\x05models\x04\
+save\x07\x06delete\x08\x07skipped\x09\x08may-skipy\x04\0\x04page\x03\0\x0a\x01r\x06\
+\x05models\x05addedy\x07updatedy\x07deletedy\x09unchangedy\x07skippedy\x04\0\x0d\
+model-outcome\x03\0\x0c\x01q\x05\x06denied\x01s\0\x07invalid\x01s\0\x07refused\x01\
+s\0\x06fenced\x01s\0\x05other\x01s\0\x04\0\x05error\x03\0\x0e\x01kw\x01r\x04\x03\
+ids\x08\x04next\x10\x06unseenw\x04seenw\x04\0\x0bunseen-page\x03\0\x11\x01m\x03\x04\
+none\x0aone-answer\x0atwo-passes\x04\0\x05proof\x03\0\x13\x01r\x02\x07deletedw\x04\
+keptw\x04\0\x0csnapshot-end\x03\0\x15\x01p\x0b\x01k\x01\x01p\x0d\x01j\x01\x19\x01\
+\x0f\x01C\x02\x05pages\x17\x0acheckpoint\x18\0\x1a\x04\0\x06commit\x01\x1b\x01p\x18\
+\x01j\x01\x1c\x01\x0f\x01C\x02\x05models\x03ids\x08\0\x1d\x04\0\x03get\x01\x1e\x01\
+j\x01\x7f\x01\x0f\x01C\x02\x05models\x07restart\x7f\0\x1f\x04\0\x0ebegin-snapsho\
+t\x01\x20\x01j\x01\x12\x01\x0f\x01C\x03\x05models\x05afterw\x05limity\0!\x04\0\x06\
+unseen\x01\"\x01j\x01w\x01\x0f\x01C\x02\x05models\x0acheckpoint\x18\0#\x04\0\x0f\
+repeat-snapshot\x01$\x01j\x01\x16\x01\x0f\x01C\x03\x05models\x05proof\x14\x0ache\
+ckpoint\x18\0%\x04\0\x0cend-snapshot\x01&\x03\0\x1dtidegate:plugin/records@0.1.0\
+\x05\x03\x02\x03\0\x02\x05error\x01B\x10\x02\x03\x02\x01\x02\x04\0\x04json\x03\0\
+\0\x02\x03\x02\x01\x04\x04\0\x05error\x03\0\x02\x01m\x03\x05added\x07updated\x07\
+deleted\x04\0\x06action\x03\0\x04\x01k\x01\x01r\x06\x02ids\x06action\x05\x04body\
+\x06\x0dfirst-seen-atw\x10last-modified-atw\x06cursors\x04\0\x06change\x03\0\x07\
+\x01ks\x01r\x03\x0bintegrations\x0aconnection\x09\x05models\x04\0\x06source\x03\0\
+\x0a\x01p\x08\x01j\x01\x0c\x01\x03\x01C\x03\x06source\x0b\x06cursor\x09\x05limit\
+y\0\x0d\x04\0\x04read\x01\x0e\x03\0\x1atidegate:plugin/feed@0.1.0\x05\x05\x01B\x0e\
 \x02\x03\x02\x01\x02\x04\0\x04json\x03\0\0\x02\x03\x02\x01\x04\x04\0\x05error\x03\
-\0\x02\x01m\x03\x05added\x07updated\x07deleted\x04\0\x06action\x03\0\x04\x01k\x01\
-\x01r\x06\x02ids\x06action\x05\x04body\x06\x0dfirst-seen-atw\x10last-modified-at\
-w\x06cursors\x04\0\x06change\x03\0\x07\x01ks\x01r\x03\x0bintegrations\x0aconnect\
-ion\x09\x05models\x04\0\x06source\x03\0\x0a\x01p\x08\x01j\x01\x0c\x01\x03\x01C\x03\
-\x06source\x0b\x06cursor\x09\x05limity\0\x0d\x04\0\x04read\x01\x0e\x03\0\x1atide\
-gate:plugin/feed@0.1.0\x05\x05\x01B\x0e\x02\x03\x02\x01\x02\x04\0\x04json\x03\0\0\
-\x02\x03\x02\x01\x04\x04\0\x05error\x03\0\x02\x01k\x01\x01@\0\0\x04\x04\0\x0ache\
-ckpoint\x01\x05\x01@\0\0\x01\x04\0\x06config\x01\x06\x04\0\x08metadata\x01\x06\x01\
-j\0\x01\x03\x01C\x01\x05patch\x01\0\x07\x04\0\x0emerge-metadata\x01\x08\x04\0\x07\
-context\x01\x06\x03\0\x1btidegate:plugin/state@0.1.0\x05\x06\x01B\x04\x01@\0\0w\x04\
-\0\x03now\x01\0\x01C\x01\x0bduration-msw\x01\0\x04\0\x05sleep\x01\x01\x03\0\x1bt\
-idegate:plugin/clock@0.1.0\x05\x07\x01B\x06\x02\x03\x02\x01\x02\x04\0\x04json\x03\
-\0\0\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\x02\x01@\x03\
-\x05level\x03\x07messages\x06fields\x01\x01\0\x04\0\x05write\x01\x04\x03\0\x19ti\
-degate:plugin/log@0.1.0\x05\x08\x03\0\x04json\x03\0\x02\x02\x03\0\x01\x07failure\
-\x03\0\x07failure\x03\0\x0a\x01@\0\0\x09\x04\0\x08manifest\x01\x0c\x01j\0\x01\x0b\
-\x01C\x01\x04names\0\x0d\x04\0\x04sync\x01\x0e\x01j\x01\x09\x01\x0b\x01C\x02\x04\
-names\x05input\x09\0\x0f\x04\0\x06action\x01\x10\x01C\x02\x04kinds\x07payload\x09\
-\0\x0f\x04\0\x05event\x01\x11\x04\0\x1ctidegate:plugin/plugin@0.1.0\x04\0\x0b\x0c\
-\x01\0\x06plugin\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-componen\
-t\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+\0\x02\x01k\x01\x01@\0\0\x04\x04\0\x0acheckpoint\x01\x05\x01@\0\0\x01\x04\0\x06c\
+onfig\x01\x06\x04\0\x08metadata\x01\x06\x01j\0\x01\x03\x01C\x01\x05patch\x01\0\x07\
+\x04\0\x0emerge-metadata\x01\x08\x04\0\x07context\x01\x06\x03\0\x1btidegate:plug\
+in/state@0.1.0\x05\x06\x01B\x04\x01@\0\0w\x04\0\x03now\x01\0\x01C\x01\x0bduratio\
+n-msw\x01\0\x04\0\x05sleep\x01\x01\x03\0\x1btidegate:plugin/clock@0.1.0\x05\x07\x01\
+B\x06\x02\x03\x02\x01\x02\x04\0\x04json\x03\0\0\x01m\x04\x05debug\x04info\x04war\
+n\x05error\x04\0\x05level\x03\0\x02\x01@\x03\x05level\x03\x07messages\x06fields\x01\
+\x01\0\x04\0\x05write\x01\x04\x03\0\x19tidegate:plugin/log@0.1.0\x05\x08\x03\0\x04\
+json\x03\0\x02\x02\x03\0\x01\x07failure\x03\0\x07failure\x03\0\x0a\x01@\0\0\x09\x04\
+\0\x08manifest\x01\x0c\x01j\0\x01\x0b\x01C\x01\x04names\0\x0d\x04\0\x04sync\x01\x0e\
+\x01j\x01\x09\x01\x0b\x01C\x02\x04names\x05input\x09\0\x0f\x04\0\x06action\x01\x10\
+\x01C\x02\x04kinds\x07payload\x09\0\x0f\x04\0\x05event\x01\x11\x04\0\x1ctidegate\
+:plugin/plugin@0.1.0\x04\0\x0b\x0c\x01\0\x06plugin\x03\0\0\0G\x09producers\x01\x0c\
+processed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
         };
     };
 }
@@ -4586,8 +5450,8 @@ pub use __export_plugin_impl as export_plugin;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1972] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x97\x0e\x01A\x02\x01\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 2269] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xc0\x10\x01A\x02\x01\
 A\x13\x01B\x14\x01r\x02\x04names\x05values\x04\0\x06header\x03\0\0\x01m\x03\x0ai\
 dempotent\x05never\x06always\x04\0\x05retry\x03\0\x02\x01ky\x01ks\x01r\x03\x0ati\
 meout-ms\x04\x05retry\x03\x0fidempotency-key\x05\x04\0\x07options\x03\0\x06\x01p\
@@ -4602,37 +5466,43 @@ rejected\x0bunsupported\x05other\x04\0\x0cfailure-kind\x03\0\x02\x01r\x02\x06sta
 tus{\x04bodys\x04\0\x08upstream\x03\0\x04\x01ks\x01k\x01\x01k\x05\x01kw\x01r\x06\
 \x04kind\x03\x07messages\x04code\x06\x07payload\x07\x08upstream\x08\x0eretry-aft\
 er-ms\x09\x04\0\x07failure\x03\0\x0a\x03\0\x1btidegate:plugin/types@0.1.0\x05\x01\
-\x02\x03\0\x01\x04json\x01B\x1c\x02\x03\x02\x01\x02\x04\0\x04json\x03\0\0\x01r\x02\
-\x02ids\x04body\x01\x04\0\x05saved\x03\0\x02\x01p\x03\x01ps\x01r\x03\x05models\x04\
-save\x04\x06delete\x05\x04\0\x04page\x03\0\x06\x01r\x05\x05models\x05addedy\x07u\
-pdatedy\x07deletedy\x09unchangedy\x04\0\x0dmodel-outcome\x03\0\x08\x01q\x05\x06d\
-enied\x01s\0\x07invalid\x01s\0\x07refused\x01s\0\x06fenced\x01s\0\x05other\x01s\0\
-\x04\0\x05error\x03\0\x0a\x01p\x07\x01k\x01\x01p\x09\x01j\x01\x0e\x01\x0b\x01C\x02\
-\x05pages\x0c\x0acheckpoint\x0d\0\x0f\x04\0\x06commit\x01\x10\x01p\x0d\x01j\x01\x11\
-\x01\x0b\x01C\x02\x05models\x03ids\x05\0\x12\x04\0\x03get\x01\x13\x01j\x01\x7f\x01\
-\x0b\x01C\x02\x05models\x07restart\x7f\0\x14\x04\0\x0ebegin-snapshot\x01\x15\x01\
-j\x01w\x01\x0b\x01C\x02\x05models\x0acheckpoint\x0d\0\x16\x04\0\x0cend-snapshot\x01\
-\x17\x03\0\x1dtidegate:plugin/records@0.1.0\x05\x03\x02\x03\0\x02\x05error\x01B\x10\
+\x02\x03\0\x01\x04json\x01B-\x02\x03\x02\x01\x02\x04\0\x04json\x03\0\0\x01r\x02\x02\
+ids\x04body\x01\x04\0\x05saved\x03\0\x02\x01ks\x01r\x03\x02id\x04\x08positiony\x06\
+reasons\x04\0\x07skipped\x03\0\x05\x01p\x03\x01ps\x01p\x06\x01r\x05\x05models\x04\
+save\x07\x06delete\x08\x07skipped\x09\x08may-skipy\x04\0\x04page\x03\0\x0a\x01r\x06\
+\x05models\x05addedy\x07updatedy\x07deletedy\x09unchangedy\x07skippedy\x04\0\x0d\
+model-outcome\x03\0\x0c\x01q\x05\x06denied\x01s\0\x07invalid\x01s\0\x07refused\x01\
+s\0\x06fenced\x01s\0\x05other\x01s\0\x04\0\x05error\x03\0\x0e\x01kw\x01r\x04\x03\
+ids\x08\x04next\x10\x06unseenw\x04seenw\x04\0\x0bunseen-page\x03\0\x11\x01m\x03\x04\
+none\x0aone-answer\x0atwo-passes\x04\0\x05proof\x03\0\x13\x01r\x02\x07deletedw\x04\
+keptw\x04\0\x0csnapshot-end\x03\0\x15\x01p\x0b\x01k\x01\x01p\x0d\x01j\x01\x19\x01\
+\x0f\x01C\x02\x05pages\x17\x0acheckpoint\x18\0\x1a\x04\0\x06commit\x01\x1b\x01p\x18\
+\x01j\x01\x1c\x01\x0f\x01C\x02\x05models\x03ids\x08\0\x1d\x04\0\x03get\x01\x1e\x01\
+j\x01\x7f\x01\x0f\x01C\x02\x05models\x07restart\x7f\0\x1f\x04\0\x0ebegin-snapsho\
+t\x01\x20\x01j\x01\x12\x01\x0f\x01C\x03\x05models\x05afterw\x05limity\0!\x04\0\x06\
+unseen\x01\"\x01j\x01w\x01\x0f\x01C\x02\x05models\x0acheckpoint\x18\0#\x04\0\x0f\
+repeat-snapshot\x01$\x01j\x01\x16\x01\x0f\x01C\x03\x05models\x05proof\x14\x0ache\
+ckpoint\x18\0%\x04\0\x0cend-snapshot\x01&\x03\0\x1dtidegate:plugin/records@0.1.0\
+\x05\x03\x02\x03\0\x02\x05error\x01B\x10\x02\x03\x02\x01\x02\x04\0\x04json\x03\0\
+\0\x02\x03\x02\x01\x04\x04\0\x05error\x03\0\x02\x01m\x03\x05added\x07updated\x07\
+deleted\x04\0\x06action\x03\0\x04\x01k\x01\x01r\x06\x02ids\x06action\x05\x04body\
+\x06\x0dfirst-seen-atw\x10last-modified-atw\x06cursors\x04\0\x06change\x03\0\x07\
+\x01ks\x01r\x03\x0bintegrations\x0aconnection\x09\x05models\x04\0\x06source\x03\0\
+\x0a\x01p\x08\x01j\x01\x0c\x01\x03\x01C\x03\x06source\x0b\x06cursor\x09\x05limit\
+y\0\x0d\x04\0\x04read\x01\x0e\x03\0\x1atidegate:plugin/feed@0.1.0\x05\x05\x01B\x0e\
 \x02\x03\x02\x01\x02\x04\0\x04json\x03\0\0\x02\x03\x02\x01\x04\x04\0\x05error\x03\
-\0\x02\x01m\x03\x05added\x07updated\x07deleted\x04\0\x06action\x03\0\x04\x01k\x01\
-\x01r\x06\x02ids\x06action\x05\x04body\x06\x0dfirst-seen-atw\x10last-modified-at\
-w\x06cursors\x04\0\x06change\x03\0\x07\x01ks\x01r\x03\x0bintegrations\x0aconnect\
-ion\x09\x05models\x04\0\x06source\x03\0\x0a\x01p\x08\x01j\x01\x0c\x01\x03\x01C\x03\
-\x06source\x0b\x06cursor\x09\x05limity\0\x0d\x04\0\x04read\x01\x0e\x03\0\x1atide\
-gate:plugin/feed@0.1.0\x05\x05\x01B\x0e\x02\x03\x02\x01\x02\x04\0\x04json\x03\0\0\
-\x02\x03\x02\x01\x04\x04\0\x05error\x03\0\x02\x01k\x01\x01@\0\0\x04\x04\0\x0ache\
-ckpoint\x01\x05\x01@\0\0\x01\x04\0\x06config\x01\x06\x04\0\x08metadata\x01\x06\x01\
-j\0\x01\x03\x01C\x01\x05patch\x01\0\x07\x04\0\x0emerge-metadata\x01\x08\x04\0\x07\
-context\x01\x06\x03\0\x1btidegate:plugin/state@0.1.0\x05\x06\x01B\x04\x01@\0\0w\x04\
-\0\x03now\x01\0\x01C\x01\x0bduration-msw\x01\0\x04\0\x05sleep\x01\x01\x03\0\x1bt\
-idegate:plugin/clock@0.1.0\x05\x07\x01B\x06\x02\x03\x02\x01\x02\x04\0\x04json\x03\
-\0\0\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\x02\x01@\x03\
-\x05level\x03\x07messages\x06fields\x01\x01\0\x04\0\x05write\x01\x04\x03\0\x19ti\
-degate:plugin/log@0.1.0\x05\x08\x03\0\x04json\x03\0\x02\x02\x03\0\x01\x07failure\
-\x03\0\x07failure\x03\0\x0a\x04\0<tidegate:plugin/plugin-with-all-of-its-exports\
--removed@0.1.0\x04\0\x0b,\x01\0&plugin-with-all-of-its-exports-removed\x03\0\0\0\
-G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindge\
-n-rust\x060.61.1";
+\0\x02\x01k\x01\x01@\0\0\x04\x04\0\x0acheckpoint\x01\x05\x01@\0\0\x01\x04\0\x06c\
+onfig\x01\x06\x04\0\x08metadata\x01\x06\x01j\0\x01\x03\x01C\x01\x05patch\x01\0\x07\
+\x04\0\x0emerge-metadata\x01\x08\x04\0\x07context\x01\x06\x03\0\x1btidegate:plug\
+in/state@0.1.0\x05\x06\x01B\x04\x01@\0\0w\x04\0\x03now\x01\0\x01C\x01\x0bduratio\
+n-msw\x01\0\x04\0\x05sleep\x01\x01\x03\0\x1btidegate:plugin/clock@0.1.0\x05\x07\x01\
+B\x06\x02\x03\x02\x01\x02\x04\0\x04json\x03\0\0\x01m\x04\x05debug\x04info\x04war\
+n\x05error\x04\0\x05level\x03\0\x02\x01@\x03\x05level\x03\x07messages\x06fields\x01\
+\x01\0\x04\0\x05write\x01\x04\x03\0\x19tidegate:plugin/log@0.1.0\x05\x08\x03\0\x04\
+json\x03\0\x02\x02\x03\0\x01\x07failure\x03\0\x07failure\x03\0\x0a\x04\0<tidegat\
+e:plugin/plugin-with-all-of-its-exports-removed@0.1.0\x04\0\x0b,\x01\0&plugin-wi\
+th-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0d\
+wit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

@@ -111,6 +111,17 @@ pub struct Saved {
     pub body: String,
 }
 
+/// A record of the outside API that can't be stored, and is left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// The record's id at its source, if it is known.
+    pub id: Option<String>,
+    /// Which record of the page it was, from 0.
+    pub position: u32,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
 /// Changes of one model.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
@@ -120,6 +131,10 @@ pub struct Page {
     pub save: Vec<Saved>,
     /// Ids to delete.
     pub delete: Vec<String>,
+    /// Records that are left out.
+    pub skipped: Vec<Skipped>,
+    /// How many records of `save` the host may leave out.
+    pub may_skip: u32,
 }
 
 /// What a commit did to one model.
@@ -135,6 +150,8 @@ pub struct ModelOutcome {
     pub deleted: u32,
     /// Records that were saved as they were already.
     pub unchanged: u32,
+    /// Records that could not be stored and were left out.
+    pub skipped: u32,
 }
 
 /// What the pass of a snapshot has not seen.

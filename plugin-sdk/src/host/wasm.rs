@@ -138,6 +138,16 @@ impl Host for Handle {
                     })
                     .collect(),
                 delete: page.delete,
+                skipped: page
+                    .skipped
+                    .into_iter()
+                    .map(|skipped| wit::records::Skipped {
+                        id: skipped.id,
+                        position: skipped.position,
+                        reason: skipped.reason,
+                    })
+                    .collect(),
+                may_skip: page.may_skip,
             })
             .collect();
         let outcomes = wit::records::commit(pages, checkpoint)
@@ -151,6 +161,7 @@ impl Host for Handle {
                 updated: outcome.updated,
                 deleted: outcome.deleted,
                 unchanged: outcome.unchanged,
+                skipped: outcome.skipped,
             })
             .collect())
     }

@@ -11,6 +11,7 @@ mod responses;
 mod retry_after;
 mod url;
 
+pub use self::link::next as next_link;
 pub use self::page::HttpPage;
 pub use self::paginate::{Pages, Paginate, Position};
 pub use self::query::encode;

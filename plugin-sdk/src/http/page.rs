@@ -27,7 +27,11 @@ impl HttpPage {
         position: Option<Position>,
     ) -> Result<Self> {
         let (response, text) = response.into_text()?;
-        let document = Document::parse(text).map_err(|(error, text)| {
+        let document = Document::parse(text).or_else(|(error, text)| match crate::mended(&text) {
+            Some(mended) => Document::parse(mended),
+            None => Err((error, text)),
+        });
+        let document = document.map_err(|(error, text)| {
             DecodeError::of(&error).failure(&response.name(), response.status(), &text)
         })?;
         Ok(HttpPage {
@@ -41,7 +45,13 @@ impl HttpPage {
 
     /// The page's items, decoded. A null in their place is an empty page.
     pub fn items<T: DeserializeOwned>(&self) -> Result<Vec<T>> {
-        match serde_json::from_str::<Option<Vec<T>>>(self.items_json()?) {
+        let json = self.items_json()?;
+        let decoded = serde_json::from_str::<Option<Vec<T>>>(json);
+        let decoded = decoded.or_else(|error| match crate::mended(json) {
+            Some(mended) => serde_json::from_str(&mended),
+            None => Err(error),
+        });
+        match decoded {
             Ok(items) => Ok(items.unwrap_or_default()),
             Err(error) => Err(self.item_failure::<T>(&error)),
         }

@@ -1,5 +1,6 @@
 //! Reading a response, and what its status means.
 
+use std::cell::OnceCell;
 use std::fmt;
 
 use serde::Deserialize;
@@ -30,6 +31,8 @@ pub struct Response {
     answer: Answer,
     /// What a write sent, unless it was long: an answer often repeats it.
     pub(super) sent: Option<Vec<u8>>,
+    /// The body with U+FFFD for halves of surrogate pairs, once it was needed.
+    mended: OnceCell<Option<String>>,
 }
 
 impl Response {
@@ -44,6 +47,7 @@ impl Response {
             may_repeat,
             answer,
             sent,
+            mended: OnceCell::new(),
         }
     }
 
@@ -105,16 +109,36 @@ impl Response {
         &self.answer.body
     }
 
-    /// The body, which must be UTF-8.
+    /// The body, without a byte-order mark (RFC 8259 §8.1). One that is not UTF-8 is a failure of kind
+    /// `other` with the code `response-invalid`, blamed on the outside API. (The host decodes other charsets that
+    /// `Content-Type` names.)
     pub fn text(&self) -> Result<&str> {
-        std::str::from_utf8(&self.answer.body).map_err(|error| {
-            Failure::other(format!(
-                "{} answered {} with a body that is not UTF-8: {error}",
+        self.body_text().ok_or_else(|| {
+            let message = format!(
+                "{} answered {} with a body that is not UTF-8{}",
                 self.name(),
-                self.status()
-            ))
-            .code("response-invalid")
+                self.status(),
+                self.encoding()
+            );
+            self.with_upstream(Failure::other(message).code("response-invalid"))
         })
+    }
+
+    /// What the headers say of how the body is encoded, for a message.
+    fn encoding(&self) -> String {
+        let mut said = String::new();
+        for name in ["content-encoding", "content-type"] {
+            if let Some(value) = self.header(name) {
+                said.push_str(&format!("; {name}: {}", excerpt(value, 100)));
+            }
+        }
+        said
+    }
+
+    /// The body with U+FFFD for halves of surrogate pairs, if it has any.
+    fn mended(&self) -> Option<&str> {
+        let mend = || crate::mended(self.body_text()?);
+        self.mended.get_or_init(mend).as_deref()
     }
 
     /// The body, decoded from JSON.
@@ -122,25 +146,31 @@ impl Response {
     /// A body that is no JSON at all (a maintenance page, a text cut off) is a `transient`
     /// failure with the code `response-not-json`, and of kind `other` when a write was answered with a 2xx,
     /// as that was done ([`written`](Self::written) reads such answers); JSON of another shape than `T` is `other` with
-    /// the code `response-invalid`, as repeating the request would not help. Both name the URL,
-    /// the line and column, and the body's first bytes.
+    /// the code `response-invalid`, as repeating the request would not help, and so is a number out of range.
+    /// Both name the URL, the line and column, and the body's first bytes, and are blamed on the outside API.
+    /// Half of a surrogate pair is read as U+FFFD.
     pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
-        let decoded = match std::str::from_utf8(&self.answer.body) {
-            Ok(text) => serde_json::from_str(text.strip_prefix('\u{feff}').unwrap_or(text))
-                .map_err(|error| DecodeError::of(&error)),
-            Err(error) => Err(DecodeError::syntax(error)),
-        };
-        decoded.map_err(|error| self.decode_failure(&error))
+        let text = self.text()?;
+        let decoded = serde_json::from_str(text).or_else(|error| match self.mended() {
+            Some(mended) => serde_json::from_str(mended),
+            None => Err(error),
+        });
+        decoded.map_err(|error| self.decode_failure(&DecodeError::of(&error)))
     }
 
     /// The body taken out, for a page to keep. A failure when it is not UTF-8, and so not JSON.
     pub(super) fn into_text(mut self) -> Result<(Self, String)> {
         match String::from_utf8(std::mem::take(&mut self.answer.body)) {
-            Ok(text) => Ok((self, text)),
+            Ok(mut text) => {
+                if text.starts_with('\u{feff}') {
+                    text.drain(..'\u{feff}'.len_utf8());
+                }
+                Ok((self, text))
+            }
             Err(error) => {
-                let problem = DecodeError::syntax(error.utf8_error());
                 self.answer.body = error.into_bytes();
-                Err(self.decode_failure(&problem))
+                self.text()?;
+                Ok((self, String::new()))
             }
         }
     }
@@ -196,8 +226,9 @@ impl Response {
         excerpt(body.trim(), EXCERPT_MAX)
     }
 
-    /// The failure, with what was answered.
-    pub(crate) fn with_upstream(&self, failure: Failure) -> Failure {
+    /// The failure, with what was answered: one of kind `other` is blamed on the outside API then.
+    #[must_use]
+    pub fn with_upstream(&self, failure: Failure) -> Failure {
         let body = String::from_utf8_lossy(&self.answer.body);
         failure.upstream(
             self.status(),
@@ -277,6 +308,9 @@ impl Response {
     }
 }
 
+/// serde_json's word for a number that no float holds.
+const OUT_OF_RANGE: &str = "number out of range";
+
 /// Why a body could not be decoded, apart from whose body it is.
 pub(super) struct DecodeError {
     message: String,
@@ -288,15 +322,8 @@ impl DecodeError {
     pub(super) fn of(error: &serde_json::Error) -> Self {
         DecodeError {
             message: error.to_string(),
-            shape: error.classify() == Category::Data,
-        }
-    }
-
-    /// No JSON at all.
-    pub(super) fn syntax(message: impl fmt::Display) -> Self {
-        DecodeError {
-            message: message.to_string(),
-            shape: false,
+            // Such a number is JSON, and there will be the same one the next time.
+            shape: error.classify() == Category::Data || error.to_string().contains(OUT_OF_RANGE),
         }
     }
 

@@ -74,7 +74,8 @@ impl Plugin {
     }
 
     /// Ask to reach an origin: `https://api.example.com`, `https://*.example.com`, or `base-url`
-    /// for the origin of each connection's base URL. The operator grants, or doesn't.
+    /// for the origin of each connection's base URL, or `granted` for whatever the operator grants, where a
+    /// connection's config names hosts. The operator grants, or doesn't.
     pub fn host(mut self, origin: impl Into<String>) -> Self {
         self.hosts.push(origin.into());
         self

@@ -9,12 +9,16 @@ use serde_json::value::RawValue;
 use super::id;
 use super::outcome::CommitOutcome;
 use crate::failure::of_store;
-use crate::host::{Host, Page, Saved};
+use crate::host::{Host, Page, Saved, Skipped, StoreError};
 use crate::{Cx, Failure, Result};
 
 /// A commit being built: [`Cx::page`] starts it, [`commit`](Commit::commit) stores all of it or
 /// nothing. Limits: 10,000 records and 16 MiB of bodies a commit, 1 MiB a record, 512 bytes an
 /// id, 64 KiB a checkpoint.
+///
+/// A record of the outside API that can't be stored (without an id, too large, …) does not stop the
+/// others: it is skipped, counted and logged, as long as there are few of them
+/// ([`OnBadRecord`](crate::OnBadRecord)). A skipped record that is stored already stays as it is.
 ///
 /// ```
 /// use tidegate_sdk::prelude::*;
@@ -73,7 +77,8 @@ impl Commit {
         self
     }
 
-    /// Save a record under the id in its field `id`: a string that is not empty, or an integer.
+    /// Save a record under the id in its field `id`: a string that is not empty, or an integer. One
+    /// without such an id is skipped.
     pub fn save<T: Serialize + ?Sized>(&mut self, record: &T) -> Result<&mut Self> {
         let body = self.body_of(record)?;
         self.save_text(body)
@@ -112,7 +117,7 @@ impl Commit {
         let body = self.body_of(record)?;
         let id = id.into();
         if id.is_empty() {
-            return Err(self.unfit("its id is empty"));
+            return Ok(self.skip(None, "its id is empty"));
         }
         self.page.save.push(Saved { id, body });
         Ok(self)
@@ -140,6 +145,28 @@ impl Commit {
         Ok(self)
     }
 
+    /// Leave out a record that can't be stored, and say why. With the id that it has at its source, if
+    /// that is known: a record without one could be any of those that are stored, so that an open
+    /// snapshot deletes nothing. Its position, for the log, is that of the next record of the page.
+    pub fn skip(&mut self, id: Option<&str>, reason: impl fmt::Display) -> &mut Self {
+        self.skip_at(self.page.save.len() + self.page.skipped.len(), id, reason)
+    }
+
+    /// Like [`skip`](Commit::skip), of the record that was at this position of its page, from 0.
+    pub fn skip_at(
+        &mut self,
+        position: usize,
+        id: Option<&str>,
+        reason: impl fmt::Display,
+    ) -> &mut Self {
+        self.page.skipped.push(Skipped {
+            id: id.map(str::to_owned),
+            position: u32::try_from(position).unwrap_or(u32::MAX),
+            reason: reason.to_string(),
+        });
+        self
+    }
+
     /// Delete a record. One that is not stored is ignored. In one commit deletes come before
     /// saves, so a record that is both is saved.
     #[allow(
@@ -164,14 +191,14 @@ impl Commit {
         Ok(self)
     }
 
-    /// How many records are saved and deleted so far.
+    /// How many records are saved, deleted and skipped so far.
     #[must_use]
     pub fn len(&self) -> usize {
-        let of = |page: &Page| page.save.len() + page.delete.len();
+        let of = |page: &Page| page.save.len() + page.delete.len() + page.skipped.len();
         self.pages.iter().map(of).sum::<usize>() + of(&self.page)
     }
 
-    /// Whether there is neither a record nor a deletion so far.
+    /// Whether there is no record so far.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -179,17 +206,29 @@ impl Commit {
 
     /// Store all of it, or nothing. When it returns, it is durable, and the builder is empty and
     /// can be used again.
+    ///
+    /// Fails, with the code `record-invalid` or `store-invalid`, when more records can't be stored than
+    /// the run may skip.
     pub async fn commit(&mut self) -> Result<CommitOutcome> {
         let empty = page_of(self.page.model.clone());
         let mut pages = mem::take(&mut self.pages);
         pages.push(mem::replace(&mut self.page, empty));
         let what = format!("committing {}", models_of(&pages));
-        let outcome = self
-            .cx
-            .host()
-            .commit(pages, self.checkpoint.take())
-            .await
-            .map_err(|error| of_store(&what, error))?;
+        let records = pages
+            .iter()
+            .map(|page| page.save.len() + page.skipped.len());
+        let records = records.sum();
+        let tally = self.cx.tally();
+        let few = tally.allow(&mut pages);
+        let committed = self.cx.host().commit(pages, self.checkpoint.take()).await;
+        let outcome = committed.map_err(|error| match error {
+            StoreError::Invalid(text) if !few => {
+                Failure::other(format!("{what}: {text}")).code("record-invalid")
+            }
+            error => of_store(&what, error),
+        })?;
+        let skipped = outcome.iter().map(|outcome| u64::from(outcome.skipped));
+        tally.count(records, skipped.sum());
         Ok(CommitOutcome::new(outcome))
     }
 
@@ -218,7 +257,7 @@ impl Commit {
             }
             Err(problem) => {
                 let begins = crate::text::excerpt(&body, 120);
-                Err(self.unfit(&format!("{problem} (the record begins: {begins})")))
+                Ok(self.skip(None, format!("{problem} (the record begins: {begins})")))
             }
         }
     }

@@ -206,9 +206,9 @@ fn problems(manifest: &Manifest) -> Vec<String> {
         }
     }
     for host in &manifest.capabilities.hosts {
-        if host != "base-url" && !is_origin(host) {
+        if host != "base-url" && host != "granted" && !is_origin(host) {
             problems.push(format!(
-                "the host `{host}` is neither an origin like https://api.example.com nor base-url"
+                "the host `{host}` is no origin like https://api.example.com, nor base-url or granted"
             ));
         }
     }

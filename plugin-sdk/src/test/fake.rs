@@ -37,6 +37,7 @@ impl FakeHost {
     pub fn new() -> Self {
         let state = State {
             base_url: None,
+            allowed: Vec::new(),
             config: json!({}),
             metadata: json!({}),
             records: Records::new(),
@@ -73,6 +74,12 @@ impl FakeHost {
     #[must_use]
     pub fn base_url(self, url: impl Into<String>) -> Self {
         self.with(|state| state.base_url = Some(url.into()))
+    }
+
+    /// Grant this origin, as `deploy --allow-host` does, to a plugin that asks for what is `granted`.
+    #[must_use]
+    pub fn allow_host(self, origin: impl Into<String>) -> Self {
+        self.with(|state| state.allowed.push(origin.into()))
     }
 
     /// The connection's config, an object.

@@ -42,11 +42,12 @@ mod seam;
 mod snapshots;
 mod state;
 mod store;
+mod store_rules;
 
 pub use self::fake::FakeHost;
 pub use self::outcome::{Committed, LogLine, Outcome};
 pub use self::reply::{Matcher, Reply, any, delete, get, patch, post, put};
 pub use self::request::Request;
 pub(crate) use self::seam::{Handle, log};
-pub use crate::host::{Change, ChangeAction, Page, Retry, Saved};
+pub use crate::host::{Change, ChangeAction, Page, Retry, Saved, Skipped};
 pub use crate::log::Level;

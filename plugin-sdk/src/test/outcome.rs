@@ -91,6 +91,7 @@ impl<T> Outcome<T> {
             totals.updated += outcome.updated;
             totals.deleted += outcome.deleted;
             totals.unchanged += outcome.unchanged;
+            totals.skipped += outcome.skipped;
         }
         totals
     }

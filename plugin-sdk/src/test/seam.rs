@@ -12,9 +12,10 @@ use super::outcome::{Committed, LogLine};
 use super::reply::Reply;
 use super::request::Request;
 use super::state::{Expected, Shared, TroubleKind};
+use super::store;
 use crate::host::{
-    Answer, Change, Host, HttpError, Level, ModelOutcome, Page, Proof, Request as Raw, SnapshotEnd,
-    Source, StoreError, Unseen,
+    Answer, Change, Host, HttpError, Level, ModelOutcome, Page, Proof, Request as Raw, Skipped,
+    SnapshotEnd, Source, StoreError, Unseen,
 };
 
 const METADATA_MAX: usize = 64 * 1024;
@@ -110,7 +111,12 @@ impl Host for Handle {
             state.run.requests.push(request.clone());
             state.run.in_flight += 1;
             state.run.in_flight_max = state.run.in_flight_max.max(state.run.in_flight);
-            gate::check(&request, &state.run.grants.hosts, state.base_url.as_deref())
+            gate::check(
+                &request,
+                &state.run.grants.hosts,
+                state.base_url.as_deref(),
+                &state.allowed,
+            )
         };
         // A request that the plugin drops is no longer in flight either.
         let _in_flight = InFlight(&self.shared);
@@ -129,7 +135,11 @@ impl Host for Handle {
         checkpoint: Option<String>,
     ) -> Result<Vec<ModelOutcome>, StoreError> {
         self.writable()?;
-        let (outcome, twice) = {
+        let store::Committed {
+            outcome,
+            twice,
+            skipped,
+        } = {
             let mut state = self.shared.state.borrow_mut();
             let models = state.run.grants.models.clone();
             state
@@ -143,6 +153,19 @@ impl Host for Handle {
                 &format!("ids that occur twice in a commit: {ids}"),
                 "",
             );
+        }
+        for (
+            model,
+            Skipped {
+                id,
+                position,
+                reason,
+            },
+        ) in &skipped
+        {
+            let id = id.as_ref().map_or(String::new(), |id| format!(" {id:?}"));
+            let line = format!("skipped {model}{id} (record {position} of its page): {reason}");
+            log(Level::Warn, &line, "");
         }
         self.store_checkpoint(checkpoint.as_deref());
         self.committed(Committed {

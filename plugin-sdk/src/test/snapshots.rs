@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::store::{Records, check_checkpoint, check_model, invalid};
+use super::store::Records;
+use super::store_rules::{check_checkpoint, check_model, invalid};
 use crate::host::{Proof, SnapshotEnd, StoreError, Unseen};
 
 const UNSEEN_MAX: u32 = 1_000;
@@ -12,6 +13,8 @@ const UNSEEN_MAX: u32 = 1_000;
 pub(super) struct Snapshot {
     /// The ids that were saved since the pass began.
     pub(super) seen: BTreeSet<String>,
+    /// A record without an id was skipped, which may be any of those that are stored.
+    pub(super) holes: bool,
     /// What the pass before did not see.
     missed: Option<BTreeSet<String>>,
 }
@@ -19,6 +22,7 @@ pub(super) struct Snapshot {
 impl Snapshot {
     fn proves(&self, proof: Proof, unseen: &[String]) -> bool {
         match (proof, &self.missed) {
+            _ if self.holes => false,
             (Proof::OneAnswer, _) => true,
             (Proof::TwoPasses, Some(missed)) => unseen.iter().all(|id| missed.contains(id)),
             (Proof::TwoPasses, None) | (Proof::None, _) => false,
@@ -109,6 +113,7 @@ impl Records {
         let count = unseen.len() as u64;
         let pass = Snapshot {
             seen: BTreeSet::new(),
+            holes: false,
             missed: Some(unseen.into_iter().collect()),
         };
         self.snapshots.insert(model.to_owned(), pass);

@@ -27,6 +27,8 @@ pub(super) struct Shared {
 /// Everything that lasts from run to run, and the current run.
 pub(super) struct State {
     pub(super) base_url: Option<String>,
+    /// Origins that the operator grants beside those that the plugin asks for by name.
+    pub(super) allowed: Vec<String>,
     pub(super) config: Value,
     pub(super) metadata: Value,
     pub(super) records: Records,

@@ -5,13 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::snapshots::Snapshot;
-use crate::host::{ModelOutcome, Page, StoreError};
+use super::store_rules::{
+    check_body, check_checkpoint, check_id, check_model, check_sizes, invalid,
+};
+use crate::host::{ModelOutcome, Page, Skipped, StoreError};
 
-const ID_MAX: usize = 512;
-const BODY_MAX: usize = 1024 * 1024;
-const COMMIT_RECORDS_MAX: usize = 10_000;
-const COMMIT_BYTES_MAX: usize = 16 * 1024 * 1024;
-const CHECKPOINT_MAX: usize = 64 * 1024;
 const GET_IDS_MAX: usize = 1_000;
 
 /// What the fake host stores of records, over several runs.
@@ -26,8 +24,24 @@ pub(super) struct Records {
     pub(super) snapshot_delete_percent: u64,
 }
 
+#[derive(Debug, Clone, Default)]
+struct Snapshot {
+    seen: BTreeSet<String>,
+    /// A record without an id was skipped.
+    holes: bool,
+}
+
 /// What to do with an id: save a body, or delete.
 type Change = Option<Value>;
+
+/// What a commit did.
+#[derive(Debug, Default)]
+pub(super) struct Committed {
+    pub(super) outcome: Vec<ModelOutcome>,
+    /// For the log.
+    pub(super) twice: Vec<String>,
+    pub(super) skipped: Vec<(String, Skipped)>,
+}
 
 impl Records {
     pub(super) fn new() -> Self {
@@ -52,20 +66,20 @@ impl Records {
         self.live.entry(model).or_default().insert(id, body);
     }
 
-    /// Apply all pages, or nothing. Returns what happened, and ids that occurred twice.
+    /// Apply all pages, or nothing.
     pub(super) fn commit(
         &mut self,
         pages: &[Page],
         checkpoint: Option<&str>,
         models: &[String],
-    ) -> Result<(Vec<ModelOutcome>, Vec<String>), StoreError> {
+    ) -> Result<Committed, StoreError> {
         check_sizes(pages)?;
         if let Some(checkpoint) = checkpoint {
             check_checkpoint(checkpoint)?;
         }
         let mut order: Vec<&str> = Vec::new();
         let mut changes: BTreeMap<&str, BTreeMap<&str, Change>> = BTreeMap::new();
-        let mut twice = Vec::new();
+        let mut committed = Committed::default();
         for page in pages {
             check_model(&page.model, models)?;
             if !order.contains(&page.model.as_str()) {
@@ -73,43 +87,86 @@ impl Records {
             }
             let of_model = changes.entry(&page.model).or_default();
             for (position, id) in page.delete.iter().enumerate() {
-                check_id(&page.model, "delete", position, id)?;
+                check_id(id).or_else(|problem| {
+                    let model = &page.model;
+                    invalid(format!("{model}: delete[{position}]: the id {problem}"))
+                })?;
                 if of_model.insert(id, None).is_some() {
-                    twice.push(format!("{} `{id}`", page.model));
+                    committed.twice.push(format!("{} `{id}`", page.model));
                 }
             }
+            let mut skipped = page.skipped.clone();
             for (position, saved) in page.save.iter().enumerate() {
-                check_id(&page.model, "save", position, &saved.id)?;
-                let body = check_body(&page.model, position, &saved.body)?;
-                if of_model.insert(&saved.id, Some(body)).is_some() {
-                    twice.push(format!("{} `{}`", page.model, saved.id));
+                let body = check_id(&saved.id)
+                    .map_err(|problem| format!("the id {problem}"))
+                    .and_then(|()| check_body(&saved.body));
+                match body {
+                    Ok(body) => {
+                        if of_model.insert(&saved.id, Some(body)).is_some() {
+                            let id = &saved.id;
+                            committed.twice.push(format!("{} `{id}`", page.model));
+                        }
+                    }
+                    Err(reason) => skipped.push(Skipped {
+                        id: Some(saved.id.clone()).filter(|id| !id.is_empty()),
+                        position: u32::try_from(position).unwrap_or(u32::MAX),
+                        reason,
+                    }),
                 }
             }
+            if let Some(first) = skipped.first()
+                && skipped.len() as u64 > u64::from(page.may_skip)
+            {
+                let (at, reason, most) = (first.position, &first.reason, page.may_skip);
+                return invalid(format!(
+                    "{}: save[{at}]: {reason} (and the page has more such records than the {most} that may \
+                     be skipped)",
+                    page.model
+                ));
+            }
+            let named = skipped.into_iter().map(|s| (page.model.clone(), s));
+            committed.skipped.extend(named);
         }
-        let outcomes = order
+        committed.outcome = order
             .into_iter()
-            .map(|model| self.apply(model, changes.remove(model).unwrap_or_default()))
+            .map(|model| {
+                let changes = changes.remove(model).unwrap_or_default();
+                let of_model = committed.skipped.iter().filter(|(of, _)| of == model);
+                let skipped: Vec<&Skipped> = of_model.map(|(_, skipped)| skipped).collect();
+                self.apply(model, changes, &skipped)
+            })
             .collect();
-        Ok((outcomes, twice))
+        Ok(committed)
     }
 
-    fn apply(&mut self, model: &str, changes: BTreeMap<&str, Change>) -> ModelOutcome {
+    fn apply(
+        &mut self,
+        model: &str,
+        changes: BTreeMap<&str, Change>,
+        skipped: &[&Skipped],
+    ) -> ModelOutcome {
         for (id, _) in changes.iter().filter(|(_, change)| change.is_some()) {
             self.place(model, id);
         }
         let live = self.live.entry(model.to_owned()).or_default();
-        let mut seen = self.snapshots.get_mut(model);
+        let mut snapshot = self.snapshots.get_mut(model);
         let mut outcome = ModelOutcome {
             model: model.to_owned(),
+            skipped: u32::try_from(skipped.len()).unwrap_or(u32::MAX),
             ..ModelOutcome::default()
         };
+        if let Some(snapshot) = &mut snapshot {
+            let ids = skipped.iter().filter_map(|skipped| skipped.id.clone());
+            snapshot.seen.extend(ids);
+            snapshot.holes |= skipped.iter().any(|skipped| skipped.id.is_none());
+        }
         for (id, change) in changes {
             let Some(body) = change else {
                 outcome.deleted += u32::from(live.remove(id).is_some());
                 continue;
             };
-            if let Some(seen) = &mut seen {
-                seen.seen.insert(id.to_owned());
+            if let Some(snapshot) = &mut snapshot {
+                snapshot.seen.insert(id.to_owned());
             }
             match live.get(id) {
                 Some(stored) if *stored == body => outcome.unchanged += 1,
@@ -141,80 +198,5 @@ impl Records {
         let live = self.live.get(model);
         let body = |id: &String| live.and_then(|live| live.get(id)).map(Value::to_string);
         Ok(ids.iter().map(body).collect())
-    }
-}
-
-pub(super) fn invalid<T>(text: String) -> Result<T, StoreError> {
-    Err(StoreError::Invalid(text))
-}
-
-pub(super) fn check_model(model: &str, models: &[String]) -> Result<(), StoreError> {
-    if models.iter().any(|known| known == model) {
-        return Ok(());
-    }
-    Err(StoreError::Denied(format!(
-        "the manifest does not list the model {model} here; it lists: {}",
-        models.join(", ")
-    )))
-}
-
-fn check_sizes(pages: &[Page]) -> Result<(), StoreError> {
-    let records: usize = pages
-        .iter()
-        .map(|page| page.save.len() + page.delete.len())
-        .sum();
-    if records > COMMIT_RECORDS_MAX {
-        return invalid(format!(
-            "a commit of {records} records; at most {COMMIT_RECORDS_MAX}: commit in several steps"
-        ));
-    }
-    let saved = pages.iter().flat_map(|page| &page.save);
-    let bytes: usize = saved.map(|saved| saved.body.len()).sum();
-    if bytes > COMMIT_BYTES_MAX {
-        return invalid(format!(
-            "a commit of {bytes} bytes; at most {COMMIT_BYTES_MAX}: commit in several steps"
-        ));
-    }
-    Ok(())
-}
-
-pub(super) fn check_checkpoint(checkpoint: &str) -> Result<(), StoreError> {
-    if checkpoint.len() > CHECKPOINT_MAX {
-        let bytes = checkpoint.len();
-        return invalid(format!(
-            "a checkpoint of {bytes} bytes; at most {CHECKPOINT_MAX}"
-        ));
-    }
-    match serde_json::from_str::<Value>(checkpoint) {
-        Ok(_) => Ok(()),
-        Err(error) => invalid(format!("the checkpoint is not JSON: {error}")),
-    }
-}
-
-fn check_id(model: &str, list: &str, position: usize, id: &str) -> Result<(), StoreError> {
-    let problem = if id.is_empty() {
-        "is empty"
-    } else if id.len() > ID_MAX {
-        "is longer than 512 bytes"
-    } else if id.chars().any(char::is_control) {
-        "has a control character"
-    } else {
-        return Ok(());
-    };
-    invalid(format!("{model}: {list}[{position}]: the id {problem}"))
-}
-
-fn check_body(model: &str, position: usize, body: &str) -> Result<Value, StoreError> {
-    let place = format!("{model}: save[{position}]: the body");
-    if body.len() > BODY_MAX {
-        return invalid(format!(
-            "{place} is {} bytes; at most {BODY_MAX}",
-            body.len()
-        ));
-    }
-    match serde_json::from_str::<Value>(body) {
-        Ok(value) if value.is_object() => Ok(value),
-        Ok(_) => invalid(format!("{place} is not a JSON object")),
-        Err(error) => invalid(format!("{place} is not JSON: {error}")),
     }
 }

@@ -62,26 +62,101 @@ fn records_without_an_id() {
         (json!({ "id": null }), "its `id` is null"),
         (json!([1]), "it is not a JSON object"),
     ] {
-        let outcome = run(&host(), move |cx| {
+        for policy in [OnBadRecord::default(), OnBadRecord::Fail] {
             let record = record.clone();
-            async move {
+            let outcome = run(&host(), move |cx| async move {
+                cx.on_bad_record(policy);
                 cx.page("M")
                     .save(&json!({ "id": 1 }))?
                     .save(&record)?
                     .commit()
                     .await?;
                 Ok(())
-            }
+            });
+            let told = if policy == OnBadRecord::Fail {
+                let failure = outcome.failure();
+                assert_eq!(failure.code.as_deref(), Some("record-invalid"));
+                assert!(outcome.commits.is_empty());
+                failure.message.clone()
+            } else {
+                let totals = outcome.assert_ok().totals("M");
+                assert_eq!((totals.added, totals.skipped), (1, 1));
+                outcome.logs[0].message.clone()
+            };
+            assert!(told.contains(says), "{told} does not say {says}");
+        }
+    }
+}
+
+/// Ids of `good` and `bad` records, which the real host finds, not the SDK.
+fn mixed(commit: &mut tidegate_sdk::Commit, good: std::ops::Range<u32>, bad: u32) {
+    for id in good {
+        commit.save_json(id.to_string(), "{}");
+    }
+    for id in 0..bad {
+        commit.save_json(format!("bad{id}"), r#"{"n":1e400}"#);
+    }
+}
+
+#[test]
+fn a_few_bad_records_do_not_stop_the_rest() {
+    let outcome = run(&host(), |cx| async move {
+        let mut commit = cx.page("M");
+        // Ten in any case, whoever finds them; and one in a hundred of all so far.
+        mixed(&mut commit, 0..5, 4);
+        commit.skip(Some("known"), "the API has no detail of it");
+        let outcome = commit.skip(None, "null").commit().await?;
+        assert_eq!(outcome.model("M").skipped, 6);
+        mixed(&mut commit, 5..1_500, 4);
+        commit.commit().await?;
+        mixed(&mut commit, 1_500..2_000, 10);
+        commit.checkpoint(&1)?.commit().await?;
+        // 20 of 2,020 so far.
+        mixed(&mut commit, 2_000..2_001, 1);
+        commit.checkpoint(&2)?.commit().await?;
+        Ok(())
+    });
+    let failure = outcome.failure();
+    assert_eq!(failure.code.as_deref(), Some("store-invalid"), "{failure}");
+    assert!(failure.message.contains("more such records"), "{failure}");
+    let totals = outcome.totals("M");
+    assert_eq!((totals.added, totals.skipped), (2_000, 20));
+    assert_eq!(outcome.checkpoint(), Some(&json!(1)));
+}
+
+#[test]
+fn all_may_be_bad_when_the_plugin_says_so() {
+    let outcome = run(&host(), |cx| async move {
+        cx.on_bad_record(OnBadRecord::Skip {
+            percent: 100,
+            least: 0,
         });
-        let failure = outcome.failure();
-        assert_eq!(failure.code.as_deref(), Some("record-invalid"));
-        let message = &failure.message;
-        assert!(
-            message.starts_with("M: record 2 of the page can't be saved: "),
-            "{message}"
-        );
-        assert!(message.contains(says), "{message} does not say {says}");
-        assert!(outcome.commits.is_empty());
+        let mut commit = cx.page("M");
+        mixed(&mut commit, 0..0, 50);
+        commit.commit().await?;
+        Ok(())
+    });
+    assert_eq!(outcome.assert_ok().totals("M").skipped, 50);
+}
+
+#[test]
+fn skipped_records_are_never_taken_for_deleted() {
+    for (with_id, deleted) in [(true, 1), (false, 0)] {
+        let host = (0..4).fold(host(), |host, id| {
+            host.record("M", id.to_string(), json!({ "id": id }))
+        });
+        let outcome = run(&host, move |cx| async move {
+            cx.restart_snapshot("M").await?;
+            let mut commit = cx.page("M");
+            commit.save(&json!({ "id": 0 }))?.save_json("1", "[]");
+            commit.skip(with_id.then_some("2"), "too large");
+            commit.commit().await?;
+            cx.end_snapshot("M").await?;
+            Ok(())
+        });
+        let kept = outcome.assert_ok().records("M");
+        assert_eq!(kept.len(), 4 - deleted);
+        assert_eq!(kept["1"], json!({ "id": 1 }), "what was stored stays");
     }
 }
 
@@ -213,6 +288,7 @@ fn commits_that_break_a_rule_store_nothing() {
     ];
     for (build, code, says) in cases {
         let outcome = run(&host(), move |cx| async move {
+            cx.on_bad_record(OnBadRecord::Fail);
             build(cx.page("M").save_json("fine", "{}")).commit().await?;
             Ok(())
         });

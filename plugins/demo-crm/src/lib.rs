@@ -96,12 +96,12 @@ async fn pull(cx: Cx, path: &'static str, model: &'static str) -> Result<()> {
 
         let mut commit = cx.page(model);
         for item in page.raw_items()? {
-            let Item { id, deleted } = serde_json::from_str(item.get())?;
-            if deleted {
-                commit.delete(id);
-            } else {
-                commit.save_json(id, item.get());
-            }
+            match serde_json::from_str::<Item<'_>>(item.get()) {
+                Ok(Item { id, deleted: true }) => commit.delete(id),
+                Ok(Item { id, .. }) => commit.save_json(id, item.get()),
+                // One that can't be read does not stop the others.
+                Err(error) => commit.skip(None, format!("{error} of {}", item.get())),
+            };
         }
         let outcome = commit.checkpoint(&checkpoint)?.commit().await?.model(model);
         debug!(

@@ -3,7 +3,7 @@
 use tidegate_sdk::prelude::*;
 
 use crate::checkpoint::Checkpoint;
-use crate::page::Changes;
+use crate::page::{Changes, Skip};
 use crate::plan::Plan;
 
 /// The contract's limits of a commit.
@@ -22,6 +22,7 @@ pub(crate) async fn commit(
         page.make_room(0).await?;
         page.commit.delete(id);
     }
+    let mut skip = changes.skip;
     match &plan.detail {
         None => {
             for record in changes.save {
@@ -29,10 +30,21 @@ pub(crate) async fn commit(
             }
         }
         Some(detail) => {
-            for (id, body) in detail.fetch(cx, plan, changes.save).await? {
+            let details = detail.fetch(cx, plan, changes.save).await?;
+            for (id, body) in details.save {
                 page.save(id, body).await?;
             }
+            skip.extend(details.skip);
         }
+    }
+    for Skip {
+        id,
+        position,
+        reason,
+    } in skip
+    {
+        page.make_room(0).await?;
+        page.commit.skip_at(position, id.as_deref(), reason);
     }
     page.commit.checkpoint(checkpoint)?.commit().await?;
     Ok(())

@@ -19,6 +19,8 @@ pub(crate) struct Config {
     /// Headers of every request.
     #[serde(default)]
     pub(crate) headers: BTreeMap<String, String>,
+    /// What becomes of records that can't be stored, unless a model says otherwise.
+    pub(crate) on_bad_record: Option<BadRecord>,
     /// What a check of the connection asks for; by default the path of the first model.
     pub(crate) check: Option<String>,
     /// Each is a sync, and the model that it writes.
@@ -88,6 +90,8 @@ pub(crate) struct Model {
     pub(crate) records: String,
     #[serde(default)]
     pub(crate) records_may_be_absent: bool,
+    #[serde(default)]
+    pub(crate) empty_statuses: Vec<u16>,
     #[serde(default = "id_default")]
     pub(crate) id: OneOrMany,
     pub(crate) tombstone: Option<Tombstone>,
@@ -100,8 +104,17 @@ pub(crate) struct Model {
     pub(crate) full_pull_with_deletes: WithDeletes,
     pub(crate) full_pull_every_hours: Option<u32>,
     pub(crate) detail: Option<Detail>,
+    pub(crate) on_bad_record: Option<BadRecord>,
     #[serde(default)]
     pub(crate) responses: Responses,
+}
+
+/// What becomes of a record that can't be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum BadRecord {
+    Fail,
+    Skip,
 }
 
 fn id_default() -> OneOrMany {
@@ -190,9 +203,18 @@ pub(crate) struct Pagination {
     pub(crate) total_pages_pointer: Option<String>,
     pub(crate) total_pointer: Option<String>,
     pub(crate) end_statuses: Option<Vec<u16>>,
+    pub(crate) next_url_origin: Option<NextUrlOrigin>,
     pub(crate) end_values: Option<Vec<Value>>,
     pub(crate) page_size: Option<u64>,
     pub(crate) page_size_parameter: Option<String>,
+}
+
+/// Where a next URL of another origin than the base URL's is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum NextUrlOrigin {
+    Base,
+    AsGiven,
 }
 
 #[derive(Debug, Deserialize)]
@@ -203,6 +225,7 @@ pub(crate) struct Incremental {
     pub(crate) header: Option<String>,
     pub(crate) format: Option<Format>,
     pub(crate) parameter_format: Option<Format>,
+    pub(crate) zone: Option<String>,
     pub(crate) overlap_seconds: Option<u32>,
     pub(crate) initial: Option<Value>,
     #[serde(default)]
@@ -217,6 +240,15 @@ pub(crate) enum Mode {
     Merge,
 }
 
+/// What becomes of a listed record whose detail is not there.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OnSkip {
+    #[default]
+    LeaveOut,
+    Keep,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Detail {
@@ -225,5 +257,8 @@ pub(crate) struct Detail {
     pub(crate) record: String,
     #[serde(default)]
     pub(crate) mode: Mode,
+    pub(crate) skip_statuses: Option<Vec<u16>>,
+    #[serde(default)]
+    pub(crate) on_skip: OnSkip,
     pub(crate) concurrency: Option<usize>,
 }

@@ -6,8 +6,8 @@ use serde_json::value::RawValue;
 use tidegate_sdk::prelude::*;
 use tidegate_sdk::{Response, encode};
 
-use crate::config::{self, Mode};
-use crate::page::Record;
+use crate::config::{self, Mode, OnSkip};
+use crate::page::{Record, Skip};
 use crate::plan::{Key, Plan};
 use crate::pointer::Pointer;
 use crate::template::Template;
@@ -15,8 +15,10 @@ use crate::template::Template;
 /// As many requests of a run are in flight at once, whatever it asks for.
 const CONCURRENCY_MAX: usize = 16;
 const CONCURRENCY_DEFAULT: usize = 8;
-/// The record is gone since it was listed.
+/// How an API says that the record is gone since it was listed.
 const GONE: [u16; 2] = [404, 410];
+/// Answers that are about the connection, or the moment, and never about one record.
+const OF_ALL: [u16; 4] = [401, 408, 425, 429];
 
 /// The members of an object, as the text that came.
 type Members<'a> = BTreeMap<String, &'a RawValue>;
@@ -28,6 +30,25 @@ pub(crate) struct Detail {
     record: Pointer,
     mode: Mode,
     concurrency: usize,
+    skip_statuses: Vec<u16>,
+    on_skip: OnSkip,
+}
+
+/// The records of a page once their details are there.
+#[derive(Debug, Default)]
+pub(crate) struct Details {
+    /// Ids and bodies.
+    pub(crate) save: Vec<(String, String)>,
+    pub(crate) skip: Vec<Skip>,
+}
+
+/// What came of one request.
+enum Fetched {
+    Body(String),
+    /// The answer is one of `skip_statuses`.
+    Gone,
+    /// It is of this record alone.
+    Bad(Failure),
 }
 
 impl Detail {
@@ -43,45 +64,80 @@ impl Detail {
             record: key.at("record").pointer(&config.record)?,
             mode: config.mode,
             concurrency,
+            skip_statuses: config.skip_statuses.clone().unwrap_or(GONE.to_vec()),
+            on_skip: config.on_skip,
         })
     }
 
-    /// The ids and bodies of these records with their details, in the same order. A record that
-    /// is gone since it was listed is left out.
+    /// The records with their details, in the same order. One that has none (its status is among
+    /// `skip_statuses`) is left out, or kept as it was listed; one whose detail fails is skipped, unless
+    /// that looks like more than one record's trouble: then the page fails, with that failure.
     pub(crate) async fn fetch(
         &self,
         cx: &Cx,
         plan: &Plan,
         records: Vec<Record<'_>>,
-    ) -> Result<Vec<(String, String)>> {
-        let fetched: Vec<Option<(String, String)>> = stream::iter(records)
+    ) -> Result<Details> {
+        let asked = records.len();
+        let fetched: Vec<(Record<'_>, Fetched)> = stream::iter(records)
             .map(|record| self.fetch_one(cx, plan, record))
             .buffered(self.concurrency)
             .try_collect()
             .await?;
-        Ok(fetched.into_iter().flatten().collect())
+        let mut details = Details::default();
+        let mut first = None;
+        for (record, fetched) in fetched {
+            match fetched {
+                Fetched::Body(body) => {
+                    plan.fields.watch.detail();
+                    details.save.push((record.id, body));
+                }
+                Fetched::Gone if self.on_skip == OnSkip::Keep => {
+                    details.save.push((record.id, record.body.get().to_owned()));
+                }
+                Fetched::Gone => {
+                    debug!("{} `{}` is gone since it was listed", plan.model, record.id);
+                }
+                Fetched::Bad(failure) => {
+                    details.skip.push(Skip {
+                        id: Some(record.id),
+                        position: record.position,
+                        reason: failure.message.clone(),
+                    });
+                    first.get_or_insert(failure);
+                }
+            }
+        }
+        match first {
+            Some(failure) if !is_of_few(cx, plan, &failure, details.skip.len(), asked) => {
+                Err(failure)
+            }
+            _ => Ok(details),
+        }
     }
 
-    async fn fetch_one(
+    async fn fetch_one<'a>(
         &self,
         cx: &Cx,
         plan: &Plan,
-        record: Record<'_>,
-    ) -> Result<Option<(String, String)>> {
-        let path = self.path(plan, &record.id, record.body.get())?;
-        match plan.with_headers(cx.get(path)).send().await {
-            Ok(response) => {
-                let body = self.body(plan, record.body, &response)?;
-                Ok(Some((record.id, body)))
-            }
-            Err(failure) => match &failure.upstream {
-                Some(upstream) if GONE.contains(&upstream.status) => {
-                    debug!("{} `{}` is gone since it was listed", plan.model, record.id);
-                    Ok(None)
-                }
-                _ => Err(failure),
+        record: Record<'a>,
+    ) -> Result<(Record<'a>, Fetched)> {
+        let path = match self.path(plan, &record.id, record.body.get()) {
+            Ok(path) => path,
+            Err(failure) => return Ok((record, Fetched::Bad(failure))),
+        };
+        let fetched = match plan.with_headers(cx.get(path)).send().await {
+            Ok(response) => match self.body(plan, record.body, &response) {
+                Ok(body) => Fetched::Body(body),
+                Err(failure) => Fetched::Bad(failure),
             },
-        }
+            Err(failure) => match failure.upstream.as_ref().map(|upstream| upstream.status) {
+                Some(status) if self.skip_statuses.contains(&status) => Fetched::Gone,
+                Some(status) if !OF_ALL.contains(&status) => Fetched::Bad(failure),
+                _ => return Err(failure),
+            },
+        };
+        Ok((record, fetched))
     }
 
     /// The path of a record, by its id and its body in the list.
@@ -105,24 +161,49 @@ impl Detail {
     ) -> Result<String> {
         let whole: &RawValue = response.json()?;
         let detail = self.record.value(whole.get())?.ok_or_else(|| {
-            Failure::other(format!(
+            let failure = Failure::other(format!(
                 "{} has nothing at `models.{}.detail.record`",
                 response.url(),
                 plan.model
-            ))
-            .code("response-invalid")
+            ));
+            response.with_upstream(failure.code("response-invalid"))
         })?;
+        let text = detail.get();
         match self.mode {
-            Mode::Replace => Ok(detail.get().to_owned()),
+            Mode::Replace => Ok(text.to_owned()),
             Mode::Merge => {
-                let mut merged: Members<'_> = serde_json::from_str(listed.get())?;
-                let detail: Members<'_> =
-                    serde_json::from_str(detail.get()).context(response.url())?;
-                merged.extend(detail);
-                Ok(serde_json::to_string(&merged)?)
+                let listed = listed.get();
+                merged(listed, text)
+                    .or_else(|error| {
+                        // Half of a surrogate pair in a member's name can't be read.
+                        match (tidegate_sdk::mended(listed), tidegate_sdk::mended(text)) {
+                            (None, None) => Err(error),
+                            (mended, detail) => merged(
+                                mended.as_deref().unwrap_or(listed),
+                                detail.as_deref().unwrap_or(text),
+                            ),
+                        }
+                    })
+                    .context(response.url())
             }
         }
     }
+}
+
+/// The members of both objects, those of the second over those of the first.
+fn merged(listed: &str, detail: &str) -> serde_json::Result<String> {
+    let mut all: Members<'_> = serde_json::from_str(listed)?;
+    let over: Members<'_> = serde_json::from_str(detail)?;
+    all.extend(over);
+    serde_json::to_string(&all)
+}
+
+/// Whether `bad` of the page's `asked` details may be skipped: some of the run were there, and not too
+/// many are missing. Of a page's only record no more can be said than that a server's error passes.
+fn is_of_few(cx: &Cx, plan: &Plan, failure: &Failure, bad: usize, asked: usize) -> bool {
+    let none = !plan.fields.watch.has_details();
+    let is_outage = none && (asked > 1 || failure.kind == FailureKind::Transient);
+    !is_outage && bad <= cx.may_skip(asked)
 }
 
 fn path(text: &str, key: &Key) -> Result<Template> {

@@ -14,6 +14,7 @@
 //! - Clocks have a resolution, and replicas lag: the next pull begins `overlap_seconds` before the
 //!   mark. What comes again unchanged costs nothing.
 
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tidegate_sdk::prelude::*;
@@ -21,7 +22,7 @@ use tidegate_sdk::prelude::*;
 use crate::config;
 use crate::plan::{Key, text};
 use crate::pointer::scalar;
-use crate::time::Format;
+use crate::time::{self, Format};
 
 /// How far: a time in Unix milliseconds, or a text that only the API understands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +40,8 @@ pub(crate) struct Incremental {
     parameter_format: Format,
     overlap_ms: i64,
     initial: Option<String>,
+    /// Of times without an offset.
+    zone: Option<TimeZone>,
     key: Key,
 }
 
@@ -78,6 +81,17 @@ impl Incremental {
             (Format::Date, ..) | (_, Format::Date, _) => 86_400,
             _ => 1,
         };
+        let zone = match &config.zone {
+            None => None,
+            Some(name) => Some(time::zone(name).ok_or_else(|| {
+                key.at("zone").wrong(format!(
+                    "`{name}` is neither a time zone such as `Europe/Berlin` nor an offset such as `+02:00`"
+                ))
+            })?),
+        };
+        if zone.is_none() && [format, parameter_format].contains(&Format::Local) {
+            return Err(key.at("zone").wrong("is missing, as a format is `local`"));
+        }
         let initial = match &config.initial {
             None => None,
             Some(value) => Some(
@@ -91,6 +105,7 @@ impl Incremental {
             parameter_format,
             overlap_ms: i64::from(overlap) * 1_000,
             initial,
+            zone,
             key: key.clone(),
         })
     }
@@ -106,7 +121,7 @@ impl Incremental {
             None => self.initial.clone(),
             Some(Mark::Time(ms)) => Some(
                 self.parameter_format
-                    .write(ms.saturating_sub(self.overlap_ms)),
+                    .write(ms.saturating_sub(self.overlap_ms), self.zone.as_ref()),
             ),
             Some(Mark::Text(text)) => Some(text.clone()),
         }
@@ -123,19 +138,24 @@ impl Incremental {
         opaque == matches!(mark, Mark::Text(_))
     }
 
-    /// Read a mark as the field's format has it.
-    pub(crate) fn read(&self, raw: &RawValue, format: Format) -> Result<Mark> {
-        let mark = scalar(raw).and_then(|text| match format {
-            Format::Opaque => Some(Mark::Text(text.into_owned())),
-            _ => format.parse(&text).map(Mark::Time),
-        });
-        mark.ok_or_else(|| {
-            self.key.at("format").wrong(format!(
-                "`{}` does not fit what a record has in `incremental.field`: {}",
-                format.name(),
-                raw.get()
-            ))
-        })
+    /// Read a mark as the field's format has it, and say whether it was taken for UTC for want of a word; `None`
+    /// for what does not fit the format.
+    pub(crate) fn read(&self, raw: &RawValue, format: Format) -> Option<(Mark, bool)> {
+        let text = scalar(raw)?;
+        if format == Format::Opaque {
+            return Some((Mark::Text(text.into_owned()), false));
+        }
+        let read = format.parse(&text, self.zone.as_ref())?;
+        Some((Mark::Time(read.ms), read.assumed_utc))
+    }
+
+    /// The failure for times none of which fits the format.
+    pub(crate) fn unreadable(&self, raw: &RawValue, format: Format) -> Failure {
+        self.key.at("format").wrong(format!(
+            "`{}` does not fit what a record has in `incremental.field`: {}",
+            format.name(),
+            raw.get()
+        ))
     }
 
     /// The failure for a record that comes before another which it should follow.
@@ -143,8 +163,8 @@ impl Incremental {
         self.key.at("ordered").wrong(format!(
             "the records are not sorted by `incremental.field`: {} comes after {}; sort them in \
              `query`, or leave `ordered` out",
-            self.parameter_format.write(after),
-            self.parameter_format.write(before)
+            self.parameter_format.write(after, self.zone.as_ref()),
+            self.parameter_format.write(before, self.zone.as_ref())
         ))
     }
 

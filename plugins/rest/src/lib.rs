@@ -12,6 +12,7 @@ mod commit;
 mod config;
 mod confirm;
 mod detail;
+mod empty;
 mod find;
 mod incremental;
 mod latest;
@@ -25,7 +26,9 @@ mod template;
 mod tests;
 mod time;
 mod url;
+mod watch;
 
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use tidegate_sdk::prelude::*;
 use tidegate_sdk::{ConfigKey, OAuth, TokenUrl};
@@ -41,6 +44,7 @@ fn plugin() -> Plugin {
     Plugin::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
         .describe("Most REST APIs, from the connection's config alone")
         .host("base-url")
+        .host("granted")
         .config(serde_json::from_str::<Value>(CONFIG_SCHEMA).unwrap_or_default())
         .auth(Auth::bearer("token"))
         .auth(Auth::basic("username", "password"))
@@ -79,7 +83,13 @@ tidegate_sdk::export!(plugin);
 async fn sync(cx: Cx) -> Result<()> {
     let config: Config = cx.config()?;
     let plan = Plan::new(&config, &cx.context()?.name)?;
-    Puller::begin(&cx, &plan).await?.run().await
+    cx.on_bad_record(plan.on_bad_record);
+    let is_first = cx.checkpoint::<IgnoredAny>()?.is_none();
+    Puller::begin(&cx, &plan).await?.run().await?;
+    for finding in plan.findings(is_first) {
+        warn!("{finding}");
+    }
+    Ok(())
 }
 
 async fn act(cx: Cx, input: Box<RawValue>) -> Result<Box<RawValue>> {

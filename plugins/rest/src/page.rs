@@ -1,4 +1,4 @@
-//! From the records of one page to what is saved and deleted.
+//! From the records of one page to what is saved, deleted and skipped.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +14,8 @@ use crate::pointer::scalar;
 
 /// How much of a record goes into a message.
 const EXCERPT_CHARS: usize = 120;
+/// One record without an id is a bad record; a page without any is a pointer that leads nowhere.
+const PAGE_WITHOUT_IDS: usize = 2;
 
 /// The changes that one page holds.
 #[derive(Debug, Default)]
@@ -21,6 +23,8 @@ pub(crate) struct Changes<'a> {
     pub(crate) save: Vec<Record<'a>>,
     /// Ids. A record that comes again after its deletion is in `save` too, which wins.
     pub(crate) delete: Vec<String>,
+    /// What can't be told from another record, and so not stored.
+    pub(crate) skip: Vec<Skip>,
     /// The latest of the records.
     pub(crate) mark: Option<Mark>,
 }
@@ -30,49 +34,76 @@ pub(crate) struct Changes<'a> {
 pub(crate) struct Record<'a> {
     pub(crate) id: String,
     pub(crate) body: &'a RawValue,
+    /// Which one of the page it was, from 0.
+    pub(crate) position: usize,
+}
+
+/// A record that is left out.
+#[derive(Debug)]
+pub(crate) struct Skip {
+    pub(crate) id: Option<String>,
+    pub(crate) position: usize,
+    pub(crate) reason: String,
+}
+
+/// What is known of a record.
+struct Known {
+    id: Option<String>,
+    gone: bool,
 }
 
 impl<'a> Changes<'a> {
-    /// Fails at the first record that has no usable id, or a mark that can't be read.
+    /// Fails when no record of the page has an id, or a time that can be read: then the config points
+    /// at the wrong place.
     pub(crate) fn of(plan: &Plan, records: &[&'a RawValue]) -> Result<Self> {
         let fields = &plan.fields;
         let mut changes = Changes::default();
         changes.save.reserve(records.len());
         // By id, how many records had been saved when it was deleted.
         let mut deleted = BTreeMap::new();
-        let mut latest = plan.incremental.as_ref().and_then(Latest::new);
+        let mut latest = Latest::of(plan);
         let mut found = vec![Found::Nothing; fields.finder.len()];
-        for (index, record) in records.iter().enumerate() {
-            fields.finder.find(record.get(), &mut found)?;
-            let ids = found.get(fields.ids.clone()).unwrap_or_default();
-            let id = id_of(ids).ok_or_else(|| {
+        for (position, record) in records.iter().enumerate() {
+            let known = match fields.finder.find(record.get(), &mut found) {
+                Ok(()) => {
+                    if let Some(latest) = &mut latest {
+                        latest.add(found.get(fields.marks.clone()).unwrap_or_default())?;
+                    }
+                    Known::of(plan, &found)
+                }
+                Err(_) => Known::of_odd(plan, record),
+            };
+            let Some(id) = known.id else {
                 let begins: String = record.get().chars().take(EXCERPT_CHARS).collect();
-                Failure::other(format!(
-                    "{}: record {} of the page has no text or number that is its id at {} (it \
-                     begins: {begins})",
-                    plan.model,
-                    index + 1,
-                    fields.id_names
-                ))
-                .code("record-invalid")
-            })?;
-            if let Some(latest) = &mut latest {
-                latest.add(found.get(fields.marks.clone()).unwrap_or_default())?;
-            }
-            let gone = fields.tombstone.as_ref().is_some_and(|(index, value)| {
-                found
-                    .get(*index)
-                    .and_then(Found::value)
-                    .is_some_and(|raw| is_tombstone(raw, value.as_ref()))
-            });
-            if gone {
+                changes.skip.push(Skip {
+                    id: None,
+                    position,
+                    reason: format!(
+                        "it has no text or number that is its id at {} (it begins: {begins})",
+                        fields.id_names
+                    ),
+                });
+                continue;
+            };
+            if known.gone {
                 deleted.insert(id, changes.save.len());
             } else {
-                changes.save.push(Record { id, body: record });
+                changes.save.push(Record {
+                    id,
+                    body: record,
+                    position,
+                });
             }
         }
+        let is_useless = changes.skip.len() == records.len() && !fields.watch.has_ids();
+        if records.len() >= PAGE_WITHOUT_IDS && is_useless {
+            return Err(fields.no_ids(records.len()));
+        }
         changes.delete(deleted);
-        changes.mark = latest.map_or(Ok(None), Latest::mark)?;
+        changes.mark = match latest {
+            Some(latest) => latest.mark(records)?,
+            None => None,
+        };
         Ok(changes)
     }
 
@@ -88,6 +119,40 @@ impl<'a> Changes<'a> {
             keep
         });
         self.delete.extend(deleted.into_keys());
+    }
+}
+
+impl Known {
+    fn of(plan: &Plan, found: &[Found<'_>]) -> Self {
+        let fields = &plan.fields;
+        let there = |found: &Found<'_>| !matches!(found, Found::Nothing);
+        fields.watch.record(found.iter().map(there));
+        let id = id_of(found.get(fields.ids.clone()).unwrap_or_default());
+        if id.is_some() {
+            fields.watch.id();
+        }
+        let gone = fields.tombstone.as_ref().is_some_and(|(index, value)| {
+            found
+                .get(*index)
+                .and_then(Found::value)
+                .is_some_and(|raw| is_tombstone(raw, value.as_ref()))
+        });
+        Known { id, gone }
+    }
+
+    /// Of a record that can't be read as it stands. With half of a surrogate pair in a member's name it can
+    /// once that is mended, as the host does before it stores it.
+    fn of_odd(plan: &Plan, record: &RawValue) -> Self {
+        let mended = tidegate_sdk::mended(record.get());
+        let mut found = vec![Found::Nothing; plan.fields.finder.len()];
+        let text = mended.as_deref().unwrap_or(record.get());
+        match plan.fields.finder.find(text, &mut found) {
+            Ok(()) => Known::of(plan, &found),
+            Err(_) => Known {
+                id: None,
+                gone: false,
+            },
+        }
     }
 }
 

@@ -8,13 +8,18 @@ use serde_json::Value;
 use tidegate_sdk::prelude::*;
 use tidegate_sdk::{RequestBuilder, Responses};
 
-use crate::config::{Config, Model, OneOrMany, WithDeletes};
+use crate::config::{
+    BadRecord, Config, Model, NextUrlOrigin, OneOrMany, Pagination, Style, WithDeletes,
+};
 use crate::confirm::Confirm;
 use crate::detail::Detail;
+use crate::empty::Nothing;
 use crate::find::{Finder, POINTERS_MAX};
 use crate::incremental::Incremental;
 use crate::paging::{Paging, Place};
 use crate::pointer::Pointer;
+use crate::url;
+use crate::watch::Watch;
 
 /// How to pull one model.
 #[derive(Debug)]
@@ -30,6 +35,10 @@ pub(crate) struct Plan {
     pub(crate) conditional: bool,
     pub(crate) full_pull: FullPull,
     pub(crate) detail: Option<Detail>,
+    pub(crate) on_bad_record: OnBadRecord,
+    pub(crate) nothing: Nothing,
+    /// Next URLs of another origin go to that of the base URL.
+    at_base: bool,
     /// How to ask for a record that a full pull did not see.
     pub(crate) confirm: Option<Confirm>,
     /// What answers mean.
@@ -45,6 +54,9 @@ pub(crate) struct Fields {
     pub(crate) ids: Range<usize>,
     pub(crate) marks: Range<usize>,
     pub(crate) tombstone: Option<(usize, Option<Value>)>,
+    /// What a run finds at these.
+    pub(crate) watch: Watch,
+    id_key: Key,
 }
 
 /// Whether what a full pull did not see is deleted, and when one is due.
@@ -99,6 +111,12 @@ impl Plan {
             full_pull: full_pull(model, &key)?,
             incremental,
             detail,
+            nothing: Nothing::new(model),
+            at_base: at_base(&model.pagination, &key.at("pagination"))?,
+            on_bad_record: match model.on_bad_record.or(config.on_bad_record) {
+                Some(BadRecord::Fail) => OnBadRecord::Fail,
+                Some(BadRecord::Skip) | None => OnBadRecord::default(),
+            },
             confirm,
             responses: model.responses.clone(),
         })
@@ -118,7 +136,25 @@ impl Plan {
                 None => request,
             }
         };
+        let moved = self.moved(cx, place);
+        let place = moved.as_ref().unwrap_or(place);
         self.with_headers(self.paging.request(cx, place, list))
+    }
+
+    /// The place of a next URL at the origin of the base URL, if it is at another.
+    fn moved(&self, cx: &Cx, place: &Place) -> Option<Place> {
+        let Place::Url(url) = place else {
+            return None;
+        };
+        let base = cx.context().ok()?.base_url.filter(|_| self.at_base)?;
+        let moved = url::at_base(&base, url)?;
+        self.fields.watch.moved(url);
+        Some(Place::Url(moved))
+    }
+
+    /// What an operator should know of this config, once a run is over. `is_first`: it was the sync's first.
+    pub(crate) fn findings(&self, is_first: bool) -> Vec<String> {
+        self.fields.watch.findings(&self.model, is_first)
     }
 
     /// The request that a pull of everything begins with.
@@ -153,13 +189,45 @@ impl Fields {
                 all.len()
             )));
         }
+        let mut places: Vec<(String, String)> = Vec::new();
+        let named = |place: usize| match place {
+            place if ids.contains(&place) => key.at("id"),
+            place if marks.contains(&place) => key.at("incremental.field"),
+            _ => key.at("tombstone.field"),
+        };
+        for (place, pointer) in all.iter().enumerate() {
+            places.push((named(place).0, pointer.to_string()));
+        }
         Ok(Fields {
+            watch: Watch::new(places, tombstone.as_ref().map(|(index, _)| *index)),
+            id_key: key.at("id"),
             finder: Finder::new(all),
             id_names: model.id.as_slice().join(" and "),
             ids,
             marks,
             tombstone,
         })
+    }
+}
+
+impl Fields {
+    /// The failure for a page of so many records, none of which has an id where the config says.
+    pub(crate) fn no_ids(&self, records: usize) -> Failure {
+        self.id_key.wrong(format!(
+            "none of the {records} records of the page has a text or number at {}",
+            self.id_names
+        ))
+    }
+}
+
+/// Whether next URLs of another origin go to that of the base URL.
+fn at_base(pagination: &Pagination, key: &Key) -> Result<bool> {
+    let is_of_urls = matches!(pagination.style, Style::Link | Style::NextUrl);
+    match pagination.next_url_origin {
+        Some(_) if !is_of_urls => Err(key
+            .at("next_url_origin")
+            .wrong("is used by the styles `link` and `next_url` only")),
+        origin => Ok(origin != Some(NextUrlOrigin::AsGiven)),
     }
 }
 

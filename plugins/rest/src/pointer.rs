@@ -60,12 +60,17 @@ impl fmt::Display for Pointer {
     }
 }
 
-/// A string's characters, or a number's digits; `None` for other values.
+/// A string's characters, with U+FFFD for half of a surrogate pair, or a number's digits; `None` for
+/// other values.
 pub(crate) fn scalar(raw: &RawValue) -> Option<Cow<'_, str>> {
     match raw.get().as_bytes().first()? {
-        b'"' => serde_json::from_str::<Text<'_>>(raw.get())
-            .ok()
-            .map(|text| text.0),
+        b'"' => match serde_json::from_str::<Text<'_>>(raw.get()) {
+            Ok(text) => Some(text.0),
+            Err(_) => {
+                let mended = tidegate_sdk::mended(raw.get())?;
+                serde_json::from_str(&mended).ok().map(Cow::Owned)
+            }
+        },
         b'-' | b'0'..=b'9' => Some(Cow::Borrowed(raw.get())),
         _ => None,
     }
@@ -96,6 +101,7 @@ mod tests {
         for (json, expected) in [
             (r#""a""#, Some("a")),
             (r#""a\u00e9\n""#, Some("aé\n")),
+            (r#""cut \ud83d""#, Some("cut \u{fffd}")),
             ("-1.50", Some("-1.50")),
             ("true", None),
             ("[1]", None),

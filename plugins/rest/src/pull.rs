@@ -206,13 +206,13 @@ impl<'a> Puller<'a> {
             }
         };
         let begins: String = text.chars().take(EXCERPT_CHARS).collect();
-        Err(Failure::other(format!(
+        let failure = Failure::other(format!(
             "{} answered with JSON that does not fit `models.{}.records`: {problem} (it begins: \
              {begins})",
             response.url(),
             self.plan.model
-        ))
-        .code("response-invalid"))
+        ));
+        Err(response.with_upstream(failure.code("response-invalid")))
     }
 
     /// Move on to the next page, or to the end.

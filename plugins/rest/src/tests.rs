@@ -2,6 +2,7 @@
 
 mod actions;
 mod api;
+mod bad;
 mod churn;
 mod config;
 mod dialects;
@@ -9,6 +10,7 @@ mod edges;
 mod examples;
 mod histories;
 mod lists;
+mod nothing;
 mod records;
 
 use tidegate_sdk::prelude::*;

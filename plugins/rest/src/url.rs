@@ -1,39 +1,7 @@
-//! URLs of next pages: the header `Link` (RFC 8288), and references relative to the page.
+//! URLs of next pages: the header `Link` (RFC 8288), references relative to the page, and other names of the
+//! same server.
 
-/// The target of the first link whose relation types include `next`.
-pub(crate) fn next_link(header: &str) -> Option<&str> {
-    let mut rest = header;
-    loop {
-        let (_, link) = rest.split_once('<')?;
-        let (target, after) = link.split_once('>')?;
-        let (parameters, next) = after.split_at(end_of_link(after));
-        if parameters.split(';').any(is_next) {
-            return Some(target);
-        }
-        rest = next;
-    }
-}
-
-/// Where the comma after a link is: the first outside of quotes.
-fn end_of_link(text: &str) -> usize {
-    let mut quoted = false;
-    text.find(|c| {
-        quoted ^= c == '"';
-        c == ',' && !quoted
-    })
-    .unwrap_or(text.len())
-}
-
-fn is_next(parameter: &str) -> bool {
-    let (name, value) = parameter.split_once('=').unwrap_or_default();
-    let value = value.trim();
-    let quoted = value
-        .strip_prefix('"')
-        .and_then(|value| value.strip_suffix('"'));
-    // What is left of a quoted text that had a semicolon in it has one quote, and is no type.
-    let mut types = quoted.unwrap_or(value).split_ascii_whitespace();
-    name.trim().eq_ignore_ascii_case("rel") && types.any(|t| t.eq_ignore_ascii_case("next"))
-}
+pub(crate) use tidegate_sdk::next_link;
 
 /// `reference` as an absolute URL, seen from the absolute URL `base` (RFC 3986 §5; the host
 /// collapses `..`).
@@ -60,6 +28,26 @@ pub(crate) fn resolve(base: &str, reference: &str) -> String {
     }
 }
 
+/// `url` at the origin of `base`, if it is at another and its path lies under that of `base`: behind a proxy many
+/// servers name themselves by an inner host, or by http for https. `None` when it stays as it is.
+pub(crate) fn at_base(base: &str, url: &str) -> Option<String> {
+    let (base_origin, base_path) = parts(base)?;
+    let (origin, rest) = parts(url)?;
+    let path = base_path.split(['?', '#']).next().unwrap_or_default();
+    let path = path.trim_end_matches('/');
+    let under = rest.strip_prefix(path)?;
+    let is_under = under.is_empty() || under.starts_with(['/', '?', '#']);
+    (is_under && !origin.eq_ignore_ascii_case(base_origin)).then(|| format!("{base_origin}{rest}"))
+}
+
+/// The origin of an absolute URL, and what comes after it.
+fn parts(url: &str) -> Option<(&str, &str)> {
+    let authority = url.find("://")? + 3;
+    let rest = url.get(authority..)?;
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    Some(url.split_at(authority + end))
+}
+
 /// The scheme, host and port of an absolute URL of HTTP, in lower case; `None` for what is none.
 pub(crate) fn origin(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
@@ -80,26 +68,35 @@ fn has_scheme(reference: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{next_link, resolve};
+    use super::{at_base, resolve};
 
     #[test]
-    fn links() {
-        for (header, expected) in [
+    fn the_same_server_by_another_name() {
+        let base = "https://api.example.com/v1";
+        for (url, expected) in [
             (
-                "<https://h/?page=2>; rel=\"next\"",
-                Some("https://h/?page=2"),
+                "http://api.example.com/v1/items?p=2",
+                Some("https://api.example.com/v1/items?p=2"),
             ),
             (
-                "</a>; rel=\"prev\", </b>; rel=next, </c>; rel=last",
-                Some("/b"),
+                "http://inner:8001/v1?p=2",
+                Some("https://api.example.com/v1?p=2"),
             ),
-            ("</a>; title=\"x, <y>; rel=next\"; rel=prev", None),
-            ("</a?x=1,2>; REL=\"last Next\"", Some("/a?x=1,2")),
-            ("</a>; rel=\"nextish\"", None),
-            ("", None),
+            (
+                "https://api.example.com:8443/v1/items",
+                Some("https://api.example.com/v1/items"),
+            ),
+            // It is the same already, or is elsewhere.
+            ("https://api.example.com/v1/items?p=2", None),
+            ("https://API.example.com/other", None),
+            ("http://inner:8001/items", None),
+            ("http://inner:8001/v10/items", None),
+            ("/v1/items", None),
         ] {
-            assert_eq!(next_link(header), expected, "{header}");
+            assert_eq!(at_base(base, url).as_deref(), expected, "{url}");
         }
+        let bare = at_base("http://localhost:8080", "https://other/?page=2");
+        assert_eq!(bare.as_deref(), Some("http://localhost:8080/?page=2"));
     }
 
     #[test]

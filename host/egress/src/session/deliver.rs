@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use http::Method;
+use http::{Method, header};
 use ipnet::IpNet;
 use tidegate_engine::grant::{HostPattern, HostRequest};
 use tidegate_engine::limits::{
@@ -55,8 +55,7 @@ pub struct Answer {
     pub latency: Duration,
     /// Its `Retry-After`.
     pub retry_after: Option<Duration>,
-    /// The beginning of the body, decompressed: at most `webhook_response_bytes`, and what came in
-    /// time.
+    /// The beginning of the body: at most `webhook_response_bytes`, and what came in time.
     pub body: Bytes,
 }
 
@@ -136,11 +135,14 @@ impl Receiver {
         let mut watch = Stopwatch::new(Duration::from_millis(self.time.ms));
         let check = gate::check(&self.url, &inner.policy, &inner.guard);
         watch.run(check).await.map_err(|_| self.late())??;
+        let mut headers = headers::outgoing(headers, None, &inner.policy.limits)?;
+        // The answer is for the log only, where it stands as it came.
+        headers.remove(header::ACCEPT_ENCODING);
         let hop = Hop {
             sent: Sent::default(),
             method: Method::POST,
             url: self.url.clone(),
-            headers: headers::outgoing(headers, None, &inner.policy.limits)?,
+            headers,
             body,
             is_own: false,
         };

@@ -34,6 +34,17 @@ impl BodyError {
     pub fn is_too_deep(&self) -> bool {
         self.reason == Reason::Depth
     }
+
+    /// Whether it is JSON by its grammar, with a value that can't be kept: a number out of range,
+    /// or half of a surrogate pair.
+    #[must_use]
+    pub fn is_of_a_value(&self) -> bool {
+        matches!(self.reason, Reason::NumberRange | Reason::Surrogate)
+    }
+
+    pub(super) fn is_half_a_pair(&self) -> bool {
+        self.reason == Reason::Surrogate
+    }
 }
 
 impl fmt::Display for BodyError {

@@ -24,13 +24,17 @@ pub(super) struct Scanner {
     /// Members of the objects that are open, innermost last.
     members: Vec<Member>,
     sorted: Vec<u8>,
+    /// Whether a member came more than once.
+    repeats: bool,
 }
 
 impl Scanner {
-    /// The canonical form of `text`, which is an object, or any value if `any` says so.
-    pub(super) fn canonical(&mut self, text: &str, any: bool) -> Result<&[u8], BodyError> {
+    /// The canonical form of `text`, which is an object, or any value if `any` says so; and whether
+    /// a member occurs more than once in an object of it.
+    pub(super) fn canonical(&mut self, text: &str, any: bool) -> Result<(&[u8], bool), BodyError> {
         self.out.clear();
         self.members.clear();
+        self.repeats = false;
         let mut pass = Pass {
             text: text.as_bytes(),
             at: 0,
@@ -43,7 +47,7 @@ impl Scanner {
                 reason,
             });
         }
-        Ok(&self.out)
+        Ok((&self.out, self.repeats))
     }
 
     /// Sort the members from `first` on, whose text starts at `start`, and drop all but the last
@@ -53,6 +57,7 @@ impl Scanner {
             out,
             members,
             sorted,
+            repeats,
         } = self;
         let key = |member: &Member| out.get(member.key.clone()).unwrap_or_default();
         let Some(own) = members.get_mut(first..) else {
@@ -65,6 +70,7 @@ impl Scanner {
         while let Some(member) = rest.next() {
             let same = |next: &&Member| next.prefix == member.prefix && key(next) == key(member);
             if rest.peek().is_some_and(same) {
+                *repeats = true;
                 continue;
             }
             if !sorted.is_empty() {

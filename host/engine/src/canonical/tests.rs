@@ -118,6 +118,38 @@ fn what_is_no_object_is_refused() {
     }
 }
 
+#[test]
+fn what_is_stored_is_what_is_hashed() {
+    for (body, stored) in [
+        (r#"{"id":"d","a":1,"a":2}"#, r#"{"id":"d","a":2}"#),
+        (r#"{"a":1,"b":0,"a":2}"#, r#"{"b":0,"a":2}"#),
+        (r#"{"a":1,"\u0061":2.50}"#, r#"{"a":2.50}"#),
+        (
+            r#"{ "l" : [ 1, {"x":1,"x":[{"y":1,"y":2}]} ] , "z" : "\u00e9" }"#,
+            r#"{"l":[1,{"x":[{"y":2}]}],"z":"\u00e9"}"#,
+        ),
+        (
+            r#"{"a":{"b":1,"b":2},"a":{"c":1,"c":2},"":0,"":1}"#,
+            r#"{"a":{"c":2},"":1}"#,
+        ),
+        (r#"{"a":"cut \ud83d"}"#, r#"{"a":"cut \ufffd"}"#),
+        (r#"{"\ud83d":1,"\udc00":2}"#, "{\"\u{fffd}\":2}"),
+        // Nothing is repeated, so nothing is touched.
+        (
+            r#"{ "b": 1.50, "a": {"b": 2} }"#,
+            r#"{ "b": 1.50, "a": {"b": 2} }"#,
+        ),
+    ] {
+        let mut text = body.to_owned();
+        let settled = settle(&mut text).unwrap();
+        assert_eq!(text, stored);
+        assert_eq!(hash(stored).unwrap(), settled, "{body}");
+        if let Ok(hashed) = hash(body) {
+            assert_eq!(hashed, settled, "{body}");
+        }
+    }
+}
+
 /// A value of JSON whose numbers are integers that floats hold exactly, so that equality of
 /// `Value`s is equality of the texts' meaning.
 fn value() -> impl Strategy<Value = Value> {
@@ -200,7 +232,41 @@ fn respell(value: &Value, salt: &mut u64, out: &mut String) {
     }
 }
 
+/// The object with each member twice, the first of them another value.
+fn doubled(value: &Value, out: &mut String) {
+    match value {
+        Value::Object(map) => {
+            out.push('{');
+            for (index, (key, value)) in map.iter().enumerate() {
+                let key = Value::from(key.as_str());
+                let comma = if index > 0 { "," } else { "" };
+                out.push_str(&format!("{comma}{key}:[{{\"a\":0,\"a\":{index}}}],{key}:"));
+                doubled(value, out);
+            }
+            out.push('}');
+        }
+        Value::Array(list) => {
+            out.push('[');
+            for (index, value) in list.iter().enumerate() {
+                out.push_str(if index > 0 { "," } else { "" });
+                doubled(value, out);
+            }
+            out.push(']');
+        }
+        other => out.push_str(&other.to_string()),
+    }
+}
+
 proptest! {
+    #[test]
+    fn repeated_members_leave_the_last(value in object()) {
+        let mut text = String::new();
+        doubled(&value, &mut text);
+        let settled = settle(&mut text).unwrap();
+        prop_assert_eq!(settled, hash(&value.to_string()).unwrap());
+        prop_assert_eq!(text, value.to_string());
+    }
+
     #[test]
     fn equal_values_have_equal_hashes(value in object(), mut salt: u64) {
         let mut text = String::new();

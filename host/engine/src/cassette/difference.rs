@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::json_diff::{cut, json_diff};
 use super::shape::{Ask, CommitAsk, End, LoggedLine};
-use crate::record::Page;
+use crate::record::{Page, Skipped};
 
 /// Most differences that are told; what is behind them is counted.
 const DIFFERENCES_MAX: usize = 50;
@@ -268,6 +268,18 @@ fn page(place: &str, old: &Page, new: &Page, found: &mut Vec<Difference>) {
     for id in new_deletes.difference(&old_deletes) {
         let place = format!("{place}, record {id:?}");
         found.push(Difference::new(place, "is deleted now"));
+    }
+    for index in 0..old.skipped.len().max(new.skipped.len()) {
+        let (old, new) = (old.skipped.get(index), new.skipped.get(index));
+        if old != new {
+            let name = |skipped: Option<&Skipped>| {
+                skipped.map_or("nothing".to_owned(), Skipped::to_string)
+            };
+            found.push(Difference::new(
+                format!("{place}, skipped {}", index + 1),
+                format!("{} → {}", name(old), name(new)),
+            ));
+        }
     }
     if found.len() == before {
         found.push(Difference::new(place, "the same records in another order"));

@@ -201,6 +201,7 @@ fn assumed(ask: &Ask) -> Option<Answer> {
             let counts = commit.pages.iter().map(|page| Counts {
                 added: page.save.len() as u64,
                 deleted: page.delete.len() as u64,
+                skipped: page.skipped.len() as u64,
                 ..Counts::default()
             });
             Some(Answer::Counts(counts.collect()))

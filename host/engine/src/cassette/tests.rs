@@ -231,15 +231,16 @@ type PageRow<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
 
 fn commit(pages: &[PageRow<'_>], checkpoint: Option<&str>) -> Ask {
     let page = |(model, save, delete): &PageRow<'_>| Page {
-        model: model.parse().unwrap(),
         save: save
             .iter()
             .map(|(id, body)| Save {
                 id: (*id).to_owned(),
                 body: (*body).to_owned(),
+                hash: None,
             })
             .collect(),
         delete: delete.iter().map(|id| (*id).to_owned()).collect(),
+        ..Page::of(model.parse().unwrap())
     };
     Ask::Commit(CommitAsk {
         pages: pages.iter().map(page).collect(),

@@ -282,12 +282,15 @@ impl From<HostPattern> for String {
     }
 }
 
-/// What a manifest requests: a pattern, or the origin of each connection's base URL.
+/// What a manifest requests: a pattern, the origin of each connection's base URL, or whatever the
+/// operator grants, where the connection's config names it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum HostRequest {
     /// `base-url`
     BaseUrl,
+    /// `granted`
+    Granted,
     Pattern(HostPattern),
 }
 
@@ -297,6 +300,7 @@ impl HostRequest {
     pub fn matches(&self, url: &Url, base: &Url) -> bool {
         match self {
             Self::BaseUrl => url.origin() == base.origin(),
+            Self::Granted => true,
             Self::Pattern(pattern) => pattern.matches(url),
         }
     }
@@ -305,10 +309,10 @@ impl HostRequest {
 impl TryFrom<String> for HostRequest {
     type Error = PatternError;
     fn try_from(text: String) -> Result<Self, PatternError> {
-        if text == "base-url" {
-            Ok(Self::BaseUrl)
-        } else {
-            HostPattern::parse_wide(&text).map(Self::Pattern)
+        match text.as_str() {
+            "base-url" => Ok(Self::BaseUrl),
+            "granted" => Ok(Self::Granted),
+            pattern => HostPattern::parse_wide(pattern).map(Self::Pattern),
         }
     }
 }
@@ -323,6 +327,7 @@ impl fmt::Display for HostRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BaseUrl => f.write_str("base-url"),
+            Self::Granted => f.write_str("granted"),
             Self::Pattern(pattern) => pattern.fmt(f),
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::canonical::BodyHash;
-use crate::record::{Action, Counts, Record, Save};
+use crate::record::{Action, Counts, Page, Record, Save, Skipped};
 use crate::run::{Fence, RunId};
 use crate::store::{Changes, Commit, ModelStats, ReadChanges, StoreError};
 use crate::transfer::ImportedRecord;
@@ -51,10 +51,26 @@ impl Feed {
         self.last_seq
     }
 
-    fn save(&mut self, save: Save, hash: BodyHash, now: Timestamp, counts: &mut Counts) {
+    fn see(&mut self, id: &str) {
         for snapshot in self.snapshots.values_mut() {
-            snapshot.seen.insert(save.id.clone());
+            snapshot.seen.insert(id.to_owned());
         }
+    }
+
+    fn skip(&mut self, skipped: &Skipped, counts: &mut Counts) {
+        counts.skipped += 1;
+        match &skipped.id {
+            Some(id) => self.see(id),
+            None => {
+                for snapshot in self.snapshots.values_mut() {
+                    snapshot.holes = true;
+                }
+            }
+        }
+    }
+
+    fn save(&mut self, save: Save, hash: BodyHash, now: Timestamp, counts: &mut Counts) {
+        self.see(&save.id);
         let (action, first_seen_at) = match self.records.get(&save.id) {
             None => (Action::Added, now),
             Some(old) if old.record.action == Action::Deleted => {
@@ -206,12 +222,12 @@ impl State {
         &mut self,
         id: RunId,
         fence: Fence,
-        commit: Commit,
+        mut commit: Commit,
     ) -> Result<Vec<Counts>, StoreError> {
         // All that can fail comes before the first change, and first what depends on nothing stored.
         let hashes: Vec<Vec<BodyHash>> = commit
             .pages
-            .iter()
+            .iter_mut()
             .map(rules::hash_page)
             .collect::<Result<_, _>>()?;
         let connection = self.writing(id, fence)?.target.connection().clone();
@@ -219,22 +235,23 @@ impl State {
             self.writing_sync(id, fence)?;
         }
 
-        let changed =
-            |page: &&crate::record::Page| !page.save.is_empty() || !page.delete.is_empty();
-        for page in commit.pages.iter().filter(changed) {
+        for page in commit.pages.iter().filter(|page| !Page::is_empty(page)) {
             self.note_start(id, connection.model(page.model.clone()));
         }
         let mut all = Vec::new();
         let models: Vec<Name> = commit.pages.iter().map(|page| page.model.clone()).collect();
         for (page, hashes) in commit.pages.into_iter().zip(hashes) {
             let mut counts = Counts::default();
-            if !page.save.is_empty() || !page.delete.is_empty() {
+            if !page.is_empty() {
                 let feed = self.feed(connection.model(page.model));
                 for id in &page.delete {
                     feed.delete(id, commit.now, &mut counts);
                 }
                 for (save, hash) in page.save.into_iter().zip(hashes) {
                     feed.save(save, hash, commit.now, &mut counts);
+                }
+                for skipped in &page.skipped {
+                    feed.skip(skipped, &mut counts);
                 }
             }
             all.push(counts);

@@ -6,14 +6,14 @@
 use serde_json::{Map, Value};
 
 use crate::api_key::ApiKey;
-use crate::canonical::{self, BodyHash};
+use crate::canonical::BodyHash;
 use crate::cursor::{Cursor, CursorError};
 use crate::health::{Health, Hold};
 use crate::idempotency::KeyUse;
 use crate::integration::{Connection, Deployment, Integration, NewDeployment, merge};
 use crate::job::{Job, JobTarget, NewJob};
 use crate::limits::API_KEYS;
-use crate::record::{Counts, Page, PageError, Save};
+use crate::record::{self, Counts, Page, PageError, Save};
 use crate::run::{
     Basis, Blame, Failure, FailureClass, Fence, Figures, NewRun, Outcome, Run, RunEnd, RunId,
     Target,
@@ -256,22 +256,13 @@ pub fn removed(figures: Figures, now: Timestamp) -> RunEnd {
     }
 }
 
-/// The hashes of a page's bodies.
-pub fn hash_page(page: &Page) -> Result<Vec<BodyHash>, PageError> {
-    let hash = |save: &Save| {
-        canonical::hash(&save.body).map_err(|error| {
-            let (model, id) = (page.model.clone(), save.id.clone());
-            if error.is_too_deep() {
-                return PageError::DeepBody { model, id };
-            }
-            PageError::Body {
-                model,
-                id,
-                reason: error.to_string(),
-            }
-        })
+/// The hashes of a page's bodies: of a page that was not prepared, they are made now.
+pub fn hash_page(page: &mut Page) -> Result<Vec<BodyHash>, PageError> {
+    let hash = |save: &mut Save| match save.hash {
+        Some(hash) => Ok(hash),
+        None => record::check_body(&page.model, save),
     };
-    page.save.iter().map(hash).collect()
+    page.save.iter_mut().map(hash).collect()
 }
 
 /// What reading needs to know of a feed.

@@ -16,6 +16,8 @@ use super::records::Feed;
 pub(super) struct Snapshot {
     /// The ids that were saved since the pass began.
     pub(super) seen: HashSet<String>,
+    /// A record without an id was skipped, which may be any of those that are stored.
+    pub(super) holes: bool,
     /// What the pass before did not see; `None` in the first one.
     missed: Option<HashSet<String>>,
 }
@@ -31,6 +33,7 @@ impl Snapshot {
 
     fn proves(&self, proof: Proof, unseen: &BTreeMap<u64, String>) -> bool {
         match (proof, &self.missed) {
+            _ if self.holes => false,
             (Proof::OneAnswer, _) => true,
             (Proof::TwoPasses, Some(missed)) => unseen.values().all(|id| missed.contains(id)),
             (Proof::TwoPasses, None) | (Proof::None, _) => false,
@@ -112,6 +115,7 @@ impl State {
         let unseen = missed.len() as u64;
         let pass = Snapshot {
             seen: HashSet::new(),
+            holes: false,
             missed: Some(missed),
         };
         feed.snapshots.insert(sync.clone(), pass);

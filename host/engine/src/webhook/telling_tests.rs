@@ -71,6 +71,7 @@ fn a_finished_run_says_what_there_is_to_read() {
         updated: 2,
         deleted: 3,
         unchanged: 4,
+        skipped: 5,
     };
     run.progress
         .counts
@@ -184,6 +185,7 @@ fn no_body_reaches_20_kb() {
             updated: u64::MAX,
             deleted: u64::MAX,
             unchanged: 0,
+            skipped: 0,
         };
         run.progress.counts.insert(name(number), counts);
     }

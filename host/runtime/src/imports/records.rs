@@ -8,11 +8,13 @@ use tidegate_contract::tidegate::plugin::records::{
 };
 use tidegate_engine::Name;
 use tidegate_engine::cassette::{CommitAsk, Refusal, RefusalKind};
-use tidegate_engine::record::{self, Counts, Page, Save};
+use tidegate_engine::limits::SKIPPED_LOGGED;
+use tidegate_engine::record::{self, Counts, Page, PageError, Save, Skipped};
 use tidegate_engine::run::{Blame, Level};
 use wasmtime::component::Accessor;
 
 use super::snapshots;
+use crate::log::cut;
 use crate::state::{Imports, Live, RunState};
 use crate::world::page_refusal;
 
@@ -20,6 +22,12 @@ use crate::world::page_refusal;
 const GET_IDS_MAX: usize = 1000;
 /// Most bytes of bodies that one look into the store may bring.
 const GET_BYTES: u64 = 32 * 1024 * 1024;
+
+/// Bodies of a commit that are checked where the call is: handing fewer to another thread takes longer.
+const PREPARED_INLINE_BYTES: usize = 32 * 1024;
+/// How much is kept of the reason for which a record is skipped, and shown of its id.
+const SKIPPED_REASON_BYTES_MAX: usize = 1024;
+const ID_SHOWN_BYTES_MAX: usize = 512;
 
 impl Host for RunState {}
 
@@ -104,7 +112,9 @@ impl<T: Send> HostWithStore<T> for Imports {
 fn page_bytes(page: &GuestPage) -> usize {
     let saves = page.save.iter().map(|save| save.id.len() + save.body.len());
     let deletes = page.delete.iter().map(String::len);
-    page.model.len() + saves.chain(deletes).sum::<usize>()
+    let skipped = page.skipped.iter();
+    let skipped = skipped.map(|s| s.reason.len() + s.id.as_ref().map_or(0, String::len));
+    page.model.len() + saves.chain(deletes).chain(skipped).sum::<usize>()
 }
 
 async fn commit(
@@ -117,15 +127,22 @@ async fn commit(
         let save = page.save.into_iter().map(|saved| Save {
             id: saved.id,
             body: saved.body,
+            hash: None,
+        });
+        let skipped = page.skipped.into_iter().map(|skipped| Skipped {
+            id: skipped.id,
+            position: skipped.position,
+            reason: cut(&skipped.reason, 0, SKIPPED_REASON_BYTES_MAX),
         });
         converted.push(Page {
             model: granted(live, &page.model)?,
             save: save.collect(),
             delete: page.delete,
+            skipped: skipped.collect(),
+            may_skip: page.may_skip,
         });
     }
-    let repeated =
-        record::prepare(&mut converted, &live.limits).map_err(|e| error(live, page_refusal(&e)))?;
+    let (converted, repeated) = prepared(live, converted).await?;
     if !repeated.is_empty() {
         let ids = repeated.join(", ");
         live.log.host(
@@ -135,10 +152,7 @@ async fn commit(
     }
     let checkpoint = checked_checkpoint(live, checkpoint)?;
     tell_of_secrets(live, &converted);
-    let records = converted
-        .iter()
-        .map(|page| (page.save.len() + page.delete.len()) as u64)
-        .sum();
+    let records = converted.iter().map(|page| page.len() as u64).sum();
     if live.meter.records(records) > live.limits.records_per_run {
         live.note(|notes| notes.limit = Some(("records_per_run", Blame::Guest)));
         return Err(Error::Invalid(format!(
@@ -147,6 +161,10 @@ async fn commit(
         )));
     }
     let models: Vec<Name> = converted.iter().map(|page| page.model.clone()).collect();
+    let skipped: Vec<(Name, Skipped)> = converted
+        .iter()
+        .flat_map(|page| page.skipped.iter().map(|s| (page.model.clone(), s.clone())))
+        .collect();
     let advances = checkpoint.is_some();
     let moves = is_elsewhere(live, checkpoint.as_deref());
     let commit = CommitAsk {
@@ -164,11 +182,58 @@ async fn commit(
     }
     live.meter.commit_done();
     live.log.committed();
+    log_skipped(live, &skipped);
     Ok(models
         .iter()
         .zip(counts)
         .map(|(model, counts)| outcome(live, model, counts))
         .collect())
+}
+
+/// The pages after the checks that each passes before a store sees it, and the ids that were repeated.
+async fn prepared(live: &Live, mut pages: Vec<Page>) -> Result<(Vec<Page>, Vec<String>), Error> {
+    let refused = |e: PageError| error(live, page_refusal(&e));
+    let saved = pages.iter().flat_map(|page| &page.save);
+    let limits = live.limits.clone();
+    if saved.map(|save| save.body.len()).sum::<usize>() <= PREPARED_INLINE_BYTES {
+        let repeated = record::prepare(&mut pages, &limits).map_err(refused)?;
+        return Ok((pages, repeated));
+    }
+    let work = move || record::prepare(&mut pages, &limits).map(|repeated| (pages, repeated));
+    match tokio::task::spawn_blocking(work).await {
+        Ok(prepared) => prepared.map_err(refused),
+        Err(failed) => Err(Error::Other(format!("checking a commit: {failed}"))),
+    }
+}
+
+/// Tell the operator what is not stored, as long as there is not too much of it.
+fn log_skipped(live: &Live, skipped: &[(Name, Skipped)]) {
+    for (
+        model,
+        Skipped {
+            id,
+            position,
+            reason,
+        },
+    ) in skipped
+    {
+        let message = match (live.meter.skipped(), id) {
+            (before, _) if before > SKIPPED_LOGGED => continue,
+            (SKIPPED_LOGGED, _) => format!(
+                "more records are skipped, which are counted only: the limit skipped_logged is \
+                 {SKIPPED_LOGGED}"
+            ),
+            (_, Some(id)) => {
+                let id = cut(id, 0, ID_SHOWN_BYTES_MAX);
+                format!("skipped {model} {id:?} (record {position} of its page): {reason}")
+            }
+            (_, None) => format!(
+                "skipped {model} without a known id (record {position} of its page), so that an open \
+                 snapshot deletes nothing: {reason}"
+            ),
+        };
+        live.log.host(Level::Warn, &message);
+    }
 }
 
 fn outcome(live: &Live, model: &Name, counts: Counts) -> ModelOutcome {
@@ -180,6 +245,7 @@ fn outcome(live: &Live, model: &Name, counts: Counts) -> ModelOutcome {
         updated: count(counts.updated),
         deleted: count(counts.deleted),
         unchanged: count(counts.unchanged),
+        skipped: count(counts.skipped),
     }
 }
 

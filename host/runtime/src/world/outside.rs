@@ -253,7 +253,11 @@ fn http_refusal(error: &EgressError) -> Refusal {
 
 /// Why a page breaks a rule or a limit.
 pub(crate) fn page_refusal(error: &PageError) -> Refusal {
-    let limit = match error {
+    let cause = match error {
+        PageError::ManyBad { first, .. } => first,
+        error => error,
+    };
+    let limit = match cause {
         PageError::LongId { .. } => Some("record_id_bytes"),
         PageError::LongBody { .. } => Some("record_bytes"),
         PageError::ManyRecords { .. } => Some("records_per_commit"),
@@ -264,6 +268,7 @@ pub(crate) fn page_refusal(error: &PageError) -> Refusal {
     };
     Refusal {
         limit: limit.map(str::to_owned),
+        blame: Some(error.blame()).filter(|blame| *blame != Blame::Guest),
         ..refusal(RefusalKind::Invalid, error.to_string())
     }
 }

@@ -155,6 +155,7 @@ impl Component {
         for host in &requested.hosts {
             let flag = match host {
                 HostRequest::BaseUrl => "--allow-host 'https://HOST-OF-THE-BASE-URL'".to_owned(),
+                HostRequest::Granted => continue,
                 HostRequest::Pattern(pattern) => allow_host(pattern),
             };
             let _ = write!(command, " {flag}");
@@ -245,6 +246,9 @@ fn requests(manifest: &Manifest) -> Vec<String> {
     for host in &requested.hosts {
         lines.push(match host.to_string().as_str() {
             "base-url" => "host base-url (the origin of each connection's base URL)".to_owned(),
+            "granted" => {
+                "host granted (those that you grant, where a config names them)".to_owned()
+            }
             pattern => format!("host {pattern}"),
         });
     }

@@ -185,12 +185,13 @@ impl Progress for RunProgress {
     fn figures(&self, figures: &Figures) {
         let total = figures.total();
         let text = format!(
-            "{} pages, {} records ({} new, {} changed, {} deleted), {} requests, {}",
+            "{} pages, {} records ({} new, {} changed, {} deleted, {} skipped), {} requests, {}",
             output::count(figures.commits),
             output::count(total.total()),
             output::count(total.added),
             output::count(total.updated),
             output::count(total.deleted),
+            output::count(total.skipped),
             output::count(figures.requests),
             output::bytes(figures.bytes_in),
         );

@@ -136,6 +136,7 @@ fn table(runs: &[Run]) -> Block {
             output::count(total.updated),
             output::count(total.deleted),
             output::count(total.unchanged),
+            output::count(total.skipped),
             wall.map(output::duration).unwrap_or_default(),
             output::time(run.started_at),
         ]
@@ -150,12 +151,20 @@ fn table(runs: &[Run]) -> Block {
         "updated",
         "deleted",
         "unchanged",
+        "skipped",
         "took",
         "started",
     ];
     output::table(
         &heading,
-        &["added", "updated", "deleted", "unchanged", "took"],
+        &[
+            "added",
+            "updated",
+            "deleted",
+            "unchanged",
+            "skipped",
+            "took",
+        ],
         rows,
     )
 }
@@ -192,11 +201,12 @@ pub(super) fn explain(run: &Run) -> Block {
     }
     for (model, counts) in &figures.counts {
         block.line(format!(
-            "{model}: {} added, {} updated, {} deleted, {} unchanged",
+            "{model}: {} added, {} updated, {} deleted, {} unchanged, {} skipped",
             output::count(counts.added),
             output::count(counts.updated),
             output::count(counts.deleted),
             output::count(counts.unchanged),
+            output::count(counts.skipped),
         ));
     }
     block.line(format!(

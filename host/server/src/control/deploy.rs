@@ -318,9 +318,10 @@ fn missing_token_hosts(manifest: &Manifest, grants: &Grants) -> Vec<String> {
 /// Grants that have no effect because the manifest doesn't ask for them.
 fn unused(manifest: &Manifest, grants: &Grants) -> Vec<String> {
     let requested = &manifest.capabilities;
-    let base_url = requested.hosts.contains(&HostRequest::BaseUrl);
+    let open = [HostRequest::BaseUrl, HostRequest::Granted];
+    let is_open = requested.hosts.iter().any(|host| open.contains(host));
     let asked = |pattern: &HostPattern| {
-        base_url
+        is_open
             || requested
                 .hosts
                 .iter()

@@ -153,7 +153,7 @@ impl Crm {
             added: count.div_ceil(50),
             updated: (count * 3).div_ceil(100),
             deleted: count.div_ceil(80),
-            unchanged: 0,
+            ..Counts::default()
         };
         let mut ids: Vec<String> = self.of(kind).live.keys().cloned().collect();
         // A HashMap's order is not the same from run to run.

@@ -181,6 +181,7 @@ impl SyncLine {
             updated,
             deleted,
             unchanged,
+            skipped: _,
         } = self.counts;
         let mut row = vec![self.sync.clone(), self.round.to_string()];
         row.extend([added, updated, deleted, unchanged, self.requests].map(output::count));
@@ -253,12 +254,14 @@ pub(super) fn counted(counts: Counts) -> String {
         updated,
         deleted,
         unchanged,
+        skipped,
     } = counts;
     let parts = [
         (added, "added"),
         (updated, "updated"),
         (deleted, "deleted"),
         (unchanged, "unchanged"),
+        (skipped, "skipped"),
     ];
     let parts = parts.iter().filter(|(count, _)| *count > 0);
     let parts: Vec<String> = parts

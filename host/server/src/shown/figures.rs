@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Figures {
     commits: u64,
-    /// By model: records `added`, `updated`, `deleted` and `unchanged`.
+    /// By model: records `added`, `updated`, `deleted`, `unchanged` and `skipped`.
     #[schema(value_type = Object)]
     counts: BTreeMap<String, Counts>,
     /// Requests sent, retries included.

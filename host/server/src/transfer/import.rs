@@ -297,7 +297,8 @@ impl Import<'_> {
         Ok(())
     }
 
-    async fn record(&mut self, record: ImportedRecord) -> Result<()> {
+    async fn record(&mut self, mut record: ImportedRecord) -> Result<()> {
+        record.settle();
         let Some(model) = &self.model else {
             return Err(Problem::invalid(
                 "a record before any line of type \"model\"",

@@ -38,6 +38,9 @@ pub(crate) struct SnapshotRow {
     pub(crate) begin_seq: u64,
     /// The number of the next delta of seen sequences.
     pub(crate) next_delta: u64,
+    /// A record without an id was skipped, so that nothing may be deleted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) holes: bool,
     /// There was a pass before, and what it did not see is stored.
     #[serde(default)]
     pub(crate) repeated: bool,

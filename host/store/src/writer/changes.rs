@@ -26,11 +26,13 @@ use super::feed::FeedState;
 pub(super) enum What<'a> {
     Save(&'a str, BodyHash),
     Delete,
+    /// Leaves the record as it is, and open snapshots count it as seen.
+    Skip,
     /// Takes over a record that must be new, with the history it has.
     Import(&'a ImportedRecord),
 }
 
-/// A save, a deletion or an import.
+/// A save, a deletion, an import, or none of them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Op<'a> {
     pub(super) id: &'a str,
@@ -79,8 +81,10 @@ pub(super) struct Plan<'a> {
     ops: Vec<Op<'a>>,
     changes: Vec<Option<Change>>,
     packs: Vec<PackPlan>,
-    /// Sequences of records that were saved unchanged, sorted.
+    /// Sequences of records that were saved unchanged, or skipped, sorted.
     seen: Vec<u64>,
+    /// Whether a record without an id was skipped.
+    holes: bool,
     /// Bodies of stored records that get deleted, by sequence.
     bodies: HashMap<u64, Option<String>>,
 }
@@ -126,11 +130,15 @@ pub(super) fn plan<'a>(
             for number in same {
                 let Some(op) = ops.get(*number) else { continue };
                 let change = decide(op, before, now);
-                if let Some(counts) = counts.get_mut(op.page) {
+                if let Some(counts) = counts.get_mut(op.page)
+                    && !matches!(op.what, What::Skip)
+                {
                     count(counts, change.as_ref());
                 }
                 match (&change, before) {
-                    (None, Some(Before::Stored(entry))) if matches!(op.what, What::Save(..)) => {
+                    (None, Some(Before::Stored(entry)))
+                        if matches!(op.what, What::Save(..) | What::Skip) =>
+                    {
                         seen.push(entry.seq);
                     }
                     (
@@ -164,6 +172,7 @@ pub(super) fn plan<'a>(
         }
     }
     seen.sort_unstable();
+    seen.dedup();
     gone.sort_unstable();
     let bodies = bodies(view, number, &gone)?;
     Ok(Plan {
@@ -171,6 +180,7 @@ pub(super) fn plan<'a>(
         changes,
         packs,
         seen,
+        holes: false,
         bodies,
     })
 }
@@ -179,6 +189,7 @@ pub(super) fn plan<'a>(
 fn decide(op: &Op<'_>, before: Option<Before>, now: Timestamp) -> Option<Change> {
     let old = before.as_ref().map(Before::entry);
     let (action, after) = match (op.what, old) {
+        (What::Skip, _) => return None,
         (What::Delete, None) => return None,
         (What::Delete, Some(old)) if old.deleted => return None,
         (What::Delete, Some(old)) => (
@@ -220,7 +231,7 @@ fn decide(op: &Op<'_>, before: Option<Before>, now: Timestamp) -> Option<Change>
     };
     let modified = match op.what {
         What::Import(record) => record.last_modified_at,
-        What::Save(..) | What::Delete => now,
+        What::Save(..) | What::Delete | What::Skip => now,
     };
     Some(Change {
         action,
@@ -260,6 +271,11 @@ fn bodies(
 }
 
 impl Plan<'_> {
+    /// The same, with the word that open snapshots are not whole.
+    pub(super) fn with_holes(self, holes: bool) -> Self {
+        Self { holes, ..self }
+    }
+
     /// The first record, if any, that was there before an operation on it.
     pub(super) fn replaced(&self) -> Option<&str> {
         let mut ops = self.ops.iter().zip(&self.changes);
@@ -276,6 +292,9 @@ impl Plan<'_> {
         writes: &mut Writes,
     ) -> Result<Option<Publication>, StoreError> {
         feed.mark_seen(view, writes, &self.seen)?;
+        if self.holes {
+            feed.mark_holes(writes)?;
+        }
         if self.packs.is_empty() {
             return Ok(None);
         }
@@ -361,9 +380,9 @@ impl Plan<'_> {
             (What::Delete, Some(Before::Stored(entry))) => self.bodies.get(&entry.seq)?.as_deref(),
             (What::Delete, Some(Before::Op(before, _))) => match self.ops.get(before)?.what {
                 What::Save(body, _) => Some(body),
-                What::Import(_) | What::Delete => None,
+                What::Import(_) | What::Delete | What::Skip => None,
             },
-            (What::Delete, None) => None,
+            (What::Delete, None) | (What::Skip, _) => None,
         }
     }
 

@@ -3,7 +3,7 @@
 use tidegate_engine::canonical::BodyHash;
 use tidegate_engine::cursor::Cursor;
 use tidegate_engine::memory::rules::{self, FeedEnd};
-use tidegate_engine::record::Counts;
+use tidegate_engine::record::{Counts, Page};
 use tidegate_engine::run::{Fence, RunId};
 use tidegate_engine::store::Commit;
 use tidegate_engine::{Name, StoreError};
@@ -36,8 +36,10 @@ impl Writer {
         };
         // In the order of the pages; a commit has few models.
         let mut by_model: Vec<(&Name, Vec<Op<'_>>)> = Vec::new();
+        // Those of which a record without an id was skipped.
+        let mut holes: Vec<&Name> = Vec::new();
         for (index, (page, hashes)) in commit.pages.iter().zip(hashes).enumerate() {
-            if page.save.is_empty() && page.delete.is_empty() {
+            if page.is_empty() {
                 continue;
             }
             let own = match by_model.iter().position(|(model, _)| **model == page.model) {
@@ -50,7 +52,7 @@ impl Writer {
             let Some((_, ops)) = by_model.get_mut(own) else {
                 continue;
             };
-            ops.reserve(page.save.len() + page.delete.len());
+            ops.reserve(page.len());
             ops.extend(page.delete.iter().map(|id| Op {
                 id,
                 page: index,
@@ -62,19 +64,31 @@ impl Writer {
                 page: index,
                 what: What::Save(&save.body, *hash),
             }));
+            ops.extend(page.skipped.iter().filter_map(|skipped| {
+                Some(Op {
+                    id: skipped.id.as_deref()?,
+                    page: index,
+                    what: What::Skip,
+                })
+            }));
+            if page.skipped.iter().any(|skipped| skipped.id.is_none()) {
+                holes.push(&page.model);
+            }
         }
 
         let mut writes = Writes::default();
-        let mut counts = vec![Counts::default(); commit.pages.len()];
+        let none = |page: &Page| Counts {
+            skipped: page.skipped.len() as u64,
+            ..Counts::default()
+        };
+        let mut counts: Vec<Counts> = commit.pages.iter().map(none).collect();
         let mut plans = Vec::with_capacity(by_model.len());
         let mut starts = Vec::with_capacity(by_model.len());
         for (model, ops) in by_model {
             let feed = self.feed_of_run(id, model, &mut writes)?;
             starts.push((model, self.end_of_feed(feed)?));
-            plans.push((
-                feed,
-                plan(&self.view(), feed, ops, commit.now, &mut counts)?,
-            ));
+            let plan = plan(&self.view(), feed, ops, commit.now, &mut counts)?;
+            plans.push((feed, plan.with_holes(holes.contains(&model))));
         }
         let models = commit.pages.iter().map(|page| &page.model);
         self.put_progress(id, &mut writes, |run| {

@@ -42,7 +42,7 @@ pub(super) struct FeedState {
 #[derive(Debug)]
 pub(super) struct OpenSnapshot {
     pub(super) row: SnapshotRow,
-    /// Sequences of records that were saved unchanged since.
+    /// Sequences of records that were saved unchanged, or skipped, since.
     pub(super) seen: SeqSet,
     /// Sequences that the pass before did not see.
     pub(super) missed: SeqSet,
@@ -248,6 +248,20 @@ impl FeedState {
             let key = keys::snapshot(feed, *sync);
             let value = super::encode(key.as_ref(), row)?;
             writes.put_new(key, &value);
+        }
+        Ok(())
+    }
+
+    /// A record without an id was skipped, which may be any of those that are stored: no open snapshot is
+    /// whole.
+    pub(super) fn mark_holes(&mut self, writes: &mut Writes) -> Result<(), StoreError> {
+        let feed = self.published.number;
+        for (sync, snapshot) in &mut self.snapshots {
+            if !std::mem::replace(&mut snapshot.row.holes, true) {
+                let key = keys::snapshot(feed, *sync);
+                let value = super::encode(key.as_ref(), &snapshot.row)?;
+                writes.put_new(key, &value);
+            }
         }
         Ok(())
     }

@@ -99,6 +99,7 @@ impl Writer {
         let row = SnapshotRow {
             begin_seq: feed.header.last_seq,
             next_delta: 0,
+            holes: false,
             repeated: true,
             ending: None,
         };
@@ -131,6 +132,7 @@ impl OpenSnapshot {
     /// Whether what the pass has not seen is gone.
     pub(super) fn proves(&self, proof: Proof, unseen: &SeqSet) -> bool {
         match proof {
+            _ if self.row.holes => false,
             Proof::None => false,
             Proof::OneAnswer => true,
             Proof::TwoPasses => self.row.repeated && unseen.is_within(&self.missed),

@@ -38,6 +38,7 @@ impl Writer {
         let row = SnapshotRow {
             begin_seq: feed.header.last_seq,
             next_delta: 0,
+            holes: false,
             repeated: false,
             ending: None,
         };

@@ -150,11 +150,12 @@ pub fn page(model: &str, save: &[(&str, &str)], delete: &[&str]) -> Page {
     let saved = |(id, body): &(&str, &str)| Save {
         id: (*id).into(),
         body: (*body).into(),
+        hash: None,
     };
     Page {
-        model: name(model),
         save: save.iter().map(saved).collect(),
         delete: delete.iter().map(|id| (*id).into()).collect(),
+        ..Page::of(name(model))
     }
 }
 

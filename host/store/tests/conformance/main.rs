@@ -44,7 +44,7 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use tidegate_engine::cursor::Cursor;
 use tidegate_engine::memory::MemoryStore;
-use tidegate_engine::record::{Page, Save};
+use tidegate_engine::record::{Page, Save, Skipped};
 use tidegate_engine::run::{
     Blame, Failure, FailureClass, Fence, Level, LogLine, LogSource, Target,
 };

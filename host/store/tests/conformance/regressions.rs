@@ -62,7 +62,48 @@ fn cases() -> Vec<(&'static str, Vec<Step>)> {
         model: CONTACT,
         connection: ACME,
     };
+    let begin = Step::Begin {
+        slot: 0,
+        model: CONTACT,
+        restart: true,
+    };
+    let end = Step::End {
+        slot: 0,
+        model: CONTACT,
+        share: 100,
+        all: true,
+        checkpoint: true,
+    };
+    let skip = |known, count| commit(Kind::Skip { known }, count);
     vec![
+        (
+            "what was skipped was taken for deleted",
+            vec![
+                start.clone(),
+                save(0, 9),
+                begin.clone(),
+                skip(true, 3),
+                reopen.clone(),
+                start.clone(),
+                save(0, 1),
+                end.clone(),
+                Step::List,
+            ],
+        ),
+        (
+            "a snapshot with a hole deleted what it had not seen",
+            vec![
+                start.clone(),
+                save(0, 9),
+                begin,
+                save(0, 1),
+                skip(false, 1),
+                reopen.clone(),
+                start.clone(),
+                end,
+                Step::List,
+            ],
+        ),
         (
             "the journal lost which deletions have no body",
             vec![save(0, 9), prune(0), delete(4), reopen.clone(), save(0, 2)],

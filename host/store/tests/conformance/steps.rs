@@ -23,6 +23,10 @@ pub(crate) enum Kind {
     },
     /// Not JSON.
     Bad,
+    /// Left out: with its id, or without one.
+    Skip {
+        known: bool,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -181,9 +185,10 @@ fn what() -> impl Strategy<Value = What> {
 pub(crate) fn change() -> impl Strategy<Value = Change> {
     let kind = prop_oneof![
         4 => Just(Kind::Delete),
-        20 => (0u8..3, 0u8..3, prop_oneof![9 => 0u16..300, 1 => 20_000u16..30_000])
+        20 => (0u8..3, 0u8..4, prop_oneof![9 => 0u16..300, 1 => 20_000u16..30_000])
             .prop_map(|(version, spelling, padding)| Kind::Save { version, spelling, padding }),
         1 => Just(Kind::Bad),
+        3 => prop::bool::weighted(0.8).prop_map(|known| Kind::Skip { known }),
     ];
     let count = prop_oneof![6 => 1u16..8, 1 => 30u16..120];
     (0u8..3, 0usize..2, 0u16..120, count, 1u16..4, kind).prop_map(
@@ -272,7 +277,9 @@ pub(crate) fn body(id: &str, version: u8, spelling: u8, padding: u16) -> String 
     match spelling {
         0 => format!(r#"{{"id":"{id}","v":{version},"p":"{padding}"}}"#),
         1 => format!(r#"{{ "v" : {version}.0 , "id":"{id}","p":"{padding}" }}"#),
-        _ => format!(r#"{{"p":"{padding}","id":"{id}","v":{version}e0}}"#),
+        2 => format!(r#"{{"p":"{padding}","id":"{id}","v":{version}e0}}"#),
+        // The first `v` counts for nothing.
+        _ => format!(r#"{{"v":9,"p":"{padding}","id":"{id}","v":{version}}}"#),
     }
 }
 
@@ -282,9 +289,9 @@ pub(crate) fn pages(changes: &[Change]) -> Vec<Page> {
         let page = pages
             .entry((change.page, change.model))
             .or_insert_with(|| Page {
-                model: name(MODELS[change.model]),
                 save: vec![],
                 delete: vec![],
+                ..Page::of(name(MODELS[change.model]))
             });
         for n in 0..change.count {
             let id = id(change.first + n * change.step);
@@ -296,11 +303,21 @@ pub(crate) fn pages(changes: &[Change]) -> Vec<Page> {
                     padding,
                 } => {
                     let body = body(&id, version, spelling, padding);
-                    page.save.push(Save { id, body });
+                    page.save.push(Save {
+                        id,
+                        body,
+                        hash: None,
+                    });
                 }
+                Kind::Skip { known } => page.skipped.push(Skipped {
+                    id: known.then_some(id),
+                    position: n.into(),
+                    reason: "too large".into(),
+                }),
                 Kind::Bad => page.save.push(Save {
                     id,
                     body: "[1]".into(),
+                    hash: None,
                 }),
             }
         }

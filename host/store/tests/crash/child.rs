@@ -24,11 +24,12 @@ fn page_of(number: u64) -> Page {
     let save = ids_of(number).map(|n| Save {
         id: id(n),
         body: body(n, number),
+        hash: None,
     });
     Page {
-        model: name("Contact"),
         save: save.collect(),
         delete: vec![],
+        ..Page::of(name("Contact"))
     }
 }
 
@@ -152,12 +153,16 @@ async fn snapshot(store: &SledStore, run: RunId, fence: Fence, number: u64) -> u
         let record = record.filter(|record| record.action != Action::Deleted)?;
         // Its body may have been pruned; it still is the same.
         let body = body(n, record.last_modified_at.0);
-        Some(Save { id: id(n), body })
+        Some(Save {
+            id: id(n),
+            body,
+            hash: None,
+        })
     });
     let page = Page {
-        model: contact.clone(),
         save: seen.take(SNAPSHOT_SEES).collect(),
         delete: vec![],
+        ..Page::of(contact.clone())
     };
     let counts = store
         .commit_page(run, fence, commit(vec![page], number))
@@ -207,11 +212,12 @@ async fn drop_and_fill(store: &SledStore, generation: u64) {
             "{{\"generation\":{generation},\"pad\":\"{}\"}}",
             "y".repeat(300)
         ),
+        hash: None,
     });
     let page = Page {
-        model: name("Contact"),
         save: save.collect(),
         delete: vec![],
+        ..Page::of(name("Contact"))
     };
     say(&format!("fill {generation}"));
     store

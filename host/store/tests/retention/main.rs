@@ -71,11 +71,12 @@ async fn load(
         let save = (first..count.min(first + 1000)).map(|number| Save {
             id: format!("id-{number:07}"),
             body: noise(number + version * 1_000_000),
+            hash: None,
         });
         let page = Page {
-            model: name(model),
             save: save.collect(),
             delete: vec![],
+            ..Page::of(name(model))
         };
         let counts = store.commit_page(run, fence, commit(vec![page], now)).await;
         assert_eq!(counts.unwrap()[0].unchanged, 0);

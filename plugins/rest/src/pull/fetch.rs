@@ -5,6 +5,7 @@ use tidegate_sdk::{Expected, Response, Verdict, default_verdict};
 
 use super::{Puller, new_pull};
 use crate::checkpoint::{Checkpoint, Etag};
+use crate::empty::Asked;
 use crate::paging::{Body, Place};
 
 const NOT_MODIFIED: u16 = 304;
@@ -43,10 +44,19 @@ impl Puller<'_> {
                     return Ok(Fetched::NotModified);
                 }
                 Ok(response) if self.is_empty_by_rule(&response) => return Ok(Fetched::Beyond),
+                Ok(response) if self.plan.nothing.is(&response, self.asked_for(&place)) => {
+                    if self.pull.begun.is_none() {
+                        self.begun(&response).await?;
+                    }
+                    return Ok(Fetched::Beyond);
+                }
                 Ok(response) => return Ok(Fetched::Page(response)),
                 Err(failure) => failure,
             };
             let status = failure.upstream.as_ref().map(|upstream| upstream.status);
+            if status.is_some_and(|s| self.plan.nothing.is_status(s, self.asked_for(&place))) {
+                return Ok(Fetched::NotModified);
+            }
             let counted = &self.pull.counted;
             let model = &self.plan.model;
             match status {
@@ -80,6 +90,14 @@ impl Puller<'_> {
                 }
                 _ => return Err(failure),
             }
+        }
+    }
+
+    /// What the page at `place` is asked for.
+    fn asked_for(&self, place: &Place) -> Asked {
+        Asked {
+            first: *place == Place::Start,
+            changes: !self.pull.full && self.since().is_some(),
         }
     }
 

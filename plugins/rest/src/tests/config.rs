@@ -260,6 +260,26 @@ fn mistakes_are_named_by_their_key() {
             "models.M.detail.concurrency",
             "not between 1 and 16",
         ),
+        (
+            json!({ "path": "/m", "incremental": with(&since, "zone", json!("Berlin")) }),
+            "models.M.incremental.zone",
+            "neither a time zone",
+        ),
+        (
+            json!({ "path": "/m", "incremental": with(&since, "parameter_format", json!("local")) }),
+            "models.M.incremental.zone",
+            "is missing",
+        ),
+        (
+            json!({ "path": "/m", "pagination": with(&list, "next_url_origin", json!("base")) }),
+            "models.M.pagination.next_url_origin",
+            "`link` and `next_url` only",
+        ),
+        (
+            json!({ "path": "/m", "on_bad_record": "ignore" }),
+            "models.M.on_bad_record",
+            "unknown variant",
+        ),
     ] {
         let host = host(json!({ "models": { "M": model } }));
         let outcome = host.run_sync(plugin(), "M");

@@ -3,7 +3,7 @@
 use tidegate_sdk::prelude::*;
 use tidegate_sdk::test::{Reply, get};
 
-use super::{model, pages, records, stored};
+use super::{model, records, stored};
 use crate::plugin;
 
 #[test]
@@ -34,35 +34,6 @@ fn a_list_of_one_page() {
         1,
         "the model's header replaces the default"
     );
-}
-
-#[test]
-fn records_without_a_usable_id() {
-    for bad in [
-        json!({ "name": "x" }),
-        json!({ "id": "" }),
-        json!({ "id": null }),
-        json!({ "id": true }),
-        json!({ "id": { "a": 1 } }),
-        json!(7),
-        json!(["id"]),
-    ] {
-        let host = model(json!({ "pagination": pages() }))
-            .respond(get("/m").query("page", 1), records(1..=2))
-            .respond(get("/m").query("page", 2), json!([{ "id": 3 }, bad]));
-        let outcome = host.run_sync(plugin(), "M");
-        let failure = outcome.failure();
-        assert_eq!(failure.code.as_deref(), Some("record-invalid"), "{failure}");
-        assert!(
-            failure.message.contains("record 2 of the page"),
-            "{failure}"
-        );
-        assert_eq!(
-            stored(&host),
-            ["1", "2"],
-            "the page before stays, this one is not half stored"
-        );
-    }
 }
 
 #[test]
@@ -137,12 +108,12 @@ fn details_replace_or_are_left_out() {
 
     for (list, reply, says) in [
         (
-            json!([{ "id": 1 }]),
+            json!([{ "id": 1 }, { "id": 2 }]),
             json!({}),
             "has no text or number at /org/id",
         ),
         (
-            json!([{ "id": 1, "org": { "id": 1 } }]),
+            json!([{ "id": 1, "org": { "id": 1 } }, { "id": 1, "org": { "id": 1 } }]),
             json!({}),
             "`models.M.detail.record`",
         ),

@@ -25,6 +25,7 @@ async fn store_empty(cx: &Cx, records: u32) -> Result<()> {
 }
 
 pub async fn large_record(cx: Cx) -> Result<()> {
+    cx.on_bad_record(OnBadRecord::Fail);
     store_text(&cx, 1 << 20, 1).await
 }
 
@@ -97,6 +98,8 @@ async fn store_one(_: &Cx, id: &str, body: &str) -> Result<()> {
         model: MODEL.to_owned(),
         save: vec![saved],
         delete: Vec::new(),
+        skipped: Vec::new(),
+        may_skip: 0,
     };
     match records::commit(vec![page], None).await {
         Ok(_) => Ok(()),
