@@ -24,13 +24,6 @@ pub(super) struct Records {
     pub(super) snapshot_delete_percent: u64,
 }
 
-#[derive(Debug, Clone, Default)]
-struct Snapshot {
-    seen: BTreeSet<String>,
-    /// A record without an id was skipped.
-    holes: bool,
-}
-
 /// What to do with an id: save a body, or delete.
 type Change = Option<Value>;
 

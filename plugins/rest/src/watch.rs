@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 
-use tidegate_sdk::prelude::*;
 
 /// A pointer of the config, and whether anything was ever there.
 #[derive(Debug)]

@@ -110,13 +110,16 @@ impl State {
         checkpoint: Option<String>,
     ) -> Result<u64, StoreError> {
         let (sync, _, feed) = self.open_snapshot(id, fence, model)?;
-        let unseen = feed.snapshots.get(&sync).map(|s| s.unseen(feed));
+        let before = feed.snapshots.get(&sync);
+        // A pass with holes saw what it can't name, so that it proves nothing together with the next.
+        let has_holes = before.is_some_and(|before| before.holes);
+        let unseen = before.map(|before| before.unseen(feed));
         let missed: HashSet<String> = unseen.unwrap_or_default().into_values().collect();
         let unseen = missed.len() as u64;
         let pass = Snapshot {
             seen: HashSet::new(),
             holes: false,
-            missed: Some(missed),
+            missed: (!has_holes).then_some(missed),
         };
         feed.snapshots.insert(sync.clone(), pass);
         if let Some(checkpoint) = checkpoint {

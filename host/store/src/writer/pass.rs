@@ -95,12 +95,15 @@ impl Writer {
             return Ok(Turn::After(held));
         }
         let feed = self.load_feed(number)?;
-        let mut missed = feed.unseen(of(feed, sync, model)?).unstored();
+        let before = of(feed, sync, model)?;
+        // A pass with holes saw what it can't name, so that it proves nothing together with the next.
+        let repeated = !before.row.holes;
+        let mut missed = feed.unseen(before).unstored();
         let row = SnapshotRow {
             begin_seq: feed.header.last_seq,
             next_delta: 0,
             holes: false,
-            repeated: true,
+            repeated,
             ending: None,
         };
         let mut writes = Writes::default();
@@ -132,8 +135,8 @@ impl OpenSnapshot {
     /// Whether what the pass has not seen is gone.
     pub(super) fn proves(&self, proof: Proof, unseen: &SeqSet) -> bool {
         match proof {
-            _ if self.row.holes => false,
             Proof::None => false,
+            _ if self.row.holes => false,
             Proof::OneAnswer => true,
             Proof::TwoPasses => self.row.repeated && unseen.is_within(&self.missed),
         }
