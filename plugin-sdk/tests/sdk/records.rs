@@ -64,14 +64,17 @@ fn records_without_an_id() {
     ] {
         for policy in [OnBadRecord::default(), OnBadRecord::Fail] {
             let record = record.clone();
-            let outcome = run(&host(), move |cx| async move {
-                cx.on_bad_record(policy);
-                cx.page("M")
-                    .save(&json!({ "id": 1 }))?
-                    .save(&record)?
-                    .commit()
-                    .await?;
-                Ok(())
+            let outcome = run(&host(), move |cx| {
+                let record = record.clone();
+                async move {
+                    cx.on_bad_record(policy);
+                    cx.page("M")
+                        .save(&json!({ "id": 1 }))?
+                        .save(&record)?
+                        .commit()
+                        .await?;
+                    Ok(())
+                }
             });
             let told = if policy == OnBadRecord::Fail {
                 let failure = outcome.failure();
@@ -146,12 +149,17 @@ fn skipped_records_are_never_taken_for_deleted() {
             host.record("M", id.to_string(), json!({ "id": id }))
         });
         let outcome = run(&host, move |cx| async move {
-            cx.restart_snapshot("M").await?;
+            let mut pull = cx.full_pull("M");
+            pull.begin().await?;
+            pull.answered();
             let mut commit = cx.page("M");
             commit.save(&json!({ "id": 0 }))?.save_json("1", "[]");
             commit.skip(with_id.then_some("2"), "too large");
             commit.commit().await?;
-            cx.end_snapshot("M").await?;
+            for id in ["0", "1"].into_iter().chain(with_id.then_some("2")) {
+                pull.saw(id);
+            }
+            pull.finish(|_| None::<()>).await?;
             Ok(())
         });
         let kept = outcome.assert_ok().records("M");

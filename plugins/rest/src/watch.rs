@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 
-
 /// A pointer of the config, and whether anything was ever there.
 #[derive(Debug)]
 struct Place {

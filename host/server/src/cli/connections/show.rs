@@ -46,8 +46,14 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
         ("external id", or_none(external_id)),
         ("tags", or_none(shown_tags(&connection))),
         ("secrets", or_none(shown_secrets(&connection))),
-        ("config", Value::Object(connection.config.clone()).to_string()),
-        ("metadata", Value::Object(connection.metadata.clone()).to_string()),
+        (
+            "config",
+            Value::Object(connection.config.clone()).to_string(),
+        ),
+        (
+            "metadata",
+            Value::Object(connection.metadata.clone()).to_string(),
+        ),
         ("created", output::time(connection.created_at)),
         ("changed", changed),
     ];
