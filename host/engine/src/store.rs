@@ -197,16 +197,6 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Without what changed after this sequence: whoever reads in several parts what there was at one time never
-    /// gets a record twice.
-    pub fn cut_after(&mut self, seq: u64) {
-        if self.next.seq > seq {
-            self.records.retain(|record| record.seq <= seq);
-            self.next.seq = seq;
-            self.more = true;
-        }
-    }
-
     /// The cursor just after `record` of this page.
     #[must_use]
     pub fn cursor_after(&self, record: &Record) -> Cursor {

@@ -216,3 +216,41 @@ fn every_refusal_is_a_problem() {
         );
     }
 }
+
+#[test]
+fn one_host_that_is_this_server() {
+    let served = Served::start_with(Tidegate::new(), "--allowed-host API.example");
+    let status_of = |hosts: &[&str]| {
+        let hosts: String = hosts
+            .iter()
+            .map(|host| format!("Host: {host}\r\n"))
+            .collect();
+        let mut stream = connect(&served);
+        let request = format!("GET /livez HTTP/1.1\r\nConnection: close\r\n{hosts}\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let said = rest(&stream);
+        let status = said.split(' ').nth(1).map(str::parse::<u16>);
+        status
+            .unwrap_or_else(|| panic!("no status in {said:?}"))
+            .unwrap()
+    };
+    let rows: [(&[&str], u16); 7] = [
+        (&[], 400),
+        (&["localhost", "localhost"], 400),
+        (&["evil.example"], 421),
+        (&["localhost"], 200),
+        (&["127.0.0.1:7411"], 200),
+        (&["[::1]"], 200),
+        (&["api.example"], 200),
+    ];
+    for (hosts, wanted) in rows {
+        assert_eq!(status_of(hosts), wanted, "{hosts:?}");
+    }
+    let page = served.bare("GET", "/v1/docs/").send();
+    let policy = page.header("content-security-policy").unwrap();
+    assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
+    assert!(policy.contains("script-src 'self'"), "{policy}");
+    let answer = served.call("GET", "/v1/runs").send();
+    let policy = answer.header("content-security-policy").unwrap();
+    assert!(policy.starts_with("default-src 'none'"), "{policy}");
+}

@@ -81,8 +81,8 @@ fixed! {
     OTLP_TIMEOUT_MS otlp_timeout_ms = 10_000, "One export of traces, from connect to the last byte; spans gather meanwhile.";
     API_KEYS api_keys = 1_000, "API keys that there are at once; each is held in memory by the server.";
     API_CONNECTIONS api_connections = 1_000, "Connections with an accepted API key, event streams not counted; for a further one an idle one is ended, or it gets 503.";
-    API_KEYLESS_CONNECTIONS api_keyless_connections = 256, "Connections that have shown no accepted API key: a further one ends the oldest of the address that has most of them.";
-    API_KEYLESS_PER_ADDRESS api_keyless_per_address = 64, "The same of one address (of IPv6, one /64): a further one ends its oldest.";
+    API_KEYLESS_CONNECTIONS api_keyless_connections = 1_024, "Connections that have shown no accepted API key: a further one ends the oldest of the address that has most of them.";
+    API_KEYLESS_PER_ADDRESS api_keyless_per_address = 256, "The same of one address (of IPv6, one /64): a further one ends its oldest.";
     API_KEYLESS_REQUESTS api_keyless_requests = 20, "Requests a second from one address without an accepted API key, those of health not counted; further ones get 429.";
     API_KEYLESS_BURST api_keyless_burst = 100, "The same at once, after a time of silence.";
     API_REQUESTS_PER_KEY api_requests_per_key = 500, "Requests of one API key that are being answered at once; further ones get 429.";

@@ -97,6 +97,8 @@ impl Port {
                 stopping: stopping.clone(),
             };
             connections.spawn(connection.serve(stream, ended));
+            // What it has to say is to be heard before many others have come.
+            tokio::task::yield_now().await;
         }
         drop(listener);
         while connections.join_next().await.is_some() {}

@@ -66,6 +66,16 @@ impl Part {
     }
 }
 
+/// Without what changed after this sequence: whoever reads in several parts what there was at one time never gets a
+/// record twice.
+fn cut_after(changes: &mut Changes, seq: u64) {
+    if changes.next.seq > seq {
+        changes.records.retain(|record| record.seq <= seq);
+        changes.next.seq = seq;
+        changes.more = true;
+    }
+}
+
 fn body_bytes(record: &Record) -> usize {
     record.body.as_ref().map_or(0, String::len)
 }
@@ -181,7 +191,7 @@ impl Source for Page {
         // Not so when it had to look at too many that the filter leaves out.
         let is_full = part.is_full(self.left);
         let changes = &mut part.changes;
-        changes.cut_after(self.newest);
+        cut_after(changes, self.newest);
         out.reserve(256 + room(changes));
         for record in &changes.records {
             self.bytes += body_bytes(record) as u64;
