@@ -263,7 +263,7 @@ mod tests {
             // And back: what another host asks for is asked without them.
             let mut answer = HeaderMap::new();
             answer.insert(LOCATION, "https://a.example/admin".parse().unwrap());
-            let back = super::next(&next, StatusCode::FOUND, &answer)
+            let back = super::next(&next, StatusCode::FOUND, &answer, |_| {})
                 .unwrap()
                 .unwrap();
             assert_eq!(back.is_own, kept, "{location}");

@@ -48,6 +48,7 @@ fn kind(error: &EgressError) -> &'static str {
         EgressError::TooLarge { .. } => "too-large",
         EgressError::Invalid { .. } => "invalid",
         EgressError::Exhausted { .. } => "exhausted",
+        EgressError::Full { .. } => "full",
         EgressError::Other { .. } => "other",
     }
 }

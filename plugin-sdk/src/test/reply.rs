@@ -169,6 +169,13 @@ impl Reply {
         ))
     }
 
+    /// The host had no token for the connection: its token endpoint did not give one.
+    pub fn no_token() -> Self {
+        Self::error(HttpError::Token(
+            "the token endpoint gave no token (fake host)".to_owned(),
+        ))
+    }
+
     /// The answer was larger than the host allows.
     pub fn too_large() -> Self {
         Self::error(HttpError::TooLarge(

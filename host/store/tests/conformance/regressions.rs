@@ -73,6 +73,7 @@ fn cases() -> Vec<(&'static str, Vec<Step>)> {
         share: 100,
         all: true,
         checkpoint: true,
+        proof: 1,
     };
     let skip = |known, count| commit(Kind::Skip { known }, count);
     vec![

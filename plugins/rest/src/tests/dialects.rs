@@ -228,7 +228,8 @@ impl Dialect {
 
     /// The incremental parameter: Unix seconds, or Kinto's number of the last change.
     fn since(self, request: &Request) -> Option<i64> {
-        let read = |format: Format, text: &str| format.parse(text).map(|ms| ms / 1_000);
+        let read =
+            |format: Format, text: &str| format.parse(text, None).map(|read| read.ms / 1_000);
         match self {
             Cursor => read(Format::Rfc3339, request.query("updated_since")?),
             Link => read(Format::Rfc3339, request.query("since")?),

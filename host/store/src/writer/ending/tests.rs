@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use tidegate_engine::Timestamp;
 use tidegate_engine::integration::{Digest, NewDeployment};
 use tidegate_engine::memory::rules;
 use tidegate_engine::record::Record;
 use tidegate_engine::run::Target;
-use tidegate_engine::store::{Commit, ModelStats};
+use tidegate_engine::store::{Commit, ModelStats, Proof, SnapshotGuard};
 
 use super::*;
 use crate::common::*;
@@ -93,8 +94,8 @@ impl Scene {
             .map(|number| (format!("r{number:03}"), format!("{{\"n\":{number}}}")))
             .collect();
         let records: Vec<(&str, &str)> = records.iter().map(|(a, b)| (&**a, &**b)).collect();
-        let commit: Commit = commit(vec![page(model, &records, &[])], 10);
-        let hashes: Result<Vec<_>, _> = commit.pages.iter().map(rules::hash_page).collect();
+        let mut commit: Commit = commit(vec![page(model, &records, &[])], 10);
+        let hashes: Result<Vec<_>, _> = commit.pages.iter_mut().map(rules::hash_page).collect();
         let done = self
             .writer
             .commit_page(run_id(1), fence, &commit, &hashes.unwrap());
@@ -103,17 +104,19 @@ impl Scene {
         done
     }
 
-    fn end(&mut self, fence: Fence) -> Turn<Ended> {
+    fn end(&mut self, fence: Fence) -> Turn<End> {
         let guard = SnapshotGuard {
             max_share_percent: 95,
             allow_all: false,
         };
-        let checkpoint = Some("\"done\"".to_owned());
         let contact = name("Contact");
-        let now = Timestamp(20);
-        let ended = self
-            .writer
-            .end_snapshot(run_id(1), fence, &contact, guard, checkpoint, now);
+        let end = EndSnapshot {
+            proof: Proof::OneAnswer,
+            guard,
+            checkpoint: Some("\"done\"".to_owned()),
+            now: Timestamp(20),
+        };
+        let ended = self.writer.end_snapshot(run_id(1), fence, &contact, end);
         let ended = ended.unwrap();
         self.writer.flush().unwrap();
         ended
@@ -122,7 +125,7 @@ impl Scene {
     /// What is to be answered later.
     fn end_later(&mut self, fence: Fence) -> oneshot::Receiver<Result<u64, StoreError>> {
         match self.end(fence) {
-            Turn::Done(Ended::Later(answer)) => answer,
+            Turn::Done(End::Later(answer)) => answer,
             other => panic!("{other:?}"),
         }
     }
@@ -207,7 +210,11 @@ fn what_fits_into_one_batch_is_done_at_once() {
     let root = tempfile::tempdir().unwrap();
     let (mut scene, fence) = Scene::set_up(root.path());
     scene.save(fence, "Contact", SEEN..ALL - STEP);
-    assert!(matches!(scene.end(fence), Turn::Done(Ended::Now(7))));
+    let ended = Ended {
+        deleted: 7,
+        kept: 0,
+    };
+    assert!(matches!(scene.end(fence), Turn::Done(End::Now(now)) if now == ended));
     assert_eq!((scene.shown().2.deleted, scene.deleted()), (7, 7));
 }
 
