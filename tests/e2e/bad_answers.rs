@@ -75,13 +75,14 @@ rows! {
         answer: |_| reply(&contacts(0..3, 2), None).cut(),
         class: "transient", blame: "upstream", says: &["/contacts"], status: None, requests: 4,
     },
-    repeated_cursor: Row {
-        // The first page leads to a second, and the second to itself.
-        answer: |request| match request.query("cursor") {
+    cursors_in_a_circle: Row {
+        // The first page leads to a second, that to a third, and the third, which has nothing new, back.
+        answer: |request| match request.query("cursor").as_deref() {
             None => reply(&contacts(0..3, 1), Some("two")),
+            Some("two") => reply(&contacts(3..6, 1), Some("three")),
             Some(_) => reply(&contacts(3..6, 1), Some("two")),
         },
-        class: "other", blame: "guest", says: &["/contacts"], status: None, requests: 2,
+        class: "other", blame: "guest", says: &["/contacts", "comes again"], status: None, requests: 3,
     },
 }
 
@@ -150,6 +151,39 @@ fn check(row: &Row) {
             run["figures"]["counts"]["Contact"]["updated"], 0,
             "{source:?}: {run}"
         );
+    }
+}
+
+#[test]
+fn a_page_that_names_itself() {
+    // The first page leads to a second, and the second to itself. Whoever writes a plugin is told that
+    // this is a loop. APIs that are only configured end their lists so: that is the end, with a warning.
+    for source in Source::ALL {
+        let server = Server::start(|request| match request.query("cursor") {
+            None => reply(&contacts(0..3, 1), Some("two")),
+            Some(_) => reply(&contacts(3..6, 1), Some("two")),
+        });
+        let tidegate = Tidegate::new();
+        source.set_up(&tidegate, &server.origin());
+        let run = tidegate.sync(source.sync(), "acme").json();
+        match source {
+            Source::DemoCrm => {
+                assert_eq!(run["outcome"], "failed", "{run}");
+                assert_eq!(run["failure"]["code"], "pagination-loop", "{run}");
+            }
+            Source::Rest => {
+                assert_eq!(run["outcome"], "success", "{run}");
+                assert_eq!(run["figures"]["counts"]["Contact"]["added"], 6, "{run}");
+                let logged = tidegate.logs(&run);
+                let told = |line: &Value| {
+                    let message = line["message"].as_str().unwrap();
+                    let says = ["the cursor \"two\"", "may have been missed"];
+                    line["level"] == "warn" && says.iter().all(|says| message.contains(says))
+                };
+                assert!(logged.iter().any(told), "{logged:#?}");
+            }
+        }
+        assert_eq!(server.requests().len(), 2, "{source:?}: {run}");
     }
 }
 

@@ -81,7 +81,8 @@ fn what_can_be_read() {
 
 #[test]
 fn what_can_not_be_read_is_the_apis_fault() {
-    let rows: [(&[(&str, &str)], Vec<u8>, &str); 4] = [
+    type Row<'a> = (&'a [(&'a str, &'a str)], Vec<u8>, &'a str);
+    let rows: [Row<'_>; 4] = [
         (&[], b"\xff\xfe\x00".to_vec(), "not UTF-8"),
         (
             &[("Content-Encoding", "br")],

@@ -149,7 +149,10 @@ fn a_static_key_that_is_refused_is_told_of_and_lifted_by_another() {
 fn a_missing_grant_is_config_until_it_is_given() {
     let server = Server::start(|_| Reply::json(&json!([{"id": "a"}])));
     let tidegate = connected("http://127.0.0.1:9");
-    let words = format!("connections update api acme --base-url {}", server.origin());
+    let words = format!(
+        "connections update api acme --keep-secrets --base-url {}",
+        server.origin()
+    );
     tidegate.cmd(&words).ok();
     let run = tidegate.sync(SYNC, "acme");
     run.expect_code(RUN_FAILED);

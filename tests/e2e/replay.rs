@@ -244,7 +244,7 @@ fn answers_come_in_the_recorded_order() {
     fs::write(&swapped, text.join("\n") + "\n").unwrap();
     let differs = replay(&swapped).finish();
     differs.expect_code(RUN_FAILED);
-    let told = format!("record \"order\"\n  /arrived/{}: ", others[0]);
+    let told = format!("record \"order\"\n  | /arrived/{}: ", others[0]);
     assert!(differs.stdout.contains(&told), "{}", differs.stdout);
 }
 
@@ -263,7 +263,8 @@ fn a_plugin_that_does_otherwise_is_told_by_record_and_path() {
         .arg(&file)
         .finish();
     differs.expect_refusal(RUN_FAILED, &["the replay differs from the recording"]);
-    let told = "commit 1, model Thing, record \"version\"\n  /is: \"version-1\" → \"version-2\"\n";
+    let told =
+        "commit 1, model Thing, record \"version\"\n  | /is: \"version-1\" → \"version-2\"\n";
     assert!(differs.stdout.starts_with(told), "{}", differs.stdout);
 
     // The same as a plugin's test, and then taken for right.
@@ -285,7 +286,7 @@ fn a_plugin_that_does_otherwise_is_told_by_record_and_path() {
     assert!(
         failed
             .stdout
-            .contains("    commit 1, model Thing, record \"version\"\n"),
+            .contains("    commit 1, model Thing, record \"version\"\n  | /is: "),
         "{}",
         failed.stdout
     );

@@ -32,6 +32,13 @@ fn forms() -> Vec<Vec<u8>> {
     forms.chain(base64()).map(String::into_bytes).collect()
 }
 
+/// In base64, as it is sent behind texts of each length.
+fn in_base64() -> [String; 3] {
+    use base64::Engine as _;
+    ["", "a", "ab"]
+        .map(|ahead| base64::engine::general_purpose::STANDARD.encode(format!("{ahead}{CANARY}")))
+}
+
 /// In base64, behind any text: only what comes from whole groups of its own bytes.
 fn base64() -> [String; 3] {
     use base64::Engine as _;
@@ -128,7 +135,7 @@ fn api(elsewhere: String) -> Server {
             (true, path) if path.starts_with("/breaks") => Reply::text("oh").cut(),
             // As APIs do: what they were sent, in their error.
             (true, path) if path.starts_with("/repeats") => {
-                let [first, second, third] = base64();
+                let [first, second, third] = in_base64();
                 let escaped = CANARY.replace('-', "%2d");
                 let sent = format!(
                     "{CANARY} {escaped} {first} {second} {third} {:?}",

@@ -178,9 +178,7 @@ fn store() -> Vec<Case> {
         sync("commits an id that is too long", "long-id")
             .breaks("record_id_bytes")
             .blame("upstream"),
-        sync("commits an id with control characters", "control-id")
-            .says("control character")
-            .blame("upstream"),
+        sync("commits an id with control characters", "control-id").says("control character"),
         sync("commits a list", "no-object").says("not a JSON object"),
         sync("commits half a document", "no-json").says("ends too early"),
         sync("commits a body nested a hundred thousand deep", "deep-body")

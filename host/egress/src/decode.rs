@@ -227,12 +227,16 @@ fn is_text(headers: &HeaderMap) -> bool {
 /// `body` as UTF-8, if its charset is another; `None` when it stays as it is.
 pub(crate) fn to_utf8(headers: &HeaderMap, body: &[u8]) -> Option<String> {
     let (_, charset) = content_type(headers)?;
-    let encoding = Encoding::for_label(charset?.as_bytes())?;
+    let label = charset?;
+    let encoding = Encoding::for_label(label.as_bytes())?;
+    let says_little = label.trim().eq_ignore_ascii_case("utf-16le");
     let (encoding, body) = match Encoding::for_bom(body) {
         Some((by_mark, _)) if by_mark == UTF_8 => return None,
         Some((by_mark, len)) => (by_mark, body.get(len..)?),
-        // Without a mark it is big-endian (RFC 2781 §4.3), if it looks like it: many mean the other.
-        None if encoding == UTF_16LE && body.first() == Some(&0) => (UTF_16BE, body),
+        // `utf-16` without a mark is big-endian (RFC 2781 §4.3), if it looks like it: many mean the other.
+        None if encoding == UTF_16LE && !says_little && body.first() == Some(&0) => {
+            (UTF_16BE, body)
+        }
         None => (encoding, body),
     };
     let is_wide = encoding == UTF_16LE || encoding == UTF_16BE;
@@ -386,6 +390,8 @@ mod tests {
             ("application/json; charset=utf-16", &big, Some(text)),
             ("application/json; charset=UTF-16LE", &little, Some(text)),
             ("application/json; charset=utf-16be", &big, Some(text)),
+            // The low byte of U+4E00 is zero, and is no sign of the other order.
+            ("text/csv; charset=utf-16le", b"\x00\x4e", Some("\u{4e00}")),
             // It says one thing, and is another.
             (
                 "application/json; charset=iso-8859-1",

@@ -259,10 +259,13 @@ impl Stdio {
                 partial.clear();
             } else if partial.len() >= self.log.line_bytes_max {
                 // A line without end is written in pieces, so that it can't grow without bound. A secret
-                // that begins at the end of one is left whole for the next.
+                // that begins at the end of one is left whole for the next, unless it is so long that this
+                // would be looked at for every further byte.
                 let begun = self.log.secrets.redactor().unfinished(&partial);
-                let end = partial.len() - begun;
-                let end = if end == 0 { partial.len() } else { end };
+                let end = match begun > partial.len() / 2 {
+                    true => partial.len(),
+                    false => partial.len() - begun,
+                };
                 self.emit(partial.get(..end).unwrap_or_default());
                 partial.drain(..end);
             }

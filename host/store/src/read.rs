@@ -1,7 +1,8 @@
 //! Reads of records: change feeds, records by id, counts. They run beside the writer.
 
 use tidegate_engine::canonical::BodyHash;
-use tidegate_engine::memory::rules::{self, FeedEnd};
+use tidegate_engine::cursor::CursorError;
+use tidegate_engine::memory::rules::{self, FeedEnd, Place};
 use tidegate_engine::record::{Action, Record};
 use tidegate_engine::store::{Changes, ModelStats, ReadChanges};
 use tidegate_engine::{ConnectionKey, ModelKey, Name, StoreError};
@@ -67,14 +68,16 @@ impl<T> Found<T> {
 }
 
 impl Reader {
-    pub(crate) fn changes(&self, read: &ReadChanges) -> Result<Changes, StoreError> {
+    /// The next changes of a feed, and where the page goes on if it is to have more.
+    pub(crate) fn changes(&self, read: &ReadChanges) -> Result<(Changes, Place), StoreError> {
         let number = || feed_number(&self.disk.view(), &read.model);
         let mut feed = number()?;
         loop {
             if let Some(feed) = feed
-                && let Some(changes) = self.changes_of(feed, read)?
+                && let Some(found) =
+                    self.changes_of(feed, read, |end| rules::start_of(read.after, end))?
             {
-                return Ok(changes);
+                return Ok(found);
             }
             // There is no change of the feed yet, or it was dropped just now.
             let again = number()?;
@@ -85,23 +88,40 @@ impl Reader {
         }
     }
 
+    /// More of a page that has come to this place; `None` if its feed was dropped meanwhile. The reader is the one
+    /// that it was: one that began at the start takes what a pruning has left since.
+    pub(crate) fn go_on(
+        &self,
+        read: &ReadChanges,
+        place: Place,
+    ) -> Result<Option<(Changes, Place)>, StoreError> {
+        self.changes_of(place.cursor(0).feed, read, |_| Ok(place))
+    }
+
     /// The answer for a feed without changes.
-    fn nothing(&self, feed: u64, read: &ReadChanges) -> Result<Changes, StoreError> {
+    fn nothing(&self, feed: u64, read: &ReadChanges) -> Result<(Changes, Place), StoreError> {
         let end = FeedEnd {
             store: self.store_id,
             feed,
             ..FeedEnd::default()
         };
-        Ok(Changes {
+        let place = rules::start_of(read.after, end)?;
+        let changes = Changes {
             records: Vec::new(),
-            next: rules::start_of(read.after, end)?.cursor(0),
+            next: place.cursor(0),
             more: false,
             newest: 0,
-        })
+        };
+        Ok((changes, place))
     }
 
-    /// The next changes of the feed `number`; `None` if there is no such feed.
-    fn changes_of(&self, number: u64, read: &ReadChanges) -> Result<Option<Changes>, StoreError> {
+    /// The next changes of the feed `number`, from a place on; `None` if there is no such feed.
+    fn changes_of(
+        &self,
+        number: u64,
+        read: &ReadChanges,
+        from: impl FnOnce(FeedEnd) -> Result<Place, CursorError>,
+    ) -> Result<Option<(Changes, Place)>, StoreError> {
         let feed = self.feeds.get(number);
         let end = feed.with(&self.disk.view(), |feed| {
             feed.exists.then_some(FeedEnd {
@@ -112,7 +132,7 @@ impl Reader {
             })
         })?;
         let Some(end) = end else { return Ok(None) };
-        let mut place = rules::start_of(read.after, end)?;
+        let mut place = from(end)?;
 
         let limit = read.limit.max(1);
         let mut records = Vec::new();
@@ -156,12 +176,14 @@ impl Reader {
         let more = feed.with(&self.disk.view(), |feed| {
             feed.live.from(place.seq + 1).next().is_some()
         })?;
-        Ok(Some(Changes {
+        let changes = Changes {
             records,
             next: place.cursor(end.pruned_seq),
             more,
-            newest: end.last_seq,
-        }))
+            // What was read may have come after that.
+            newest: end.last_seq.max(place.seq),
+        };
+        Ok(Some((changes, place)))
     }
 
     /// Entries may be missing because they were superseded and compacted away since the list was

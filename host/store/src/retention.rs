@@ -3,7 +3,7 @@
 
 use tidegate_engine::store::Durability;
 use tidegate_engine::upkeep::{Dropped, Pruned, Scope};
-use tidegate_engine::{ConnectionKey, ModelKey, StoreError, Timestamp};
+use tidegate_engine::{ConnectionKey, ModelKey, Store, StoreError, Timestamp};
 
 use crate::SledStore;
 use crate::disk::View;
@@ -63,6 +63,8 @@ impl SledStore {
 
     /// How many runs there are of what is about to be dropped.
     async fn count_runs(&self, scope: &Scope) -> Result<u64, StoreError> {
+        // Whoever drops something where nothing is written any more hears of that, not of a read that failed.
+        self.ready().await?;
         let scope = scope.clone();
         let list = move |view: &View<'_>| match scope {
             Scope::Model(_) => Ok(None),

@@ -68,7 +68,7 @@ fn a_database_that_was_lost_or_put_back_is_no_new_one() {
             |db, _| {
                 ["db", "wal"]
                     .iter()
-                    .for_each(|file| fs::write(db.join(file), "").unwrap())
+                    .for_each(|file| fs::write(db.join(file), "").unwrap());
             },
             "it is empty",
         ),

@@ -19,6 +19,9 @@ pub struct Pass {
     pub(super) answers: u64,
     /// Each time that one came.
     pub(super) records: u64,
+    /// Records that were skipped: of these, the host does not count those that are not stored.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) skipped: u64,
     /// Of the ids, in their order.
     pub(super) digest: u64,
     /// That of the pass before, if that was whole.
@@ -45,6 +48,7 @@ impl Default for Pass {
             number: 1,
             answers: 0,
             records: 0,
+            skipped: 0,
             digest: 0,
             before: None,
             doubts: Vec::new(),

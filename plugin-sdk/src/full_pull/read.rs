@@ -118,6 +118,9 @@ impl FullPull {
             for id in commit.saved(&self.model) {
                 self.saw(&id);
             }
+            for id in commit.skipped(&self.model) {
+                self.skipped(id.as_deref());
+            }
             let under = Under {
                 pass: self.pass.clone(),
                 at: page.next_position().cloned().map_or(At::End, At::Page),

@@ -43,7 +43,7 @@ pub(super) struct Pace {
 impl Pace {
     /// Read them at `now` (Unix milliseconds).
     pub(super) fn of<'a>(
-        headers: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+        headers: &(impl Iterator<Item = (&'a str, &'a str)> + Clone),
         now: u64,
     ) -> Self {
         let all = |name: &'static str| {
@@ -105,7 +105,7 @@ mod tests {
     fn what_headers_say() {
         let now = 1_796_040_000_000;
         let row = |headers: &[(&'static str, &'static str)]| {
-            let pace = Pace::of(headers.iter().copied(), now);
+            let pace = Pace::of(&headers.iter().copied(), now);
             (pace.retry_after_ms, pace.is_spent)
         };
         for (headers, expected) in [

@@ -238,7 +238,7 @@ impl Response {
 
     /// When the API wants to be asked again, by its headers.
     pub(super) fn retry_after_ms(&self, now: u64) -> Option<u64> {
-        Pace::of(self.headers(), now).retry_after_ms
+        Pace::of(&self.headers(), now).retry_after_ms
     }
 
     /// How messages name what was asked.
@@ -270,7 +270,7 @@ impl Response {
             return self.redirected(target);
         }
         let body = String::from_utf8_lossy(&self.answer.body);
-        let pace = Pace::of(self.headers(), now);
+        let pace = Pace::of(&self.headers(), now);
         let kind = match status {
             _ if pace.may_pass(status, &body) => FailureKind::Transient,
             401 | 403 => FailureKind::Auth,

@@ -1,8 +1,9 @@
 //! Records of the outside API that can't be stored: how many of them a run may leave out.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 
-use crate::host::Page;
+use crate::host::{ModelOutcome, Page};
 
 /// What becomes of records that can't be stored: without a usable id, too large, too deep, with a
 /// number out of range or half of a surrogate pair. [`Cx::on_bad_record`](crate::Cx::on_bad_record)
@@ -51,6 +52,8 @@ pub(crate) struct Tally {
     pub(crate) policy: Cell<OnBadRecord>,
     records: Cell<u64>,
     skipped: Cell<u64>,
+    /// The skipped ones, by model.
+    by_model: RefCell<BTreeMap<String, u64>>,
 }
 
 impl Tally {
@@ -76,10 +79,20 @@ impl Tally {
         spare.is_some()
     }
 
-    /// Count what a commit did: it had so many records, of which so many were skipped.
-    pub(super) fn count(&self, records: usize, skipped: u64) {
+    /// Count what a commit of so many records did.
+    pub(super) fn count(&self, records: usize, outcome: &[ModelOutcome]) {
         self.records.set(self.records.get() + to_u64(records));
-        self.skipped.set(self.skipped.get() + skipped);
+        let mut by_model = self.by_model.borrow_mut();
+        for outcome in outcome.iter().filter(|outcome| outcome.skipped > 0) {
+            let skipped = u64::from(outcome.skipped);
+            self.skipped.set(self.skipped.get() + skipped);
+            *by_model.entry(outcome.model.clone()).or_default() += skipped;
+        }
+    }
+
+    /// How many records of the model this run has skipped.
+    pub(crate) fn skipped_of(&self, model: &str) -> u64 {
+        self.by_model.borrow().get(model).copied().unwrap_or(0)
     }
 }
 

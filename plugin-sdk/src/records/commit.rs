@@ -146,8 +146,8 @@ impl Commit {
     }
 
     /// Leave out a record that can't be stored, and say why. With the id that it has at its source, if
-    /// that is known: a record without one could be any of those that are stored, so that an open
-    /// snapshot deletes nothing. Its position, for the log, is that of the next record of the page.
+    /// that is known: a record without one could be any of those that are stored, so that a
+    /// full pull's pass proves nothing. Its position, for the log, is that of the next record of the page.
     pub fn skip(&mut self, id: Option<&str>, reason: impl fmt::Display) -> &mut Self {
         self.skip_at(self.page.save.len() + self.page.skipped.len(), id, reason)
     }
@@ -227,8 +227,7 @@ impl Commit {
             }
             error => of_store(&what, error),
         })?;
-        let skipped = outcome.iter().map(|outcome| u64::from(outcome.skipped));
-        tally.count(records, skipped.sum());
+        tally.count(records, &outcome);
         Ok(CommitOutcome::new(outcome))
     }
 
@@ -237,6 +236,14 @@ impl Commit {
         let pages = self.pages.iter().chain([&self.page]);
         let own = pages.filter(|page| page.model == model);
         own.flat_map(|page| page.save.iter().map(|saved| saved.id.clone()))
+            .collect()
+    }
+
+    /// The ids of the records of `model` that are to be skipped; `None` for one without.
+    pub(crate) fn skipped(&self, model: &str) -> Vec<Option<String>> {
+        let pages = self.pages.iter().chain([&self.page]);
+        let own = pages.filter(|page| page.model == model);
+        own.flat_map(|page| page.skipped.iter().map(|skipped| skipped.id.clone()))
             .collect()
     }
 

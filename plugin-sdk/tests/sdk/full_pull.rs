@@ -98,6 +98,46 @@ fn nothing_unseen_costs_nothing() {
 }
 
 #[test]
+fn a_record_without_an_id_may_be_any_that_is_missing() {
+    for confirms in [false, true] {
+        let host = stored(1..=6).on(|request: &Request| {
+            if let Some(id) = request.path.strip_prefix("/m/") {
+                return Some(Reply::status(if id == "3" { 404 } else { 200 }));
+            }
+            let page: usize = request.query("page")?.parse().ok()?;
+            let pages = [
+                json!([{ "id": 1 }, { "name": "of no id" }]),
+                json!([{ "id": 2 }, { "id": 4 }]),
+                json!([{ "id": 5 }, { "id": 6 }]),
+            ];
+            let page = pages.get(page - 1).cloned();
+            Some(Reply::json(page.unwrap_or_else(|| json!([]))))
+        });
+        let outcome = pull(&host, confirms);
+        outcome.assert_ok();
+        assert_eq!(ids(&host).contains(&3), !confirms);
+        assert_eq!(warned(&outcome, "not proven"), !confirms);
+    }
+}
+
+#[test]
+fn skipped_ids_that_are_not_stored_cast_no_doubt() {
+    let host = stored(1..=6).on(|request: &Request| {
+        let page: usize = request.query("page")?.parse().ok()?;
+        let pages = [
+            json!([{ "id": 1 }, { "id": 2 }]),
+            json!([{ "id": "a\u{1}" }, { "id": 4 }]),
+            json!([{ "id": 5 }, { "id": 6 }]),
+        ];
+        let page = pages.get(page - 1).cloned();
+        Some(Reply::json(page.unwrap_or_else(|| json!([]))))
+    });
+    let outcome = pull(&host, false);
+    assert_eq!(outcome.assert_ok().totals("M").deleted, 1);
+    assert_eq!(ids(&host), [1, 2, 4, 5, 6]);
+}
+
+#[test]
 fn what_is_missing_in_two_passes_is_gone() {
     let api = Api::with([1, 2, 4, 5, 6]);
     let host = stored(1..=6).on(api.handler(|_, _| ()));

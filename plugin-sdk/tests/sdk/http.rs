@@ -56,38 +56,36 @@ fn responses_are_read() {
 #[test]
 fn statuses_are_classified() {
     use FailureKind::{Auth, Rejected, Transient};
-    for (status, kind) in [
-        (400, Rejected),
-        (401, Auth),
-        (403, Auth),
-        (404, Rejected),
-        (408, Transient),
-        (409, Rejected),
-        (422, Rejected),
-        (425, Transient),
-        (429, Transient),
-        (500, Transient),
-        (501, Transient),
-        (503, Transient),
-        (599, Transient),
+    // (the status, its kind, and its kind with `Retry-After`)
+    for (status, kind, later) in [
+        (400, Rejected, Transient),
+        (401, Auth, Auth),
+        (403, Auth, Transient),
+        (404, Rejected, Transient),
+        (408, Transient, Transient),
+        (409, Rejected, Transient),
+        (420, Transient, Transient),
+        (422, Rejected, Transient),
+        (423, Rejected, Transient),
+        (425, Transient, Transient),
+        (429, Transient, Transient),
+        (430, Transient, Transient),
+        (500, Transient, Transient),
+        (501, Transient, Transient),
+        (503, Transient, Transient),
+        (599, Transient, Transient),
     ] {
-        let reply = Reply::status(status).header("Retry-After", "7").body("no");
-        let host = host().respond(get("/x"), reply);
-        let outcome = run(
-            &host,
-            |cx| async move { cx.get("/x").send().await.map(drop) },
-        );
-        let failure = outcome.failure();
-        assert_eq!(failure.kind, kind, "{status}");
-        assert_eq!(failure.code, Some(format!("http-{status}")));
-        assert_eq!(
-            failure.message,
-            format!("GET https://h/v1/x answered {status}: no")
-        );
-        let upstream = failure.upstream.as_deref().unwrap();
-        assert_eq!((upstream.status, upstream.body.as_str()), (status, "no"));
-        assert_eq!(failure.retry_after_ms, (kind == Transient).then_some(7_000));
+        let plain = || Reply::status(status).body("no");
+        is_classified(status, plain(), kind, None);
+        let wait = (later == Transient).then_some(7_000);
+        is_classified(status, plain().header("Retry-After", "7"), later, wait);
     }
+    // A quota that is used up makes a 403 a rate limit.
+    let spent = Reply::status(403)
+        .header("X-RateLimit-Remaining", "0")
+        .header("X-RateLimit-Reset", "9")
+        .body("no");
+    is_classified(403, spent, Transient, Some(9_000));
     for status in [200, 204, 304] {
         let host = host().respond(get("/x"), Reply::status(status));
         run(
@@ -96,6 +94,25 @@ fn statuses_are_classified() {
         )
         .assert_ok();
     }
+}
+
+/// The failure of a request that is answered with `reply`, whose body is `no`.
+fn is_classified(status: u16, reply: Reply, kind: FailureKind, retry_after_ms: Option<u64>) {
+    let host = host().respond(get("/x"), reply);
+    let outcome = run(
+        &host,
+        |cx| async move { cx.get("/x").send().await.map(drop) },
+    );
+    let failure = outcome.failure();
+    let found = (failure.kind, failure.retry_after_ms);
+    assert_eq!(found, (kind, retry_after_ms), "{status}");
+    assert_eq!(failure.code, Some(format!("http-{status}")));
+    assert_eq!(
+        failure.message,
+        format!("GET https://h/v1/x answered {status}: no")
+    );
+    let upstream = failure.upstream.as_deref().unwrap();
+    assert_eq!((upstream.status, upstream.body.as_str()), (status, "no"));
 }
 
 #[test]
@@ -192,9 +209,9 @@ fn bodies_that_are_not_what_was_expected() {
         (b"[1,", Transient, "response-not-json", "EOF"),
         (
             b"[\"\xff\"]",
-            Transient,
-            "response-not-json",
-            "invalid utf-8",
+            Other,
+            "response-invalid",
+            "with a body that is not UTF-8",
         ),
         (
             b"{\"a\":1}",

@@ -144,7 +144,14 @@ fn all_may_be_bad_when_the_plugin_says_so() {
 
 #[test]
 fn skipped_records_are_never_taken_for_deleted() {
-    for (with_id, deleted) in [(true, 1), (false, 0)] {
+    // (the id of the skipped record, whether the pull is told of it, whether it ends then, how many it deletes)
+    for (id, is_told, ends, deleted) in [
+        (Some("2"), true, true, 1),
+        // Without an id, it may be any of those that were not seen: nothing is proven.
+        (None, true, false, 0),
+        // The host knows of it by itself.
+        (None, false, true, 0),
+    ] {
         let host = (0..4).fold(host(), |host, id| {
             host.record("M", id.to_string(), json!({ "id": id }))
         });
@@ -154,14 +161,16 @@ fn skipped_records_are_never_taken_for_deleted() {
             pull.answered();
             let mut commit = cx.page("M");
             commit.save(&json!({ "id": 0 }))?.save_json("1", "[]");
-            commit.skip(with_id.then_some("2"), "too large");
+            commit.skip(id, "too large");
             commit.commit().await?;
-            for id in ["0", "1"].into_iter().chain(with_id.then_some("2")) {
+            for id in ["0", "1"] {
                 pull.saw(id);
             }
-            // Without an id, it may be any of those that were not seen: nothing is proven.
+            if is_told {
+                pull.skipped(id);
+            }
             let finish = pull.finish(|_| None::<()>).await?;
-            assert_eq!(matches!(finish, tidegate_sdk::Finish::Done(_)), with_id);
+            assert_eq!(matches!(finish, tidegate_sdk::Finish::Done(_)), ends);
             Ok(())
         });
         let kept = outcome.assert_ok().records("M");

@@ -158,7 +158,7 @@ fn answers_that_are_failures() {
             None,
         ),
         (
-            Reply::json(json!({ "items": [{ "name": "no id" }] })),
+            Reply::json(json!({ "contacts": [] })),
             FailureKind::Other,
             None,
         ),
@@ -172,6 +172,32 @@ fn answers_that_are_failures() {
             "{failure}"
         );
         assert!(outcome.commits.is_empty());
+    }
+}
+
+#[test]
+fn a_few_contacts_without_an_id_do_not_stop_the_others() {
+    let unnamed = json!({ "name": "no id" });
+    // Ten may be skipped; one more is no accident, and nothing of its page is stored.
+    for (bad, stored) in [(1, true), (10, true), (11, false)] {
+        let mut items = vec![contact("c_1", "Ada")];
+        items.resize(1 + bad, unnamed.clone());
+        items.push(contact("c_2", "Grace"));
+        let host = crm().respond(get("/contacts"), page(&items, None, "T1"));
+        let outcome = host.run_sync(plugin(), "contacts");
+        if stored {
+            let totals = outcome.assert_ok().totals("Contact");
+            assert_eq!((totals.added, totals.skipped as usize), (2, bad));
+            assert_eq!(ids(&outcome), ["c_1", "c_2"]);
+            let told = outcome.logs.iter().map(|line| line.message.as_str());
+            let told = told.filter(|line| line.contains("no id"));
+            assert_eq!(told.count(), bad);
+        } else {
+            let failure = outcome.failure();
+            assert_eq!(failure.code.as_deref(), Some("record-invalid"));
+            assert_eq!(failure.kind, FailureKind::Other, "{failure}");
+            assert!(outcome.commits.is_empty());
+        }
     }
 }
 

@@ -50,7 +50,7 @@ struct FailedOnly {
 enum FailedItem {
     Index(u64),
     Id(String),
-    Item(ItemObject),
+    Object(ItemObject),
 }
 
 #[derive(Deserialize)]
@@ -58,7 +58,7 @@ enum FailedItem {
 enum Item {
     Ok(bool),
     Status(u16),
-    Item(ItemObject),
+    Object(ItemObject),
 }
 
 #[derive(Default, Deserialize)]
@@ -139,7 +139,7 @@ fn of_list(items: Vec<Item>, ids: &[&str]) -> Result<Results, String> {
             status: Some(status.into()),
             ..ItemObject::default()
         },
-        Item::Item(item) => item,
+        Item::Object(item) => item,
     });
     let objects: Vec<ItemObject> = objects.collect();
     let (found, sent) = (objects.len(), ids.len());
@@ -185,7 +185,7 @@ fn of_failed(failed: Vec<FailedItem>, ids: &[&str]) -> Result<Results, String> {
                 id: Some(id.into()),
                 ..ItemObject::default()
             },
-            FailedItem::Item(item) => item,
+            FailedItem::Object(item) => item,
         };
         let place = placed(&item, ids)?;
         let failed = one(ItemObject {

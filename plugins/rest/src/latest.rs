@@ -173,7 +173,7 @@ mod tests {
         let mut latest = Latest::of(&plan).unwrap();
         let added = texts
             .iter()
-            .try_for_each(|text| latest.add(&[Found::Value(*text)]));
+            .try_for_each(|text| latest.add(&[Found::Value(text)]));
         let records: Vec<String> = marks.iter().map(|m| format!("{{\"f\":{m}}}")).collect();
         let records: Vec<&RawValue> = records
             .iter()

@@ -30,12 +30,13 @@ fn what_may_be_done_is_not_done_again() {
             Some("response-not-json"),
             1,
         ),
+        // Without an id it is not stored, which is a line in the log; here the output needs one too.
         (
             "no record",
             Reply::json(&json!({"made": 1})),
             RUN_FAILED,
             "other",
-            Some("record-invalid"),
+            Some("output-invalid"),
             1,
         ),
         // Nobody knows.

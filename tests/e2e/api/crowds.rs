@@ -283,7 +283,7 @@ fn connections_without_a_key_shut_nobody_out() {
     assert!(metric(&metrics, ended) >= (count - 64) as f64, "{metrics}");
     // The last of them are still there.
     let mut last = idle.last().unwrap();
-    if count % 2 == 0 {
+    if count.is_multiple_of(2) {
         last.write_all(b"P/1.1\r\nHost: localhost\r\n\r\n").unwrap();
         assert_eq!(status(last), 200);
     }
@@ -312,6 +312,7 @@ fn requests_without_a_key_are_paced_and_the_log_stays_short() {
     assert!(too_many > 0.0, "{metrics}");
     let turned_away = "tidegate_http_turned_away_total{why=\"keyless_requests\"}";
     assert!(metric(&metrics, turned_away) >= too_many, "{metrics}");
+    #[allow(clippy::cast_possible_truncation, reason = "counts")]
     let answered = (unauthenticated + too_many) as usize + count;
     // Every request is in the log, most of them as a number.
     let lines = wait_until("the log to tell of all of them", PATIENCE, || {

@@ -138,9 +138,12 @@ fn an_import_brings_no_component_that_a_deploy_would_not() {
         .cmd(words)
         .stdin(&whole)
         .refused(PLUGIN, &["signature"]);
-    // What is deployed there already is known.
+    // That it is there already says nothing of who signed it.
     other.deploy(&plugins::demo_crm(), "crm2", "http://127.0.0.1:1");
-    other.cmd(words).stdin(&whole).ok();
+    other
+        .cmd(words)
+        .stdin(&whole)
+        .refused(PLUGIN, &["never deployed with a signature"]);
 }
 
 /// A server with a connection that has a secret.
@@ -204,6 +207,9 @@ fn a_master_key_of_the_servers_environment_is_not_rotated_behind_its_back() {
     }
 }
 
+/// A master key, and not the one of the directory.
+const OTHER_KEY: &str = "ea582cLHm7xbXF4QAE3OCA4lwdCT6x+CpLEd9mejn4A=";
+
 #[test]
 fn what_another_master_key_sealed_is_the_operators_turn() {
     let served = sealed();
@@ -213,8 +219,12 @@ fn what_another_master_key_sealed_is_the_operators_turn() {
     let file = data.join("master.key");
     let proxy = "/v1/integrations/acts/connections/acme/proxy/x";
     // (what is in the key's file now, what a problem says of it)
-    let rows: [(Option<String>, &str); 3] = [
-        (Some(format!("{}A=", "B".repeat(42))), "wrong master key"),
+    let rows: [(Option<String>, &str); 4] = [
+        (Some(OTHER_KEY.to_owned()), "wrong master key"),
+        (
+            Some(format!("{}A=", "B".repeat(42))),
+            "its bytes are not random",
+        ),
         (Some("nonsense".to_owned()), "32 bytes in base64"),
         (None, "is missing"),
     ];
@@ -231,7 +241,7 @@ fn what_another_master_key_sealed_is_the_operators_turn() {
         assert!(!problem.to_string().contains(folder), "{problem}");
     }
 
-    std::fs::write(&file, format!("{}A=", "B".repeat(42))).unwrap();
+    std::fs::write(&file, OTHER_KEY).unwrap();
     let rotate = |body: &Value| {
         let call = served.call("POST", "/v1/master-keys/rotate");
         call.json(body).send()

@@ -13,7 +13,7 @@ const CASSETTE: &str = r#"{"tidegate_cassette":1,"plugin":{"name":"crm","version
 {"answer":[0,{"response":{"status":200,"headers":[],"body":{"text":"[]"},"url":"https://api.example.com/contacts?page=1"}}]}
 {"log":{"level":"info","source":"plugin","message":"read a page"}}
 {"call":[2,{"records.commit":{"pages":[{"model":"Contact","save":[{"id":"a","body":"{\"n\":1}"}],"delete":["b"]}],"checkpoint":"{\"p\":1}"}}]}
-{"answer":[2,{"counts":[{"added":1,"updated":0,"deleted":0,"unchanged":0}]}]}
+{"answer":[2,{"counts":[{"added":1,"updated":0,"deleted":0,"unchanged":0,"skipped":0}]}]}
 {"call":[3,{"clock.sleep":{"ms":50}}]}
 {"end":{"outcome":"success"}}
 "#;
@@ -98,15 +98,15 @@ fn damage_is_refused_with_its_line() {
         ),
         (
             with(
-                "{\"counts\":[{\"added\":1,\"updated\":0,\"deleted\":0,\"unchanged\":0}]}",
-                "{\"deleted\":1}",
+                "{\"counts\":[{\"added\":1,\"updated\":0,\"deleted\":0,\"unchanged\":0,\"skipped\":0}]}",
+                "{\"repeated\":1}",
             ),
             9,
             "no answer to what call 2 asks",
         ),
         (
             with(
-                "[{\"added\":1,\"updated\":0,\"deleted\":0,\"unchanged\":0}]",
+                "[{\"added\":1,\"updated\":0,\"deleted\":0,\"unchanged\":0,\"skipped\":0}]",
                 "[]",
             ),
             9,

@@ -284,11 +284,11 @@ mod tests {
     #[test]
     fn what_can_not_be_stored_is_skipped() {
         let limits = Limits {
-            record_bytes: 100,
+            record_bytes: 200,
             ..Limits::default()
         };
         let deep = format!(r#"{{"a":{}{}}}"#, "[".repeat(70), "]".repeat(70));
-        let large = format!(r#"{{"a":"{}"}}"#, "x".repeat(100));
+        let large = format!(r#"{{"a":"{}"}}"#, "x".repeat(200));
         let bad = [
             ("", "{}", None),
             ("a\tb", "{}", Some("control character")),

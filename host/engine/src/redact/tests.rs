@@ -129,8 +129,8 @@ fn encodings(secret: &str) -> Vec<(&'static str, String)> {
         (
             "JavaScript's escape",
             utf_16(secret, |unit| match unit {
-                unit if unit < 128 && char::from(unit as u8).is_ascii_alphanumeric() => {
-                    char::from(unit as u8).to_string()
+                unit if char::from_u32(unit.into()).is_some_and(|c| c.is_ascii_alphanumeric()) => {
+                    char::from_u32(unit.into()).unwrap().to_string()
                 }
                 unit => format!("%u{unit:04X}"),
             }),

@@ -143,7 +143,7 @@ mod tests {
 
     fn waiting(number: u128, standing: Standing) -> Waiting {
         // Whose backlog is the oldest is chosen first otherwise.
-        let heads = (0..100).map(|seq| (Timestamp(number as u64), seq));
+        let heads = (0..100).map(|seq| (Timestamp(u64::try_from(number).unwrap()), seq));
         Waiting {
             endpoint: id(number),
             standing,

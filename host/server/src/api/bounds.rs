@@ -44,43 +44,49 @@ impl Default for Bounds {
     }
 }
 
+type Set = fn(&mut Bounds, u64);
+
 /// Those that can be set.
-const SETTABLE: &[(&str, fn(&mut Bounds, u64))] = &[
+const SETTABLE: &[(&str, Set)] = &[
     ("api_header_ms", |bounds, ms| {
-        bounds.header = Duration::from_millis(ms)
+        bounds.header = Duration::from_millis(ms);
     }),
     ("api_request_ms", |bounds, ms| {
-        bounds.request = Duration::from_millis(ms)
+        bounds.request = Duration::from_millis(ms);
     }),
     ("api_stall_ms", |bounds, ms| {
-        bounds.stall = Duration::from_millis(ms)
+        bounds.stall = Duration::from_millis(ms);
     }),
     ("api_connections", |bounds, count| {
-        bounds.connections = count
+        bounds.connections = count;
     }),
     ("api_keyless_connections", |bounds, count| {
-        bounds.keyless_connections = count
+        bounds.keyless_connections = count;
     }),
     ("api_keyless_per_address", |bounds, count| {
-        bounds.keyless_per_address = count
+        bounds.keyless_per_address = count;
     }),
     ("api_keyless_requests", |bounds, count| {
-        bounds.keyless_requests = count
+        bounds.keyless_requests = count;
     }),
     ("api_keyless_burst", |bounds, count| {
-        bounds.keyless_burst = count
+        bounds.keyless_burst = count;
     }),
     ("api_requests_per_key", |bounds, count| {
-        bounds.requests_per_key = count
+        bounds.requests_per_key = count;
     }),
-    ("api_streams", |bounds, count| bounds.streams = count),
+    ("api_streams", |bounds, count| {
+        bounds.streams = count;
+    }),
     ("api_streams_per_key", |bounds, count| {
-        bounds.streams_per_key = count
+        bounds.streams_per_key = count;
     }),
     ("api_answers_per_key", |bounds, count| {
-        bounds.answers_per_key = count
+        bounds.answers_per_key = count;
     }),
-    ("api_held_bytes", |bounds, bytes| bounds.held_bytes = bytes),
+    ("api_held_bytes", |bounds, bytes| {
+        bounds.held_bytes = bytes;
+    }),
 ];
 
 /// The largest value of any of them: a day of milliseconds fits, a TiB of bytes too.

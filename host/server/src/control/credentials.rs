@@ -48,7 +48,7 @@ pub(super) async fn secrets(local: &Local, site: &Site, again: bool) -> Result<S
         if let (Some(user), Some(password)) = (user, secrets.get(password)) {
             let both = format!("{}:{}", user.expose(), password.expose());
             // Where the key is the user name, any password will do: `sk_live_…:x`.
-            if password.expose().len() < SECRET_BYTES_MIN {
+            if password.expose().len() < SECRET_BYTES_MIN || is_token(user.expose()) {
                 secrets.insert(format!("{username}:"), user);
             }
             secrets.insert(username.clone(), Secret::new(both));
@@ -58,6 +58,14 @@ pub(super) async fn secrets(local: &Local, site: &Site, again: bool) -> Result<S
         credentials: Some(credentials),
         texts: SecretTexts::new(secrets.into_values().collect()),
     })
+}
+
+/// Whether a user name looks like a key rather than like a name.
+fn is_token(user: &str) -> bool {
+    user.len() >= 16
+        && !user.contains(['@', ' '])
+        && user.contains(|c: char| c.is_ascii_digit())
+        && user.contains(|c: char| c.is_ascii_alphabetic())
 }
 
 /// A connection's secrets, as it was read a moment ago.

@@ -127,12 +127,13 @@ mod tests {
         assert_eq!(schemas.kept().schemas.len(), 3);
         assert!(schemas.kept().bytes <= one * 3);
         // One that is larger than all the room is not kept, and leaves nothing behind.
-        let large = schema(one as usize * 3);
+        let large = schema(usize::try_from(one).unwrap() * 3);
         schemas
             .get(digest, "large".to_owned(), &large)
             .await
             .unwrap();
-        assert_eq!((schemas.kept().schemas.len(), schemas.kept().bytes), (0, 0));
+        let kept = schemas.kept();
+        assert_eq!((kept.schemas.len(), kept.bytes), (0, 0));
     }
 
     #[tokio::test]

@@ -108,12 +108,14 @@ pub(super) fn read(body: &[u8], now: Timestamp) -> Said {
     let text = |name: &str| text(members.get(name));
     let bound_type = text("token_type").map(|kind| kind.to_ascii_lowercase());
     let until = ["expires_at", "expires_on"].into_iter();
-    let until = until.filter_map(|name| seconds(members.get(name)));
-    let until = until.map(|at| at.saturating_sub(Duration::from_millis(now.0)));
+    let mut until = until.filter_map(|name| seconds(members.get(name)));
+    let until = until
+        .next_back()
+        .map(|at| at.saturating_sub(Duration::from_millis(now.0)));
     Said {
         access: text("access_token"),
         refresh: text("refresh_token"),
-        lifetime: seconds(members.get("expires_in")).or_else(|| until.last()),
+        lifetime: seconds(members.get("expires_in")).or(until),
         bound_type: bound_type.filter(|kind| BOUND_TYPES.contains(&kind.as_str())),
         error: fault(&members),
         is_read: true,

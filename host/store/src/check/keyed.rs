@@ -6,6 +6,7 @@ use tidegate_engine::job::{Job, JobId};
 use tidegate_engine::request::RequestRow;
 
 use crate::disk::damaged;
+use crate::layout::ends;
 use crate::layout::keys::{self, Key, Tag};
 use crate::layout::rows;
 
@@ -109,8 +110,11 @@ fn idempotency(
     // A job that waits may outlive its last run.
     let run = row.run.filter(|_| row.job.is_none() || row.kept);
     if let Some(run) = run {
-        let listed = keys::runs_of_connection(connection).run(run);
-        if look.view.get(&listed)?.is_none() {
+        let list = keys::runs_of_connection(connection);
+        let mut keys = ends::of_runs(None)
+            .into_iter()
+            .map(|end| list.clone().end(end).run(run));
+        if !is_listed(look, &mut keys)? {
             look.wrong_key(key, format!("its run {run} is not one of its connection"));
         }
     }
@@ -133,6 +137,19 @@ fn idempotency(
     Ok(())
 }
 
+/// Whether a list has it, whatever has become of it.
+fn is_listed(
+    look: &Look<'_>,
+    places: &mut dyn Iterator<Item = keys::Key>,
+) -> Result<bool, StoreError> {
+    for place in places {
+        if look.view.get(&place)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The job of a key is one of its connection, and holds it until it has ended.
 fn held_by_job(
     look: &mut Look<'_>,
@@ -141,8 +158,11 @@ fn held_by_job(
     id: JobId,
     row: &KeyRow,
 ) -> Result<(), StoreError> {
-    let listed = keys::jobs_of_connection(connection).raw(&id.to_bytes());
-    if look.view.get(&listed)?.is_none() {
+    let list = keys::jobs_of_connection(connection);
+    let mut keys = ends::of_jobs(None)
+        .into_iter()
+        .map(|end| list.clone().end(end).raw(&id.to_bytes()));
+    if !is_listed(look, &mut keys)? {
         look.wrong_key(key, format!("its job {id} is not one of its connection"));
         return Ok(());
     }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use tidegate_engine::StoreError;
+use tidegate_engine::record::Record;
 use tidegate_engine::store::{Changes, ReadChanges};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -76,51 +77,56 @@ impl SledStore {
         .await
     }
 
-    /// A page of a change feed, in parts.
+    /// A page of a change feed, in parts. It is as good as one that is read at once: what is pruned between two parts
+    /// is what a reader meets anyway, and of a feed that is dropped it has what was read before.
     pub(super) async fn changes_in_parts(&self, read: ReadChanges) -> Result<Changes, StoreError> {
         let is_small = read.limit <= SMALL_RECORDS;
         let mut left = read;
-        let mut page: Option<Changes> = None;
+        let mut part = part_of(&left);
+        let (first, reader) = (part.clone(), Arc::clone(&self.reader));
+        let (mut page, mut place) = match is_small {
+            true => self.read(move |reader| reader.changes(&first)).await?,
+            false => self.large(move || reader.changes(&first)).await?,
+        };
+        let mut own = size_of(&page.records);
         loop {
-            let part = ReadChanges {
-                limit: left.limit.min(PART_RECORDS),
-                bytes_max: left.bytes_max.min(PART_BYTES),
-                ..left.clone()
-            };
-            let wanted = (part.limit, part.bytes_max);
-            let found = match is_small && page.is_none() {
-                true => self.read(move |reader| reader.changes(&part)).await?,
-                false => {
-                    let reader = Arc::clone(&self.reader);
-                    self.large(move || reader.changes(&part)).await?
-                }
-            };
-            let bodies = found
-                .records
-                .iter()
-                .filter_map(|record| record.body.as_ref());
-            let bytes: usize = bodies.map(String::len).sum();
-            let records = found.records.len();
-            // Otherwise it has looked at as many as one read may.
-            let is_full = records >= wanted.0 || bytes >= wanted.1;
-            left.after = Some(found.next);
+            let (records, bytes) = own;
             left.limit = left.limit.saturating_sub(records);
             left.bytes_max = left.bytes_max.saturating_sub(bytes);
-            let is_done = !found.more || !is_full || left.limit == 0 || left.bytes_max == 0;
-            let whole = match page.take() {
-                Some(mut page) => {
-                    page.records.extend(found.records);
-                    (page.next, page.more) = (found.next, found.more);
-                    page
-                }
-                None => found,
-            };
-            if is_done {
-                return Ok(whole);
+            // Otherwise it has looked at as many as one read may.
+            let is_full = records >= part.limit || bytes >= part.bytes_max;
+            if !page.more || !is_full || left.limit == 0 || left.bytes_max == 0 {
+                return Ok(page);
             }
-            page = Some(whole);
+            part = part_of(&left);
+            let (next, reader) = (part.clone(), Arc::clone(&self.reader));
+            let found = self.large(move || reader.go_on(&next, place)).await?;
+            let Some((found, come_to)) = found else {
+                // Whoever asks for the rest is told that the feed is gone.
+                return Ok(page);
+            };
+            own = size_of(&found.records);
+            page.records.extend(found.records);
+            (page.next, page.more) = (found.next, found.more);
+            page.newest = page.newest.max(found.newest);
+            place = come_to;
         }
     }
+}
+
+/// What is read at once of what is left of a page.
+fn part_of(left: &ReadChanges) -> ReadChanges {
+    ReadChanges {
+        limit: left.limit.min(PART_RECORDS),
+        bytes_max: left.bytes_max.min(PART_BYTES),
+        ..left.clone()
+    }
+}
+
+/// How many these are, and how long their bodies are together.
+fn size_of(records: &[Record]) -> (usize, usize) {
+    let bodies = records.iter().filter_map(|record| record.body.as_ref());
+    (records.len(), bodies.map(String::len).sum())
 }
 
 #[cfg(test)]
@@ -129,7 +135,9 @@ mod tests {
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use tidegate_engine::Store;
+    use tidegate_engine::cursor::CursorError;
+    use tidegate_engine::upkeep::Scope;
+    use tidegate_engine::{Store, Timestamp};
 
     use super::*;
     use crate::common::*;
@@ -219,10 +227,45 @@ mod tests {
                 bytes_max,
                 ..read(model("acme", "Contact"))
             };
-            let whole = store.reader.changes(&wanted).unwrap();
+            let (whole, _) = store.reader.changes(&wanted).unwrap();
             let parts = store.read_changes(wanted).await.unwrap();
             assert_eq!(parts, whole, "{limit} {bytes_max}");
             assert_eq!(parts.records.len(), want, "{limit} {bytes_max}");
         }
+    }
+    #[tokio::test]
+    async fn a_page_goes_on_beside_a_pruning_and_ends_with_its_feed() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        set_up(&store).await;
+        let (run, fence) = start(&store, 1).await;
+        let ids: Vec<String> = (0..10).map(|number| format!("r{number}")).collect();
+        let records: Vec<(&str, &str)> = ids.iter().map(|id| (id.as_str(), "{}")).collect();
+        let saved = commit(vec![page("Contact", &records, &[])], 10);
+        store.commit_page(run, fence, saved).await.unwrap();
+        store.finish_run(run, fence, end(10)).await.unwrap();
+        let contact = model("acme", "Contact");
+        let wanted = ReadChanges {
+            limit: 4,
+            ..read(contact.clone())
+        };
+        let (first, place) = store.reader.changes(&wanted).unwrap();
+        let later = ReadChanges {
+            after: Some(first.next),
+            limit: 2,
+            ..read(contact.clone())
+        };
+        let (_, with_cursor) = store.reader.changes(&later).unwrap();
+        store.prune(&contact, Timestamp(11)).await.unwrap();
+        // Who began at the start takes what is left, and knows what is missing.
+        let (rest, _) = store.reader.go_on(&wanted, place).unwrap().unwrap();
+        let seen: Vec<_> = rest.records.iter().map(|r| (r.seq, &r.body)).collect();
+        assert_eq!(seen, [(5, &None), (6, &None), (7, &None), (8, &None)]);
+        assert_eq!((rest.next.pruned, rest.more), (8, true));
+        // Who came with a cursor expects bodies, and is told.
+        let told = store.reader.go_on(&later, with_cursor);
+        assert_eq!(told, Err(StoreError::Cursor(CursorError::Expired)));
+        store.drop_scope(&Scope::Model(contact)).await.unwrap();
+        assert_eq!(store.reader.go_on(&wanted, place), Ok(None));
     }
 }

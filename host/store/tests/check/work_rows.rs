@@ -120,7 +120,7 @@ pub const ROWS: &[Row] = &[
             raw.put(
                 &[&b"Tcrm\0"[..], &[2][..], &job_id().to_bytes()].concat(),
                 b"",
-            )
+            );
         },
         "schedules and jobs",
         "as something else than queued",

@@ -1,7 +1,7 @@
 //! Deliveries that are due: in which order, and whose first.
 
 use tidegate_engine::store::DueDeliveries;
-use tidegate_engine::webhook::Standing;
+use tidegate_engine::webhook::{ATTEMPTS, Standing};
 
 use super::webhooks::{attempt, due, due_seqs, run_once};
 use super::*;
@@ -54,12 +54,12 @@ fn streams_keep_their_order_and_don_t_wait_for_each_other() {
             Ok(None)
         );
         // Exhausted at last, it lets the next one go.
-        for made in 1..8 {
+        for made in 1..ATTEMPTS {
             let state = store
                 .settle_delivery(one, 1, made, attempt(200, 500))
                 .await
                 .unwrap();
-            assert_eq!(state.unwrap().as_str() == "exhausted", made == 7);
+            assert_eq!(state.unwrap().as_str() == "exhausted", made == ATTEMPTS - 1);
         }
         assert_eq!(due_seqs(store, 200).await, [(one, 2), (two, 2), (two, 3)]);
         // Limits: of one endpoint, in all, and those on their way.

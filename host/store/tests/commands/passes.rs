@@ -26,7 +26,8 @@ const ALL: &[&str] = &["a", "b", "c", "d", "e", "f"];
 #[test]
 fn the_end_deletes_only_what_is_proven() {
     // What each pass sees, how it ends, what is left.
-    let rows: &[(&[&[&str]], Proof, &[&str])] = &[
+    type Row<'a> = (&'a [&'a [&'a str]], Proof, &'a [&'a str]);
+    let rows: &[Row<'_>] = &[
         (&[&["a", "b", "c", "d"]], Proof::None, ALL),
         (
             &[&["a", "b", "c", "d"]],

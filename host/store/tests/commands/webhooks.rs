@@ -277,6 +277,13 @@ fn a_disabled_endpoint_waits_and_the_others_hear_of_it() {
             now: Timestamp(DAY_MS),
         };
         let done = store.replay_deliveries(replay).await.unwrap();
+        // The first one waits for another attempt, which is now.
+        assert_eq!((done.deliveries, done.more_after), (1, Some(1)));
+        let rest = Replay {
+            after: done.more_after,
+            ..replay
+        };
+        let done = store.replay_deliveries(rest).await.unwrap();
         assert_eq!((done.deliveries, done.more_after), (1, Some(2)));
         let rest = Replay {
             after: done.more_after,

@@ -32,16 +32,20 @@ async fn fill(store: &dyn Store, first_run: u64) {
         store.commit_page(run, fence, saved).await.unwrap();
         let gone = commit(vec![page("Contact", &[], &["a"])], number);
         store.commit_page(run, fence, gone).await.unwrap();
-        let line = LogLine {
-            index: 0,
-            at: Timestamp(number),
-            level: Level::Info,
-            source: LogSource::Host,
-            message: "x".repeat(30_000),
-            fields: None,
-        };
-        store.append_logs(run, vec![line]).await.unwrap();
+        store.append_logs(run, vec![line(0)]).await.unwrap();
         store.finish_run(run, fence, end(number)).await.unwrap();
+    }
+}
+
+/// A long line of a log.
+fn line(index: u64) -> LogLine {
+    LogLine {
+        index,
+        at: Timestamp(index),
+        level: Level::Info,
+        source: LogSource::Host,
+        message: "x".repeat(30_000),
+        fields: None,
     }
 }
 
@@ -201,18 +205,32 @@ fn components_that_another_deployment_uses_stay() {
 }
 
 /// A store that was closed while what `removal` took the names of was purged: rows of the kind
-/// `still` were there yet. When the two meet is up to the threads, so it is tried until they do.
+/// `still` were there yet. It is closed once `is_gone` finds the names gone; how far the purge is by then is up to the
+/// threads, so it is tried until some is left.
 pub(super) fn closed_within<T>(
     still: char,
     prepared: impl AsyncFn(&SledStore),
     removal: impl AsyncFn(&SledStore) -> Result<T, StoreError>,
+    is_gone: impl AsyncFn(&SledStore) -> bool,
 ) -> (tempfile::TempDir, std::collections::BTreeMap<char, usize>) {
     for _ in 0..40 {
         let dir = tempfile::tempdir().unwrap();
         let cut_short = block_on(async {
             let store = open(dir.path());
             prepared(&store).await;
-            let (removed, closed) = tokio::join!(removal(&store), store.close());
+            let is_over = std::cell::Cell::new(false);
+            let removing = async {
+                let removed = removal(&store).await;
+                is_over.set(true);
+                removed
+            };
+            let closing = async {
+                while !is_over.get() && !is_gone(&store).await {
+                    tokio::task::yield_now().await;
+                }
+                store.close().await
+            };
+            let (removed, closed) = tokio::join!(removing, closing);
             closed.unwrap();
             removed.is_err()
         });
@@ -237,7 +255,13 @@ fn a_purge_that_was_interrupted_goes_on() {
             store.finish_run(run.0, run.1, end(1)).await.unwrap();
             fill(store, 2).await;
         };
-        let (dir, _) = closed_within('g', prepared, async |store| store.drop_scope(&scope).await);
+        let removal = async |store: &SledStore| store.drop_scope(&scope).await;
+        let is_gone = async |store: &SledStore| {
+            // An error says that the connection is.
+            let models = store.models(&connection("acme")).await;
+            !models.is_ok_and(|all| all.iter().any(|(own, _)| own.as_str() == "Contact"))
+        };
+        let (dir, _) = closed_within('g', prepared, removal, is_gone);
         let store = open(dir.path());
         block_on(async {
             // Whatever is left of it is seen by nobody.
@@ -275,12 +299,15 @@ fn a_removal_under_a_run_that_was_interrupted_goes_on() {
     let prepared = async |store: &SledStore| {
         set_up(store).await;
         let run = start(store, 1).await;
-        load(store, run, "Contact", 30_000, 1, 10).await;
+        load(store, run, "Contact", 1_000, 1, 10).await;
+        // The run goes with the last of its log, which takes several steps.
+        let lines = (0..400).map(line).collect();
+        store.append_logs(run.0, lines).await.unwrap();
     };
     let acme = connection("acme");
-    let (dir, left) = closed_within('r', prepared, async |store| {
-        store.remove_connection(&acme, Timestamp(9)).await
-    });
+    let removal = async |store: &SledStore| store.remove_connection(&acme, Timestamp(9)).await;
+    let is_gone = async |store: &SledStore| store.connection(&acme).await.is_err();
+    let (dir, left) = closed_within('r', prepared, removal, is_gone);
     assert!(!left.contains_key(&'s'), "{left:?}");
     let store = open(dir.path());
     block_on(async {

@@ -57,7 +57,11 @@ fn a_removal_that_was_interrupted_goes_on_and_an_id_that_comes_again_has_no_past
             }
             false => store.remove_schedule(id(), Timestamp(9)).await,
         };
-        let (dir, _) = closed_within('F', prepared, removal);
+        let is_gone = async |store: &SledStore| match with_connection {
+            true => store.connection(&acme).await.is_err(),
+            false => store.schedule(id()).await.is_err(),
+        };
+        let (dir, _) = closed_within('F', prepared, removal, is_gone);
         let store = open(dir.path());
         block_on(async {
             let gone = store.fires(id(), None, 10).await;

@@ -143,10 +143,10 @@ fn prelude<'s>() -> impl Iterator<Item = Def<&'s str>> {
         .map(|def: Def<&'static str>| -> Def<&'s str> { def })
 }
 
-fn compile<'s>(
-    modules: Modules<&'s str, ()>,
+fn compile(
+    modules: Modules<&str, ()>,
     has_id: bool,
-) -> Result<Filter<JustLut<Val>>, jaq_core::compile::Errors<&'s str, ()>> {
+) -> Result<Filter<JustLut<Val>>, jaq_core::compile::Errors<&str, ()>> {
     let funs = jaq_core::funs()
         .chain(jaq_std::base_funs())
         .chain(jaq_json::funs())

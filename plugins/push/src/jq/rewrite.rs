@@ -10,7 +10,7 @@ use jaq_core::path::{Part, Path};
 const RIGHT: &str = "$__right";
 
 /// The definition, rewritten.
-pub(super) fn def<'s>(def: Def<&'s str>) -> Def<&'s str> {
+pub(super) fn def(def: Def<&str>) -> Def<&str> {
     Def {
         body: term(def.body),
         ..def
@@ -18,7 +18,7 @@ pub(super) fn def<'s>(def: Def<&'s str>) -> Def<&'s str> {
 }
 
 /// The term, rewritten.
-pub(super) fn term<'s>(of: Term<&'s str>) -> Term<&'s str> {
+pub(super) fn term(of: Term<&str>) -> Term<&str> {
     match of {
         Term::Id
         | Term::Recurse
@@ -133,7 +133,7 @@ fn calculate<'s>(left: Term<&'s str>, math: Math, right: Term<&'s str>) -> Term<
     }
 }
 
-fn pattern<'s>(of: Pattern<&'s str>) -> Pattern<&'s str> {
+fn pattern(of: Pattern<&str>) -> Pattern<&str> {
     match of {
         Pattern::Var(name) => Pattern::Var(name),
         Pattern::Arr(items) => Pattern::Arr(items.into_iter().map(pattern).collect()),
@@ -205,7 +205,7 @@ fn is_single(of: &Term<&str>) -> bool {
     }
 }
 
-fn boxed<'s>(of: Term<&'s str>) -> Box<Term<&'s str>> {
+fn boxed(of: Term<&str>) -> Box<Term<&str>> {
     Box::new(term(of))
 }
 

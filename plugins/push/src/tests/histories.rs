@@ -59,7 +59,7 @@ impl History {
             "body": if self.per_page { "{records: .}" } else { "." },
         });
         push(
-            json!({ "save": save, "page_size": 3, "concurrency": 2, "on_reject": if self.seed % 3 == 0 { "skip" } else { "fail" } }),
+            json!({ "save": save, "page_size": 3, "concurrency": 2, "on_reject": if self.seed.is_multiple_of(3) { "skip" } else { "fail" } }),
         )
     }
 
@@ -175,7 +175,7 @@ fn play(seed: u64) -> Result<(), String> {
     )));
     let history = History {
         seed,
-        per_page: seed % 2 == 0,
+        per_page: seed.is_multiple_of(2),
         is_post: seed % 4 < 2,
         truth: Rc::default(),
         chance: Rc::clone(&chance),

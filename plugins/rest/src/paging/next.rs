@@ -220,11 +220,14 @@ impl Paging {
         };
         // A page that names itself is how some APIs end.
         let own = Place::Url(response.url().to_owned());
-        let next = next.filter(|next| next != place && *next != own);
+        let itself = |next: &Place| next == place || *next == own;
+        let names_itself = next.as_ref().is_some_and(itself);
+        let next = next.filter(|next| !itself(next));
         Ok(match (body.more, next) {
             (Some(false), _) => Step::End(None),
             (_, Some(next)) => Step::Next(next),
             (Some(true), None) => Step::End(Some(self.against(body, counted))),
+            (None, None) if names_itself => Step::End(self.may_be_a_session(place, body)),
             (None, None) => Step::End(None),
         })
     }
@@ -249,6 +252,27 @@ impl Paging {
             _ => {
                 format!("the list ended after {records} records, though it says that there is more")
             }
+        }
+    }
+
+    /// Why a page that names itself as the next one may not be the last: its cursor may be the name of
+    /// a session, which stays while what it brings moves on. A URL and a record's value are not, and a
+    /// total says more.
+    fn may_be_a_session(&self, place: &Place, body: &Body<'_>) -> Option<String> {
+        let of_record = matches!(
+            self.kind,
+            Kind::Cursor {
+                from: CursorFrom::LastRecord(_),
+                ..
+            }
+        );
+        let any = body.records.as_ref().is_some_and(|r| !r.is_empty());
+        match place {
+            Place::Cursor(cursor) if any && !of_record && body.total.is_none() => Some(format!(
+                "the list was taken to end at the cursor {cursor:?}, whose page names it as the \
+                 next one (`more_pointer` or `total_pointer` would tell)"
+            )),
+            _ => None,
         }
     }
 

@@ -49,6 +49,9 @@ impl Puller<'_> {
         let any = !(changes.save.is_empty() && changes.delete.is_empty());
         if let Some(full) = &mut self.full {
             full.answered();
+            for skip in &changes.skip {
+                full.skipped(skip.id.as_deref());
+            }
         }
         let (full, ids) = (&mut self.full, &mut self.watch.ids);
         let first_counts = self.pull.full && self.plan.incremental.is_none();
@@ -84,7 +87,7 @@ impl Puller<'_> {
             .iter()
             .map(|record| &record.id)
             .chain(&changes.delete);
-        probes && ids.all(seen)
+        probes && changes.skip.is_empty() && ids.all(seen)
     }
 
     /// Notice pages that lead in circles.

@@ -264,6 +264,33 @@ fn a_list_that_is_cut_deletes_nothing() {
 }
 
 #[test]
+fn a_cursor_that_names_itself_deletes_nothing() {
+    let pagination = json!({ "style": "cursor", "parameter": "c", "cursor_pointer": "/next" });
+    for (last, deletes) in [
+        // It may be a session's, and there would be more.
+        (json!({ "d": records(3..=4), "next": "b" }), false),
+        (json!({ "d": [], "next": "b" }), true),
+        (json!({ "d": records(3..=4), "next": null }), true),
+    ] {
+        let keys = json!({
+            "records": "/d", "pagination": pagination, "full_pull_with_deletes": true,
+        });
+        let host = model(keys)
+            .record("M", "9", json!({ "id": 9 }))
+            .respond_always(
+                get("/m").without_query("c"),
+                json!({ "d": records(1..=2), "next": "b" }),
+            )
+            .respond_always(get("/m").query("c", "b"), last.clone());
+        let outcome = host.run_sync(plugin(), "M");
+        outcome.assert_ok();
+        let is_gone = !stored(&host).contains(&"9".to_owned());
+        assert_eq!(is_gone, deletes, "{last}");
+        assert_eq!(said(&outcome, "nothing was deleted"), !deletes, "{last}");
+    }
+}
+
+#[test]
 fn a_list_of_one_page_that_links_on_deletes_nothing() {
     let host = model(json!({ "full_pull_with_deletes": true }))
         .record("M", "1", json!({ "id": 1 }))

@@ -113,7 +113,7 @@ fn details_replace_or_are_left_out() {
             "has no text or number at /org/id",
         ),
         (
-            json!([{ "id": 1, "org": { "id": 1 } }, { "id": 1, "org": { "id": 1 } }]),
+            json!([{ "id": 1, "org": { "id": 1 } }, { "id": 2, "org": { "id": 1 } }]),
             json!({}),
             "`models.M.detail.record`",
         ),
@@ -121,7 +121,8 @@ fn details_replace_or_are_left_out() {
         let detail = json!({ "path": "/org/{/org/id}/m/{id}", "record": "/data" });
         let host = model(json!({ "detail": detail }))
             .respond(get("/m"), list)
-            .respond_always(get("/org/1/m/1"), reply);
+            .respond_always(get("/org/1/m/1"), reply.clone())
+            .respond_always(get("/org/1/m/2"), reply);
         let outcome = host.run_sync(plugin(), "M");
         assert!(
             outcome.failure().message.contains(says),

@@ -8,7 +8,7 @@
 //! | `steps` | what the check of one value costs, counted before it is done |
 //! | `check` | the check itself, and what is said of a value that doesn't fit |
 //!
-//! What is refused and why is in `docs/decisions/0012-schemas-are-counted.md`.
+//! What is refused and why is in `docs/decisions/0015-schemas-are-counted.md`.
 
 mod check;
 mod patterns;

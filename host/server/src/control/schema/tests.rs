@@ -192,12 +192,8 @@ fn steps_are_counted_before_anything_is_evaluated() {
     // A tree whose branches part ways costs as much as it is large.
     let tree = json!({"properties": {"l": {"$ref": "#"}, "r": {"$ref": "#"}}, "type": "object"});
     let tree = compiled(&tree);
-    let full = |levels: usize| {
-        (0..levels).fold(
-            json!({}),
-            |inner, _| json!({"l": inner.clone(), "r": inner}),
-        )
-    };
+    let full =
+        |levels: usize| (0..levels).fold(json!({}), |inner, _| json!({"l": inner, "r": inner}));
     let steps = count(&tree.shape, &full(6), most(10_000)).unwrap().steps;
     assert!((127..1_000).contains(&steps), "{steps}");
     let deep = Cost {
@@ -246,12 +242,8 @@ fn each_keyword_that_goes_on_is_counted() {
         (json!({"items": s}), list.clone(), 4),
         (json!({"prefixItems": [s], "items": s}), list.clone(), 5),
         (json!({"contains": s}), list.clone(), 4),
-        (json!({"unevaluatedItems": s}), list.clone(), 5),
-        (
-            json!({"allOf": [s], "unevaluatedProperties": s}),
-            object.clone(),
-            7,
-        ),
+        (json!({"unevaluatedItems": s}), list, 5),
+        (json!({"allOf": [s], "unevaluatedProperties": s}), object, 7),
     ] {
         assert_eq!(one(schema.clone(), value), steps, "{schema}");
     }

@@ -133,7 +133,7 @@ impl Scene {
     /// All that readers see: the feed, each record by its id, the counts.
     fn shown(&self) -> (Vec<Record>, Vec<Record>, ModelStats) {
         let changes = self.reader.changes(&read(model("acme", "Contact")));
-        let feed = changes.unwrap().records;
+        let feed = changes.unwrap().0.records;
         let ids: Vec<String> = (0..ALL).map(|number| format!("r{number:03}")).collect();
         let found = self.reader.records(&model("acme", "Contact"), &ids);
         let Found::All(records) = found.unwrap() else {
