@@ -48,11 +48,13 @@ const AT_ONCE: usize = 4;
 /// (`tests/e2e/actions/input.rs`), a time that no component within the other bounds takes to
 /// compile (`host/runtime/src/inspect.rs`), the checks of values and what is kept of schemas
 /// (`host/server/src/control/schema`, `tests/e2e/api/memory.rs`), a wait of many runs for room (`tests/e2e/api/memory.rs`),
-/// and those of token endpoints (`tests/e2e/oauth`).
-const ELSEWHERE: [&str; 12] = [
-    "http_in_flight",
+/// those of token endpoints (`tests/e2e/oauth`), and silent servers, checks and long waits (`tests/e2e/pace.rs`,
+/// `host/egress/tests`).
+const ELSEWHERE: [&str; 16] = [
+    "http_idle_timeout_ms",
     "log_lines",
     "log_line_bytes",
+    "skipped_logged",
     "action_input_bytes",
     "compile_ms",
     "schema_check_steps",
@@ -62,6 +64,9 @@ const ELSEWHERE: [&str; 12] = [
     "runs_held_wait_ms",
     "token_response_bytes",
     "token_timeout_ms",
+    "check_timeout_ms",
+    "check_idle_timeout_ms",
+    "retry_after_max_ms",
 ];
 
 /// Limits on clients, receivers and applications rather than plugins, which have tests of their own:
