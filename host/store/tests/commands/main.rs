@@ -21,6 +21,7 @@ mod lists;
 mod passes;
 mod records;
 mod runs;
+mod snapshots;
 mod told_retries;
 mod webhooks;
 

@@ -417,14 +417,8 @@ impl Pair {
 
     /// What is done whenever a host starts.
     pub(crate) async fn take_up(&self) {
-        if self
-            .memory
-            .queue_figures(Timestamp(self.now))
-            .await
-            .unwrap()
-            .running
-            > 0
-        {
+        let figures = self.memory.queue_figures(Timestamp(self.now)).await;
+        if figures.unwrap().running > 0 {
             self.recover().await;
         }
         self.tell_time().await;
