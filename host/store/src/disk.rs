@@ -18,6 +18,7 @@ use std::sync::{
     Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
     TryLockError,
 };
+use std::time::Duration;
 
 use tidegate_engine::StoreError;
 
@@ -25,7 +26,7 @@ use crate::identity::Identity;
 use crate::layout::Corrupt;
 use crate::layout::keys;
 use crate::layout::wal::{Encoder, missing};
-use crate::open::{Options, Tuning};
+use crate::open::{Options, Tuning, patiently};
 pub(crate) use view::{Rows, View, decode_part_key};
 use wal::Wal;
 pub(crate) use writes::Writes;
@@ -38,6 +39,15 @@ const RECORD_MAX: usize = 1024 * 1024;
 /// alone costs less than writing them twice; with short rows, such as those of jobs, it is the other way.
 const LONG: usize = 1024;
 const LONG_MAX: usize = 64 * 1024;
+
+/// How long sled's own lock is waited for: a database of this process that was closed a moment ago may have
+/// threads of sled still ending. No other process can have it, for the data directory's lock is taken first.
+const SLED_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Whether somebody has sled's lock, which it only says in words.
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
+}
 
 /// The database of one data directory.
 pub(crate) struct Disk {
@@ -165,12 +175,12 @@ fn applied(db: &sled::Db) -> Result<Option<u64>, OpenFailed> {
 impl Disk {
     /// Open a database, with what its write-ahead log has and sled does not.
     pub(crate) fn open(path: &Path, options: &Options) -> Result<Self, OpenFailed> {
-        let db = sled::Config::new()
+        let config = sled::Config::new()
             .path(path)
             .cache_capacity(options.cache_bytes)
             // The writer flushes; a timer's flush would only come between.
-            .flush_every_ms(None)
-            .open()?;
+            .flush_every_ms(None);
+        let db = patiently(SLED_PATIENCE, || config.open(), is_locked)?;
         let file = File::options().write(true).open(path.join("db"))?;
         let Tuning {
             wal_bytes,

@@ -179,8 +179,7 @@ pub(crate) fn open(root: &Path, options: &Options) -> Result<DataDir, OpenError>
         .collect();
     notes.append(&mut remove_unfinished_snapshots(&db)?);
     identity::check_present(known, &db)?;
-    let opened = patiently(SLED_PATIENCE, || Disk::open(&db, options), is_locked);
-    let disk = opened.map_err(|error| error.of(&db))?;
+    let disk = Disk::open(&db, options).map_err(|error| error.of(&db))?;
     let (identity, id) = identify(root, &disk, known)?;
     disk.identify(identity);
     // Its own files are synced; that they are in the directory is to last, too.
@@ -285,10 +284,6 @@ fn is_empty(root: &Path) -> Result<bool, OpenError> {
 /// has copies of this process's files, and so of its locks, until it runs its own program.
 const LOCK_PATIENCE: Duration = Duration::from_millis(250);
 
-/// The same for sled's own lock: a store of this process that was closed a moment ago may have
-/// threads of sled still ending. No other process can have it, for ours is taken first.
-pub(crate) const SLED_PATIENCE: Duration = Duration::from_secs(10);
-
 /// Try until it works, fails otherwise than for a lock, or has taken too long.
 pub(crate) fn patiently<T, E>(
     patience: Duration,
@@ -304,11 +299,6 @@ pub(crate) fn patiently<T, E>(
             result => return result,
         }
     }
-}
-
-/// Whether somebody has sled's lock, which it only says in words.
-pub(crate) fn is_locked(error: &OpenFailed) -> bool {
-    matches!(error, OpenFailed::Sled(sled::Error::Io(error)) if error.to_string().contains("could not acquire lock"))
 }
 
 /// Take the lock file, and write into it who has it.

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::open::{SLED_PATIENCE, is_locked, patiently};
 
 #[test]
 fn what_is_gathered_does_not_grow_without_end() {
@@ -82,8 +81,7 @@ fn opened(rows: &Rows, log: &[u8]) -> Rows {
     }
     drop(db);
     std::fs::write(dir.path().join("wal"), log).unwrap();
-    let open = || Disk::open(dir.path(), &Options::default());
-    let disk = patiently(SLED_PATIENCE, open, is_locked).unwrap();
+    let disk = Disk::open(dir.path(), &Options::default()).unwrap();
     without_applied(rows_of(&disk.db))
 }
 
