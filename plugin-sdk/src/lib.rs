@@ -31,8 +31,8 @@ pub use crate::feed::FeedReader;
 pub use crate::full_pull::{Finish, FullPull, Pass, Presence, SeenIds};
 pub use crate::host::{Change, ChangeAction, ModelOutcome, SnapshotEnd};
 pub use crate::http::{
-    Expected, HttpPage, ItemResult, Pages, Paginate, Position, RequestBuilder, Response, Responses,
-    Verdict, default_verdict, encode, next_link,
+    Expected, HttpPage, ItemResult, PageSizes, Pages, Paginate, Position, RequestBuilder, Response,
+    Responses, Verdict, default_verdict, encode, next_link,
 };
 pub use crate::plugin::{
     Action, Auth, ClientAuth, ConfigKey, HeaderAuth, Model, Name, OAuth, Plugin, Schema, Sync,

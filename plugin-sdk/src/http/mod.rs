@@ -9,6 +9,7 @@ mod request;
 mod response;
 mod responses;
 mod retry_after;
+mod sizes;
 mod url;
 
 pub use self::link::next as next_link;
@@ -18,3 +19,4 @@ pub use self::query::encode;
 pub use self::request::RequestBuilder;
 pub use self::response::Response;
 pub use self::responses::{Expected, ItemResult, Responses, Verdict, default_verdict};
+pub use self::sizes::PageSizes;

@@ -43,7 +43,9 @@ impl HttpPage {
         })
     }
 
-    /// The page's items, decoded. A null in their place is an empty page.
+    /// The page's items, decoded: all of them, or a failure. For records use
+    /// [`Commit::items`](crate::Commit::items), which skips those of another shape and goes on. A null in
+    /// their place is an empty page.
     pub fn items<T: DeserializeOwned>(&self) -> Result<Vec<T>> {
         let json = self.items_json()?;
         let decoded = serde_json::from_str::<Option<Vec<T>>>(json);
@@ -108,6 +110,11 @@ impl HttpPage {
         }
     }
 
+    /// Whether there is anything at a pointer, be it null.
+    pub(super) fn has(&self, pointer: &str) -> bool {
+        self.document.at(pointer).is_some()
+    }
+
     /// What tells this page's items from another's.
     pub(super) fn items_text(&self) -> &str {
         self.document.at(&self.items).unwrap_or_default()
@@ -123,12 +130,16 @@ impl HttpPage {
     fn item_failure<T: DeserializeOwned>(&self, error: &serde_json::Error) -> Failure {
         for (index, item) in self.raw_items().unwrap_or_default().into_iter().enumerate() {
             if let Err(error) = serde_json::from_str::<T>(item.get()) {
-                let pointer = format!("{}/{index}", self.items);
                 let item = crate::text::excerpt(item.get(), 160);
-                return self.shape_failure(&pointer, &format!("{error} of {item}"));
+                return self.item_failure_at(index, &format!("{error} of {item}"));
             }
         }
         self.shape_failure(&self.items, &error.to_string())
+    }
+
+    /// The failure for the item at this position.
+    pub(crate) fn item_failure_at(&self, position: usize, problem: &str) -> Failure {
+        self.shape_failure(&format!("{}/{position}", self.items), problem)
     }
 
     fn shape_failure(&self, pointer: &str, problem: &str) -> Failure {

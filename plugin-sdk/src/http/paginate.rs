@@ -8,11 +8,14 @@ use serde::{Deserialize, Serialize};
 use super::link;
 use super::page::HttpPage;
 use super::request::RequestBuilder;
+use super::sizes::PageSizes;
 use super::url::resolve;
-use crate::{Failure, Result};
+use crate::{Failure, Result, warn};
 
 /// More pages than this are taken for a loop.
 const PAGES_MAX: u64 = 100_000;
+/// The items of so many pages are counted, to compare them with the size that was asked for.
+const SIZED_PAGES: u64 = 3;
 
 /// How an API hands out its pages.
 ///
@@ -23,8 +26,9 @@ const PAGES_MAX: u64 = 100_000;
 /// let style = Paginate::cursor("/next_cursor", "cursor").items("/items");
 /// let mut pages = cx.get("/contacts").query("limit", 100).paginate(style);
 /// while let Some(page) = pages.next().await? {
-///     let contacts: Vec<Value> = page.items()?;
-///     cx.page("Contact").save_all(&contacts)?.commit().await?;
+///     let mut commit = cx.page("Contact");
+///     let contacts: Vec<Value> = commit.items(&page)?;
+///     commit.save_all(&contacts)?.commit().await?;
 /// }
 /// # Ok(())
 /// # }
@@ -153,6 +157,10 @@ pub struct Pages {
     short: bool,
     /// Hash of the last page's items, in styles where only they can tell a loop.
     last: Option<u64>,
+    sizes: PageSizes,
+    /// Something was at the pointer to the flag, and to the next page, in any answer.
+    has_more: bool,
+    has_next: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -177,6 +185,9 @@ impl Pages {
             full: 0,
             short: false,
             last: None,
+            sizes: PageSizes::default(),
+            has_more: false,
+            has_next: false,
         }
     }
 
@@ -186,6 +197,9 @@ impl Pages {
     /// Fails, apart from what [`send`](RequestBuilder::send) fails with, when a cursor or a URL
     /// comes again, when two pages in a row are the same, and beyond 100,000 pages (kind
     /// `other`, code `pagination-loop`).
+    ///
+    /// When the last page is there, the log has a warning for a pointer that no answer had anything at, and for pages
+    /// of another size than asked for.
     pub async fn next(&mut self) -> Result<Option<HttpPage>> {
         let at = match &self.next {
             Next::Start => None,
@@ -199,6 +213,7 @@ impl Pages {
         let response = match request.send().await {
             Err(failure) if self.short && is_beyond(&failure) => {
                 self.next = Next::End;
+                self.tell();
                 return Ok(None);
             }
             sent => sent?,
@@ -206,9 +221,62 @@ impl Pages {
         let mut page = HttpPage::new(response, self.style.items.clone(), at)?;
         let next = self.after(&page)?;
         self.count += 1;
+        self.watch(&page);
+        if next.is_none() {
+            self.tell();
+        }
         page.next.clone_from(&next);
         self.next = next.map_or(Next::End, Next::At);
         Ok(Some(page))
+    }
+
+    /// Take in whether the answer has what the style points at.
+    fn watch(&mut self, page: &HttpPage) {
+        if self.count <= SIZED_PAGES {
+            let items = page.raw_items().map_or(0, |items| items.len());
+            self.sizes.page(items as u64);
+        }
+        let more = self.style.more.as_ref();
+        self.has_more = self.has_more || more.is_some_and(|pointer| page.has(pointer));
+        self.has_next = self.has_next
+            || match &self.style.style {
+                Style::Cursor { pointer, .. } | Style::NextUrl { pointer } => page.has(pointer),
+                Style::Link => {
+                    let mut headers = page.response().headers();
+                    headers.any(|(name, _)| name.eq_ignore_ascii_case("link"))
+                }
+                Style::Page { .. } | Style::Offset { .. } => true,
+            };
+    }
+
+    /// Warn of what led nowhere in all answers.
+    fn tell(&self) {
+        let name = self.request.name();
+        if let Some(pointer) = self.style.more.as_ref().filter(|_| !self.has_more) {
+            warn!(
+                "{name}: no answer has anything at {pointer}, which should say whether there is more"
+            );
+        }
+        let asked = self.style.size.as_ref();
+        // A list of one page may leave it out, if that page is not full.
+        let may_go_on = asked.is_none_or(|(_, size)| self.sizes.most() >= *size);
+        if !self.has_next && may_go_on && self.sizes.most() > 0 {
+            match &self.style.style {
+                Style::Cursor { pointer, .. } | Style::NextUrl { pointer } => warn!(
+                    "{name}: no answer has anything at {pointer}, which should name the next page; that is fine \
+                     if the API leaves it out where there is none"
+                ),
+                Style::Link if asked.is_some() => warn!(
+                    "{name}: no answer has the header Link, which should name the next page; that is fine if the \
+                     API leaves it out where there is none"
+                ),
+                Style::Link | Style::Page { .. } | Style::Offset { .. } => {}
+            }
+        }
+        if let Some(finding) = asked.and_then(|(_, size)| self.sizes.finding(*size)) {
+            let parameter = asked.map_or("", |(parameter, _)| parameter);
+            warn!("{name}: `{parameter}`: {finding}");
+        }
     }
 
     fn request_at(&self, at: Option<&Position>) -> Result<RequestBuilder> {

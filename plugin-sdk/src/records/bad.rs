@@ -52,6 +52,8 @@ pub(crate) struct Tally {
     pub(crate) policy: Cell<OnBadRecord>,
     records: Cell<u64>,
     skipped: Cell<u64>,
+    /// An item was decoded as the plugin expects it.
+    decoded: Cell<bool>,
     /// The skipped ones, by model.
     by_model: RefCell<BTreeMap<String, u64>>,
 }
@@ -64,6 +66,17 @@ impl Tally {
             .get()
             .allows(self.records.get() + to_u64(records));
         usize::try_from(allowed.saturating_sub(self.skipped.get())).unwrap_or(usize::MAX)
+    }
+
+    /// So many items were decoded as the plugin expects them.
+    pub(super) fn decoded(&self, count: usize) {
+        if count > 0 {
+            self.decoded.set(true);
+        }
+    }
+
+    pub(super) fn has_decoded(&self) -> bool {
+        self.decoded.get()
     }
 
     /// Tell each page how many of its records may be skipped. False when it is clear already that

@@ -39,11 +39,11 @@ use crate::{Cx, Failure, Result};
 /// ```
 #[must_use = "nothing is stored before commit()"]
 pub struct Commit {
-    cx: Cx,
+    pub(super) cx: Cx,
     /// The pages before the current one.
     pages: Vec<Page>,
     page: Page,
-    id_field: String,
+    pub(super) id_field: String,
     checkpoint: Option<String>,
 }
 

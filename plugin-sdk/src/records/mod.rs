@@ -2,6 +2,7 @@
 
 mod bad;
 mod commit;
+mod decode;
 mod id;
 mod outcome;
 

@@ -383,3 +383,54 @@ fn a_position_of_another_style() {
     assert_eq!(failure.kind, FailureKind::Config);
     assert!(failure.message.contains("--reset"), "{failure}");
 }
+
+#[test]
+fn what_leads_nowhere_is_told() {
+    // (the style, what the log says)
+    for (style, says) in [
+        (Paginate::cursor("/next", "at").size("n", 2), None),
+        (
+            Paginate::cursor("/nxt", "at").size("n", 2),
+            Some("anything at /nxt"),
+        ),
+        (Paginate::cursor("/nxt", "at"), Some("anything at /nxt")),
+        // A page that is not full needs no next one.
+        (Paginate::cursor("/nxt", "at").size("n", 3), None),
+        (
+            Paginate::next_url("/links/next").size("n", 2),
+            Some("anything at /links/next"),
+        ),
+        (Paginate::link().size("n", 2), Some("header Link")),
+        (Paginate::link(), None),
+        (
+            Paginate::cursor("/next", "at").more("/more"),
+            Some("anything at /more"),
+        ),
+        (Paginate::cursor("/next", "at").more("/has_more"), None),
+        (
+            Paginate::cursor("/next", "at").size("n", 1),
+            Some("`n`: a page has 2 items, and 1 were asked for"),
+        ),
+    ] {
+        let shown = format!("{style:?}");
+        let host = host().on(|_| {
+            Some(Reply::json(
+                json!({ "items": [1, 2], "next": null, "has_more": false }),
+            ))
+        });
+        let outcome = run(&host, move |cx| {
+            let style = style.clone().items("/items");
+            async move {
+                let mut pages = cx.get("/x").paginate(style);
+                while pages.next().await?.is_some() {}
+                Ok(())
+            }
+        });
+        let logs = &outcome.assert_ok().logs;
+        assert_eq!(logs.len(), usize::from(says.is_some()), "{shown}: {logs:?}");
+        assert!(
+            says.is_none_or(|says| logs[0].message.contains(says)),
+            "{shown}: {logs:?}"
+        );
+    }
+}

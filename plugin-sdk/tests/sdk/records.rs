@@ -351,3 +351,106 @@ fn reading_back() {
     });
     outcome.assert_ok();
 }
+
+#[derive(Serialize, Deserialize)]
+struct Contact {
+    id: u64,
+    email: String,
+}
+
+/// A page of contacts, of which some are what they should not be.
+fn contacts(contacts: &Value, policy: OnBadRecord) -> tidegate_sdk::test::Outcome<()> {
+    let body = contacts.clone();
+    let host = host().on(move |_| Some(tidegate_sdk::test::Reply::json(body.clone())));
+    run(&host, move |cx| async move {
+        cx.on_bad_record(policy);
+        let mut pages = cx.get("/contacts").paginate(Paginate::link());
+        while let Some(page) = pages.next().await? {
+            let mut commit = cx.page("M");
+            let contacts: Vec<Contact> = commit.items(&page)?;
+            commit.save_all(&contacts)?.commit().await?;
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn one_item_of_another_shape_does_not_stop_the_rest() {
+    let page = json!([
+        { "id": 1, "email": "a@h" },
+        { "id": 2, "email": null },
+        { "id": 3, "email": "c@h" },
+        { "email": "d@h" },
+        7,
+    ]);
+    let outcome = contacts(&page, OnBadRecord::default());
+    let totals = outcome.assert_ok().totals("M");
+    assert_eq!((totals.added, totals.skipped), (2, 3));
+    for (at, says) in [
+        (
+            0,
+            &[
+                "\"2\"",
+                "record 1 of its page",
+                "invalid type: null",
+                "{\"email\":null,\"id\":2}",
+            ][..],
+        ),
+        (1, &["record 3 of its page", "missing field `id`"]),
+        (2, &["record 4 of its page", "7"]),
+    ] {
+        for text in says {
+            let line = &outcome.logs[at].message;
+            assert!(line.contains(text), "{line} does not say {text}");
+        }
+    }
+    let outcome = contacts(&page, OnBadRecord::Fail);
+    let failure = outcome.failure();
+    assert_eq!(failure.code.as_deref(), Some("record-invalid"), "{failure}");
+    assert!(failure.message.contains("invalid type: null"), "{failure}");
+    assert!(outcome.commits.is_empty());
+}
+
+#[test]
+fn a_page_of_nothing_but_another_shape_is_the_plugins_fault() {
+    for (page, fails) in [
+        (json!([{ "key": 1 }, { "key": 2 }]), true),
+        // Of one alone nothing can be said.
+        (json!([{ "key": 1 }]), false),
+        (json!([]), false),
+    ] {
+        let outcome = contacts(&page, OnBadRecord::default());
+        assert_eq!(outcome.result.is_err(), fails, "{page}");
+        if fails {
+            let failure = outcome.failure();
+            assert_eq!(failure.code.as_deref(), Some("response-invalid"));
+            assert!(
+                failure.message.contains("at /0: missing field `id`"),
+                "{failure}"
+            );
+        }
+    }
+}
+
+#[test]
+fn items_without_a_page_and_with_their_text() {
+    let body = r#"[{"id":1,"email":"cut \ud83d","more":1.50},{"id":"x"}]"#;
+    let host = host().on(move |_| Some(tidegate_sdk::test::Reply::status(200).body(body)));
+    let outcome = run(&host, |cx| async move {
+        let mut commit = cx.page("M");
+        let raw: Vec<Box<RawValue>> = cx.get("/contacts").json().await?;
+        let contacts: Vec<Contact> = commit.decode(raw.iter().map(AsRef::as_ref))?;
+        assert_eq!(contacts[0].email, "cut \u{fffd}");
+        let mut pages = cx.get("/contacts").paginate(Paginate::link());
+        let page = pages.next().await?.context("a page")?;
+        let mut commit = cx.page("M");
+        for (contact, json) in commit.items_and_json::<Contact>(&page)? {
+            commit.save_json(contact.id.to_string(), json.get());
+        }
+        commit.commit().await?;
+        Ok(())
+    });
+    let totals = outcome.assert_ok().totals("M");
+    assert_eq!((totals.added, totals.skipped), (1, 1));
+    assert_eq!(outcome.records("M")["1"]["more"], json!(1.50));
+}

@@ -51,7 +51,8 @@ async fn items(cx: Cx) -> Result<()> {
 
     while let Some(page) = pages.next().await? {
         let mut commit = cx.page("Item");
-        for (item, json) in page.items::<Item>()?.into_iter().zip(page.raw_items()?) {
+        // One that is no `Item` is skipped, and named in the log.
+        for (item, json) in commit.items_and_json::<Item>(&page)? {
             checkpoint.latest = checkpoint.latest.max(Some(item.updated_at));
             if item.deleted {
                 commit.delete(item.id);
