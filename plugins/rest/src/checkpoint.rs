@@ -1,5 +1,7 @@
 //! What is stored between runs, and with each page of a pull.
 
+use std::collections::BTreeSet;
+
 use tidegate_sdk::Pass;
 use tidegate_sdk::prelude::*;
 
@@ -21,6 +23,9 @@ pub(crate) struct Checkpoint {
     /// How many pulls in a row may have missed records, so that the mark stayed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) stays: u32,
+    /// Ids that came more than once in a pull, each in a version of its own.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) twice: BTreeSet<String>,
     /// A pull that is not finished.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) pull: Option<Pull>,
@@ -61,6 +66,12 @@ pub(crate) struct Pull {
     /// Why it may have missed records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) lossy: Option<String>,
+    /// How often the list was read before this time.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) reading: u32,
+    /// Ids that came more than once.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) twice: BTreeSet<String>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]

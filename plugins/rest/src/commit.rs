@@ -22,6 +22,9 @@ pub(crate) async fn commit(
         page.make_room(0).await?;
         page.commit.delete(id);
     }
+    for (id, body) in changes.again {
+        page.save(id, body).await?;
+    }
     let mut skip = changes.skip;
     match &plan.detail {
         None => {

@@ -127,6 +127,16 @@ impl Incremental {
         }
     }
 
+    /// The earliest time that what is asked for since `mark` should have.
+    pub(crate) fn earliest(&self, mark: i64) -> i64 {
+        let rounded = match self.parameter_format {
+            Format::Date => 86_400_000,
+            // Seconds have no fraction.
+            _ => 1_000,
+        };
+        mark.saturating_sub(self.overlap_ms).saturating_sub(rounded)
+    }
+
     /// Whether the record that gave the mark has to come again when changes are asked for.
     pub(crate) fn overlaps(&self) -> bool {
         self.overlap_ms > 0 && matches!(self.source, Source::Field { .. })

@@ -127,6 +127,31 @@ impl<'p, 'a> Latest<'p, 'a> {
     }
 }
 
+/// Whether records have times that can be compared, and come in no order of them.
+pub(crate) fn is_in_records(plan: &Plan) -> bool {
+    let source = plan
+        .incremental
+        .as_ref()
+        .map(|incremental| &incremental.source);
+    matches!(source, Some(Source::Field { format, ordered: false }) if *format != Format::Opaque)
+}
+
+/// The time of one record, in Unix milliseconds.
+pub(crate) fn time(plan: &Plan, record: &RawValue) -> Option<i64> {
+    let incremental = plan.incremental.as_ref()?;
+    let Source::Field { format, .. } = incremental.source else {
+        return None;
+    };
+    let mut found = vec![Found::Nothing; plan.fields.finder.len()];
+    plan.fields.finder.find(record.get(), &mut found).ok()?;
+    let mut marks = found.get(plan.fields.marks.clone())?.iter();
+    let raw = marks.find_map(|found| time_of(found, format))?;
+    match incremental.read(raw, format)? {
+        (Mark::Time(ms), _) => Some(ms),
+        (Mark::Text(_), _) => None,
+    }
+}
+
 /// What stands for a time at this place, unless it stands for none.
 fn time_of<'a>(found: &Found<'a>, format: Format) -> Option<&'a RawValue> {
     let raw = found.value()?;

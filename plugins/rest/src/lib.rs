@@ -7,6 +7,9 @@
 //! Each key of the config's `actions` is an action (`action`).
 
 mod action;
+mod answer;
+mod answers;
+mod check;
 mod checkpoint;
 mod commit;
 mod config;
@@ -68,7 +71,7 @@ fn plugin() -> Plugin {
                 .describe("Each action of the connection's config")
                 .input(r#"{"type":"object"}"#),
         )
-        .check(check)
+        .check(check::check)
 }
 
 /// OAuth 2 with everything from the config.
@@ -96,31 +99,4 @@ async fn act(cx: Cx, input: Box<RawValue>) -> Result<Box<RawValue>> {
     let config: Config = cx.config()?;
     let action = Action::new(&config, &cx.context()?.name)?;
     action.act(&cx, input.get()).await
-}
-
-/// Checks the config of every model and action, and asks for one page of the first, or for the path that the
-/// config names.
-async fn check(cx: Cx) -> Result<()> {
-    let config: Config = cx.config()?;
-    action::check_all(&config)?;
-    let mut first = None;
-    for name in config.models.keys() {
-        let plan = Plan::new(&config, name)?;
-        first.get_or_insert(plan);
-    }
-    if config.check.is_none() && cx.context()?.kind == "sync" {
-        // A full pull that is about to delete something: the list has just been read.
-        return Ok(());
-    }
-    let request = match (&config.check, &first) {
-        (Some(path), _) => cx.get(path),
-        (None, Some(plan)) => plan.first_request(&cx),
-        (None, None) => {
-            return Err(Failure::config(
-                "the connection's config at `models` has no model: there is nothing to sync",
-            )
-            .code("config-invalid"));
-        }
-    };
-    request.send().await.map(drop)
 }

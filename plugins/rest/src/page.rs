@@ -21,6 +21,8 @@ const PAGE_WITHOUT_IDS: usize = 2;
 #[derive(Debug, Default)]
 pub(crate) struct Changes<'a> {
     pub(crate) save: Vec<Record<'a>>,
+    /// Ids and bodies of what came in an older version than is stored, which stays.
+    pub(crate) again: Vec<(String, String)>,
     /// Ids. A record that comes again after its deletion is in `save` too, which wins.
     pub(crate) delete: Vec<String>,
     /// What can't be told from another record, and so not stored.
@@ -132,10 +134,11 @@ impl Known {
             fields.watch.id();
         }
         let gone = fields.tombstone.as_ref().is_some_and(|(index, value)| {
-            found
-                .get(*index)
-                .and_then(Found::value)
-                .is_some_and(|raw| is_tombstone(raw, value.as_ref()))
+            let raw = found.get(*index).and_then(Found::value);
+            if let (Some(raw), Some(value)) = (raw, value) {
+                fields.watch.tombstone(is_of_kind(raw, value));
+            }
+            raw.is_some_and(|raw| is_tombstone(raw, value.as_ref()))
         });
         Known { id, gone }
     }
@@ -181,5 +184,18 @@ fn is_tombstone(raw: &RawValue, value: Option<&Value>) -> bool {
     match value {
         None => !matches!(raw.get(), "false" | "0" | "\"\""),
         Some(value) => serde_json::from_str::<Value>(raw.get()).is_ok_and(|found| found == *value),
+    }
+}
+
+/// Whether a value is of the same type as the one that the config has.
+fn is_of_kind(raw: &RawValue, value: &Value) -> bool {
+    let begins = raw.get().as_bytes().first();
+    match value {
+        Value::Null => false,
+        Value::Bool(_) => matches!(begins, Some(b't' | b'f')),
+        Value::Number(_) => matches!(begins, Some(b'-' | b'0'..=b'9')),
+        Value::String(_) => begins == Some(&b'"'),
+        Value::Array(_) => begins == Some(&b'['),
+        Value::Object(_) => begins == Some(&b'{'),
     }
 }

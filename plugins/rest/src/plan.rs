@@ -8,6 +8,7 @@ use serde_json::Value;
 use tidegate_sdk::prelude::*;
 use tidegate_sdk::{RequestBuilder, Responses};
 
+use crate::answers::Answers;
 use crate::config::{
     BadRecord, Config, Model, NextUrlOrigin, OneOrMany, Pagination, Style, WithDeletes,
 };
@@ -43,6 +44,8 @@ pub(crate) struct Plan {
     pub(crate) confirm: Option<Confirm>,
     /// What answers mean.
     pub(crate) responses: Responses,
+    /// What a run finds in answers.
+    pub(crate) answers: Answers,
 }
 
 /// Where each record has what.
@@ -119,6 +122,7 @@ impl Plan {
             },
             confirm,
             responses: model.responses.clone(),
+            answers: Answers::new(model, &key),
         })
     }
 }
@@ -154,7 +158,9 @@ impl Plan {
 
     /// What an operator should know of this config, once a run is over. `is_first`: it was the sync's first.
     pub(crate) fn findings(&self, is_first: bool) -> Vec<String> {
-        self.fields.watch.findings(&self.model, is_first)
+        let mut findings = self.answers.findings();
+        findings.extend(self.fields.watch.findings(&self.model, is_first));
+        findings
     }
 
     /// The request that a pull of everything begins with.
@@ -296,6 +302,12 @@ fn full_pull(model: &Model, key: &Key) -> Result<FullPull> {
 /// The path of a key in the config.
 #[derive(Debug, Clone)]
 pub(crate) struct Key(String);
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 impl Key {
     pub(crate) fn of(object: &str, name: &str) -> Key {

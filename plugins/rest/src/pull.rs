@@ -1,9 +1,12 @@
 //! One pull of one model: page by page, each committed with the checkpoint from which a killed
 //! run goes on at the page that was in flight. `pull/fetch` asks for a page, `pull/watch` notices
-//! what casts doubt on the list, `pull/finish` ends the pull.
+//! what casts doubt on the list, `pull/again` whether it is read once more, `pull/versions` which of two versions
+//! counts, `pull/finish` ends the pull.
 
+mod again;
 mod fetch;
 mod finish;
+mod versions;
 mod watch;
 
 use std::collections::BTreeSet;
@@ -19,11 +22,9 @@ use crate::paging::{Body, Counted, Place, Step};
 use crate::plan::Plan;
 use crate::time;
 use crate::url::origin;
+use again::Reading;
 use fetch::Fetched;
 use watch::Watch;
-
-/// How much of a body goes into a message.
-const EXCERPT_CHARS: usize = 160;
 
 /// A pull, and what this run knows of it.
 #[derive(Debug)]
@@ -42,6 +43,8 @@ pub(crate) struct Puller<'a> {
     /// What has been asked for in this reading of the list.
     asked: BTreeSet<(Option<String>, Place)>,
     watch: Watch,
+    /// The reading of the list before this one, in the same run.
+    before: Option<Reading>,
 }
 
 impl<'a> Puller<'a> {
@@ -75,6 +78,9 @@ impl<'a> Puller<'a> {
         if resumed {
             info!("going on with the interrupted pull of {}", plan.model);
         }
+        let is_partial = unfinished
+            .as_ref()
+            .is_some_and(|pull| pull.at != Place::Start);
         Ok(Puller {
             cx,
             plan,
@@ -84,7 +90,8 @@ impl<'a> Puller<'a> {
             resumed,
             first_page: false,
             asked: BTreeSet::new(),
-            watch: Watch::default(),
+            watch: Watch::of_reading(is_partial),
+            before: None,
         })
     }
 
@@ -118,7 +125,7 @@ impl<'a> Puller<'a> {
             }
             let before = self.checkpoint();
             let since = self.since();
-            let body = self.read(&response)?;
+            let body = self.plan.read(self.cx, &response)?;
             let records = body.records.as_deref().unwrap_or_default();
             let mut changes = Changes::of(self.plan, records)?;
             if self.is_the_start_again(&changes) {
@@ -133,7 +140,9 @@ impl<'a> Puller<'a> {
                 break;
             }
             let mark = changes.mark.take();
-            let ids = self.saw(&mut changes);
+            self.watch_times(since.is_some(), records);
+            let (ids, again) = self.saw(&mut changes);
+            self.keep_the_latest(&mut changes, again).await?;
             let asked_at = self.pull.at.clone();
             self.advance(since.as_ref(), &response, &body, mark)?;
             self.watch_page(since.clone(), ids)?;
@@ -150,6 +159,9 @@ impl<'a> Puller<'a> {
                 self.checkpoint()
             };
             if at_end && self.full.is_none() {
+                if self.reads_again(&mut changes).await? {
+                    continue;
+                }
                 // The last page is stored together with the end.
                 return self.finish_plain(changes).await.map(|()| false);
             }
@@ -185,34 +197,6 @@ impl<'a> Puller<'a> {
             self.full = Some(full);
         }
         Ok(())
-    }
-
-    fn read<'r>(&self, response: &'r Response) -> Result<Body<'r>> {
-        let text = response.text()?;
-        let problem = match self.plan.paging.read(text) {
-            Ok(body) => {
-                self.judge(response, &body)?;
-                if body.records.is_some() || self.plan.records_may_be_absent {
-                    return Ok(body);
-                }
-                "there is nothing at this place".to_owned()
-            }
-            Err(failure) if failure.kind == FailureKind::Config => return Err(failure),
-            Err(failure) => {
-                // What is not JSON at all is the SDK's to say: that may pass.
-                response.json::<serde::de::IgnoredAny>()?;
-                self.judge_whole(response)?;
-                failure.message
-            }
-        };
-        let begins: String = text.chars().take(EXCERPT_CHARS).collect();
-        let failure = Failure::other(format!(
-            "{} answered with JSON that does not fit `models.{}.records`: {problem} (it begins: \
-             {begins})",
-            response.url(),
-            self.plan.model
-        ));
-        Err(response.with_upstream(failure.code("response-invalid")))
     }
 
     /// Move on to the next page, or to the end.
@@ -305,5 +289,7 @@ fn new_pull(cx: &Cx, plan: &Plan, stored: &Checkpoint, origin: Option<String>) -
         origin,
         counted: Counted::default(),
         lossy: None,
+        reading: 0,
+        twice: BTreeSet::new(),
     }
 }

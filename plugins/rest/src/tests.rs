@@ -10,8 +10,11 @@ mod edges;
 mod examples;
 mod histories;
 mod lists;
+mod naive;
 mod nothing;
 mod records;
+mod silent;
+mod versions;
 
 use tidegate_sdk::prelude::*;
 use tidegate_sdk::test::FakeHost;

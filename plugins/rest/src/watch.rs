@@ -26,6 +26,10 @@ pub(crate) struct Watch {
     /// A next URL that was asked for at another origin.
     moved: RefCell<Option<String>>,
     details: Cell<bool>,
+    /// Whether a tombstone's field had a value, and one of the kind of that in the config.
+    tombstones: Cell<(bool, bool)>,
+    /// A record that changed before what was asked for, and since when.
+    older: RefCell<Option<String>>,
 }
 
 impl Watch {
@@ -89,6 +93,17 @@ impl Watch {
         moved.get_or_insert_with(|| url.chars().take(200).collect());
     }
 
+    /// The field of a tombstone has a value, which may be of the kind that the config has.
+    pub(crate) fn tombstone(&self, is_of_kind: bool) {
+        let (_, was_of_kind) = self.tombstones.get();
+        self.tombstones.set((true, was_of_kind || is_of_kind));
+    }
+
+    /// Changes since a time were asked for, and a record is older.
+    pub(crate) fn older(&self, says: impl FnOnce() -> String) {
+        self.older.borrow_mut().get_or_insert_with(says);
+    }
+
     /// A detail was there.
     pub(crate) fn detail(&self) {
         self.details.set(true);
@@ -127,6 +142,17 @@ impl Watch {
             };
             findings.push(format!(
                 "`{key}`: none of {records} records has anything at `{pointer}`{note}"
+            ));
+        }
+        if self.tombstones.get() == (true, false) {
+            findings.push(format!(
+                "`models.{model}.tombstone.value`: none of {records} records has a value of that type in \
+                 `tombstone.field`, such as a text where the value is true or false"
+            ));
+        }
+        if let Some(older) = &*self.older.borrow() {
+            findings.push(format!(
+                "`models.{model}.incremental.parameter`: {older}: the API does not heed it, or goes by another time"
             ));
         }
         let (unread, example) = &*self.unread.borrow();

@@ -88,9 +88,32 @@ pub(crate) struct Body<'a> {
     pub(crate) total: Option<u64>,
     /// Something in it may mean that it failed.
     pub(crate) is_suspect: bool,
+    /// What the config points at, and is there.
+    pub(crate) there: There,
+}
+
+/// Which of the config's pointers into an answer lead to something, be it null.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct There {
+    pub(crate) records: bool,
+    pub(crate) next: bool,
+    pub(crate) more: bool,
+    /// These lead to a count.
+    pub(crate) pages: bool,
+    pub(crate) total: bool,
 }
 
 impl Paging {
+    /// Whether places are numbers, so that what comes after a record that goes moves to another one.
+    pub(crate) fn counts(&self) -> bool {
+        matches!(self.kind, Kind::Page { .. } | Kind::Offset { .. })
+    }
+
+    /// How many records a page has, as the config says.
+    pub(crate) fn size(&self) -> Option<u64> {
+        self.size
+    }
+
     /// Whether a stored place is one of this style.
     pub(crate) fn fits(&self, place: &Place) -> bool {
         matches!(
@@ -143,6 +166,13 @@ impl Paging {
         let envelope = &self.envelope;
         let mut found = vec![Found::Nothing; envelope.finder.len()];
         envelope.finder.find(text, &mut found)?;
+        let any = |index: usize| !matches!(found.get(index), None | Some(Found::Nothing));
+        let there = There {
+            records: any(RECORDS),
+            next: envelope.next.is_some_and(any),
+            more: envelope.more.is_some_and(any),
+            ..There::default()
+        };
         let records = match found.get_mut(RECORDS).map(std::mem::take) {
             Some(Found::List(records)) => Some(records),
             _ => None,
@@ -153,13 +183,22 @@ impl Paging {
             let slot = index.and_then(|index| found.get_mut(index));
             slot.map(std::mem::take).unwrap_or_default()
         };
+        let next = take(envelope.next);
+        let more = said::flag(&take(envelope.more), &self.key.at("more_pointer"))?;
+        let pages = said::count(&take(envelope.pages));
+        let total = said::count(&take(envelope.total));
         Ok(Body {
             records,
-            next: take(envelope.next),
-            more: said::flag(&take(envelope.more), &self.key.at("more_pointer"))?,
-            pages: said::count(&take(envelope.pages)),
-            total: said::count(&take(envelope.total)),
+            next,
+            more,
+            pages,
+            total,
             is_suspect,
+            there: There {
+                pages: pages.is_some(),
+                total: total.is_some(),
+                ..there
+            },
         })
     }
 }

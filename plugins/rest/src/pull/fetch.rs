@@ -1,12 +1,12 @@
 //! Asking for one page, and what the answer means.
 
+use tidegate_sdk::Response;
 use tidegate_sdk::prelude::*;
-use tidegate_sdk::{Expected, Response, Verdict, default_verdict};
 
 use super::{Puller, new_pull};
 use crate::checkpoint::{Checkpoint, Etag};
 use crate::empty::Asked;
-use crate::paging::{Body, Place};
+use crate::paging::Place;
 
 const NOT_MODIFIED: u16 = 304;
 /// How servers say that a cursor is too old, or a page number beyond the end.
@@ -39,11 +39,13 @@ impl Puller<'_> {
                 request = request.header("If-None-Match", etag);
             }
             let asked = request.send_any().await;
-            let failure = match asked.and_then(|response| self.by_status(response)) {
+            let failure = match asked.and_then(|response| self.plan.by_status(self.cx, response)) {
                 Ok(response) if etag.is_some() && response.status() == NOT_MODIFIED => {
                     return Ok(Fetched::NotModified);
                 }
-                Ok(response) if self.is_empty_by_rule(&response) => return Ok(Fetched::Beyond),
+                Ok(response) if self.plan.is_empty_by_rule(self.cx, &response) => {
+                    return Ok(Fetched::Beyond);
+                }
                 Ok(response) if self.plan.nothing.is(&response, self.asked_for(&place)) => {
                     if self.pull.begun.is_none() {
                         self.begun(&response).await?;
@@ -114,53 +116,6 @@ impl Puller<'_> {
         let fits = |etag: &&Etag| self.first_page && etag.since.as_deref() == since;
         let etag = self.stored.etag.as_ref().filter(|_| self.plan.conditional);
         etag.filter(fits).map(|etag| etag.value.as_str())
-    }
-
-    /// The answer, unless its status is that of a failure. Rules of the config come first, for any.
-    fn by_status(&self, response: Response) -> Result<Response> {
-        if self.plan.responses.is_empty() {
-            return response.or_failure(self.cx);
-        }
-        match self.plan.responses.ruled(self.cx, &response) {
-            Some(Verdict::Failed(failure)) => Err(failure),
-            Some(Verdict::Gone) => Err(Failure::rejected(format!(
-                "{}: a rule of `models.{}.responses` says that the list is gone",
-                response.url(),
-                self.plan.model
-            ))
-            .code("answer-gone")),
-            Some(Verdict::Success | Verdict::Empty) => Ok(response),
-            None => response.or_failure(self.cx),
-        }
-    }
-
-    fn is_empty_by_rule(&self, response: &Response) -> bool {
-        let rules = &self.plan.responses;
-        !rules.is_empty() && rules.ruled(self.cx, response) == Some(Verdict::Empty)
-    }
-
-    /// Whether an answer says that it failed, although its status does not. The whole body is looked
-    /// at only when something in it may say so, or when it has no records.
-    pub(super) fn judge(&self, response: &Response, body: &Body<'_>) -> Result<()> {
-        let any = body
-            .records
-            .as_ref()
-            .is_some_and(|records| !records.is_empty());
-        if any && !body.is_suspect {
-            return Ok(());
-        }
-        self.judge_whole(response)
-    }
-
-    pub(super) fn judge_whole(&self, response: &Response) -> Result<()> {
-        // A rule that calls it a success, or empty, has been asked first.
-        if self.plan.responses.ruled(self.cx, response).is_some() {
-            return Ok(());
-        }
-        match default_verdict(self.cx, response, Expected::List) {
-            Verdict::Failed(failure) => Err(failure),
-            _ => Ok(()),
-        }
     }
 }
 

@@ -34,7 +34,11 @@ impl<'a> Puller<'a> {
     /// Every page is stored: end the pull. Another reading of the list may be needed before.
     pub(super) async fn finish(mut self) -> Result<Option<Puller<'a>>> {
         let Some(full) = self.full.take() else {
-            self.finish_plain(Changes::default()).await?;
+            let mut none = Changes::default();
+            if self.reads_again(&mut none).await? {
+                return Ok(Some(self));
+            }
+            self.finish_plain(none).await?;
             return Ok(None);
         };
         let (whole, says) = self.whole();
@@ -76,13 +80,16 @@ impl<'a> Puller<'a> {
                 );
                 Ok(None)
             }
-            Finish::Again(full) => Ok(Some(Puller {
-                full: Some(*full),
-                pull: next,
-                asked: std::collections::BTreeSet::new(),
-                watch: super::Watch::default(),
-                ..self
-            })),
+            Finish::Again(full) => {
+                self.plan.answers.restart();
+                Ok(Some(Puller {
+                    full: Some(*full),
+                    pull: next,
+                    asked: std::collections::BTreeSet::new(),
+                    watch: super::Watch::default(),
+                    ..self
+                }))
+            }
         }
     }
 
@@ -106,6 +113,7 @@ impl<'a> Puller<'a> {
                     says.push(format!("{why}, so records may have been missed; {again}"));
                 }
                 says.extend(self.mark_problem(incremental, begun));
+                says.extend(self.first_pull_problem(whole.mark.is_none()));
                 if lossy.is_some() && whole.stays < STAYS_MAX {
                     whole.stays += 1;
                 } else {
@@ -124,11 +132,27 @@ impl<'a> Puller<'a> {
                 says.extend(lossy.map(says_so));
             }
         }
+        whole.twice = self.twice();
         whole.etag = self.watch.etag.take().filter(|_| plan.conditional);
         if self.pull.full && plan.full_pull.every_ms.is_some() {
             whole.full_at = Some(self.cx.now());
         }
         (whole, says)
+    }
+
+    /// What the first pull of a list that moves may have passed over. Where everything is pulled again at times, that
+    /// finds it.
+    fn first_pull_problem(&self, is_first: bool) -> Option<String> {
+        let may_slip = is_first
+            && self.plan.paging.counts()
+            && !self.is_ordered()
+            && self.pull.counted.is_of_several_pages()
+            && self.plan.full_pull.every_ms.is_none();
+        may_slip.then(|| {
+            "this first pull has several pages: a record that slipped over the edge of one while others were deleted \
+             comes when it changes, or with a full pull; `full_pull_every_hours` makes sure of one"
+                .to_owned()
+        })
     }
 
     /// What is wrong with the mark.

@@ -1,18 +1,25 @@
 //! What casts doubt on the list: records that come twice, totals that change, pages that lead in
 //! circles.
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use serde_json::value::RawValue;
 use tidegate_sdk::SeenIds;
 use tidegate_sdk::prelude::*;
 
 use super::Puller;
+use super::again::Reading;
 use crate::checkpoint::Etag;
+use crate::incremental::Mark;
+use crate::latest;
 use crate::page::Changes;
 use crate::paging::{Body, Place};
 
 /// So many pages in a row without an id that is new are a circle.
 const STALE_PAGES_MAX: u32 = 10;
+/// How much of a record goes into a message.
+const EXCERPT_CHARS: usize = 120;
 
 /// What this run has noticed in this reading of the list.
 #[derive(Debug, Default)]
@@ -22,8 +29,19 @@ pub(super) struct Watch {
     last: Option<(Option<String>, u64)>,
     /// Pages in a row without an id that is new.
     stale: u32,
+    /// What a list of changes is compared by with its next reading.
+    pub(super) reading: Reading,
     /// Of the first answer, if that is the last one.
     pub(super) etag: Option<Etag>,
+}
+
+impl Watch {
+    /// Of a reading that another run may have begun.
+    pub(super) fn of_reading(is_partial: bool) -> Self {
+        let mut watch = Watch::default();
+        watch.reading.is_partial = is_partial;
+        watch
+    }
 }
 
 /// The ids of a page.
@@ -39,8 +57,8 @@ pub(super) struct Ids {
 impl Puller<'_> {
     /// Take in the ids of a page. In a full pull the first record of an id counts, unless something
     /// tells which is newer: a list that has a record twice, in two versions, would change it at
-    /// every pull.
-    pub(super) fn saw(&mut self, changes: &mut Changes<'_>) -> Ids {
+    /// every pull. Tells which ids had come before, too, and how often they came again.
+    pub(super) fn saw(&mut self, changes: &mut Changes<'_>) -> (Ids, BTreeMap<String, usize>) {
         let mut hasher = DefaultHasher::new();
         let saved = changes.save.iter().map(|record| &record.id);
         for id in saved.chain(&changes.delete) {
@@ -53,24 +71,69 @@ impl Puller<'_> {
                 full.skipped(skip.id.as_deref());
             }
         }
+        let needs_order = self.needs_two_readings();
         let (full, ids) = (&mut self.full, &mut self.watch.ids);
         let first_counts = self.pull.full && self.plan.incremental.is_none();
         let mut fresh = 0;
+        let mut again = BTreeMap::new();
+        let read: Vec<String> = match needs_order {
+            true => changes
+                .save
+                .iter()
+                .map(|record| record.id.clone())
+                .collect(),
+            false => Vec::new(),
+        };
         changes.save.retain(|record| {
             let is_new = match full {
                 Some(full) => full.saw(&record.id),
                 None => ids.insert(&record.id),
             };
             fresh += usize::from(is_new);
+            if !is_new && !first_counts {
+                *again.entry(record.id.clone()).or_default() += 1;
+            }
             is_new || !first_counts
         });
         for id in &changes.delete {
             fresh += usize::from(ids.insert(id));
         }
-        Ids {
+        if needs_order {
+            self.watch
+                .reading
+                .page(read.iter().chain(&changes.delete), fresh);
+        }
+        let ids = Ids {
             any,
             fresh,
             hash: hasher.finish(),
+        };
+        (ids, again)
+    }
+
+    /// Notice records that changed before what was asked for. The first and the last of a page are enough.
+    pub(super) fn watch_times(&self, asks_for_changes: bool, records: &[&RawValue]) {
+        let Some(Mark::Time(mark)) = &self.stored.mark else {
+            return;
+        };
+        let Some(incremental) = self.plan.incremental.as_ref().filter(|_| asks_for_changes) else {
+            return;
+        };
+        if self.pull.full {
+            return;
+        }
+        let from = incremental.earliest(*mark);
+        let ends = records.first().into_iter().chain(records.last());
+        for record in ends {
+            if latest::time(self.plan, record).is_some_and(|time| time < from) {
+                self.plan.fields.watch.older(|| {
+                    format!(
+                        "changes were asked for since {}, and a record has an earlier time (it begins: {})",
+                        self.since().unwrap_or_default(),
+                        record.get().chars().take(EXCERPT_CHARS).collect::<String>()
+                    )
+                });
+            }
         }
     }
 

@@ -29,11 +29,15 @@ pub(super) enum Style {
     NextUrl,
     /// Sorted by the last update, and asked for by it.
     Ordered,
-    /// Changes only, sorted by nothing in particular.
+    /// Changes only, sorted by nothing in particular, in pages of a number.
     Changes,
+    ChangesOfOffset,
+    /// After the last record's id, and sorted by it.
+    ChangesByKey,
+    ChangesAtOnce,
 }
 
-pub(super) const STYLES: [Style; 13] = [
+pub(super) const STYLES: [Style; 16] = [
     Style::None,
     Style::Page,
     Style::PageOfTotal,
@@ -47,7 +51,21 @@ pub(super) const STYLES: [Style; 13] = [
     Style::NextUrl,
     Style::Ordered,
     Style::Changes,
+    Style::ChangesOfOffset,
+    Style::ChangesByKey,
+    Style::ChangesAtOnce,
 ];
+
+impl Style {
+    /// Whether changes are asked for since the last pull.
+    pub(super) fn is_incremental(self) -> bool {
+        use Style::{Changes, ChangesAtOnce, ChangesByKey, ChangesOfOffset, Ordered};
+        matches!(
+            self,
+            Ordered | Changes | ChangesOfOffset | ChangesByKey | ChangesAtOnce
+        )
+    }
+}
 
 #[derive(Debug, Clone)]
 struct Item {
@@ -118,6 +136,11 @@ impl Churn {
         self.state.borrow().changes
     }
 
+    /// The API's clock, in seconds.
+    pub(super) fn clock(&self) -> i64 {
+        self.state.borrow().clock
+    }
+
     /// What there is, by id.
     pub(super) fn truth(&self) -> BTreeMap<String, Value> {
         let state = self.state.borrow();
@@ -137,14 +160,16 @@ impl Churn {
         };
         let cursor = json!({ "style": "cursor", "parameter": "cursor", "page_size": size, "page_size_parameter": "size" });
         let pagination = match self.style {
-            Style::None => json!({ "style": "none" }),
+            Style::None | Style::ChangesAtOnce => json!({ "style": "none" }),
             Style::Page | Style::Changes => counted("page"),
             Style::PageOfTotal => with(counted("page"), "total_pointer", "/total"),
             Style::PageOfPages => with(counted("page"), "total_pages_pointer", "/pages"),
-            Style::Offset | Style::Ordered => counted("offset"),
+            Style::Offset | Style::Ordered | Style::ChangesOfOffset => counted("offset"),
             Style::OffsetOfTotal => with(counted("offset"), "total_pointer", "/total"),
             Style::CursorOfOffset | Style::CursorOfRank => with(cursor, "cursor_pointer", "/next"),
-            Style::CursorOfRecord => with(cursor, "cursor_record_pointer", "/id"),
+            Style::CursorOfRecord | Style::ChangesByKey => {
+                with(cursor, "cursor_record_pointer", "/id")
+            }
             Style::Link => {
                 json!({ "style": "link", "page_size": size, "page_size_parameter": "size" })
             }
@@ -158,7 +183,7 @@ impl Churn {
             "pagination": pagination,
             "full_pull_with_deletes": if confirms { json!({ "confirm": "/m/{id}" }) } else { json!(true) },
         });
-        if matches!(self.style, Style::Ordered | Style::Changes) {
+        if self.style.is_incremental() {
             model["incremental"] = json!({
                 "parameter": "since",
                 "field": "/updated",
@@ -211,16 +236,25 @@ impl Churn {
         if let Some(since) = number("since") {
             items.retain(|item| usize::try_from(item.updated).unwrap() >= since);
         }
-        if self.style == Style::Ordered {
-            items.sort_by_key(|item| (item.updated, item.id));
+        match self.style {
+            Style::Ordered => items.sort_by_key(|item| (item.updated, item.id)),
+            Style::ChangesByKey => items.sort_by_key(|item| item.id),
+            _ => {}
         }
         let total = items.len();
         let from = match self.style {
-            Style::None => 0,
+            Style::None | Style::ChangesAtOnce => 0,
             Style::Page | Style::PageOfTotal | Style::PageOfPages | Style::Changes => {
                 (number("page").unwrap_or(1) - 1) * size
             }
-            Style::Offset | Style::OffsetOfTotal | Style::Ordered => number("offset").unwrap_or(0),
+            Style::Offset | Style::OffsetOfTotal | Style::Ordered | Style::ChangesOfOffset => {
+                number("offset").unwrap_or(0)
+            }
+            Style::ChangesByKey => {
+                let after = number("cursor").unwrap_or(0);
+                let is_before = |item: &&Item| usize::try_from(item.id).unwrap() <= after;
+                items.iter().filter(is_before).count()
+            }
             Style::CursorOfOffset | Style::Link | Style::NextUrl => number("cursor").unwrap_or(0),
             Style::CursorOfRank => match request.query("cursor") {
                 None => 0,

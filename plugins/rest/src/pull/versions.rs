@@ -1,0 +1,125 @@
+//! An id that comes twice in one pull, in two versions. With times to compare, the later one counts, wherever it
+//! is in the list: a list that has a record twice would change it at every pull otherwise.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::value::RawValue;
+use tidegate_sdk::prelude::*;
+
+use super::Puller;
+use crate::latest;
+use crate::page::Changes;
+
+/// So many ids that came twice are remembered, of at most so many bytes each: they are part of the checkpoint.
+const TWICE_MAX: usize = 200;
+const ID_BYTES_MAX: usize = 100;
+
+/// What counts of an id.
+#[derive(Debug, Clone, Copy)]
+enum Best {
+    Stored,
+    /// The record at this place of what is to be saved.
+    New(usize),
+}
+
+impl Puller<'_> {
+    /// Of the ids that came again on this page (and how often), and of those that are known to, keep the version with
+    /// the latest time.
+    pub(super) async fn keep_the_latest(
+        &mut self,
+        changes: &mut Changes<'_>,
+        again: BTreeMap<String, usize>,
+    ) -> Result<()> {
+        let is_known = |id: &String| self.stored.twice.contains(id) || self.pull.twice.contains(id);
+        let is_quiet =
+            again.is_empty() && self.stored.twice.is_empty() && self.pull.twice.is_empty();
+        if is_quiet || !latest::is_in_records(self.plan) {
+            return Ok(());
+        }
+        let saved = changes.save.iter().map(|record| &record.id);
+        let in_question = |id: &&String| {
+            (again.contains_key(*id) || is_known(id)) && !changes.delete.contains(*id)
+        };
+        let ids: BTreeSet<String> = saved.filter(in_question).cloned().collect();
+        for id in again.keys().filter(|id| id.len() <= ID_BYTES_MAX) {
+            if self.pull.twice.len() < TWICE_MAX {
+                self.pull.twice.insert(id.clone());
+            }
+        }
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let bodies: Vec<Option<Box<RawValue>>> =
+            self.cx.get_records(&self.plan.model, &ids).await?;
+        let stored: BTreeMap<&String, Option<Box<RawValue>>> = ids.iter().zip(bodies).collect();
+        let time = |body: &RawValue| latest::time(self.plan, body);
+        let mut best: BTreeMap<&String, (Best, Option<i64>)> = BTreeMap::new();
+        let mut seen_before = BTreeSet::new();
+        for id in &ids {
+            let here = changes
+                .save
+                .iter()
+                .filter(|record| record.id == *id)
+                .count();
+            let was_before = again.get(id).is_some_and(|again| *again >= here);
+            if was_before {
+                seen_before.insert(id);
+            }
+            if let Some(Some(body)) = stored.get(id) {
+                best.insert(id, (Best::Stored, time(body)));
+            }
+        }
+        for (place, record) in changes.save.iter().enumerate() {
+            let Some(id) = ids.get(&record.id) else {
+                continue;
+            };
+            let new = time(record.body);
+            let wins = match best.get(id) {
+                None => true,
+                Some((of, old)) => match (old, new) {
+                    (Some(old), Some(new)) if *old == new => {
+                        // Of two in one pull the first; but what is stored from before may have changed since.
+                        matches!(of, Best::Stored) && !seen_before.contains(id)
+                    }
+                    (Some(old), Some(new)) => *old < new,
+                    // Nothing to compare: the last one.
+                    _ => true,
+                },
+            };
+            if wins {
+                best.insert(id, (Best::New(place), new));
+            }
+        }
+        for (id, (of, _)) in &best {
+            if matches!(of, Best::Stored)
+                && !seen_before.contains(*id)
+                && let Some(Some(body)) = stored.get(*id)
+            {
+                // It is in the list, so it counts as seen; what is stored stays.
+                changes.again.push(((*id).clone(), body.get().to_owned()));
+            }
+        }
+        let mut place = 0;
+        changes.save.retain(|record| {
+            let counts = match best.get(&record.id) {
+                Some((Best::New(at), _)) => *at == place,
+                Some((Best::Stored, _)) => false,
+                None => true,
+            };
+            place += 1;
+            counts
+        });
+        Ok(())
+    }
+
+    /// The ids that came twice, to be remembered for the next pull.
+    pub(super) fn twice(&self) -> BTreeSet<String> {
+        let mut twice = self.pull.twice.clone();
+        if !self.pull.full {
+            let before = self.stored.twice.iter();
+            let room = TWICE_MAX.saturating_sub(twice.len());
+            twice.extend(before.take(room).cloned());
+        }
+        twice
+    }
+}
