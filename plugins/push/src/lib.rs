@@ -10,6 +10,7 @@
 mod answer;
 mod config;
 mod jq;
+mod made;
 mod page;
 mod plan;
 mod push;
@@ -62,13 +63,15 @@ async fn sync(cx: Cx) -> Result<()> {
     Pusher::begin(&cx, &plan)?.run().await
 }
 
-/// Checks the config of every push, that each feed may be read, and asks for the path that the
-/// config names, if it does.
+/// Checks the config of every push, that each feed may be read and what is made of its first records, and asks for
+/// the path that the config names, if it does.
 async fn check(cx: Cx) -> Result<()> {
     let config: Config = cx.config()?;
     for name in config.pushes.keys() {
         let plan = Plan::new(&config, name)?;
-        push::look_at_feed(&cx, &plan).await?;
+        for finding in push::look_at_feed(&cx, &plan).await? {
+            warn!("{finding}");
+        }
     }
     match &config.check {
         Some(path) => cx.get(path).send().await.map(drop),

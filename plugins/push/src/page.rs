@@ -8,6 +8,7 @@ use tidegate_sdk::{Change, ChangeAction};
 
 use crate::config::OnLeftOut;
 use crate::jq;
+use crate::made::Made;
 use crate::plan::Plan;
 
 /// What the transform makes of a record is stored as a record (the limit `record_bytes`), with a
@@ -86,14 +87,19 @@ impl Counts {
 
 impl Page {
     /// What to do about `changes`, up to the first that can't be pushed.
-    pub(crate) async fn of(cx: &Cx, plan: &Plan, changes: Vec<Change>) -> Result<Page> {
+    pub(crate) async fn of(
+        cx: &Cx,
+        plan: &Plan,
+        changes: Vec<Change>,
+        made: &mut Made,
+    ) -> Result<Page> {
         let ids = changes.iter().map(|change| &change.id);
         let known: Vec<Option<Box<RawValue>>> = cx.get_records(&plan.name, ids).await?;
         let mut page = Page::default();
         let mut bytes = 0;
         for (change, known) in changes.into_iter().zip(known) {
             let cursor = change.cursor.clone();
-            match page.decide(plan, change, known.as_deref()) {
+            match page.decide(plan, change, known.as_deref(), made) {
                 Ok(()) => page.cursors.push(cursor),
                 Err(failure) => {
                     page.failure = Some(failure);
@@ -114,7 +120,13 @@ impl Page {
         Ok(page)
     }
 
-    fn decide(&mut self, plan: &Plan, change: Change, known: Option<&RawValue>) -> Result<()> {
+    fn decide(
+        &mut self,
+        plan: &Plan,
+        change: Change,
+        known: Option<&RawValue>,
+        made: &mut Made,
+    ) -> Result<()> {
         let is_deleted = change.action == ChangeAction::Deleted;
         let wanted = match (change.action, &change.body) {
             (ChangeAction::Deleted, _) => None,
@@ -126,7 +138,7 @@ impl Page {
                 self.counts.pruned += 1;
                 return Ok(());
             }
-            (_, Some(body)) => transformed(plan, &change.id, body)?,
+            (_, Some(body)) => transformed(plan, &change.id, body, made)?,
         };
         let (record, save) = match (wanted, known) {
             (Some((_, text)), Some(known)) if text == known.get() => {
@@ -172,15 +184,22 @@ impl Page {
 }
 
 /// What the transform makes of a body, as a value and as JSON text; `None` when it leaves it out.
-fn transformed(plan: &Plan, id: &str, body: &str) -> Result<Option<(Val, String)>> {
+pub(crate) fn transformed(
+    plan: &Plan,
+    id: &str,
+    body: &str,
+    made: &mut Made,
+) -> Result<Option<(Val, String)>> {
     let unfit = |problem: String| {
         let what = format!("the record `{id}` of {}", plan.feed());
         plan.key().at("transform").unfit(&what, &problem)
     };
     let input = jq::parse(body).map_err(unfit)?;
     let Some(record) = plan.transform.run(input, id).map_err(unfit)? else {
+        made.nothing();
         return Ok(None);
     };
+    made.record(&record);
     let text = jq::text(&record).map_err(unfit)?;
     if !matches!(record, Val::Obj(_)) {
         let begins: String = text.chars().take(40).collect();

@@ -7,7 +7,8 @@
 use tidegate_sdk::prelude::*;
 use tidegate_sdk::{Change, RunContext};
 
-use crate::page::{Counts, Page};
+use crate::made::Made;
+use crate::page::{Counts, Page, transformed};
 use crate::plan::Plan;
 use crate::send::{Sender, Sent};
 
@@ -36,6 +37,7 @@ struct Done {
     deleted: u64,
     rejected: u64,
     counts: Counts,
+    made: Made,
 }
 
 impl<'a> Pusher<'a> {
@@ -63,6 +65,9 @@ impl<'a> Pusher<'a> {
     pub(crate) async fn run(mut self) -> Result<()> {
         let mut done = Done::default();
         let ended = self.pages(&mut done).await;
+        for finding in done.made.findings(self.plan) {
+            warn!("{finding}");
+        }
         let Counts {
             unchanged,
             left_out,
@@ -88,7 +93,7 @@ impl<'a> Pusher<'a> {
         while let Some(changes) =
             read(self.cx, self.plan, self.cursor.clone(), self.plan.page_size).await?
         {
-            let page = Page::of(self.cx, self.plan, changes).await?;
+            let page = Page::of(self.cx, self.plan, changes, &mut done.made).await?;
             self.announce(&page).await?;
             let mut sent = self.sender.send(&page.work).await;
             let failure = sent.failure.take();
@@ -165,9 +170,21 @@ impl<'a> Pusher<'a> {
     }
 }
 
-/// Whether the feed of this push may and can be read: its first change is looked at.
-pub(crate) async fn look_at_feed(cx: &Cx, plan: &Plan) -> Result<()> {
-    read(cx, plan, None, 1).await.map(drop)
+/// So many changes are looked at by a check.
+const LOOKED_AT: u32 = 100;
+
+/// Whether the feed of this push may and can be read, and what there is to say of what the transform makes of its
+/// first records.
+pub(crate) async fn look_at_feed(cx: &Cx, plan: &Plan) -> Result<Vec<String>> {
+    let changes = read(cx, plan, None, LOOKED_AT).await?;
+    let mut made = Made::default();
+    for change in changes.unwrap_or_default() {
+        let Some(body) = &change.body else { continue };
+        if let Err(failure) = transformed(plan, &change.id, body, &mut made) {
+            return Ok(vec![format!("a run would fail: {}", failure.message)]);
+        }
+    }
+    Ok(made.findings(plan))
 }
 
 async fn read(

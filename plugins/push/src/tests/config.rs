@@ -4,7 +4,7 @@ use tidegate_sdk::FailureKind;
 use tidegate_sdk::prelude::*;
 use tidegate_sdk::test::FakeHost;
 
-use super::{plugin, push};
+use super::{Bench, plugin, push};
 
 fn failure(keys: Value) -> Failure {
     let host = FakeHost::new()
@@ -164,4 +164,52 @@ fn a_push_that_is_not_there() {
         "{:?}",
         outcome.result
     );
+}
+
+#[test]
+fn a_transform_that_makes_nothing_is_told() {
+    // (the transform, how many records, what the log says)
+    for (transform, records, says) in [
+        (".", 12, None),
+        (
+            "{mail: .email, name}",
+            12,
+            Some("the member \"mail\" is null in each of 12 records"),
+        ),
+        // Of few records that says little.
+        ("{mail: .email, name}", 3, None),
+        (
+            "select(.kind == \"person\")",
+            3,
+            Some("makes nothing of any of 3 records"),
+        ),
+        ("select(.name != \"n1\")", 3, None),
+    ] {
+        let bench = Bench::new(json!({ "transform": transform }));
+        for number in 0..records {
+            bench.save(
+                &format!("r{number}"),
+                json!({ "id": number, "name": format!("n{number}"), "nick": "x" }),
+            );
+        }
+        let checked = bench.host.run_check(plugin());
+        let ran = bench.run();
+        for (what, result, logs) in [
+            ("check", checked.result.map(drop), checked.logs),
+            ("run", ran.result, ran.logs),
+        ] {
+            assert!(result.is_ok(), "{what}: {result:?}");
+            let told = |line: &&tidegate_sdk::test::LogLine| {
+                line.message.contains("`pushes.people.transform`")
+            };
+            let told: Vec<_> = logs.iter().filter(told).collect();
+            assert_eq!(
+                told.len(),
+                usize::from(says.is_some()),
+                "{what} of {transform}: {logs:?}"
+            );
+            let fits = |says: &str| told[0].message.contains(says);
+            assert!(says.is_none_or(fits), "{what} of {transform}: {told:?}");
+        }
+    }
 }
