@@ -1,8 +1,11 @@
 //! `connections test`: what is wrong with a connection, said so that it can be put right.
 
+use serde_json::json;
+
 use super::{add, connections, deployed, server};
-use crate::support::cli::{DATA_DIRECTORY, NOT_FOUND, OK, PLUGIN, RUN_FAILED};
+use crate::support::cli::{DATA_DIRECTORY, NOT_FOUND, OK, PLUGIN, RUN_FAILED, Tidegate};
 use crate::support::plugins;
+use crate::support::server::{Reply, Server};
 
 #[test]
 fn each_answer_has_its_words_and_code() {
@@ -74,4 +77,61 @@ fn each_answer_has_its_words_and_code() {
     std::fs::remove_file(tidegate.data().join("master.key")).unwrap();
     connections(&tidegate, "test crm good")
         .refused(DATA_DIRECTORY, &["crm/good", "master key", "missing"]);
+}
+
+#[test]
+fn what_leads_nowhere_in_the_config_is_said() {
+    let server = Server::start(|_| {
+        Reply::json(&json!({ "data": [{ "id": 1 }, { "id": 2 }], "next": null }))
+    });
+    let tidegate = Tidegate::new();
+    tidegate.deploy(&plugins::rest(), "api", &server.origin());
+    for (name, pointer, says) in [
+        ("right", "/next", None),
+        (
+            "wrong",
+            "/nxt",
+            Some("`models.Item.pagination.cursor_pointer`"),
+        ),
+    ] {
+        let config = json!({ "models": { "Item": {
+            "path": "/items",
+            "records": "/data",
+            "pagination": {
+                "style": "cursor", "parameter": "after", "cursor_pointer": pointer,
+                "page_size": 2, "page_size_parameter": "limit",
+            },
+        } } });
+        let file = tidegate.data().with_file_name("api.json");
+        std::fs::write(&file, config.to_string()).unwrap();
+        let words = format!(
+            "connections add api {name} --base-url {} --config",
+            server.origin()
+        );
+        tidegate
+            .cmd(&words)
+            .arg(format!("@{}", file.display()))
+            .ok();
+        let tested = tidegate
+            .cmd(&format!("connections test api {name} --json"))
+            .ok()
+            .json();
+        let warnings = tested["warnings"].as_array().unwrap();
+        assert_eq!(warnings.len(), usize::from(says.is_some()), "{tested}");
+        let told = tidegate
+            .cmd(&format!("connections test api {name}"))
+            .ok()
+            .stdout;
+        assert_eq!(told.contains("warning: "), says.is_some(), "{told}");
+        let run = tidegate.sync_ok("api/Item", name);
+        let logged = tidegate
+            .logs(&run)
+            .iter()
+            .any(|line| line["level"] == "warn");
+        assert_eq!(logged, says.is_some());
+        if let Some(says) = says {
+            assert!(warnings[0].as_str().unwrap().contains(says), "{tested}");
+            assert!(told.contains(says), "{told}");
+        }
+    }
 }

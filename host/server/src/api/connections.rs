@@ -274,7 +274,8 @@ async fn check(
 ) -> Answer<Json<shown::Check>> {
     let key = path.key();
     let run = app.control.check_connection(&key).await?;
+    let log = app.control.logs(run.id, 0, shown::Check::LOG_LINES).await?;
     let integration = app.control.integration(&key.integration).await?;
     let plugin = integration.current.manifest.name.as_str();
-    Ok(Json(shown::Check::of(&run, plugin).0))
+    Ok(Json(shown::Check::of(&run, &log, plugin).0))
 }

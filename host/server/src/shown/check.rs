@@ -1,7 +1,7 @@
 //! What a check of a connection came to, in plain words.
 
 use serde::Serialize;
-use tidegate_engine::run::{Failure, FailureClass, Outcome, Run, RunId};
+use tidegate_engine::run::{Failure, FailureClass, Level, LogLine, Outcome, Run, RunId};
 use tidegate_engine::{ConnectionName, Name};
 use utoipa::ToSchema;
 
@@ -18,6 +18,8 @@ pub(crate) struct Check {
     result: &'static str,
     message: Option<String>,
     hint: Option<String>,
+    /// What the check warned of in its log, such as a pointer of the config that leads nowhere.
+    warnings: Vec<String>,
     /// What the API answered, if it did.
     status: Option<u16>,
     #[schema(value_type = String)]
@@ -25,8 +27,11 @@ pub(crate) struct Check {
 }
 
 impl Check {
-    /// What this run of a check says of its connection; a problem if it is not accepted.
-    pub(crate) fn of(run: &Run, plugin: &str) -> (Self, Option<Problem>) {
+    /// So many lines of a check's log are looked at.
+    pub(crate) const LOG_LINES: usize = 1_000;
+
+    /// What this run of a check, and its log, say of its connection; a problem if it is not accepted.
+    pub(crate) fn of(run: &Run, log: &[LogLine], plugin: &str) -> (Self, Option<Problem>) {
         let verdict = judge(run, plugin);
         let key = run.target.connection();
         let failure = run.end.as_ref().and_then(|end| end.failure.as_ref());
@@ -38,10 +43,19 @@ impl Check {
             result: verdict.result,
             message: problem.map(|problem| problem.message.clone()),
             hint: problem.and_then(|problem| problem.hint.clone()),
+            warnings: log
+                .iter()
+                .filter(|line| matches!(line.level, Level::Warn | Level::Error))
+                .map(|line| line.message.clone())
+                .collect(),
             status: upstream.map(|upstream| upstream.status),
             run: run.id,
         };
         (check, verdict.problem)
+    }
+
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 }
 

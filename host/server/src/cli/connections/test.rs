@@ -20,12 +20,17 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     let key = args.which.key();
     let control = global.open_existing().await?;
     let run = control.check_connection(&key).await?;
+    let log = control.logs(run.id, 0, shown::Check::LOG_LINES).await?;
     let integration = control.integration(&key.integration).await?;
     control.close().await?;
     let plugin = integration.current.manifest.name.as_str();
-    let (check, problem) = shown::Check::of(&run, plugin);
+    let (check, problem) = shown::Check::of(&run, &log, plugin);
     if args.json {
         output::json(&check)?;
+    } else {
+        for warning in check.warnings() {
+            output::line(format!("warning: {warning}"));
+        }
     }
     match problem {
         Some(problem) => Err(problem),
