@@ -105,4 +105,28 @@ fn every_limit_is_documented_as_it_is() {
         .map(|cells| (cells[0].clone(), quantity(&cells[1]), cells[2].clone()))
         .collect();
     assert_eq!(documented, in_code);
+
+    // Constants of the SDK and of our plugins, each in its own file.
+    let rows: Vec<Vec<String>> = document
+        .lines()
+        .filter_map(cells)
+        .filter(|cells| cells.len() == 4)
+        .collect();
+    assert!(rows.len() > 15, "{rows:?}");
+    for row in rows {
+        let code = read(&row[2]);
+        let after = code.split(&format!("const {}: ", row[0])).nth(1);
+        let value = after.and_then(|after| after.split(" = ").nth(1)?.split(';').next());
+        assert_eq!(value.map(product), Some(quantity(&row[1])), "{row:?}");
+    }
+    // The fake host has the contract's own.
+    let bound = |file: &str| {
+        let after = read(file)
+            .split("UNSEEN_MAX: u32 = ")
+            .nth(1)
+            .map(str::to_owned);
+        after.and_then(|after| Some(product(after.split(';').next()?)))
+    };
+    let fake = bound("plugin-sdk/src/test/snapshots.rs");
+    assert_eq!(fake, bound("host/runtime/src/imports/snapshots.rs"));
 }
