@@ -1,12 +1,16 @@
 //! What APIs say about the pace and about credentials, through a real plugin: rate limits in every form, what
 //! a run waited for, silence, and credentials that stop what would repeat them.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::support::cli::{RUN_FAILED, Tidegate};
+use crate::support::http::Request;
 use crate::support::plugins;
 use crate::support::server::{Listener, Reply, Server};
 
@@ -166,6 +170,52 @@ fn a_missing_grant_is_config_until_it_is_given() {
     tidegate.deploy(&plugins::rest(), "api", &server.origin());
     assert!(shown()["config_failed"].is_null());
     tidegate.sync_ok(SYNC, "acme");
+}
+
+/// An API that answers a request with a head, and then with its body as it likes.
+fn answering(body: impl Fn(&TcpStream) + Send + Sync + 'static) -> Listener {
+    Listener::start(move |stream| {
+        let _ = Request::read(&stream);
+        let head =
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n";
+        let _ = (&stream).write_all(head.as_bytes());
+        body(&stream);
+        // Until the client has enough of it.
+        let _ = std::io::copy(&mut &stream, &mut std::io::sink());
+    })
+}
+
+#[test]
+fn an_answer_that_trickles_or_stalls_is_given_up() {
+    let trickles = |mut stream: &TcpStream| {
+        while stream.write_all(b" ").is_ok() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let stalls = |mut stream: &TcpStream| {
+        let _ = stream.write_all(&[b' '; 50_000]);
+    };
+    for listener in [answering(trickles), answering(stalls)] {
+        let tidegate = connected(&format!("http://{}", listener.address));
+        let limited = tidegate.cmd("deploy").arg(plugins::rest());
+        limited
+            .words("--as api --yes --limit http_idle_timeout_ms=300")
+            .ok();
+        let run = tidegate.sync(SYNC, "acme");
+        run.expect_code(RUN_FAILED);
+        let failure = &run.json()["failure"];
+        assert_eq!(failure["class"], "transient", "{failure}");
+        assert_eq!(failure["blame"], "upstream", "{failure}");
+        let said = failure["message"].as_str().unwrap();
+        assert!(
+            said.contains("300 ms (limit http_idle_timeout_ms)"),
+            "{said}"
+        );
+        let tested = tidegate.cmd("connections test api acme --json").finish();
+        let parts = ["can't be reached", "http_idle_timeout_ms", "300 ms"];
+        tested.expect_refusal(RUN_FAILED, &parts);
+        assert_eq!(tested.json()["result"], "unreachable");
+    }
 }
 
 #[test]

@@ -184,3 +184,33 @@ fn refused<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a Refused> {
     }
     cause.downcast_ref()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_kibibyte_is_progress_and_a_byte_is_none() {
+        let mut progress = Progress::new(Duration::from_secs(20));
+        let begun = progress.until;
+        let another_moment = || async {
+            let now = Instant::now();
+            while Instant::now() == now {
+                tokio::task::yield_now().await;
+            }
+        };
+        another_moment().await;
+        for _ in 0..PROGRESS_BYTES - 1 {
+            progress.made(1);
+        }
+        assert_eq!(progress.until, begun, "next to nothing");
+        progress.made(1);
+        assert!(progress.until > begun, "a kibibyte in all");
+        let begun = progress.until;
+        another_moment().await;
+        progress.made(1);
+        assert_eq!(progress.until, begun, "it counts from the last progress");
+        progress.made(100_000);
+        assert!(progress.until > begun, "all at once");
+    }
+}

@@ -27,6 +27,8 @@ pub(crate) struct Hop {
     pub(crate) body: Bytes,
     /// Whether it, or what redirected here, may have been done.
     pub(crate) sent: Sent,
+    /// Whether it changes nothing: its method says so, or the plugin does of a list that is asked for by POST.
+    pub(crate) only_reads: bool,
     /// Whether it, and whatever led to it, is at the connection's own origin. Else it gets no credentials: who
     /// was asked in between would choose what is asked with them.
     pub(crate) is_own: bool,
@@ -153,6 +155,7 @@ mod tests {
             headers,
             body: Bytes::from_static(b"body"),
             sent: Sent::default(),
+            only_reads: is_safe(method),
             is_own: true,
         }
     }

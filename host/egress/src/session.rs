@@ -234,6 +234,7 @@ impl Inner {
         Ok((
             Hop {
                 is_own: self.policy.is_own_origin(&url),
+                only_reads: redirect::is_safe(&method) || request.retry == Retry::Always,
                 method,
                 url,
                 headers,
@@ -397,7 +398,7 @@ impl Inner {
         let idle = Duration::from_millis(self.policy.limits.http_idle_timeout_ms);
         let before = hop.sent.set(true);
         let answered = client.execute(request);
-        let answered = match redirect::is_safe(&hop.method) {
+        let answered = match hop.only_reads {
             true => tokio::time::timeout(idle, answered)
                 .await
                 .map_err(|_| body::idle(&hop.url, idle))?,

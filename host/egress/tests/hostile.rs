@@ -213,6 +213,68 @@ fn cases() -> Vec<Case> {
     ]
 }
 
+/// Silent or nearly silent servers: each is given up when nothing to speak of has come for the idle time, long before
+/// the attempt's time is over.
+#[tokio::test]
+async fn silent_servers_are_given_up() {
+    let timers = Arc::new(FakeTimers::default());
+    let case = |name, reply: fn() -> Reply| (name, reply);
+    let replies = [
+        case("no answer", || Reply::Hang),
+        case("a head that drips", || {
+            Reply::Drip(b"HTTP/1.1 200 OK\r\nx: ".to_vec())
+        }),
+        case("a body that drips", || {
+            Reply::Drip(head("content-length: 1000000\r\n"))
+        }),
+        case("a body that drips without length", || Reply::Drip(head(""))),
+        case("a body that stalls", || {
+            let begun = [head("content-length: 1000000\r\n"), vec![b'x'; 5000]];
+            Reply::Stall(begun.concat())
+        }),
+        case("a gzip body that stalls", || {
+            let whole = gzipped(&gzip(&vec![7; 9000]));
+            Reply::Stall(whole[..whole.len() - 9].to_vec())
+        }),
+    ];
+    let limits = Limits {
+        http_idle_timeout_ms: 200,
+        http_timeout_ms: 3_600_000,
+        ..Limits::default()
+    };
+    // A list that is asked for by POST is a read, too.
+    let list = Request {
+        retry: Retry::Always,
+        ..post("/", "{}")
+    };
+    for (name, reply) in replies {
+        for request in [get("/"), list.clone()] {
+            let server = Server::start(move |_, _| reply()).await;
+            let session = session(&server, &timers, limits.clone());
+            let error = session.send(request).await.unwrap_err();
+            assert_eq!(kind(&error), "timeout", "{name}: {error}");
+            assert_eq!(error.blame(), Blame::Upstream, "{name}: {error}");
+            let said = error.to_string();
+            assert!(
+                said.contains("200 ms (limit http_idle_timeout_ms)"),
+                "{name}: {said}"
+            );
+            assert_eq!(server.count(), 4, "{name}: {error}");
+        }
+    }
+    // A server may work on what changes something: only the whole attempt's time counts until it answers.
+    let server = Server::start(|_, _| Reply::Hang).await;
+    let limits = Limits {
+        http_idle_timeout_ms: 50,
+        http_timeout_ms: 300,
+        ..limits
+    };
+    let session = session(&server, &timers, limits);
+    let error = session.send(post("/", "{}")).await.unwrap_err();
+    assert!(error.to_string().contains("http_timeout_ms"), "{error}");
+    assert_eq!(server.count(), 1, "{error}");
+}
+
 fn cut(lines: &str, body: &str) -> Reply {
     Reply::Cut([head(lines), body.as_bytes().to_vec()].concat())
 }

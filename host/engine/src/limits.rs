@@ -223,6 +223,29 @@ mod tests {
     }
 
     #[test]
+    fn a_check_has_no_more_time_than_checks_have() {
+        let set = |ms| {
+            LimitValues::from([
+                ("http_timeout_ms".to_owned(), ms),
+                ("http_idle_timeout_ms".to_owned(), ms),
+            ])
+        };
+        for (ms, whole, idle) in [
+            (3_600_000, CHECK_TIMEOUT_MS, CHECK_IDLE_TIMEOUT_MS),
+            (
+                CHECK_IDLE_TIMEOUT_MS + 1,
+                CHECK_IDLE_TIMEOUT_MS + 1,
+                CHECK_IDLE_TIMEOUT_MS,
+            ),
+            (100, 100, 100),
+        ] {
+            let limits = Limits::resolve(&LimitValues::new(), &set(ms)).for_check();
+            let has = (limits.http_timeout_ms, limits.http_idle_timeout_ms);
+            assert_eq!(has, (whole, idle), "{ms}");
+        }
+    }
+
+    #[test]
     fn unknown_names_are_refused() {
         let error = check(&LimitValues::from([("memory".into(), 1)])).unwrap_err();
         assert!(error.to_string().contains("memory_bytes"), "{error}");

@@ -140,6 +140,7 @@ impl Receiver {
         headers.remove(header::ACCEPT_ENCODING);
         let hop = Hop {
             sent: Sent::default(),
+            only_reads: false,
             method: Method::POST,
             url: self.url.clone(),
             headers,

@@ -46,6 +46,8 @@ pub(crate) enum Reply {
     Drip(Vec<u8>),
     /// Send these bytes again and again.
     Flood(Vec<u8>, Vec<u8>),
+    /// Send these bytes, and nothing more.
+    Stall(Vec<u8>),
     /// Never answer.
     Hang,
 }
@@ -174,6 +176,10 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                     tokio::time::sleep(Duration::from_millis(20)).await;
                     stream.write_all(b"x").await.ok()?;
                 }
+            }
+            Reply::Stall(bytes) => {
+                stream.write_all(&bytes).await.ok()?;
+                std::future::pending::<()>().await;
             }
             Reply::Flood(head, bytes) => {
                 stream.write_all(&head).await.ok()?;
