@@ -1,8 +1,8 @@
 //! Bytes that the host holds for calls of guests that have not ended: a run's own share of them, and
 //! one pool that all runs together draw from.
 //!
-//! A byte of an answer counts from when it has come (decompressed) until the guest has it, a byte of a
-//! call from when it was copied out of the guest until the call ends. What a run may hold is its limit
+//! A byte of an answer counts from when it has come (decompressed) until the guest has it (its share goes
+//! along with the response), a byte of a call from when it was copied out of the guest until the call ends. What a run may hold is its limit
 //! `host_held_bytes`; beyond it, its call is refused. What all may hold is `runs_held_bytes`; beyond
 //! it, a call waits until others give back what they hold, and is refused after `runs_held_wait_ms`.
 //! That wait can't last: whoever waits for room gives up in time what it holds itself. The first bytes of

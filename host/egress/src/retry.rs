@@ -184,6 +184,7 @@ mod tests {
             body: Bytes::new(),
             url: Url::parse("https://h/").unwrap(),
             retry_after: None,
+            share: None,
         };
         let said = Said {
             retry_after: retry_after.map(Duration::from_secs),

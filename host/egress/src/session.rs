@@ -18,7 +18,7 @@ use url::Url;
 use crate::credentials::Credentials;
 use crate::error::EgressError;
 use crate::gate::{self, Gate};
-use crate::held::Account;
+use crate::held::{Account, Share};
 use crate::meter::{Figures, Meter, Why};
 use crate::policy::Policy;
 use crate::redirect::{self, Hop, REDIRECTS_MAX};
@@ -51,7 +51,7 @@ pub struct Request {
 }
 
 /// The whole response.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Response {
     pub status: u16,
     /// Names in lower case.
@@ -62,6 +62,9 @@ pub struct Response {
     pub url: Url,
     /// How long the server wants not to be asked.
     pub retry_after: Option<Duration>,
+    /// The body's part of what the run may hold. It counts until this is dropped, so whoever passes the body on
+    /// passes this on.
+    pub share: Option<Share>,
 }
 
 impl Response {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
-use tidegate_egress::{Account, Share};
+use tidegate_egress::{Account, Overdrawn, Share};
 use tidegate_engine::cassette::Refusal;
 use tidegate_engine::limits::{self, Limits};
 use tidegate_engine::redact::SecretTexts;
@@ -16,7 +16,7 @@ use crate::clock::GuestClock;
 use crate::limiter::Limiter;
 use crate::log::RunLog;
 use crate::meter::Meter;
-use crate::world::World;
+use crate::world::{Held, World};
 
 /// Data of a wasmtime store.
 pub(crate) struct RunState {
@@ -98,18 +98,16 @@ impl Live {
     /// Count bytes that a call has copied, and keep them counted as held until the call ends.
     pub(crate) async fn hold(&self, bytes: usize) -> wasmtime::Result<Share> {
         self.copied(bytes)?;
-        self.hold_answer(bytes).await
+        self.hold_answer(None, bytes).await
     }
 
-    /// Count bytes of a call's answer as held until the call ends.
-    pub(crate) async fn hold_answer(&self, bytes: usize) -> wasmtime::Result<Share> {
-        let share = self.account.hold(bytes as u64).await;
-        share.map_err(|overdrawn| {
-            wasmtime::Error::new(Spent {
-                name: overdrawn.limit(),
-                most: overdrawn.most(),
-            })
-        })
+    /// What an answer of so many bytes takes of the account: counted where it came from, or else now.
+    pub(crate) async fn hold_answer(&self, held: Held, bytes: usize) -> wasmtime::Result<Share> {
+        let share = match held {
+            Some(share) => share,
+            None => self.account.hold(bytes as u64).await,
+        };
+        share.map_err(Spent::overdrawn)
     }
 
     /// Count bytes that a call has copied.
@@ -138,6 +136,10 @@ pub(crate) struct Spent {
 }
 
 impl Spent {
+    fn overdrawn(overdrawn: Overdrawn) -> wasmtime::Error {
+        Self::trap(overdrawn.limit(), overdrawn.most())
+    }
+
     fn trap(name: &'static str, most: u64) -> wasmtime::Error {
         wasmtime::Error::new(Self { name, most })
     }

@@ -16,9 +16,8 @@ impl Inner {
         let limits = &self.policy.limits;
         let status = answer.status().as_u16();
         headers::check_incoming(answer.headers(), limits)?;
-        // Until the caller has it, which takes it with the answer.
         let read = body::read(answer, &url, limits, &self.meter, &self.account);
-        let (headers, body, _share) = read.await?;
+        let (headers, body, share) = read.await?;
         let mut headers = headers::incoming(&headers);
         self.strip_location(&url, &mut headers);
         Ok(Response {
@@ -27,6 +26,7 @@ impl Inner {
             body,
             url,
             retry_after: None,
+            share: Some(share),
         })
     }
 

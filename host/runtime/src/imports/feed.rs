@@ -9,7 +9,9 @@ use tidegate_engine::{cassette, record};
 use wasmtime::component::Accessor;
 
 use super::records::error;
+use super::taken::hold_until_taken;
 use crate::state::{Imports, Live, RunState};
+use crate::world::{Held, changes_bytes};
 
 /// Most changes of one read.
 const READ_CHANGES_MAX: u32 = 10_000;
@@ -18,7 +20,7 @@ const READ_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 impl Host for RunState {}
 
-impl<T: Send> HostWithStore<T> for Imports {
+impl<T: Send + 'static> HostWithStore<T> for Imports {
     async fn read(
         accessor: &Accessor<T, Self>,
         source: Source,
@@ -27,7 +29,13 @@ impl<T: Send> HostWithStore<T> for Imports {
     ) -> wasmtime::Result<Result<Vec<Change>, Error>> {
         let live = accessor.with(|mut access| access.get().live("feed.read"))?;
         let _held = live.hold(cursor.as_ref().map_or(0, String::len)).await?;
-        Ok(read(&live, &source, cursor.as_deref(), limit).await)
+        let (changes, held) = match read(&live, &source, cursor.as_deref(), limit).await {
+            Ok(read) => read,
+            Err(error) => return Ok(Err(error)),
+        };
+        let share = live.hold_answer(held, changes_bytes(&changes)).await?;
+        hold_until_taken(accessor, [share])?;
+        Ok(Ok(changes.into_iter().map(change).collect()))
     }
 }
 
@@ -36,7 +44,7 @@ async fn read(
     source: &Source,
     cursor: Option<&str>,
     limit: u32,
-) -> Result<Vec<Change>, Error> {
+) -> Result<(Vec<cassette::Change>, Held), Error> {
     let model = resolve(live, source)?;
     if limit == 0 || limit > READ_CHANGES_MAX {
         return Err(Error::Invalid(format!(
@@ -53,12 +61,12 @@ async fn read(
         limit: limit as usize,
         bytes_max: READ_BYTES_MAX,
     };
-    let changes = live
-        .world
-        .read_feed(read, cursor)
-        .await
-        .map_err(|refusal| error(live, refusal))?;
-    let change = |change: cassette::Change| Change {
+    let read = live.world.read_feed(read, cursor).await;
+    read.map_err(|refusal| error(live, refusal))
+}
+
+fn change(change: cassette::Change) -> Change {
+    Change {
         cursor: change.cursor,
         id: change.id,
         action: match change.action {
@@ -69,8 +77,7 @@ async fn read(
         body: change.body,
         first_seen_at: change.first_seen_at.0,
         last_modified_at: change.last_modified_at.0,
-    };
-    Ok(changes.into_iter().map(change).collect())
+    }
 }
 
 fn resolve(live: &Live, source: &Source) -> Result<ModelKey, Error> {

@@ -9,11 +9,12 @@ use tidegate_egress::{Request as EgressRequest, Retry as EgressRetry};
 use tidegate_engine::cassette::{self, Refusal, RefusalKind};
 use wasmtime::component::Accessor;
 
+use super::taken::hold_until_taken;
 use crate::state::{Imports, Live, RunState};
 
 impl Host for RunState {}
 
-impl<T: Send> HostWithStore<T> for Imports {
+impl<T: Send + 'static> HostWithStore<T> for Imports {
     async fn send(
         accessor: &Accessor<T, Self>,
         request: Request,
@@ -40,19 +41,24 @@ impl<T: Send> HostWithStore<T> for Imports {
         };
         let answer = live.world.send(request).await;
         if let Some(once) = once {
-            once.answered(&answer);
+            once.answered(answer.as_ref().map(|(response, _)| response));
         }
         Ok(match answer {
-            Ok(response) => Ok(Response {
-                status: response.status,
-                headers: response
-                    .headers
-                    .into_iter()
-                    .map(|(name, value)| Header { name, value })
-                    .collect(),
-                body: response.body.into_bytes(),
-                url: response.url,
-            }),
+            Ok((response, held)) => {
+                let bytes = response.body.bytes().len();
+                let share = live.hold_answer(held, bytes).await?;
+                hold_until_taken(accessor, [share])?;
+                Ok(Response {
+                    status: response.status,
+                    headers: response
+                        .headers
+                        .into_iter()
+                        .map(|(name, value)| Header { name, value })
+                        .collect(),
+                    body: response.body.into_bytes(),
+                    url: response.url,
+                })
+            }
             Err(refusal) => Err(error(&live, refusal)),
         })
     }
@@ -80,7 +86,7 @@ impl Once {
         })
     }
 
-    fn answered(mut self, answer: &Result<cassette::Response, Refusal>) {
+    fn answered(mut self, answer: Result<&cassette::Response, &Refusal>) {
         self.may_be_done = match answer {
             // A redirect that was not followed has done nothing, but a 303 may have. A gateway that gave up says
             // nothing of who is behind it.

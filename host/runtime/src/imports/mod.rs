@@ -7,6 +7,7 @@ mod log;
 mod records;
 mod snapshots;
 mod state;
+mod taken;
 
 use tidegate_contract::tidegate::plugin as wit;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tidegate_contract::tidegate::plugin::records::{
     Error, Host, HostWithStore, ModelOutcome, Page as GuestPage, Proof, SnapshotEnd, UnseenPage,
 };
+use tidegate_egress::Share;
 use tidegate_engine::Name;
 use tidegate_engine::cassette::{CommitAsk, Refusal, RefusalKind};
 use tidegate_engine::limits::SKIPPED_LOGGED;
@@ -14,9 +15,10 @@ use tidegate_engine::run::{Blame, Level};
 use wasmtime::component::Accessor;
 
 use super::snapshots;
+use super::taken::hold_until_taken;
 use crate::log::cut;
 use crate::state::{Imports, Live, RunState};
-use crate::world::page_refusal;
+use crate::world::{bodies_bytes, page_refusal};
 
 /// Most ids of one `get`: the answer is held in memory whole.
 const GET_IDS_MAX: usize = 1000;
@@ -31,7 +33,7 @@ const ID_SHOWN_BYTES_MAX: usize = 512;
 
 impl Host for RunState {}
 
-impl<T: Send> HostWithStore<T> for Imports {
+impl<T: Send + 'static> HostWithStore<T> for Imports {
     async fn commit(
         accessor: &Accessor<T, Self>,
         pages: Vec<GuestPage>,
@@ -54,7 +56,9 @@ impl<T: Send> HostWithStore<T> for Imports {
         let _held = live
             .hold(model.len() + ids.iter().map(String::len).sum::<usize>())
             .await?;
-        get(&live, &model, &ids).await
+        let (bodies, shares) = get(&live, &model, &ids).await?;
+        hold_until_taken(accessor, shares)?;
+        Ok(bodies)
     }
 
     async fn begin_snapshot(
@@ -80,7 +84,9 @@ impl<T: Send> HostWithStore<T> for Imports {
     ) -> wasmtime::Result<Result<UnseenPage, Error>> {
         let live = accessor.with(|mut access| access.get().live("records.unseen"))?;
         let _held = live.hold(model.len()).await?;
-        snapshots::unseen(&live, &model, after, limit).await
+        let (page, share) = snapshots::unseen(&live, &model, after, limit).await?;
+        hold_until_taken(accessor, share)?;
+        Ok(page)
     }
 
     async fn repeat_snapshot(
@@ -249,35 +255,34 @@ fn outcome(live: &Live, model: &Name, counts: Counts) -> ModelOutcome {
     }
 }
 
+/// The bodies, and what of the run's account they take.
 async fn get(
     live: &Arc<Live>,
     model: &str,
     ids: &[String],
-) -> wasmtime::Result<Result<Vec<Option<String>>, Error>> {
+) -> wasmtime::Result<(Result<Vec<Option<String>>, Error>, Vec<Share>)> {
+    let refused = |error| Ok((Err(error), Vec::new()));
     let model = match granted(live, model) {
         Ok(model) => model,
-        Err(error) => return Ok(Err(error)),
+        Err(error) => return refused(error),
     };
     if ids.len() > GET_IDS_MAX {
         let message = format!("{} ids; the most at once is {GET_IDS_MAX}", ids.len());
-        return Ok(Err(Error::Invalid(message)));
+        return refused(Error::Invalid(message));
     }
     // A few at a time, so that what is held is known before there is too much of it.
     let step = GET_BYTES / live.limits.record_bytes.max(1);
     let step = usize::try_from(step).unwrap_or(usize::MAX).max(1);
     let (mut bodies, mut held) = (Vec::with_capacity(ids.len()), Vec::new());
     for ids in ids.chunks(step) {
-        let found = match live.world.get(model.clone(), ids).await {
+        let (found, share) = match live.world.get(model.clone(), ids).await {
             Ok(found) => found,
-            Err(refusal) => return Ok(Err(error(live, refusal))),
+            Err(refusal) => return refused(error(live, refusal)),
         };
-        held.push(
-            live.hold_answer(found.iter().flatten().map(String::len).sum())
-                .await?,
-        );
+        held.push(live.hold_answer(share, bodies_bytes(&found)).await?);
         bodies.extend(found);
     }
-    Ok(Ok(bodies))
+    Ok((Ok(bodies), held))
 }
 
 /// Whether the checkpoint is another than the one with which the run began: runs that are stopped at that one

@@ -3,42 +3,45 @@
 use std::sync::Arc;
 
 use tidegate_contract::tidegate::plugin::records::{Error, Proof, SnapshotEnd, UnseenPage};
+use tidegate_egress::Share;
 use tidegate_engine::record::Counts;
 use tidegate_engine::store;
 
 use super::records::{checked_checkpoint, error, granted, is_elsewhere};
 use crate::state::Live;
+use crate::world::unseen_bytes;
 
 /// Most ids of one `unseen`.
 const UNSEEN_MAX: u32 = 1000;
 
+/// The ids, and what of the run's account they take.
 pub(super) async fn unseen(
     live: &Arc<Live>,
     model: &str,
     after: u64,
     limit: u32,
-) -> wasmtime::Result<Result<UnseenPage, Error>> {
+) -> wasmtime::Result<(Result<UnseenPage, Error>, Option<Share>)> {
+    let refused = |error| Ok((Err(error), None));
     let model = match granted(live, model) {
         Ok(model) => model,
-        Err(error) => return Ok(Err(error)),
+        Err(error) => return refused(error),
     };
     if !(1..=UNSEEN_MAX).contains(&limit) {
         let message = format!("a limit of {limit} ids; it is 1 to {UNSEEN_MAX}");
-        return Ok(Err(Error::Invalid(message)));
+        return refused(Error::Invalid(message));
     }
-    let found = match live.world.unseen(model, after, limit).await {
+    let (found, held) = match live.world.unseen(model, after, limit).await {
         Ok(found) => found,
-        Err(refusal) => return Ok(Err(error(live, refusal))),
+        Err(refusal) => return refused(error(live, refusal)),
     };
-    let _held = live
-        .hold_answer(found.ids.iter().map(String::len).sum())
-        .await?;
-    Ok(Ok(UnseenPage {
+    let share = live.hold_answer(held, unseen_bytes(&found)).await?;
+    let page = UnseenPage {
         ids: found.ids,
         next: found.next,
         unseen: found.unseen,
         seen: found.seen,
-    }))
+    };
+    Ok((Ok(page), Some(share)))
 }
 
 pub(super) async fn repeat(

@@ -202,7 +202,7 @@ impl Tape {
     }
 
     /// The guest can do no more with what it has: give it the next answer, if there is one.
-    fn turn(&self) {
+    pub(crate) fn turn(&self) {
         let mut inner = self.lock();
         if inner.waiting.values().any(|waiting| waiting.given) {
             return;
@@ -234,6 +234,12 @@ impl Tape {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+
+    /// Answers that the world has given so far.
+    #[cfg(test)]
+    pub(crate) fn arrived(&self) -> u64 {
+        self.lock().arrived
     }
 
     fn is_stopped(&self) -> bool {

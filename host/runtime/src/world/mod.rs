@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use tidegate_egress::Request;
+use tidegate_egress::{Overdrawn, Request, Share};
 use tidegate_engine::cassette::{
     Ask, Body, Change, CommitAsk, Exchange, Refusal, RefusalKind, Response,
 };
@@ -25,6 +25,10 @@ use crate::tape::Tape;
 pub(crate) use outside::{Outside, page_refusal};
 pub(crate) use rest::Rest;
 use spoken::{Repeated, Spoken};
+
+/// What an answer takes of the run's account, from when it came: it counts while the answer waits for its turn
+/// on a tape, and then until the guest has it. `None` of one that came from no outside.
+pub(crate) type Held = Option<Result<Share, Overdrawn>>;
 
 /// What one run's imports reach.
 pub(crate) struct World {
@@ -59,7 +63,7 @@ impl World {
     }
 
     /// `http.send`
-    pub(crate) async fn send(&self, request: Request) -> Result<Response, Refusal> {
+    pub(crate) async fn send(&self, request: Request) -> Result<(Response, Held), Refusal> {
         let asked = self.tape.as_ref().map(|_| Exchange {
             method: request.method.clone(),
             url: request.url.clone(),
@@ -67,8 +71,14 @@ impl World {
             body: Body::new(request.body.clone().unwrap_or_default().into()),
         });
         let ask = || Ask::Send(asked.unwrap_or_default());
-        self.perform(ask, async |outside| outside.send(request).await)
-            .await
+        let mut held = None;
+        let live = async |outside: &Outside| {
+            let (response, share) = outside.send(request).await?;
+            held = share.map(Ok);
+            Ok(response)
+        };
+        let response = self.perform(ask, live).await?;
+        Ok((response, held))
     }
 
     /// `records.commit`
@@ -91,13 +101,19 @@ impl World {
         &self,
         model: Name,
         ids: &[String],
-    ) -> Result<Vec<Option<String>>, Refusal> {
+    ) -> Result<(Vec<Option<String>>, Held), Refusal> {
         let ask = || Ask::Get {
             model: model.clone(),
             ids: ids.to_vec(),
         };
-        self.perform(ask, async |outside| outside.get(&model, ids).await)
-            .await
+        let mut held = None;
+        let live = async |outside: &Outside| {
+            let found = outside.get(&model, ids).await?;
+            held = Some(outside.hold(bodies_bytes(&found)).await);
+            Ok(found)
+        };
+        let found = self.perform(ask, live).await?;
+        Ok((found, held))
     }
 
     /// `records.begin-snapshot`
@@ -118,17 +134,21 @@ impl World {
         model: Name,
         after: u64,
         limit: u32,
-    ) -> Result<Unseen, Refusal> {
+    ) -> Result<(Unseen, Held), Refusal> {
         let ask = || Ask::Unseen {
             model: model.clone(),
             after,
             limit,
         };
         let most = usize::try_from(limit).unwrap_or(usize::MAX);
-        self.perform(ask, async |outside| {
-            outside.unseen(&model, after, most).await
-        })
-        .await
+        let mut held = None;
+        let live = async |outside: &Outside| {
+            let found = outside.unseen(&model, after, most).await?;
+            held = Some(outside.hold(unseen_bytes(&found)).await);
+            Ok(found)
+        };
+        let found = self.perform(ask, live).await?;
+        Ok((found, held))
     }
 
     /// `records.repeat-snapshot`
@@ -172,15 +192,21 @@ impl World {
         &self,
         read: ReadChanges,
         cursor: Option<&str>,
-    ) -> Result<Vec<Change>, Refusal> {
+    ) -> Result<(Vec<Change>, Held), Refusal> {
         let ask = || Ask::ReadFeed {
             feed: format!("{}/{}", read.model.connection.integration, read.model.model),
             connection: read.model.connection.connection.to_string(),
             cursor: cursor.map(str::to_owned),
             limit: u32::try_from(read.limit).unwrap_or(u32::MAX),
         };
-        self.perform(ask, async |outside| outside.read_feed(read.clone()).await)
-            .await
+        let mut held = None;
+        let live = async |outside: &Outside| {
+            let changes = outside.read_feed(read.clone()).await?;
+            held = Some(outside.hold(changes_bytes(&changes)).await);
+            Ok(changes)
+        };
+        let changes = self.perform(ask, live).await?;
+        Ok((changes, held))
     }
 
     /// `state.merge-metadata`
@@ -220,6 +246,25 @@ impl World {
             None => Ok(()),
         }
     }
+}
+
+/// Text of bodies that were asked for by id.
+pub(crate) fn bodies_bytes(bodies: &[Option<String>]) -> usize {
+    bodies.iter().flatten().map(String::len).sum()
+}
+
+/// Text of ids.
+pub(crate) fn unseen_bytes(unseen: &Unseen) -> usize {
+    unseen.ids.iter().map(String::len).sum()
+}
+
+/// Text of changes.
+pub(crate) fn changes_bytes(changes: &[Change]) -> usize {
+    let bytes = |change: &Change| {
+        let body = change.body.as_ref().map_or(0, String::len);
+        change.cursor.len() + change.id.len() + body
+    };
+    changes.iter().map(bytes).sum()
 }
 
 /// What a call gets where there is neither a world nor a tape.

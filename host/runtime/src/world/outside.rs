@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
-use tidegate_egress::{EgressError, Request, Sent, Session, TokenFault};
+use tidegate_egress::{EgressError, Overdrawn, Request, Sent, Session, Share, TokenFault};
 use tidegate_engine::cassette::{Body, Change, Refusal, RefusalKind, Response};
 use tidegate_engine::cursor::Cursor;
 use tidegate_engine::record::{Action, Counts, Page, PageError, Record};
@@ -34,22 +34,35 @@ pub(crate) struct Outside {
 }
 
 impl Outside {
-    pub(super) async fn send(&self, request: Request) -> Result<Response, Refusal> {
+    /// The response, and what of the run's account its body takes.
+    pub(super) async fn send(
+        &self,
+        request: Request,
+    ) -> Result<(Response, Option<Share>), Refusal> {
         // Whatever it does outside, there is a run that tells of it.
         self.stored.wait().await.map_err(store_refusal)?;
         let sent = Sent::default();
         match self.session.send_noting(request, &sent).await {
-            Ok(response) => Ok(Response {
-                status: response.status,
-                headers: response.headers,
-                body: Body::new(response.body.into()),
-                url: response.url.into(),
-            }),
+            Ok(response) => {
+                let share = response.share;
+                let response = Response {
+                    status: response.status,
+                    headers: response.headers,
+                    body: Body::new(response.body.into()),
+                    url: response.url.into(),
+                };
+                Ok((response, share))
+            }
             Err(error) => Err(Refusal {
                 sent: sent.get(),
                 ..http_refusal(&error)
             }),
         }
+    }
+
+    /// Count bytes of an answer as held.
+    pub(super) async fn hold(&self, bytes: usize) -> Result<Share, Overdrawn> {
+        self.session.account().hold(bytes as u64).await
     }
 
     pub(super) async fn commit(
@@ -313,12 +326,18 @@ mod tests {
     use futures::FutureExt;
     use tidegate_egress::{Gate, GateOptions, Policy, SecretTexts};
     use tidegate_engine::Timestamp;
+    use tidegate_engine::cassette::Head;
     use tidegate_engine::limits::Limits;
     use tidegate_engine::memory::MemoryStore;
+    use tidegate_engine::run::LogLine;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
     use tokio::sync::oneshot;
 
     use super::*;
+    use crate::run::Observer;
+    use crate::tape::{Recording, Tape};
+    use crate::world::{Rest, World};
 
     /// The outside of a run that may ask `port` of this machine.
     fn outside(port: u16, stored: Stored) -> Outside {
@@ -385,5 +404,92 @@ mod tests {
             assert!(refused.message.contains("the disk is full"), "{refused:?}");
             assert!(listener.accept().now_or_never().is_none());
         }
+    }
+
+    fn head(run: RunId) -> Head {
+        serde_json::from_value(serde_json::json!({
+            "tidegate_cassette": 1,
+            "plugin": {"name": "crm", "version": "1.0.0", "digest": "0".repeat(64)},
+            "run": run,
+            "target": {
+                "kind": "sync",
+                "connection": {"integration": "crm", "connection": "acme"},
+                "sync": "contacts",
+                "variant": "base",
+            },
+            "trigger": "manual",
+            "attempt": 1,
+            "started_at": 1,
+            "base_url": "http://127.0.0.1/",
+            "config": "{}",
+            "metadata": "{}",
+            "checkpoint": null,
+            "grants": {},
+            "seed": "00".repeat(32),
+        }))
+        .unwrap()
+    }
+
+    struct Nobody;
+
+    impl Observer for Nobody {
+        fn log(&self, _: &LogLine) {}
+    }
+
+    #[tokio::test]
+    async fn an_answer_counts_while_it_waits_for_its_turn_on_a_tape() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let outside = outside(port, Stored::when(async { Ok(()) }));
+        let account = outside.session.account().clone();
+        let all = Limits::default().host_held_bytes;
+        let is_held = || {
+            account
+                .hold(all)
+                .now_or_never()
+                .is_none_or(|held| held.is_err())
+        };
+        let recording = Recording {
+            sink: Box::new(std::io::sink()),
+            secrets: SecretTexts::default(),
+        };
+        let tape = Arc::new(Tape::record(recording, &head(outside.run)));
+        let world = World {
+            outside: Some(outside),
+            tape: Some(Arc::clone(&tape)),
+            rest: Rest::new(Arc::new(Nobody)),
+        };
+        let request = Request {
+            method: "GET".to_owned(),
+            url: "contacts".to_owned(),
+            ..Request::default()
+        };
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = [0; 1024];
+            assert!(stream.read(&mut asked).await.unwrap() > 0);
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{}",
+                "x".repeat(5000)
+            );
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            // It is whole when the client has no more to ask on this connection.
+            while tape.arrived() == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        let mut sent = Box::pin(world.send(request));
+        tokio::select! {
+            biased;
+            _ = &mut sent => panic!("it is not its turn"),
+            () = serve => {}
+        }
+        assert!(is_held(), "while it waits");
+        tape.turn();
+        let (response, held) = sent.await.unwrap();
+        assert_eq!(response.body.bytes().len(), 5000);
+        assert!(is_held(), "when it is given");
+        drop(held);
+        assert!(!is_held());
     }
 }
