@@ -159,6 +159,22 @@ fn store() -> Vec<Case> {
         sync("commits too many records in all", "many-records-in-all")
             .with("records_per_run", 1000)
             .breaks("records_per_run"),
+        sync("skips more records than a log names", "skip-many").harmless(|seen| {
+            let figures = &seen.run.end.as_ref().unwrap().figures;
+            let counts: Vec<u64> = figures
+                .counts
+                .values()
+                .map(|counts| counts.skipped)
+                .collect();
+            assert_eq!(counts, [250], "all are counted");
+            let named = seen
+                .logs
+                .iter()
+                .filter(|line| line.message.starts_with("skipped Thing"));
+            assert_eq!(named.count(), 100);
+            let last = &seen.logs[seen.logs.len() - 1].message;
+            assert!(last.contains("the limit skipped_logged is 100"), "{last}");
+        }),
         sync("commits a large record", "large-record")
             .breaks("record_bytes")
             .blame("upstream"),
@@ -218,6 +234,16 @@ fn web() -> Vec<Case> {
             .breaks("http_total_bytes"),
         sync("sends sixty requests at once", "many-at-once").harmless(|seen| {
             assert!((2..=16).contains(&seen.at_once), "{} at once", seen.at_once);
+        }),
+        // Each counts until the guest has it, and no longer: they come one after the other, without another call.
+        sync(
+            "asks for forty answers of a megabyte at once",
+            "many-answers-at-once",
+        )
+        .with("host_held_bytes", 3 << 20)
+        .harmless(|seen| {
+            let figures = &seen.run.end.as_ref().unwrap().figures;
+            assert_eq!(figures.bytes_in, 40 << 20);
         }),
         sync("sends a large body", "large-request").breaks("http_request_bytes"),
         sync("sends too many headers", "many-headers").breaks("http_headers"),

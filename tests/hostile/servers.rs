@@ -52,6 +52,42 @@ pub fn cases() -> Vec<Case> {
         .class("transient")
         .says("200 ms")
         .says("http_timeout_ms"),
+        case("a server that goes silent", |stream| {
+            read(&stream);
+            // Until the client is gone.
+            read(&stream);
+        })
+        .with("http_idle_timeout_ms", 100)
+        .class("transient")
+        .says("100 ms")
+        .says("http_idle_timeout_ms"),
+        case("a body that stalls in the middle", |mut stream| {
+            read(&stream);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n");
+            let _ = stream.write_all(&[b'x'; 50_000]);
+            read(&stream);
+        })
+        .with("http_idle_timeout_ms", 100)
+        .class("transient")
+        .says("http_idle_timeout_ms"),
+        case("a body of a byte now and then", |mut stream| {
+            read(&stream);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n");
+            while stream.write_all(b"x").is_ok() {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        })
+        .with("http_idle_timeout_ms", 200)
+        .class("transient")
+        .says("http_idle_timeout_ms"),
+        case("a pause of ten years", |mut stream| {
+            read(&stream);
+            let _ = stream.write_all(
+                b"HTTP/1.1 503 Later\r\nRetry-After: 315360000\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+            );
+        })
+        .class("transient")
+        .says("503"),
         case("an endless chain of redirects", |stream| {
             redirect(stream, "/again");
         })

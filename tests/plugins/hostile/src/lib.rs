@@ -70,6 +70,7 @@ fn plugin() -> Plugin {
         store:
         "many-records" => many_records,
         "many-records-in-all" => many_records_in_all,
+        "skip-many" => skips_many,
         "see-too-little" => sees_too_little,
         "large-record" => large_record,
         "large-commit" => large_commit,
@@ -93,6 +94,7 @@ fn plugin() -> Plugin {
         "many-bytes-in" => many_bytes_in,
         "many-at-once" => many_at_once,
         "many-large-at-once" => many_large_at_once,
+        "many-answers-at-once" => many_answers_at_once,
         "large-request" => large_request,
         "many-headers" => many_headers,
         "large-headers" => large_headers,

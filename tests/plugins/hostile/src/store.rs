@@ -15,6 +15,19 @@ pub async fn many_records_in_all(cx: Cx) -> Result<()> {
     }
 }
 
+pub async fn skips_many(cx: Cx) -> Result<()> {
+    cx.on_bad_record(OnBadRecord::Skip {
+        percent: 100,
+        least: 0,
+    });
+    let mut page = cx.page(MODEL);
+    for number in 0..250_u32 {
+        page.skip(Some(&number.to_string()), "it is a bad one");
+    }
+    page.commit().await?;
+    Ok(())
+}
+
 async fn store_empty(cx: &Cx, records: u32) -> Result<()> {
     let mut page = cx.page(MODEL);
     for number in 0..records {

@@ -25,6 +25,21 @@ pub async fn many_at_once(cx: Cx) -> Result<()> {
     sent.into_iter().try_for_each(|sent| sent.map(drop))
 }
 
+/// All answered in the end, too, each with a mebibyte.
+pub async fn many_answers_at_once(cx: Cx) -> Result<()> {
+    let get = |_| async {
+        let answer = cx.get("/large").send().await?;
+        Ok::<_, Failure>(answer.bytes().len())
+    };
+    let sent = join_all((0..40).map(get)).await;
+    for length in sent {
+        if length? != 1 << 20 {
+            return Err(Failure::other("an answer of another length"));
+        }
+    }
+    Ok(())
+}
+
 /// As many at once as it may, none of which ends by itself.
 pub async fn many_large_at_once(cx: Cx) -> Result<()> {
     let get = |_| {
