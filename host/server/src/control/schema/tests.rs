@@ -256,6 +256,100 @@ fn each_keyword_that_goes_on_is_counted() {
     assert!(one(json!({"enum": words}), json!("x")) > 300);
 }
 
+/// What authors and their tools write of what contains itself, with a value that fits and one that doesn't.
+fn recursive() -> Vec<(&'static str, Value, Value, Value)> {
+    let object = |properties: Value, required: &[&str]| json!({"type": "object", "properties": properties, "required": required});
+    // schemars: definitions by name.
+    let category = object(
+        json!({"name": {"type": "string"},
+               "children": {"type": "array", "items": {"$ref": "#/$defs/Category"}}}),
+        &["name"],
+    );
+    let tree = |levels: usize, leaf: Value| {
+        (0..levels).fold(
+            leaf,
+            |inner, _| json!({"name": "c", "children": [inner, {"name": "d"}]}),
+        )
+    };
+    // A union whose kinds share a member, as of zod's `discriminatedUnion`.
+    let kind = |op: &str| {
+        let args = json!({"type": "array", "items": {"$ref": "#/$defs/Filter"}});
+        object(json!({"op": {"const": op}, "args": args}), &["op", "args"])
+    };
+    let mut kinds: Vec<Value> = ["and", "or", "not", "xor", "nor", "nand"].map(kind).into();
+    kinds.push(object(
+        json!({"field": {"type": "string"}, "equals": {}}),
+        &["field", "equals"],
+    ));
+    let filter = |leaf: Value| {
+        let ops = ["and", "nand", "or"].iter().cycle();
+        ops.take(6)
+            .fold(leaf, |inner, op| json!({"op": op, "args": [inner]}))
+    };
+    // Any JSON, as zod 4 writes `z.json()`.
+    let any = json!({"anyOf": [
+        {"type": ["string", "number", "boolean", "null"]},
+        {"type": "array", "items": {"$ref": "#/$defs/Any"}},
+        {"type": "object", "propertyNames": {"type": "string"}, "additionalProperties": {"$ref": "#/$defs/Any"}},
+    ]});
+    // Two that contain one another, closed as TypeSpec and OpenAPI 3.1 close what they extend.
+    let folder = json!({
+        "allOf": [{"$ref": "#/$defs/Named"}], "unevaluatedProperties": false,
+        "properties": {"files": {"items": {"$ref": "#/$defs/File"}}, "folders": {"items": {"$ref": "#/$defs/Folder"}}},
+    });
+    let file = json!({
+        "allOf": [{"$ref": "#/$defs/Named"}], "unevaluatedProperties": false,
+        "properties": {"attached": {"$ref": "#/$defs/Folder"}},
+    });
+    let named = object(json!({"name": {"type": "string"}}), &["name"]);
+    let inside = |file: Value| json!({"name": "a", "folders": [{"name": "b", "files": [file]}]});
+    let deep = |leaf: Value| (0..50).fold(leaf, |inner, n| json!({ format!("m{n}"): [inner] }));
+    vec![
+        (
+            "a tree of categories",
+            json!({"$ref": "#/$defs/Category", "$defs": {"Category": category}}),
+            tree(30, json!({"name": "leaf"})),
+            tree(30, json!({"nom": "leaf"})),
+        ),
+        (
+            "a filter",
+            json!({"$ref": "#/$defs/Filter", "$defs": {"Filter": {"anyOf": kinds}}}),
+            filter(json!({"field": "a", "equals": 1})),
+            filter(json!({"field": 1, "equals": 1})),
+        ),
+        (
+            "a list that goes on, of an older draft",
+            json!({"$schema": "http://json-schema.org/draft-07/schema#", "type": "object",
+                   "definitions": {"Next": {"anyOf": [{"type": "null"}, {"$ref": "#"}]}},
+                   "properties": {"next": {"$ref": "#/definitions/Next"}}, "required": ["next"]}),
+            (0..100).fold(Value::Null, |inner, _| json!({"next": inner})),
+            json!({"next": {"next": 1}}),
+        ),
+        (
+            "any JSON",
+            json!({"properties": {"value": {"$ref": "#/$defs/Any"}}, "required": ["value"], "$defs": {"Any": any}}),
+            json!({"value": deep(json!([1, "a", null]))}),
+            json!({"valeur": 1}),
+        ),
+        (
+            "folders and files",
+            json!({"$ref": "#/$defs/Folder", "$defs": {"Folder": folder, "File": file, "Named": named}}),
+            inside(json!({"name": "f", "attached": inside(json!({"name": "g"}))})),
+            inside(json!({"name": "f", "attached": inside(json!({"name": "g", "size": 1}))})),
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn what_contains_itself_is_checked_in_full() {
+    for (name, schema, good, bad) in recursive() {
+        assert_eq!(violations(&schema, good).await, [""; 0], "{name}");
+        let said = violations(&schema, bad).await;
+        assert!(!said.is_empty(), "{name}: {said:?}");
+        assert!(!said[0].contains("schema_check"), "{name}: {said:?}");
+    }
+}
+
 #[tokio::test]
 async fn patterns_of_zod_4_are_taken() {
     // What `z.toJSONSchema` writes for `z.hostname()`, `z.emoji()`, `z.iso.duration()` and `z.email()`.
