@@ -73,7 +73,10 @@ fn with_records(words: &str) -> Served {
 /// So many keys, made through the API.
 fn keys(served: &Served, count: usize, scope: &str) -> Vec<String> {
     let key = |number: usize| {
-        let new = json!({"name": format!("{scope}-{number}"), "scopes": [scope]});
+        // They ask all at once.
+        let rate = json!({"requests": 100_000, "per_ms": 1_000, "burst": 100_000});
+        let new =
+            json!({"name": format!("{scope}-{number}"), "scopes": [scope], "rate_limit": rate});
         let made = served.post("/v1/api-keys", &new, 201);
         made["api_key"].as_str().unwrap().to_owned()
     };
