@@ -4,7 +4,8 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
@@ -355,4 +356,67 @@ fn a_server_delivers_what_waits_and_a_kill_loses_nothing() {
     assert_eq!(log["attempts"][0]["response"], "thanks");
     assert!(!log.to_string().contains(&secret));
     tidegate.cmd("data check").ok();
+}
+
+#[test]
+fn a_receiver_that_was_away_gets_what_waited_once_it_takes_something() {
+    let api = Server::start(|_| reply(&contacts(0..3, 1), None));
+    let away = Arc::new(AtomicBool::new(true));
+    let is_away = Arc::clone(&away);
+    let receiver = Server::start(move |_| match is_away.load(Ordering::SeqCst) {
+        true => Reply::status(503).header("Retry-After", "600"),
+        false => Reply::text("thanks"),
+    });
+    let tidegate = Tidegate::new();
+    tidegate.deploy(&plugins::demo_crm(), "crm", &api.origin());
+    for name in ["acme", "bolt", "cray"] {
+        let words = format!("connections add crm {name} --base-url {}", api.origin());
+        let cmd = tidegate.cmd(&words).words("--secret token=env:TIDE_TOKEN");
+        cmd.env("TIDE_TOKEN", "t").ok();
+    }
+    let (id, _) = add(&tidegate, &receiver.origin(), "");
+    let mut runs = Vec::new();
+    for name in ["acme", "bolt", "acme", "bolt"] {
+        let run = tidegate.sync_ok("crm/contacts", name);
+        runs.push((name, run["run"].as_str().unwrap().to_owned()));
+    }
+    let server = served(&tidegate);
+    wait_until("an attempt for each connection", PATIENCE, || {
+        (receiver.requests().len() == 2).then_some(())
+    });
+    let listed = |state: &str| {
+        let words = format!("webhooks deliveries {id} --json --state {state} --limit 100");
+        tidegate.cmd(&words).ok().lines()
+    };
+    wait_until("both are settled", PATIENCE, || {
+        let tried = |one: &Value| one["attempts_made"] == 1;
+        (listed("pending").iter().filter(|one| tried(one)).count() == 2).then_some(())
+    });
+    // It is back. A test that it takes tells so, and nobody waits for ten minutes, or for the schedule.
+    away.store(false, Ordering::SeqCst);
+    let before = receiver.requests().len();
+    tidegate.cmd(&format!("webhooks test {id}")).ok();
+    let shown = tidegate.cmd(&format!("webhooks show {id} --json")).ok();
+    assert_eq!(shown.json()["first_failure_at"], Value::Null);
+    // Retry now, by hand.
+    let replay = format!("webhooks replay {id} --since 2026-01-01T00:00:00Z --json");
+    assert_eq!(tidegate.cmd(&replay).ok().json()["deliveries"], 2);
+    wait_until("all that waited", PATIENCE, || {
+        (listed("delivered").len() == 4).then_some(())
+    });
+    server.signal(rustix::process::Signal::TERM);
+    server.finish().expect_code(0);
+    let requests = receiver.requests();
+    let told = requests[before + 1..].iter().map(|request| {
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        let data = &body["data"];
+        (data["connection"].clone(), data["run"].clone())
+    });
+    let told: Vec<(Value, Value)> = told.collect();
+    for name in ["acme", "bolt"] {
+        let own = told.iter().filter(|(connection, _)| connection == name);
+        let own: Vec<&Value> = own.map(|(_, run)| run).collect();
+        let want = runs.iter().filter(|(connection, _)| *connection == name);
+        assert_eq!(own, want.map(|(_, run)| run).collect::<Vec<_>>(), "{name}");
+    }
 }

@@ -11,6 +11,7 @@
 //! | `event` | an event and its body |
 //! | `telling` | the events that there are, made from what they tell of |
 //! | `delivery` | a delivery with its attempts |
+//! | `early` | what is tried before its time, once its endpoint is back or to see whether it is |
 //! | `outbox` | which endpoints an event goes to |
 //! | `retry` | what becomes of a delivery, and of its endpoint, after an attempt |
 //! | `room` | which deliveries are taken up while there is room for some only |
@@ -18,6 +19,7 @@
 //! | `redact` | what may be kept of an endpoint's answer |
 
 mod delivery;
+mod early;
 mod endpoint;
 mod event;
 mod id;
@@ -29,6 +31,7 @@ mod sign;
 mod telling;
 
 pub use delivery::{Attempt, Delivery, DeliveryState, NoAnswer, NoAnswerKind};
+pub use early::{Head, due, probed};
 pub use endpoint::{
     Disabled, Endpoint, EndpointError, SealedSecret, WhyDisabled, check, updated, without_query,
 };

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use crate::limits::{WEBHOOK_ENDPOINTS, WEBHOOK_PENDING};
 use crate::store::{DeliveryFilter, Due, DueDeliveries, DueDelivery, Replay, Replayed, StoreError};
 use crate::webhook::{
-    self, Attempt, Delivery, DeliveryState, Endpoint, EndpointId, Event, NewEvent, Waiting,
+    self, Attempt, Delivery, DeliveryState, Endpoint, EndpointId, Event, Head, NewEvent, Waiting,
     replayed, route, settled,
 };
 use crate::{ConnectionKey, Timestamp};
@@ -46,15 +46,13 @@ impl Webhooks {
         found.ok_or_else(|| not_found("endpoint", &id))
     }
 
-    /// The oldest pending delivery of each stream, with its time.
-    fn heads(&self, id: EndpointId) -> Vec<(Timestamp, u64)> {
+    /// The oldest pending delivery of each stream.
+    fn heads(&self, id: EndpointId) -> Vec<Head> {
         let mut streams: BTreeSet<Option<&ConnectionKey>> = BTreeSet::new();
         let oldest = self
             .pending(id)
             .filter(|own| streams.insert(own.stream.as_ref()));
-        oldest
-            .filter_map(|own| Some((own.state.next_at()?, own.seq)))
-            .collect()
+        oldest.filter_map(Head::of).collect()
     }
 }
 
@@ -120,16 +118,14 @@ impl State {
             let id = endpoint.id;
             let in_flight = wanted.in_flight_of(id);
             let mut heads = own.heads(id);
-            heads.sort_unstable();
-            heads.retain(|(_, seq)| !in_flight.contains(seq));
-            let (now, later): (Vec<_>, Vec<_>) =
-                heads.into_iter().partition(|(at, _)| *at <= wanted.now);
+            heads.retain(|head| !in_flight.contains(&head.seq));
+            let (now, later) = webhook::due(endpoint, &heads, wanted.now, in_flight.is_empty());
             due.push(Waiting {
                 endpoint: id,
                 standing: wanted.standing(endpoint),
                 heads: now,
             });
-            next_at = later.into_iter().map(|(at, _)| at).chain(next_at).min();
+            next_at = later.into_iter().chain(next_at).min();
         }
         let chosen = wanted.choose(&due).into_iter();
         let deliveries = chosen.filter_map(|(id, _, seq)| {

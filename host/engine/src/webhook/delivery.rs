@@ -109,6 +109,10 @@ pub struct Delivery {
     pub made: u32,
     /// Failed attempts since it was last set to pending, by its event or by a replay.
     pub failed: u32,
+    /// Of the attempts that were brought forward ([`super::Head`]), those that failed since then. They are not among
+    /// `failed`, and the more there are the later the next one is.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub failed_early: u32,
     /// The last attempts, oldest first.
     pub attempts: Vec<Attempt>,
 }
@@ -127,6 +131,7 @@ impl Delivery {
             state: DeliveryState::Pending { next_at: now },
             made: 0,
             failed: 0,
+            failed_early: 0,
             attempts: Vec::new(),
         }
     }
@@ -150,4 +155,9 @@ impl Delivery {
         let too_many = self.attempts.len().saturating_sub(most);
         self.attempts.drain(..too_many);
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields so")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }

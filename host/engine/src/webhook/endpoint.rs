@@ -87,6 +87,9 @@ pub struct Endpoint {
     /// When the failures began, since which nothing was delivered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_failure_at: Option<Timestamp>,
+    /// While it fails: from when on one of what waits is tried before its time ([`super::Head`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe_at: Option<Timestamp>,
     pub created_at: Timestamp,
     /// Counts its changes, from 0: an update names the one that it has seen.
     #[serde(default)]
@@ -183,6 +186,8 @@ pub fn updated(stored: &Endpoint, update: &Endpoint) -> Option<Endpoint> {
     (stored.revision == update.revision).then(|| Endpoint {
         id: stored.id,
         created_at: stored.created_at,
+        // It belongs to the failures, and moves without being noted as a change.
+        probe_at: update.first_failure_at.and(stored.probe_at),
         revision: stored.revision + 1,
         ..update.clone()
     })
@@ -215,6 +220,7 @@ mod tests {
             }],
             disabled: None,
             first_failure_at: None,
+            probe_at: None,
             created_at: Timestamp(1),
             revision: 0,
         }

@@ -89,6 +89,7 @@ mod tests {
             secrets: Vec::<SealedSecret>::new(),
             disabled: None,
             first_failure_at: None,
+            probe_at: None,
             created_at: Timestamp(1),
             revision: 3,
         };

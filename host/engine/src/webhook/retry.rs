@@ -2,9 +2,9 @@
 
 use sha2::{Digest, Sha256};
 
+use super::early::{self, THROTTLED_MS};
 use super::{
-    Attempt, Delivery, DeliveryState, Disabled, Endpoint, EndpointId, EventId, NoAnswerKind,
-    WhyDisabled,
+    Attempt, Delivery, DeliveryState, Disabled, Endpoint, EndpointId, EventId, WhyDisabled,
 };
 use crate::Timestamp;
 
@@ -29,8 +29,6 @@ const DELAYS_MS: [u64; 9] = [
 pub const ATTEMPTS: u32 = 10;
 /// Waits are longer or shorter by up to this many thousandths.
 const JITTER: u64 = 200;
-/// The least wait for an endpoint that is slow or has too much to do.
-const THROTTLED_MS: u64 = MINUTE_MS;
 /// Failures only, for so long, disable an endpoint.
 const FAILING_MS: u64 = 120 * HOUR_MS;
 /// A failure so long ago says nothing of today: a series begins anew.
@@ -63,11 +61,7 @@ pub fn delay_ms(event: EventId, endpoint: EndpointId, failed: u32, last: &Attemp
         .take(8)
         .fold(0u64, |sum, byte| (sum << 8) | u64::from(*byte));
     let mut delay = base * (1000 - JITTER + chance % (2 * JITTER + 1)) / 1000;
-    let timed_out = last
-        .no_answer
-        .as_ref()
-        .is_some_and(|none| none.kind == NoAnswerKind::Timeout);
-    if timed_out || matches!(last.status, Some(429 | 502 | 504)) {
+    if early::is_throttled(last) {
         delay = delay.max(THROTTLED_MS);
     }
     let asked = last
@@ -86,19 +80,16 @@ pub fn settled(endpoint: &Endpoint, delivery: &Delivery, attempt: Attempt) -> Se
     if attempt.succeeded() {
         delivery.state = DeliveryState::Delivered { at: now };
         new.first_failure_at = None;
+        new.probe_at = None;
     } else {
-        delivery.failed = delivery.failed.saturating_add(1);
-        let delay = delay_ms(delivery.event, delivery.endpoint, delivery.failed, &attempt);
-        delivery.state = match delay {
-            Some(delay) => DeliveryState::Pending {
-                next_at: Timestamp(now.0.saturating_add(delay)),
-            },
-            None => DeliveryState::Exhausted { at: now },
-        };
+        fail(&mut delivery, endpoint, &attempt, now);
         new.first_failure_at = match endpoint.first_failure_at {
             Some(first) if now.since(first) < FORGOTTEN_MS => Some(first),
             _ => Some(now),
         };
+        new.probe_at = new
+            .first_failure_at
+            .map(|first| early::probe_at(first, now, &attempt));
         let failing_ms = new.first_failure_at.map_or(0, |first| now.since(first));
         let why = match attempt.status {
             Some(410) => Some(WhyDisabled::Gone),
@@ -110,8 +101,10 @@ pub fn settled(endpoint: &Endpoint, delivery: &Delivery, attempt: Attempt) -> Se
     }
     delivery.push(attempt);
     let disabled = new.disabled != endpoint.disabled;
+    let is_changed =
+        new.disabled != endpoint.disabled || new.first_failure_at != endpoint.first_failure_at;
     let endpoint = (new != *endpoint).then(|| Endpoint {
-        revision: new.revision + 1,
+        revision: new.revision + u64::from(is_changed),
         ..new
     });
     Settled {
@@ -121,12 +114,36 @@ pub fn settled(endpoint: &Endpoint, delivery: &Delivery, attempt: Attempt) -> Se
     }
 }
 
+/// Say of a delivery when its next attempt is, after one that failed.
+fn fail(delivery: &mut Delivery, endpoint: &Endpoint, attempt: &Attempt, now: Timestamp) {
+    let after = |wait: u64| Timestamp(now.0.saturating_add(wait));
+    delivery.state = match delivery.state.next_at() {
+        Some(next_at) if early::is_early(delivery, attempt) => {
+            // One that began after the endpoint had ceased to take anything says nothing of this delivery.
+            let fails = endpoint.first_failure_at;
+            let was_well = fails.is_none_or(|first| attempt.at < first);
+            delivery.failed_early = delivery.failed_early.saturating_add(was_well.into());
+            let next_at = next_at.max(after(early::least_ms(attempt)));
+            DeliveryState::Pending { next_at }
+        }
+        _ => {
+            delivery.failed = delivery.failed.saturating_add(1);
+            let delay = delay_ms(delivery.event, delivery.endpoint, delivery.failed, attempt);
+            match delay.map(after) {
+                Some(next_at) => DeliveryState::Pending { next_at },
+                None => DeliveryState::Exhausted { at: now },
+            }
+        }
+    };
+}
+
 /// A delivery that is to be made again, with all attempts before it.
 #[must_use]
 pub fn replayed(delivery: &Delivery, now: Timestamp) -> Delivery {
     Delivery {
         state: DeliveryState::Pending { next_at: now },
         failed: 0,
+        failed_early: 0,
         ..delivery.clone()
     }
 }

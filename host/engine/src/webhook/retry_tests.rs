@@ -1,8 +1,8 @@
 //! The retry schedule, and when an endpoint is disabled.
 
-use super::super::NoAnswer;
 use super::super::endpoint::SealedSecret;
 use super::super::{Event, EventType};
+use super::super::{NoAnswer, NoAnswerKind};
 use super::*;
 
 fn endpoint() -> Endpoint {
@@ -16,6 +16,7 @@ fn endpoint() -> Endpoint {
         secrets: Vec::<SealedSecret>::new(),
         disabled: None,
         first_failure_at: None,
+        probe_at: None,
         created_at: Timestamp(1),
         revision: 0,
     }
@@ -93,7 +94,8 @@ fn ten_attempts_over_27_hours_and_a_half() {
         (0, 10, 10)
     );
     let three = (0..3).fold(again, |d, _| {
-        super::settled(&endpoint, &d, attempt(6, 500)).delivery
+        let at = d.state.next_at().unwrap();
+        super::settled(&endpoint, &d, attempt(at.0, 500)).delivery
     });
     assert_eq!(
         (three.failed, three.made, three.attempts.len()),

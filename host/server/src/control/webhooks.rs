@@ -160,6 +160,7 @@ async fn add(local: &Local, new: NewEndpoint) -> Result<EndpointSecret> {
         secrets: vec![sealed],
         disabled: None,
         first_failure_at: None,
+        probe_at: None,
         created_at: now,
         revision: 0,
     };
@@ -215,8 +216,10 @@ async fn change(
 async fn update_with(local: &Local, id: EndpointId, update: EndpointUpdate) -> Result<Endpoint> {
     let now = local.clock.now();
     change(local, id, |endpoint| {
-        if let Some(url) = &update.url {
+        if let Some(url) = update.url.as_ref().filter(|url| **url != endpoint.url) {
             endpoint.url.clone_from(url);
+            // What has failed was another one.
+            endpoint.first_failure_at = None;
         }
         if let Some(description) = &update.description {
             endpoint.description.clone_from(description);
@@ -298,7 +301,7 @@ async fn replay(local: &Local, request: ReplayRequest) -> Result<Replayed> {
 }
 
 /// Send an event of the type that the endpoint wants first, about nothing that happened, at once and
-/// past the queue. It is in no log.
+/// past the queue. It is in no log. If the endpoint takes it, it does not count as failing any more.
 async fn test(local: &Local, id: EndpointId) -> Result<Attempt> {
     let endpoint = find(local, id).await?;
     let now = local.clock.now();
@@ -315,7 +318,16 @@ async fn test(local: &Local, id: EndpointId) -> Result<Attempt> {
     };
     let secrets = open_secrets(&local.data, &local.key_use, &*local.store, &endpoint, now).await?;
     let receivers = receivers(local)?;
-    Ok(webhooks::attempt(&receivers, &local.clock, &endpoint, &event, &secrets).await)
+    let attempt = webhooks::attempt(&receivers, &local.clock, &endpoint, &event, &secrets).await;
+    if attempt.succeeded() && endpoint.first_failure_at.is_some() {
+        // It is back: what waits for it is brought forward.
+        change(local, id, |endpoint| {
+            endpoint.first_failure_at = None;
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(attempt)
 }
 
 fn receivers(local: &Local) -> Result<Receivers> {

@@ -279,6 +279,7 @@ impl Scene {
             secrets: vec![self.sealed(id, &secret)],
             disabled: None,
             first_failure_at: None,
+            probe_at: None,
             created_at: Timestamp(NOW),
             revision: 0,
         };

@@ -5,7 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use tidegate_engine::webhook::{Delivery, Endpoint, EndpointId, NewEvent, Outbox, route};
+use tidegate_engine::webhook::{
+    self, Delivery, Endpoint, EndpointId, Head, NewEvent, Outbox, route,
+};
 use tidegate_engine::{ConnectionKey, StoreError, Timestamp};
 
 use crate::disk::{Writes, damaged};
@@ -31,21 +33,35 @@ pub(super) struct Hooks {
 #[derive(Debug, Default)]
 struct Waiting {
     count: u64,
-    /// The oldest of each stream, by when it is due.
-    heads: HashMap<Stream, (Timestamp, u64)>,
+    /// The oldest of each stream.
+    heads: HashMap<Stream, Head>,
+    /// They by when they are due, and by when they are while the endpoint does not fail.
     by_time: BTreeSet<(Timestamp, u64)>,
+    by_early: BTreeSet<(Timestamp, u64)>,
 }
 
 impl Waiting {
-    fn set_head(&mut self, stream: Stream, head: Option<(Timestamp, u64)>) {
+    fn set_head(&mut self, stream: Stream, head: Option<Head>) {
         let old = match head {
             Some(head) => self.heads.insert(stream, head),
             None => self.heads.remove(&stream),
         };
         if let Some(old) = old {
-            self.by_time.remove(&old);
+            self.by_time.remove(&(old.next_at, old.seq));
+            self.by_early.remove(&(old.early_at, old.seq));
         }
-        self.by_time.extend(head);
+        if let Some(head) = head {
+            self.by_time.insert((head.next_at, head.seq));
+            self.by_early.insert((head.early_at, head.seq));
+        }
+    }
+
+    /// Leave out the one of this event.
+    fn remove(&mut self, seq: u64) {
+        let head = self.heads.iter().find(|(_, own)| own.seq == seq);
+        if let Some(stream) = head.map(|(stream, _)| stream.clone()) {
+            self.set_head(stream, None);
+        }
     }
 }
 
@@ -76,30 +92,39 @@ impl Hooks {
     }
 
     /// The heads of an endpoint that are due at `now`, but for `in_flight`, the first ones first; and
-    /// when the next one will be.
+    /// when the next one will be: what [`webhook::due`] says of all of them.
     pub(super) fn due(
         &self,
-        id: EndpointId,
+        endpoint: &Endpoint,
         now: Timestamp,
         in_flight: &[u64],
         limit: usize,
     ) -> (Vec<(Timestamp, u64)>, Option<Timestamp>) {
-        let Some(waiting) = self.waiting.get(&id) else {
+        let Some(waiting) = self.waiting.get(&endpoint.id) else {
             return (Vec::new(), None);
         };
+        let fails = endpoint.first_failure_at.is_some();
+        let ordered = match fails {
+            true => &waiting.by_time,
+            false => &waiting.by_early,
+        };
         let free = |(_, seq): &&(Timestamp, u64)| !in_flight.contains(seq);
-        let due = waiting.by_time.range(..=(now, u64::MAX)).filter(free);
-        let due = due.take(limit).copied().collect();
+        let mut due = ordered.range(..=(now, u64::MAX)).filter(free).peekable();
         let later = (Timestamp(now.0.saturating_add(1)), 0);
-        let next = waiting.by_time.range(later..).find(free);
-        (due, next.map(|(at, _)| *at))
+        let next = ordered.range(later..).find(free).map(|(at, _)| *at);
+        if fails && in_flight.is_empty() && due.peek().is_none() {
+            let first = waiting.by_early.first().copied();
+            let (probe, probe_at) = webhook::probed(endpoint, first, now);
+            let next = next.into_iter().chain(probe_at).min();
+            return (probe.into_iter().collect(), next);
+        }
+        (due.take(limit).copied().collect(), next)
     }
 
     /// A head can't be read: leave it until the store is opened again, so that others go on.
-    pub(super) fn set_aside(&mut self, id: EndpointId, head: (Timestamp, u64)) {
+    pub(super) fn set_aside(&mut self, id: EndpointId, seq: u64) {
         if let Some(waiting) = self.waiting.get_mut(&id) {
-            waiting.heads.retain(|_, own| *own != head);
-            waiting.by_time.remove(&head);
+            waiting.remove(seq);
         }
     }
 
@@ -110,10 +135,9 @@ impl Hooks {
             let waiting = self.waiting.entry(new.endpoint).or_default();
             waiting.count += 1;
             // A later event of a stream waits for the earlier ones.
-            if let (false, Some(next_at)) =
-                (waiting.heads.contains_key(&new.stream), new.state.next_at())
-            {
-                waiting.set_head(new.stream, Some((next_at, new.seq)));
+            if !waiting.heads.contains_key(&new.stream) {
+                let head = Head::of(&new);
+                waiting.set_head(new.stream, head);
             }
         }
         for endpoint in outbox.disabled {
@@ -147,8 +171,8 @@ impl Writer {
                 // In the order of streams, then of events.
                 if !waiting.heads.contains_key(&stream) {
                     let (seq, _) = keys::split_number(rest).map_err(bad)?;
-                    let next_at = self.waiting_until(*id, seq)?;
-                    waiting.set_head(stream, Some((next_at, seq)));
+                    let head = self.head(*id, seq)?;
+                    waiting.set_head(stream, Some(head));
                 }
             }
         }
@@ -164,12 +188,10 @@ impl Writer {
         self.view().row(&keys::delivery(id, seq), rows::decode)
     }
 
-    fn waiting_until(&self, id: EndpointId, seq: u64) -> Result<Timestamp, StoreError> {
-        let next_at = self
-            .delivery(id, seq)?
-            .and_then(|delivery| delivery.state.next_at());
+    fn head(&self, id: EndpointId, seq: u64) -> Result<Head, StoreError> {
+        let head = self.delivery(id, seq)?.as_ref().and_then(Head::of);
         let key = keys::delivery(id, seq);
-        next_at.ok_or_else(|| damaged(key.as_ref(), Corrupt("a delivery that should be pending")))
+        head.ok_or_else(|| damaged(key.as_ref(), Corrupt("a delivery that should be pending")))
     }
 
     /// Find the oldest delivery of a stream that waits, after what waited has changed.
@@ -183,7 +205,7 @@ impl Writer {
                 .and_then(keys::split_number)
                 .map_err(|corrupt| damaged(&key, corrupt))
                 .and_then(|(seq, _)| {
-                    head = Some((self.waiting_until(id, seq)?, seq));
+                    head = Some(self.head(id, seq)?);
                     Ok(())
                 }),
         };

@@ -97,7 +97,7 @@ impl Writer {
             let id = endpoint.id;
             let in_flight = wanted.in_flight_of(id);
             let room = wanted.per_endpoint.saturating_sub(in_flight.len());
-            let (heads, next_at) = self.hooks.due(id, wanted.now, &in_flight, room);
+            let (heads, next_at) = self.hooks.due(endpoint, wanted.now, &in_flight, room);
             waiting.push(Waiting {
                 endpoint: id,
                 standing: wanted.standing(endpoint),
@@ -105,11 +105,11 @@ impl Writer {
             });
             due.next_at = next_at.into_iter().chain(due.next_at).min();
         }
-        for (id, at, seq) in wanted.choose(&waiting) {
+        for (id, _, seq) in wanted.choose(&waiting) {
             match self.due_delivery(id, seq) {
                 Ok(delivery) => due.deliveries.push(delivery),
                 // `check` finds it; meanwhile the others go on.
-                Err(StoreError::Damaged { .. }) => self.hooks.set_aside(id, (at, seq)),
+                Err(StoreError::Damaged { .. }) => self.hooks.set_aside(id, seq),
                 Err(error) => return Err(error),
             }
         }

@@ -1,7 +1,7 @@
 //! Deliveries that are due: in which order, and whose first.
 
 use tidegate_engine::store::DueDeliveries;
-use tidegate_engine::webhook::{ATTEMPTS, Standing};
+use tidegate_engine::webhook::{ATTEMPTS, Endpoint, Standing};
 
 use super::webhooks::{attempt, due, due_seqs, run_once};
 use super::*;
@@ -54,17 +54,20 @@ fn streams_keep_their_order_and_don_t_wait_for_each_other() {
             Ok(None)
         );
         // Exhausted at last, it lets the next one go.
+        let mut own = next_at;
         for made in 1..ATTEMPTS {
             let state = store
-                .settle_delivery(one, 1, made, attempt(200, 500))
+                .settle_delivery(one, 1, made, attempt(own, 500))
                 .await
+                .unwrap()
                 .unwrap();
-            assert_eq!(state.unwrap().as_str() == "exhausted", made == ATTEMPTS - 1);
+            assert_eq!(state.as_str() == "exhausted", made == ATTEMPTS - 1);
+            own = state.next_at().map_or(own, |next| next.0);
         }
-        assert_eq!(due_seqs(store, 200).await, [(one, 2), (two, 2), (two, 3)]);
+        assert_eq!(due_seqs(store, own).await, [(one, 2), (two, 2), (two, 3)]);
         // Limits: of one endpoint, in all, and those on their way.
         let wanted = DueDeliveries {
-            now: Timestamp(200),
+            now: Timestamp(own),
             in_flight: vec![(two, 2)],
             per_endpoint: 1,
             limit: 9,
@@ -76,6 +79,81 @@ fn streams_keep_their_order_and_don_t_wait_for_each_other() {
             .map(|due| (due.endpoint.id, due.event.seq))
             .collect();
         assert_eq!(due, [(one, 2)]);
+    });
+}
+
+/// What waits for an endpoint that fails is brought forward once that takes something; meanwhile one delivery is tried
+/// now and then, and nothing else.
+#[test]
+fn an_endpoint_that_is_back_has_what_waited() {
+    on_both(async |store| {
+        store.add_endpoint(new_endpoint(1)).await.unwrap();
+        for (connection_name, at) in [("acme", 10), ("acme", 11), ("bolt", 12)] {
+            run_once(store, connection_name, at, Outcome::Success).await;
+        }
+        let one = endpoint_id(1);
+        let settle = async |seq, made, at, status| {
+            let settled = store.settle_delivery(one, seq, made, attempt(at, status));
+            settled.await.unwrap().unwrap()
+        };
+        // Four failures each: the fifth attempt is five minutes later.
+        let mut now = 100;
+        for made in 0..4 {
+            let acme = settle(1, made, now, 500).await.next_at().unwrap();
+            let bolt = settle(3, made, now, 500).await.next_at().unwrap();
+            if made < 3 {
+                now = acme.max(bolt).0;
+            }
+        }
+        let failed_at = store.endpoint(one).await.unwrap().probe_at.unwrap().0 - 30_000;
+        assert!(failed_at >= now);
+        assert_eq!(due_seqs(store, failed_at + 29_999).await, []);
+        let next_at = due(store, failed_at).await.next_at.unwrap();
+        assert_eq!(next_at, Timestamp(failed_at + 30_000));
+        // Something is on its way, which tells as much.
+        let wanted = DueDeliveries {
+            now: next_at,
+            in_flight: vec![(one, 3)],
+            per_endpoint: 9,
+            limit: 9,
+            ..DueDeliveries::default()
+        };
+        let beside = store.due_deliveries(wanted).await.unwrap();
+        assert_eq!(beside.deliveries, []);
+        let [probed] = due_seqs(store, next_at.0).await[..] else {
+            panic!("one alone is to be asked with")
+        };
+        settle(probed.1, 4, next_at.0, 503).await;
+        // The next time it is the other one's turn.
+        let next_at = due(store, next_at.0).await.next_at.unwrap();
+        let other = if probed.1 == 1 { 3 } else { 1 };
+        assert_eq!(due_seqs(store, next_at.0).await, [(one, other)]);
+        let reopened = store.endpoint(one).await.unwrap();
+        assert_eq!(reopened.revision, 1, "none of this is a change");
+        settle(other, 4, next_at.0, 200).await;
+        // All that waits, though not before its turn.
+        let all: Vec<u64> = due_seqs(store, next_at.0)
+            .await
+            .iter()
+            .map(|d| d.1)
+            .collect();
+        assert!(all.contains(&probed.1), "{all:?}");
+        assert_eq!(all.contains(&2), other == 1, "{all:?}");
+        // One that fails though its endpoint is well comes later each time.
+        let state = settle(probed.1, 5, next_at.0, 500).await;
+        store
+            .update_endpoint(Endpoint {
+                first_failure_at: None,
+                ..store.endpoint(one).await.unwrap()
+            })
+            .await
+            .unwrap();
+        assert_eq!(store.endpoint(one).await.unwrap().probe_at, None);
+        assert!(state.next_at().unwrap() > next_at);
+        let later = |ms: u64| due_seqs(store, next_at.0 + ms);
+        let early = attempt(0, 500).latency_ms + 10_000;
+        assert!(!later(early - 1).await.contains(&probed));
+        assert!(later(early).await.contains(&probed));
     });
 }
 

@@ -99,6 +99,7 @@ pub fn new_endpoint(number: u64) -> Endpoint {
         }],
         disabled: None,
         first_failure_at: None,
+        probe_at: None,
         created_at: Timestamp(5),
         revision: 0,
     }

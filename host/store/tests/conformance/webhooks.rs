@@ -63,6 +63,8 @@ pub(crate) enum HookStep {
         failed: bool,
     },
     HoursLater(u64),
+    /// Within an outage.
+    SecondsLater(u64),
 }
 
 pub(crate) fn step() -> impl Strategy<Value = HookStep> {
@@ -95,6 +97,7 @@ pub(crate) fn step() -> impl Strategy<Value = HookStep> {
         1 => (0u64..100, 0usize..10).prop_map(|(age, limit)| Forget { age, limit }),
         2 => (0usize..3, any::<bool>()).prop_map(|(connection, failed)| AuthFailed { connection, failed }),
         2 => (1u64..12).prop_map(HoursLater),
+        2 => (1u64..70).prop_map(SecondsLater),
     ]
 }
 
@@ -120,6 +123,7 @@ fn endpoint(number: u8, filter: u8, now: u64) -> Endpoint {
         }],
         disabled: None,
         first_failure_at: None,
+        probe_at: None,
         created_at: Timestamp(now),
         revision: 0,
     }
@@ -258,6 +262,7 @@ impl Pair {
                 both!(self, store => store.update_connections(updates.clone())).unwrap();
             }
             HookStep::HoursLater(hours) => self.now += hours * HOUR_MS,
+            HookStep::SecondsLater(seconds) => self.now += seconds * 1000,
         }
     }
 
@@ -273,9 +278,9 @@ impl Pair {
             };
             let _ = both!(self, store => store.deliveries(filter.clone()));
         }
-        for hours in [0, 1, 1000] {
+        for later in [0, 5_000, 40_000, HOUR_MS, 1000 * HOUR_MS] {
             let wanted = DueDeliveries {
-                now: Timestamp(self.now + hours * HOUR_MS),
+                now: Timestamp(self.now + later),
                 per_endpoint: 1000,
                 limit: 1000,
                 ..DueDeliveries::default()

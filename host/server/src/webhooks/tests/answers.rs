@@ -293,3 +293,50 @@ async fn nothing_is_sent_unsigned() {
     assert!(receiver.seen.borrow().is_empty());
     scene.stop().await;
 }
+
+#[tokio::test]
+async fn a_receiver_that_is_back_has_what_waited_and_is_asked_now_and_then_before() {
+    static AWAY: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(true);
+    let receiver = Receiver::new(|_, _| {
+        let status = if AWAY.load(Ordering::SeqCst) {
+            503
+        } else {
+            200
+        };
+        async move { (status, vec![], vec![]) }.boxed()
+    })
+    .await;
+    let mut scene = Scene::new().await;
+    let id = scene.endpoint(&receiver.origin).await;
+    for name in ["acme", "bolt", "acme", "bolt"] {
+        scene.event(name).await;
+    }
+    scene.start();
+    // Until the schedule of both is minutes away.
+    let failed = |all: &[Delivery], times| all[..2].iter().all(|own| own.failed == times);
+    for times in 1..=4 {
+        let all = scene.until(id, |all| failed(all, times)).await;
+        let next = all[..2].iter().filter_map(|own| own.state.next_at()).max();
+        if times < 4 {
+            scene.hands.set(next.unwrap().0);
+        }
+    }
+    let made = |all: &[Delivery]| all.iter().map(|own| own.made).sum::<u32>();
+    let probe_at = async || scene.store.endpoint(id).await.unwrap().probe_at.unwrap();
+    // One of both, and the other one the next time.
+    scene.hands.set(probe_at().await.0);
+    let all = scene.until(id, |all| made(all) == 9).await;
+    assert!(failed(&all, 4), "{all:?}");
+    let next = all[..2].iter().filter_map(|own| own.state.next_at()).min();
+    AWAY.store(false, Ordering::SeqCst);
+    scene.hands.set(probe_at().await.0);
+    assert!(scene.hands.now() < next.unwrap().0, "before the schedule");
+    let is_there = |own: &Delivery| own.state.as_str() == "delivered";
+    // Whoever was asked with last was so less than 5 s ago.
+    scene.until(id, |all| all.iter().any(is_there)).await;
+    scene.hands.set(scene.hands.now() + 10 * SECOND_MS);
+    scene.until(id, |all| all.iter().all(is_there)).await;
+    // Nine that failed, and each once that was taken.
+    assert_eq!(receiver.until(13).await.len(), 13);
+    scene.stop().await;
+}
