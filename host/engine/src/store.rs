@@ -341,7 +341,8 @@ pub trait Store:
 
     async fn run(&self, id: RunId) -> Result<Run, StoreError>;
     async fn runs(&self, filter: RunFilter) -> Result<Vec<Run>, StoreError>;
-    /// Append to a run's log. Indexes are the caller's and increase. A crash may lose the last
+    /// Append to a run's log. Indexes are the caller's and increase: lines that don't come after the last one are
+    /// there already, as when an answer was lost, and are passed over. A crash may lose the last
     /// moment's lines, but none of a run whose end is stored.
     async fn append_logs(&self, run: RunId, lines: Vec<LogLine>) -> Result<(), StoreError>;
     /// Lines with an index of at least `from`, at most `limit`.
@@ -373,7 +374,8 @@ pub trait Store:
     /// not read them yet expire. Happens in steps from the oldest on: after a crash some bodies may
     /// be left, and repeating it goes on.
     async fn prune(&self, model: &ModelKey, before: Timestamp) -> Result<Pruned, StoreError>;
-    /// Remove everything of `scope`. Readers see it gone at once; it returns when the space is
+    /// Remove everything of `scope`. Readers see it gone at once, but for an integration, whose connections go some at a
+    /// time, itself last: meanwhile nothing is added to it, and runs that begin end as cancelled. It returns when the space is
     /// free, and a crash on the way does not bring any of it back. `Busy` while a run of it has not
     /// ended.
     async fn drop_scope(&self, scope: &Scope) -> Result<Dropped, StoreError>;

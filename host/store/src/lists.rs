@@ -182,18 +182,29 @@ pub(crate) fn logs(
     for item in view.range(&first, &prefix.after_prefix()) {
         let (key, value) = item?;
         let chunk: Vec<LogLine> = rows::decode(&value).map_err(|corrupt| damaged(&key, corrupt))?;
-        for line in chunk {
-            // Lines that were appended twice are in two chunks.
-            let next = lines.last().map_or(from, |last| last.index + 1);
-            if line.index >= next && lines.len() < limit {
-                lines.push(line);
-            }
-        }
+        let wanted = chunk.into_iter().filter(|line| line.index >= from);
+        lines.extend(wanted.take(limit - lines.len()));
         if lines.len() >= limit {
             break;
         }
     }
     Ok(lines)
+}
+
+/// The index after the last line of a run's log: chunks are in the order of their lines, and no line is in two.
+pub(crate) fn next_line(view: &View<'_>, id: RunId) -> Result<u64, StoreError> {
+    let prefix = keys::logs(id);
+    let Some((key, value)) = view.at_or_before(&prefix, &prefix.clone().number(u64::MAX))? else {
+        return Ok(0);
+    };
+    let chunk: Vec<Index> = rows::decode(&value).map_err(|corrupt| damaged(&key, corrupt))?;
+    Ok(chunk.last().map_or(0, |last| last.index.saturating_add(1)))
+}
+
+/// Of a line, its place only.
+#[derive(serde::Deserialize)]
+struct Index {
+    index: u64,
 }
 
 pub(crate) fn checkpoints(

@@ -149,7 +149,9 @@ impl State {
             return Err(not_found("run", &id));
         }
         let log = self.logs.entry(id).or_default();
-        log.extend(lines.into_iter().map(|line| (line.index, line)));
+        let next = log.last_key_value().map_or(0, |(last, _)| last + 1);
+        let new = lines.into_iter().filter(|line| line.index >= next);
+        log.extend(new.map(|line| (line.index, line)));
         Ok(())
     }
 

@@ -322,6 +322,8 @@ impl Writer {
 
     pub(crate) fn append_logs(&mut self, id: RunId, lines: &[LogLine]) -> Result<(), StoreError> {
         lists::run(&self.view(), id)?;
+        let next = lists::next_line(&self.view(), id)?;
+        let lines = lines.iter().filter(|line| line.index >= next);
         let mut writes = Writes::default();
         let mut chunk: Vec<&LogLine> = Vec::new();
         let mut bytes = 0;

@@ -458,12 +458,15 @@ fn run(steps: &[Step]) {
     });
 }
 
-/// 48 cases of 60 steps on average.
-const CASES: u32 = 48;
+/// 48 cases of 60 steps on average; `PROPTEST_CASES=1000` plays more of them.
+fn cases() -> u32 {
+    let set = std::env::var("PROPTEST_CASES").ok();
+    set.map_or(48, |cases| cases.parse().unwrap())
+}
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: CASES,
+        cases: cases(),
         max_shrink_iters: 2000,
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(REGRESSIONS))),
         ..ProptestConfig::default()

@@ -202,3 +202,26 @@ fn what_failed_once_does_not_again() {
         run(&steps);
     }
 }
+
+/// A later range of a log that begins within an earlier one hid the rest of that from a reader in the middle.
+#[test]
+fn ranges_of_a_log_that_overlap_are_read_as_one() {
+    let logs = |from, count| Step::Logs {
+        slot: 0,
+        from,
+        count,
+    };
+    let read = |from| Step::ReadLogs {
+        slot: 0,
+        from,
+        limit: 300,
+    };
+    run(&[
+        logs(10, 61),
+        logs(30, 5),
+        read(40),
+        logs(60, 61),
+        read(65),
+        read(0),
+    ]);
+}
