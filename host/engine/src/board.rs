@@ -233,30 +233,37 @@ impl Board {
     /// Forget everything of a connection that is removed: the ids of its schedules, and of its jobs that
     /// wait or run.
     pub fn remove_connection(&mut self, key: &ConnectionKey) -> (Vec<ScheduleId>, Vec<JobId>) {
-        let (schedules, jobs) = self.of_connection(key);
-        for id in &jobs {
-            self.forget_job(*id);
-        }
-        for id in &schedules {
-            self.take_entry(*id);
-        }
-        self.leases.retain(|_, lease| !jobs.contains(&lease.job));
-        self.queue.forget_syncs(key);
-        self.standings.remove(key);
+        let removed = self.remove_connections(&BTreeSet::from([key]));
+        let (schedules, jobs) = removed;
+        let schedules = schedules.into_iter().map(|(id, _)| id).collect();
         (schedules, jobs)
     }
 
-    fn of_connection(&self, key: &ConnectionKey) -> (Vec<ScheduleId>, Vec<JobId>) {
-        let schedules = self.schedules.values();
-        let schedules = schedules.filter(|e| e.schedule.definition.target.connection() == key);
-        let jobs = self
-            .jobs
-            .values()
-            .filter(|job| job.target.connection() == key);
-        (
-            schedules.map(|entry| entry.schedule.id).collect(),
-            jobs.map(|job| job.id).collect(),
-        )
+    /// The same for several, in one look at all that there is; each schedule with its connection.
+    pub fn remove_connections(
+        &mut self,
+        keys: &BTreeSet<&ConnectionKey>,
+    ) -> (Vec<(ScheduleId, ConnectionKey)>, Vec<JobId>) {
+        let schedules = self.schedules.values().filter_map(|entry| {
+            let key = entry.schedule.definition.target.connection();
+            keys.contains(key).then(|| (entry.schedule.id, key.clone()))
+        });
+        let schedules: Vec<(ScheduleId, ConnectionKey)> = schedules.collect();
+        let jobs = self.jobs.values();
+        let jobs = jobs.filter(|job| keys.contains(job.target.connection()));
+        let jobs: BTreeSet<JobId> = jobs.map(|job| job.id).collect();
+        for id in &jobs {
+            self.forget_job(*id);
+        }
+        for (id, _) in &schedules {
+            self.take_entry(*id);
+        }
+        self.leases.retain(|_, lease| !jobs.contains(&lease.job));
+        for key in keys {
+            self.queue.forget_syncs(key);
+            self.standings.remove(*key);
+        }
+        (schedules, jobs.into_iter().collect())
     }
 }
 

@@ -36,10 +36,14 @@ pub(crate) fn connection(
         &keys::connection(&key.integration, &key.connection),
         rows::decode,
     )?;
-    row.ok_or_else(|| StoreError::NotFound {
-        what: "connection",
-        name: key.to_string(),
-    })
+    let unfinished = keys::unfinished_imports().name(key.integration.as_str());
+    match row {
+        Some(row) if view.get(&unfinished)?.is_none() => Ok(row),
+        _ => Err(StoreError::NotFound {
+            what: "connection",
+            name: key.to_string(),
+        }),
+    }
 }
 
 /// The number of a model's feed, if there ever was a change of it.

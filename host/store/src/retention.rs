@@ -29,6 +29,10 @@ impl SledStore {
     pub(crate) async fn drop_by_steps(&self, scope: &Scope) -> Result<Dropped, StoreError> {
         let scope = scope.clone();
         let runs = self.count_runs(&scope).await?;
+        let integration = match &scope {
+            Scope::Integration(name) => Some(name.clone()),
+            _ => None,
+        };
         let first = move |writer: &mut Writer| {
             let components = match &scope {
                 Scope::Integration(name) => writer.components_of(name)?,
@@ -36,7 +40,25 @@ impl SledStore {
             };
             Ok((writer.drop_names(&scope, runs)?, components))
         };
-        let (dropped, candidates) = self.write(first).await?;
+        let (mut dropped, candidates) = self.write(first).await?;
+        if let Some(name) = integration {
+            loop {
+                let name = name.clone();
+                let step = move |writer: &mut Writer| {
+                    let is_over = writer.purge_step()?;
+                    Ok((writer.take_gone(&name), is_over))
+                };
+                let (gone, is_over) = self.write(step).await?;
+                if let Some(gone) = gone {
+                    dropped = Dropped { runs, ..gone };
+                    break;
+                }
+                if is_over {
+                    // Somebody else has been told.
+                    break;
+                }
+            }
+        }
         if !candidates.is_empty() {
             // Only now is it certain that nobody needs them.
             let components = self.components().clone();

@@ -461,9 +461,13 @@ impl Store for SledStore {
     }
 
     async fn finish_import(&self, import: ImportId) -> Result<Imported, StoreError> {
-        let components = self.components.clone();
-        self.write(move |writer| writer.finish_import(import, &components))
-            .await
+        loop {
+            let components = self.components.clone();
+            let step = move |writer: &mut Writer| writer.finish_import(import, &components);
+            if let Some(imported) = self.write(step).await? {
+                return Ok(imported);
+            }
+        }
     }
 
     async fn abort_import(&self, import: ImportId) -> Result<(), StoreError> {

@@ -186,6 +186,7 @@ fn connections(look: &mut Look<'_>, known: &mut Known, from: &Key) -> Result<Nex
         let integration = &name.integration;
         if !known.integrations.contains(integration)
             && look.view.get(&keys::integration(integration))?.is_none()
+            && !is_unfinished(look, integration)?
         {
             look.wrong(format!("{name}"), "its integration is not there");
         }
@@ -198,6 +199,12 @@ fn connections(look: &mut Look<'_>, known: &mut Known, from: &Key) -> Result<Nex
         }
         Ok(())
     })
+}
+
+/// Whether an integration is one of an import that is not finished.
+fn is_unfinished(look: &Look<'_>, integration: &Name) -> Result<bool, StoreError> {
+    let row = keys::unfinished_imports().name(integration.as_str());
+    Ok(look.view.get(&row)?.is_some())
 }
 
 /// Numbers are given out once: the counter must not be behind one in use.
@@ -358,6 +365,16 @@ fn removals(look: &mut Look<'_>, known: &mut Known, from: &Key) -> Result<Next, 
             if look.view.get(&keys::schedule(id))?.is_some() {
                 look.wrong(format!("{id}"), "it is being removed");
             }
+        } else if let Ok(name) = keys::rest(key, &keys::unfinished_imports()) {
+            let name = keys::decode_name(name).map_err(bad)?;
+            if look.view.get(&keys::integration(&name))?.is_some() {
+                look.wrong(
+                    format!("{name}"),
+                    "it is there, and its import is not finished",
+                );
+            }
+        } else if let Ok(name) = keys::rest(key, &keys::dropped_integrations()) {
+            keys::decode_name(name).map_err(bad)?;
         } else {
             let number = number(&connections).map_err(bad)?;
             if let Some(connection) = known.connections.get(&number) {

@@ -1,5 +1,6 @@
 //! Keys of the one sled tree: a tag, then parts whose bytes sort as what they stand for.
 
+mod dropped;
 #[cfg(test)]
 mod tests;
 
@@ -12,6 +13,11 @@ use tidegate_engine::{ConnectionKey, ConnectionName, Name, Timestamp};
 
 use super::Corrupt;
 
+pub(crate) use dropped::{
+    dropped_connections, dropped_endpoints, dropped_feeds, dropped_integrations, dropped_schedules,
+    unfinished_imports,
+};
+
 /// First byte of every key: what the value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -20,7 +26,7 @@ pub(crate) enum Tag {
     Store = b'a',
     /// Connections, by integration and name.
     Connection = b'c',
-    /// Feeds and connections that were dropped and still have keys, by what they are and number.
+    /// What was dropped and still has keys, and what is not finished, by what it is and number or name.
     Dropped = b'd',
     /// Idempotency keys, by connection, action and key.
     Idempotency = b'e',
@@ -296,26 +302,6 @@ pub(crate) fn sync(connection: u64, sync: &Name, variant: &Name) -> Key {
 
 pub(crate) fn checkpoint(sync: u64) -> Key {
     Key::new(Tag::Checkpoint).number(sync)
-}
-
-/// Dropped feeds.
-pub(crate) fn dropped_feeds() -> Key {
-    Key::new(Tag::Dropped).name("feed")
-}
-
-/// Dropped connections.
-pub(crate) fn dropped_connections() -> Key {
-    Key::new(Tag::Dropped).name("connection")
-}
-
-/// Dropped endpoints.
-pub(crate) fn dropped_endpoints() -> Key {
-    Key::new(Tag::Dropped).name("endpoint")
-}
-
-/// Removed schedules.
-pub(crate) fn dropped_schedules() -> Key {
-    Key::new(Tag::Dropped).name("schedule")
 }
 
 pub(crate) fn endpoint(id: EndpointId) -> Key {

@@ -19,6 +19,7 @@ use super::{Writer, encode, not_found};
 impl Writer {
     /// Deploy a component that is stored.
     pub(crate) fn deploy(&mut self, new: &NewDeployment) -> Result<Integration, StoreError> {
+        self.check_stays(&new.integration)?;
         let key = keys::integration(&new.integration);
         let old: Option<Integration> = self.view().row(&key, rows::decode)?;
         let integration = rules::deployed(old.as_ref(), new);
@@ -40,6 +41,7 @@ impl Writer {
         let mut new: BTreeMap<ConnectionKey, Connection> = BTreeMap::new();
         for connection in connections {
             let integration = &connection.key.integration;
+            self.check_stays(integration)?;
             if self.view().get(&keys::integration(integration))?.is_none() {
                 return Err(not_found("integration", integration));
             }

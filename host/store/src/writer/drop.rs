@@ -1,7 +1,10 @@
 //! The command that drops a model, a connection or an integration.
 //!
 //! One batch takes the names away, so that readers find nothing any more, and leaves a `d` row for
-//! what remains to be purged. Purging follows, in steps.
+//! what remains to be purged. Purging follows, in steps. An integration, which may have any number of connections, goes
+//! some connections at a time, its own name last: its `d` row says from the first step on that it does.
+
+use std::collections::BTreeSet;
 
 use tidegate_engine::integration::{Digest, Integration};
 use tidegate_engine::memory::rules;
@@ -19,6 +22,9 @@ use crate::layout::rows::{self, ConnectionRow};
 use super::purge::Purge;
 use super::{Writer, not_found};
 
+/// Connections that go in one batch.
+const CONNECTIONS_STEP: usize = 100;
+
 impl Writer {
     /// Take the names of everything in `scope` away. What is left is purged later.
     /// `runs` is how many there are of it, which is counted beside this thread.
@@ -30,18 +36,25 @@ impl Writer {
             Scope::Connection(key) => {
                 let row = self.connection_row(key)?;
                 self.check_idle(scope)?;
-                self.drop_connection(&mut writes, &mut purges, &row)?
+                self.drop_connections(&mut writes, &mut purges, &[row])?
             }
-            Scope::Integration(name) => self.drop_integration(&mut writes, &mut purges, name)?,
+            Scope::Integration(name) => {
+                self.begin_drop(&mut writes, name)?;
+                purges.push(Purge::Integration(name.clone()));
+                Dropped::default()
+            }
         };
         self.apply(writes)?;
+        if let Scope::Integration(name) = scope {
+            self.going.insert(name.clone(), Dropped::default());
+        }
         self.numbers.get_mut().forget();
         for purge in &purges {
             if let Purge::Feed(number) = purge {
                 self.forget_feed(*number);
             }
         }
-        self.purges.extend(purges);
+        self.put_off(purges);
         dropped.runs = runs;
         Ok(dropped)
     }
@@ -55,12 +68,24 @@ impl Writer {
         now: Timestamp,
     ) -> Result<Dropped, StoreError> {
         let row = self.connection_row(key)?;
-        let mut writes = Writes::default();
+        let mut dropped = self.remove_rows(Writes::default(), vec![row], now)?;
+        dropped.runs = runs;
+        Ok(dropped)
+    }
+
+    /// Take some connections away with the runs that have not ended, in one batch with `writes`.
+    fn remove_rows(
+        &mut self,
+        mut writes: Writes,
+        rows: Vec<ConnectionRow>,
+        now: Timestamp,
+    ) -> Result<Dropped, StoreError> {
         let mut purges = Vec::new();
         let mut events = Vec::new();
+        let numbers: BTreeSet<u64> = rows.iter().map(|row| row.number).collect();
         let running = self.running.iter();
         let own: Vec<RunId> = running
-            .filter(|(_, running)| running.connection == row.number)
+            .filter(|(_, running)| numbers.contains(&running.connection))
             .map(|(id, _)| *id)
             .collect();
         for id in &own {
@@ -71,16 +96,24 @@ impl Writer {
             let end = rules::removed(figures.unwrap_or_default(), now);
             events.extend(self.end_run(&mut writes, *id, end)?);
         }
-        let mut dropped = self.drop_connection(&mut writes, &mut purges, &row)?;
-        dropped.runs = runs;
+        let dropped = self.drop_connections(&mut writes, &mut purges, &rows)?;
         self.forget_endings(&mut writes, &own)?;
         self.apply_telling(writes, events, None)?;
         self.numbers.get_mut().forget();
         for id in own {
             self.running.remove(&id);
         }
-        self.purges.extend(purges);
+        self.put_off(purges);
         Ok(dropped)
+    }
+
+    fn put_off(&mut self, purges: Vec<Purge>) {
+        for purge in purges {
+            match purge {
+                Purge::Fires => self.purge_fires_later(),
+                other => self.purges.push_back(other),
+            }
+        }
     }
 
     /// The feed's keys are being removed: nobody may go by what is in memory.
@@ -124,62 +157,117 @@ impl Writer {
         Ok(dropped)
     }
 
-    fn drop_connection(
+    fn drop_connections(
         &mut self,
         writes: &mut Writes,
         purges: &mut Vec<Purge>,
-        row: &ConnectionRow,
+        rows: &[ConnectionRow],
     ) -> Result<Dropped, StoreError> {
-        let ConnectionKey {
-            integration,
-            connection,
-        } = &row.connection.key;
         let mut dropped = Dropped {
-            connections: 1,
+            connections: rows.len() as u64,
             ..Dropped::default()
         };
-        for item in self.view().prefix(&keys::models(row.number)) {
-            let (key, value) = item?;
-            let number = keys::decode_number(&value).map_err(|corrupt| damaged(&key, corrupt))?;
-            self.count_feed(&mut dropped, number)?;
+        for row in rows {
+            let ConnectionKey {
+                integration,
+                connection,
+            } = &row.connection.key;
+            for item in self.view().prefix(&keys::models(row.number)) {
+                let (key, value) = item?;
+                let number =
+                    keys::decode_number(&value).map_err(|corrupt| damaged(&key, corrupt))?;
+                self.count_feed(&mut dropped, number)?;
+            }
+            writes.remove(&self.view(), keys::connection(integration, connection))?;
+            writes.put_new(
+                keys::dropped_connections().number(row.number),
+                integration.as_str().as_bytes(),
+            );
+            purges.push(Purge::Connection(row.number, integration.clone()));
         }
-        writes.remove(&self.view(), keys::connection(integration, connection))?;
-        if self.drop_schedules(writes, row)? && !purges.contains(&Purge::Fires) {
+        if self.drop_schedules(writes, rows)? {
             purges.push(Purge::Fires);
         }
-        writes.put_new(
-            keys::dropped_connections().number(row.number),
-            integration.as_str().as_bytes(),
-        );
-        purges.push(Purge::Connection(row.number, integration.clone()));
         Ok(dropped)
     }
 
-    fn drop_integration(
-        &mut self,
-        writes: &mut Writes,
-        purges: &mut Vec<Purge>,
-        name: &Name,
-    ) -> Result<Dropped, StoreError> {
-        let key = keys::integration(name);
-        if self.view().get(&key)?.is_none() {
+    /// From here on the integration goes, now or when the store is opened again.
+    fn begin_drop(&mut self, writes: &mut Writes, name: &Name) -> Result<(), StoreError> {
+        self.check_stays(name)?;
+        if self.view().get(&keys::integration(name))?.is_none() {
             return Err(not_found("integration", name));
         }
         self.check_idle(&Scope::Integration(name.clone()))?;
-        let mut dropped = Dropped::default();
-        let mut own = Vec::new();
+        writes.put_new(keys::dropped_integrations().name(name.as_str()), &[]);
+        Ok(())
+    }
+
+    /// Nothing is added to an integration that is being dropped, or not imported as a whole yet.
+    pub(super) fn check_stays(&self, name: &Name) -> Result<(), StoreError> {
+        let by = match self.going.contains_key(name) {
+            true => "its removal",
+            false if self.unfinished.contains(name) => "its import",
+            false => return Ok(()),
+        };
+        Err(StoreError::Busy {
+            what: Scope::Integration(name.clone()).to_string(),
+            by: by.to_owned(),
+        })
+    }
+
+    /// Take some more connections of an integration away, and at last itself; says whether it is gone. A run that has
+    /// begun meanwhile ends as cancelled.
+    pub(super) fn drop_step(&mut self, name: &Name) -> Result<bool, StoreError> {
+        let most = CONNECTIONS_STEP.min(self.tuning.step_keys);
+        let mut rows: Vec<ConnectionRow> = Vec::with_capacity(most);
+        let mut is_last = true;
         for item in self.view().prefix(&keys::connections(name)) {
             let (key, value) = item?;
-            own.push(rows::decode(&value).map_err(|corrupt| damaged(&key, corrupt))?);
+            if rows.len() == most {
+                is_last = false;
+                break;
+            }
+            rows.push(rows::decode(&value).map_err(|corrupt| damaged(&key, corrupt))?);
         }
-        for row in own {
-            let own = self.drop_connection(writes, purges, &row)?;
-            dropped.connections += own.connections;
-            dropped.models += own.models;
-            dropped.records += own.records;
+        let mut writes = Writes::default();
+        if is_last {
+            writes.remove(&self.view(), keys::integration(name))?;
+            writes.remove_short(keys::dropped_integrations().name(name.as_str()));
+            writes.remove_short(keys::unfinished_imports().name(name.as_str()));
         }
-        writes.remove(&self.view(), key)?;
-        Ok(dropped)
+        let now = self.latest(&rows);
+        let step = self.remove_rows(writes, rows, now)?;
+        let sum = self.going.entry(name.clone()).or_default();
+        sum.connections += step.connections;
+        sum.models += step.models;
+        sum.records += step.records;
+        if is_last {
+            self.unfinished.remove(name);
+            let sum = self.going.remove(name).unwrap_or_default();
+            self.gone.insert(name.clone(), sum);
+        }
+        Ok(is_last)
+    }
+
+    /// A connection can't be read, so the integration stays, with those that have not gone.
+    pub(super) fn keep_integration(&mut self, name: &Name) -> Result<(), StoreError> {
+        self.going.remove(name);
+        let mut writes = Writes::default();
+        writes.remove_short(keys::dropped_integrations().name(name.as_str()));
+        self.apply(writes)
+    }
+
+    /// The time of the last thing that happened to runs of these connections: the store has no clock.
+    fn latest(&self, rows: &[ConnectionRow]) -> Timestamp {
+        let of = |number| rows.iter().any(|row| row.number == number);
+        let running = self.running.values().filter(|own| of(own.connection));
+        let started = running.map(|own| own.run.started_at).max();
+        started.unwrap_or_default()
+    }
+
+    /// What an integration had that is gone now.
+    pub(crate) fn take_gone(&mut self, name: &Name) -> Option<Dropped> {
+        self.gone.remove(name)
     }
 
     fn count_feed(&self, dropped: &mut Dropped, number: u64) -> Result<(), StoreError> {
@@ -221,3 +309,6 @@ fn digests(integration: &Integration) -> impl Iterator<Item = Digest> {
     let all = std::iter::once(&integration.current).chain(&integration.earlier);
     all.map(|deployment| deployment.digest)
 }
+
+#[cfg(test)]
+mod tests;

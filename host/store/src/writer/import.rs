@@ -2,7 +2,8 @@
 //!
 //! Records are staged where they stay, in a feed of their own that no model has yet. Its `d` row says
 //! that it is to be purged; the end of the import takes that row away and gives the feed to its
-//! model. So an import that nobody finishes leaves nothing behind.
+//! model. So an import that nobody finishes leaves nothing behind. Connections of new integrations go in step by step if
+//! they are many: a `d` row of their integration hides them until the last step.
 
 use std::collections::BTreeMap;
 
@@ -18,12 +19,15 @@ use crate::layout::keys::{self, Tag};
 use crate::layout::rows::SyncRow;
 
 use super::changes::{Op, What, plan};
+use super::purge::Purge;
 use super::{Writer, encode, not_found};
 
 /// An import that is staged or done.
 #[derive(Debug)]
 pub(super) enum Import {
     Staged(Staged),
+    /// It goes in step by step, and what is in is seen with the last one.
+    Finishing(Finishing),
     /// Kept, so that a repeated finish gets the same answer.
     Finished(Imported),
 }
@@ -45,6 +49,83 @@ struct StagedModel {
     records: u64,
 }
 
+/// An import that goes in step by step.
+#[derive(Debug)]
+pub(super) struct Finishing {
+    /// What the last step brings: integrations, and what is of others than those.
+    last: Staged,
+    /// Connections of these integrations, with what is of them.
+    own: Staged,
+    brings: Imported,
+}
+
+/// Rows that one batch brings, unless a single connection has more.
+const STEP_ROWS: usize = 500;
+
+impl Staged {
+    fn brings(&self) -> Imported {
+        Imported {
+            integrations: self.integrations.len() as u64,
+            connections: self.connections.len() as u64,
+            models: self.models.len() as u64,
+            records: self.models.values().map(|own| own.records).sum(),
+            checkpoints: self.checkpoints.len() as u64,
+        }
+    }
+
+    fn rows(&self) -> usize {
+        self.connections.len() + self.models.len() + self.checkpoints.len()
+    }
+
+    /// What is of new integrations, apart from them and from the rest.
+    fn split(mut self) -> (Self, Self) {
+        let new = &self.integrations;
+        let is_new = |key: &ConnectionKey| new.contains_key(&key.integration);
+        let part = Self {
+            connections: split(&mut self.connections, is_new),
+            models: split(&mut self.models, |key| is_new(&key.connection)),
+            checkpoints: split(&mut self.checkpoints, |key| is_new(&key.connection)),
+            ..Self::default()
+        };
+        (part, self)
+    }
+
+    /// Take the first connections out, with what is of them: about so many rows.
+    fn take(&mut self, rows: usize) -> Self {
+        let mut part = Self::default();
+        while part.rows() < rows {
+            let Some((key, connection)) = self.connections.pop_first() else {
+                break;
+            };
+            while let Some(model) = self.models.first_entry()
+                && model.key().connection <= key
+            {
+                let (model, own) = model.remove_entry();
+                part.models.insert(model, own);
+            }
+            while let Some(sync) = self.checkpoints.first_entry()
+                && sync.key().connection <= key
+            {
+                let (sync, checkpoint) = sync.remove_entry();
+                part.checkpoints.insert(sync, checkpoint);
+            }
+            part.connections.insert(key, connection);
+        }
+        part
+    }
+}
+
+/// Take out the rows that are wanted. All of them, which is usual, is one move however many they are.
+fn split<K: Ord, V>(rows: &mut BTreeMap<K, V>, is_wanted: impl Fn(&K) -> bool) -> BTreeMap<K, V> {
+    let all = std::mem::take(rows);
+    if all.keys().all(&is_wanted) {
+        return all;
+    }
+    let (wanted, rest) = all.into_iter().partition(|(key, _)| is_wanted(key));
+    *rows = rest;
+    wanted
+}
+
 fn exists(what: &'static str, name: &impl ToString) -> StoreError {
     StoreError::Exists {
         what,
@@ -63,8 +144,8 @@ impl Writer {
         let mut staged = match self.imports.remove(&import) {
             None => Staged::default(),
             Some(Import::Staged(staged)) => staged,
-            Some(finished @ Import::Finished(_)) => {
-                self.imports.insert(import, finished);
+            Some(other) => {
+                self.imports.insert(import, other);
                 return Ok(());
             }
         };
@@ -165,6 +246,7 @@ impl Writer {
         files: &Components,
     ) -> Result<(), StoreError> {
         let name = &integration.name;
+        self.check_stays(name)?;
         if self.view().get(&keys::integration(name))?.is_some() {
             return Err(exists("integration", name));
         }
@@ -176,8 +258,11 @@ impl Writer {
 
     fn check_new_connection(&self, staged: &Staged, key: &ConnectionKey) -> Result<(), StoreError> {
         let integration = &key.integration;
-        let known = staged.integrations.contains_key(integration)
-            || self.view().get(&keys::integration(integration))?.is_some();
+        if staged.integrations.contains_key(integration) {
+            return Ok(());
+        }
+        self.check_stays(integration)?;
+        let known = self.view().get(&keys::integration(integration))?.is_some();
         if !known {
             return Err(not_found("integration", integration));
         }
@@ -210,39 +295,61 @@ impl Writer {
         }
     }
 
+    /// Go on with the end of an import; what it has brought once all of it is seen. Repeat it until then.
     pub(crate) fn finish_import(
         &mut self,
         import: ImportId,
         files: &Components,
-    ) -> Result<Imported, StoreError> {
-        let staged = match self.imports.remove(&import) {
-            None => return Err(not_found("import", &format!("{:x}", import.0))),
-            Some(Import::Staged(staged)) => staged,
+    ) -> Result<Option<Imported>, StoreError> {
+        match self.imports.remove(&import) {
+            None => Err(not_found("import", &format!("{:x}", import.0))),
+            Some(Import::Staged(staged)) => match self.check_finish(&staged, files) {
+                Ok(()) => self.decide_import(import, staged),
+                Err(error) => {
+                    self.imports.insert(import, Import::Staged(staged));
+                    Err(error)
+                }
+            },
+            Some(Import::Finishing(mut finishing)) => {
+                let part = finishing.own.take(STEP_ROWS.min(self.tuning.step_keys));
+                let imported = match part.connections.is_empty() {
+                    true => Some(finishing.brings),
+                    false => None,
+                };
+                let last = std::mem::take(&mut finishing.last);
+                match imported {
+                    Some(brings) => {
+                        self.finish(&last)?;
+                        self.imports.insert(import, Import::Finished(brings));
+                    }
+                    None => {
+                        self.bring(&part)?;
+                        finishing.last = last;
+                        self.imports.insert(import, Import::Finishing(finishing));
+                    }
+                }
+                Ok(imported)
+            }
             Some(Import::Finished(imported)) => {
                 self.imports.insert(import, Import::Finished(imported));
-                return Ok(imported);
+                Ok(Some(imported))
             }
-        };
-        let finished = self.finish(&staged, files);
-        let import_is = match finished {
-            Ok(imported) => Import::Finished(imported),
-            Err(_) => Import::Staged(staged),
-        };
-        self.imports.insert(import, import_is);
-        finished
+        }
     }
 
-    fn finish(&mut self, staged: &Staged, files: &Components) -> Result<Imported, StoreError> {
-        // Others may have come since it was staged.
+    /// Whether it can be finished: others may have come since it was staged.
+    fn check_finish(&self, staged: &Staged, files: &Components) -> Result<(), StoreError> {
         for integration in staged.integrations.values() {
             self.check_new_integration(integration, files)?;
         }
         for key in staged.connections.keys() {
             self.check_new_connection(staged, key)?;
         }
-        let mut replaced = Vec::new();
         for model in staged.models.keys() {
-            replaced.extend(self.check_new_model(staged, model)?);
+            if staged.connections.contains_key(&model.connection) {
+                continue;
+            }
+            self.check_new_model(staged, model)?;
             // A run may hold on to the feed that the model had.
             let mut running = self.running.values().map(|running| &running.run);
             if let Some(run) = running.find(|run| *run.target.connection() == model.connection) {
@@ -252,18 +359,83 @@ impl Writer {
                 });
             }
         }
+        for sync in staged.checkpoints.keys() {
+            if !staged.connections.contains_key(&sync.connection) {
+                return Err(not_found("connection", &sync.connection));
+            }
+        }
+        Ok(())
+    }
 
+    /// Finish what fits into one batch. Of more, write down first whose connections are nobody's yet: what a crash
+    /// leaves of them is purged.
+    fn decide_import(
+        &mut self,
+        import: ImportId,
+        staged: Staged,
+    ) -> Result<Option<Imported>, StoreError> {
+        let brings = staged.brings();
+        if staged.rows() <= STEP_ROWS.min(self.tuning.step_keys) || staged.integrations.is_empty() {
+            self.finish(&staged)?;
+            self.imports.insert(import, Import::Finished(brings));
+            return Ok(Some(brings));
+        }
+        let mut writes = Writes::default();
+        for name in staged.integrations.keys() {
+            writes.put_new(keys::unfinished_imports().name(name.as_str()), &[]);
+        }
+        self.apply(writes)?;
+        self.unfinished.extend(staged.integrations.keys().cloned());
+        let (own, last) = staged.split();
+        let finishing = Finishing { last, own, brings };
+        self.imports.insert(import, Import::Finishing(finishing));
+        Ok(None)
+    }
+
+    /// Bring the last of an import, and with it all of it.
+    fn finish(&mut self, staged: &Staged) -> Result<(), StoreError> {
+        let mut replaced = Vec::new();
+        for model in staged.models.keys() {
+            replaced.extend(self.check_new_model(staged, model)?);
+        }
         let mut writes = Writes::default();
         for integration in staged.integrations.values() {
             let key = keys::integration(&integration.name);
             let row = encode(key.as_ref(), integration)?;
             writes.put_new(key, &row);
+            if self.unfinished.contains(&integration.name) {
+                let name = integration.name.as_str();
+                writes.remove_short(keys::unfinished_imports().name(name));
+            }
         }
+        self.put_rows(&mut writes, staged)?;
+        for feed in &replaced {
+            writes.put_new(keys::dropped_feeds().number(*feed), &[]);
+        }
+        self.apply(writes)?;
+        for name in staged.integrations.keys() {
+            self.unfinished.remove(name);
+        }
+        for feed in replaced {
+            self.purge_later(feed);
+        }
+        Ok(())
+    }
+
+    /// Bring some connections of an import that nobody sees yet.
+    fn bring(&mut self, part: &Staged) -> Result<(), StoreError> {
+        let mut writes = Writes::default();
+        self.put_rows(&mut writes, part)?;
+        self.apply(writes)
+    }
+
+    /// Connections with what is of them, and models of others.
+    fn put_rows(&mut self, writes: &mut Writes, staged: &Staged) -> Result<(), StoreError> {
         let mut numbers = BTreeMap::new();
         for (key, connection) in &staged.connections {
             self.counters.connection += 1;
             let number = self.counters.connection;
-            self.put_connection(&mut writes, number, connection.clone())?;
+            self.put_connection(writes, number, connection.clone())?;
             numbers.insert(key, number);
         }
         for (model, own) in &staged.models {
@@ -275,9 +447,6 @@ impl Writer {
             writes.put_new(key, &keys::encode_number(own.feed));
             writes.remove_short(keys::dropped_feeds().number(own.feed));
         }
-        for feed in &replaced {
-            writes.put_new(keys::dropped_feeds().number(*feed), &[]);
-        }
         for (sync, checkpoint) in &staged.checkpoints {
             let Some(connection) = numbers.get(&sync.connection) else {
                 return Err(not_found("connection", &sync.connection));
@@ -286,34 +455,31 @@ impl Writer {
             let row = SyncRow {
                 number: self.counters.sync,
             };
-            self.put_sync(&mut writes, *connection, sync, row)?;
+            self.put_sync(writes, *connection, sync, row)?;
             writes.put_new(keys::checkpoint(row.number), checkpoint.as_bytes());
         }
-        self.put_counters(&mut writes)?;
-        self.apply(writes)?;
-        for feed in replaced {
-            self.purge_later(feed);
-        }
-        Ok(Imported {
-            integrations: staged.integrations.len() as u64,
-            connections: staged.connections.len() as u64,
-            models: staged.models.len() as u64,
-            records: staged.models.values().map(|own| own.records).sum(),
-            checkpoints: staged.checkpoints.len() as u64,
-        })
+        self.put_counters(writes)
     }
 
     pub(crate) fn abort_import(&mut self, import: ImportId) {
         match self.imports.remove(&import) {
-            Some(Import::Staged(staged)) => {
-                for own in staged.models.into_values() {
-                    self.purge_later(own.feed);
-                }
+            Some(Import::Staged(staged)) => self.give_up(staged),
+            Some(Import::Finishing(Finishing { last, own, .. })) => {
+                let names = last.integrations.keys().cloned();
+                self.purges.extend(names.map(Purge::Integration));
+                self.give_up(last);
+                self.give_up(own);
             }
             Some(finished) => {
                 self.imports.insert(import, finished);
             }
             None => {}
+        }
+    }
+
+    fn give_up(&mut self, staged: Staged) {
+        for own in staged.models.into_values() {
+            self.purge_later(own.feed);
         }
     }
 }

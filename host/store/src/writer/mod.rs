@@ -30,7 +30,7 @@ mod snapshot;
 mod webhooks;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use tidegate_engine::bell::Bell;
@@ -38,6 +38,7 @@ use tidegate_engine::board::Board;
 use tidegate_engine::integration::Connection;
 use tidegate_engine::run::{Fence, Run, RunId};
 use tidegate_engine::transfer::ImportId;
+use tidegate_engine::upkeep::Dropped;
 use tidegate_engine::{ConnectionKey, Name, StoreError, SyncKey};
 
 pub(crate) use ending::End;
@@ -82,6 +83,11 @@ pub(crate) struct Writer {
     pub(crate) notes: Vec<String>,
     /// What was dropped and still has keys.
     purges: VecDeque<purge::Purge>,
+    /// Integrations that are being dropped, with what they had so far, and those that are gone until somebody asks.
+    going: BTreeMap<Name, Dropped>,
+    gone: BTreeMap<Name, Dropped>,
+    /// Integrations of imports that are being finished: their connections are nobody's yet.
+    unfinished: BTreeSet<Name>,
     /// Feeds that somebody works on, by number.
     holds: HashMap<u64, Held>,
     /// Snapshots that end in steps.
@@ -158,6 +164,9 @@ impl Writer {
             deliveries_changed,
             notes: Vec::new(),
             purges: VecDeque::new(),
+            going: BTreeMap::new(),
+            gone: BTreeMap::new(),
+            unfinished: BTreeSet::new(),
             holds: HashMap::new(),
             endings: VecDeque::new(),
             ended: Vec::new(),
@@ -251,6 +260,9 @@ impl Writer {
     }
 
     fn connection_row(&self, key: &ConnectionKey) -> Result<ConnectionRow, StoreError> {
+        if self.unfinished.contains(&key.integration) {
+            return Err(not_found("connection", key));
+        }
         let stored = keys::connection(&key.integration, &key.connection);
         self.view()
             .row(&stored, rows::decode)?

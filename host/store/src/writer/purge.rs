@@ -4,15 +4,19 @@
 //! store is opened again. Readers can't find any of it, and its numbers are never given out again; a
 //! schedule's id may come again, but only when its fires are gone.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use tidegate_engine::job::JobId;
 use tidegate_engine::run::RunId;
 use tidegate_engine::schedule::ScheduleId;
+use tidegate_engine::upkeep::Dropped;
 use tidegate_engine::webhook::EndpointId;
 use tidegate_engine::{Name, StoreError};
 
 use crate::disk::{Writes, damaged};
+use crate::layout::Corrupt;
 use crate::layout::keys::{self, Key, Tag};
-use crate::layout::rows::{self, SyncRow};
+use crate::layout::rows::{self, ConnectionRow, SyncRow};
 use crate::open::Tuning;
 
 use super::Writer;
@@ -41,6 +45,8 @@ pub(super) enum Purge {
     Endpoint(EndpointId),
     /// The fires of all schedules that were removed.
     Fires,
+    /// An integration, with its connections.
+    Integration(Name),
 }
 
 /// What one step may still remove.
@@ -71,42 +77,132 @@ impl Budget {
 
 impl Writer {
     /// Find what was dropped before the store was closed or killed.
+    ///
+    /// Whatever is there was not dropped, whatever a `d` row says: such a row is taken away, and said in a note.
     pub(super) fn load_purges(&mut self) -> Result<(), StoreError> {
-        let prefix = keys::dropped_feeds();
+        let number = |rest: &[u8]| keys::split_number(rest).map(|(number, _)| number);
+        let endpoint = |rest: &[u8]| keys::split_endpoint(rest).map(|(id, _)| id);
         let mut purges = Vec::new();
-        for item in self.view().prefix(&prefix) {
-            let (key, _) = item?;
-            let number = keys::rest(&key, &prefix).and_then(keys::split_number);
-            let (number, _) = number.map_err(|corrupt| damaged(&key, corrupt))?;
-            purges.push(Purge::Feed(number));
+        let (mut feeds, mut connections) = (BTreeSet::new(), BTreeMap::new());
+        for (number, _) in self.removals(&keys::dropped_feeds(), number)? {
+            feeds.insert(number);
         }
-        let prefix = keys::dropped_connections();
-        for item in self.view().prefix(&prefix) {
-            let (key, value) = item?;
-            let bad = |corrupt| damaged(&key, corrupt);
-            let number = keys::rest(&key, &prefix).and_then(keys::split_number);
-            let (number, _) = number.map_err(bad)?;
-            let mut name = value.to_vec();
+        for (number, value) in self.removals(&keys::dropped_connections(), number)? {
+            let mut name = value;
             name.push(0);
-            let name = keys::decode_name(&name).map_err(bad)?;
-            purges.push(Purge::Connection(number, name));
+            let key = keys::dropped_connections().number(number);
+            let name =
+                keys::decode_name(&name).map_err(|corrupt| damaged(key.as_ref(), corrupt))?;
+            connections.insert(number, name);
         }
-        let prefix = keys::dropped_endpoints();
-        for item in self.view().prefix(&prefix) {
-            let (key, _) = item?;
-            let id = keys::rest(&key, &prefix).and_then(keys::split_endpoint);
-            let (id, _) = id.map_err(|corrupt| damaged(&key, corrupt))?;
-            // One that is there was not removed: its deliveries stay, and `check` says that the two rows disagree.
-            if self.view().get(&keys::endpoint(id))?.is_none() {
-                purges.push(Purge::Endpoint(id));
+        let mut stray = Writes::default();
+        for number in self.feeds_in_use(&feeds)? {
+            feeds.remove(&number);
+            self.keep(&mut stray, keys::dropped_feeds().number(number), "a model");
+        }
+        for number in self.connections_in_use(&connections)? {
+            connections.remove(&number);
+            let row = keys::dropped_connections().number(number);
+            self.keep(&mut stray, row, "a connection");
+        }
+        for (id, _) in self.removals(&keys::dropped_endpoints(), endpoint)? {
+            let is_there = self.view().get(&keys::endpoint(id))?.is_some();
+            match is_there {
+                false => purges.push(Purge::Endpoint(id)),
+                true => {
+                    let row = keys::dropped_endpoints().raw(&id.to_bytes());
+                    self.keep(&mut stray, row, "a webhook endpoint");
+                }
             }
         }
+        let schedules = self.removals(&keys::dropped_schedules(), keys::decode_id)?;
+        let mut has_fires = false;
+        for (id, _) in schedules {
+            let id = ScheduleId::from_bytes(id);
+            let is_there = self.view().get(&keys::schedule(id))?.is_some();
+            match is_there {
+                false => has_fires = true,
+                true => {
+                    let row = keys::dropped_schedules().raw(&id.to_bytes());
+                    self.keep(&mut stray, row, "a schedule");
+                }
+            }
+        }
+        self.apply(stray)?;
+        for (name, _) in self.removals(&keys::dropped_integrations(), keys::decode_name)? {
+            self.going.insert(name.clone(), Dropped::default());
+            purges.push(Purge::Integration(name));
+        }
+        for (name, _) in self.removals(&keys::unfinished_imports(), keys::decode_name)? {
+            self.unfinished.insert(name.clone());
+            purges.push(Purge::Integration(name));
+        }
+        purges.extend(feeds.into_iter().map(Purge::Feed));
+        let connections = connections.into_iter();
+        purges.extend(connections.map(|(number, name)| Purge::Connection(number, name)));
         self.purges.extend(purges);
-        let first = self.view().prefix(&keys::dropped_schedules()).next();
-        if first.transpose()?.is_some() {
+        if has_fires {
             self.purge_fires_later();
         }
         Ok(())
+    }
+
+    /// All `d` rows of a kind, each with its value.
+    fn removals<T>(
+        &self,
+        prefix: &Key,
+        id_of: impl Fn(&[u8]) -> Result<T, Corrupt>,
+    ) -> Result<Vec<(T, Vec<u8>)>, StoreError> {
+        let view = self.view();
+        let rows = view.prefix(prefix).map(|item| {
+            let (key, value) = item?;
+            let id = keys::rest(&key, prefix).and_then(&id_of);
+            let id = id.map_err(|corrupt| damaged(&key, corrupt))?;
+            Ok((id, value.to_vec()))
+        });
+        rows.collect()
+    }
+
+    /// Which of these feeds a model has.
+    fn feeds_in_use(&self, feeds: &BTreeSet<u64>) -> Result<Vec<u64>, StoreError> {
+        let mut used = Vec::new();
+        if feeds.is_empty() {
+            return Ok(used);
+        }
+        for item in self.view().prefix(&Key::new(Tag::Model)) {
+            let (_, value) = item?;
+            // `check` finds what is damaged.
+            used.extend(
+                keys::decode_number(&value)
+                    .ok()
+                    .filter(|own| feeds.contains(own)),
+            );
+        }
+        Ok(used)
+    }
+
+    /// Which of these numbers a connection has that is there.
+    fn connections_in_use(&self, numbers: &BTreeMap<u64, Name>) -> Result<Vec<u64>, StoreError> {
+        let mut used = Vec::new();
+        let integrations: BTreeSet<&Name> = numbers.values().collect();
+        for integration in integrations {
+            for item in self.view().prefix(&keys::connections(integration)) {
+                let (_, value) = item?;
+                let row = rows::decode::<ConnectionRow>(&value).ok();
+                let number = row.map(|row| row.number);
+                used.extend(number.filter(|own| numbers.contains_key(own)));
+            }
+        }
+        Ok(used)
+    }
+
+    /// Take away a row that says of something that is there that it is being removed.
+    fn keep(&mut self, writes: &mut Writes, row: Key, what: &str) {
+        let place = keys::describe(row.as_ref());
+        self.notes.push(format!(
+            "{place} said of {what} that is there that it is being removed: it stays, and the row is gone"
+        ));
+        writes.remove_short(row);
     }
 
     pub(super) fn wants_purge(&self) -> bool {
@@ -143,10 +239,15 @@ impl Writer {
             Purge::Connection(number, integration) => self.purge_connection(*number, integration),
             Purge::Endpoint(id) => self.purge_endpoint(*id),
             Purge::Fires => self.purge_fires(),
+            Purge::Integration(name) => self.drop_step(name),
         };
         if matches!(done, Ok(true) | Err(StoreError::Damaged { .. })) {
-            // What is damaged stays, with its `d` row, until the store is opened again.
-            self.purges.pop_front();
+            // What is damaged stays, with its `d` row, until the store is opened again. Others may have come before it.
+            let own = self.purges.iter().position(|own| *own == purge);
+            own.and_then(|own| self.purges.remove(own));
+        }
+        if let (Purge::Integration(name), Err(StoreError::Damaged { .. })) = (&purge, &done) {
+            self.keep_integration(name)?;
         }
         done?;
         Ok(self.purges.is_empty())

@@ -1,13 +1,13 @@
 //! The commands of schedules: the board decides, and what it changes is stored with it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tidegate_engine::board::{Change, Fired, Outcomes};
 use tidegate_engine::job::{Job, JobId, JobState};
 use tidegate_engine::schedule::{Fire, Pause, Schedule, ScheduleId};
 use tidegate_engine::store::{Backfill, PutSchedule, ScheduleFilter};
-use tidegate_engine::{StoreError, Timestamp};
+use tidegate_engine::{ConnectionKey, StoreError, Timestamp};
 
 use crate::disk::{View, Writes, damaged};
 use crate::layout::ends;
@@ -361,11 +361,15 @@ impl Writer {
     pub(super) fn drop_schedules(
         &mut self,
         writes: &mut Writes,
-        row: &ConnectionRow,
+        rows: &[ConnectionRow],
     ) -> Result<bool, StoreError> {
-        let (schedules, jobs) = self.board.remove_connection(&row.connection.key);
-        for id in &schedules {
-            self.write_removal(writes, row.number, *id)?;
+        let numbers = rows.iter().map(|row| (&row.connection.key, row.number));
+        let numbers: BTreeMap<&ConnectionKey, u64> = numbers.collect();
+        let keys = numbers.keys().copied().collect();
+        let (schedules, jobs) = self.board.remove_connections(&keys);
+        for (id, key) in &schedules {
+            let number = numbers.get(key).copied().unwrap_or_default();
+            self.write_removal(writes, number, *id)?;
         }
         for id in jobs {
             writes.remove_short(keys::queued(id));

@@ -31,17 +31,6 @@ pub const ROWS: &[Row] = &[
         "there is no such endpoint",
     ),
     (
-        "an endpoint that is being removed",
-        |raw| {
-            raw.put(
-                &[&b"dendpoint\0"[..], &endpoint_id(2).to_bytes()].concat(),
-                b"",
-            );
-        },
-        "removals, ep_",
-        "it is being removed",
-    ),
-    (
         "an event under another number",
         |raw| move_key(raw, &[b'V', 1, 1], &[b'V', 1, 2]),
         "webhooks",
