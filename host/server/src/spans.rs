@@ -67,9 +67,26 @@ pub(crate) fn ended(run: &Run) {
     ];
     metrics::counter!("tidegate_runs_total", &labels).increment(1);
     let failure = failure.map(|failure| failure.message.as_str());
-    let (outcome, wall_ms) = (end.outcome.as_str(), end.figures.wall_ms);
-    tracing::info!(outcome, blame, failure, wall_ms, "ended");
+    let (outcome, figures) = (end.outcome.as_str(), &end.figures);
+    let total = figures.total();
+    // The one line of a run, so it has what matters, and nothing of what did not happen.
+    tracing::info!(
+        outcome,
+        blame,
+        failure,
+        wall_ms = figures.wall_ms,
+        requests = some(figures.requests),
+        added = some(total.added),
+        updated = some(total.updated),
+        deleted = some(total.deleted),
+        skipped = some(total.skipped),
+        "ended"
+    );
     traced::ended(&Span::current(), outcome, failure);
+}
+
+fn some(count: u64) -> Option<u64> {
+    (count > 0).then_some(count)
 }
 
 /// An attempt to deliver an event.

@@ -92,8 +92,40 @@ fn lines_of_a_run_have_its_ids() {
         (&span["kind"], &span["target"]),
         (&json!("sync"), &json!("contacts"))
     );
-    let begun = &lines(&served, "started")[0];
-    assert_eq!(begun["spans"], line["spans"], "{begun}");
+    let figures = ["requests", "added", "updated", "deleted"].map(|name| &line[name]);
+    assert_eq!(figures, [&json!(1), &json!(3), &Value::Null, &Value::Null]);
+}
+
+/// The lines that stand in the span of a run.
+fn of_runs(served: &Served) -> Vec<Value> {
+    let log = served.running.stdout();
+    let whole = log
+        .split_inclusive('\n')
+        .filter(|line| line.ends_with('\n'));
+    let lines = whole.map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines
+        .filter(|line| {
+            let spans = line["spans"].as_array().into_iter().flatten();
+            spans.into_iter().any(|span| span["name"] == "run")
+        })
+        .collect()
+}
+
+#[test]
+fn a_run_is_one_line_and_more_at_debug() {
+    let (served, ..) = synced("--log json");
+    wait_until("its last line", PATIENCE, || lines(&served, "ended").pop());
+    let said = of_runs(&served);
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(
+        said.iter().all(|line| line["message"] == "ended"),
+        "{said:?}"
+    );
+
+    let (served, ..) = synced("--log json --log-level debug");
+    wait_until("its last line", PATIENCE, || lines(&served, "ended").pop());
+    let (begun, ended) = (lines(&served, "started"), lines(&served, "ended"));
+    assert_eq!(begun[0]["spans"], ended[0]["spans"], "{begun:?}");
 }
 
 #[test]

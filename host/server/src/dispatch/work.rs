@@ -109,7 +109,7 @@ async fn claim(
             let run = claimed.run;
             let span = spans::job(run, &claimed.job);
             let work = async move {
-                tracing::info!("started");
+                tracing::debug!("started");
                 if let Err(problem) = local.work(claimed, stoppable).await {
                     tracing::error!(%problem, "its end could not be stored");
                 }
