@@ -230,6 +230,17 @@ pub(crate) struct Incremental {
     pub(crate) initial: Option<Value>,
     #[serde(default)]
     pub(crate) ordered: bool,
+    #[serde(default)]
+    pub(crate) on_missing_overlap: OnMissingOverlap,
+}
+
+/// What follows when what changed last does not come again.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OnMissingOverlap {
+    #[default]
+    Warn,
+    FullPull,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tidegate_sdk::prelude::*;
 
-use crate::config;
+use crate::config::{self, OnMissingOverlap};
 use crate::plan::{Key, text};
 use crate::pointer::scalar;
 use crate::time::{self, Format};
@@ -39,6 +39,7 @@ pub(crate) struct Incremental {
     pub(crate) source: Source,
     parameter_format: Format,
     overlap_ms: i64,
+    pub(crate) on_missing_overlap: OnMissingOverlap,
     initial: Option<String>,
     /// Of times without an offset.
     zone: Option<TimeZone>,
@@ -81,6 +82,12 @@ impl Incremental {
             (Format::Date, ..) | (_, Format::Date, _) => 86_400,
             _ => 1,
         };
+        let by_field = matches!(source, Source::Field { .. });
+        if config.on_missing_overlap == OnMissingOverlap::FullPull && !(by_field && overlap > 0) {
+            return Err(key.at("on_missing_overlap").wrong(
+                "needs a `field` and `overlap_seconds` above 0: nothing has to come again without",
+            ));
+        }
         let zone = match &config.zone {
             None => None,
             Some(name) => Some(time::zone(name).ok_or_else(|| {
@@ -104,6 +111,7 @@ impl Incremental {
             source,
             parameter_format,
             overlap_ms: i64::from(overlap) * 1_000,
+            on_missing_overlap: config.on_missing_overlap,
             initial,
             zone,
             key: key.clone(),

@@ -45,6 +45,8 @@ pub(crate) struct Puller<'a> {
     watch: Watch,
     /// The reading of the list before this one, in the same run.
     before: Option<Reading>,
+    /// What was stored with a pull of changes that has to be followed by a full one, in this run.
+    followed: Option<Checkpoint>,
 }
 
 impl<'a> Puller<'a> {
@@ -92,6 +94,7 @@ impl<'a> Puller<'a> {
             asked: BTreeSet::new(),
             watch: Watch::of_reading(is_partial),
             before: None,
+            followed: None,
         })
     }
 
@@ -99,7 +102,11 @@ impl<'a> Puller<'a> {
     pub(crate) async fn run(mut self) -> Result<()> {
         loop {
             if !self.read_list().await? {
-                return Ok(());
+                match self.full_pull_after() {
+                    Some(full) => self = full,
+                    None => return Ok(()),
+                }
+                continue;
             }
             match self.finish().await? {
                 Some(again) => self = again,

@@ -12,6 +12,7 @@ mod histories;
 mod lists;
 mod naive;
 mod nothing;
+mod overlap;
 mod records;
 mod silent;
 mod versions;

@@ -6,6 +6,7 @@ use tidegate_sdk::{Finish, Pass};
 use super::Puller;
 use crate::checkpoint::{Checkpoint, Pull};
 use crate::commit::commit;
+use crate::config::OnMissingOverlap;
 use crate::confirm;
 use crate::incremental::{Incremental, Mark};
 use crate::page::Changes;
@@ -25,6 +26,26 @@ impl<'a> Puller<'a> {
         commit(self.cx, self.plan, changes, &whole).await
     }
 
+    /// A full pull, if what came shows that changes may have been missed, and the config says so. A run that is
+    /// killed before it leaves that to the next one, as there is no mark.
+    pub(super) fn full_pull_after(&mut self) -> Option<Puller<'a>> {
+        let stored = self.followed.take()?;
+        let origin = self.pull.origin.clone();
+        Some(Puller {
+            cx: self.cx,
+            plan: self.plan,
+            pull: super::new_pull(self.cx, self.plan, &stored, origin),
+            stored,
+            full: None,
+            resumed: false,
+            first_page: false,
+            asked: std::collections::BTreeSet::new(),
+            watch: super::Watch::of_reading(false),
+            before: None,
+            followed: None,
+        })
+    }
+
     fn say(&self, says: Vec<String>) {
         for says in says {
             warn!("{}: {says}", self.plan.model);
@@ -39,7 +60,7 @@ impl<'a> Puller<'a> {
                 return Ok(Some(self));
             }
             self.finish_plain(none).await?;
-            return Ok(None);
+            return Ok(self.full_pull_after());
         };
         let (whole, says) = self.whole();
         let next = Pull {
@@ -114,7 +135,11 @@ impl<'a> Puller<'a> {
                 }
                 says.extend(self.mark_problem(incremental, begun));
                 says.extend(self.first_pull_problem(whole.mark.is_none()));
-                if lossy.is_some() && whole.stays < STAYS_MAX {
+                if self.is_followed(incremental) {
+                    whole.mark = None;
+                    whole.stays = 0;
+                    self.followed = Some(whole.clone());
+                } else if lossy.is_some() && whole.stays < STAYS_MAX {
                     whole.stays += 1;
                 } else {
                     whole.stays = 0;
@@ -171,16 +196,35 @@ impl<'a> Puller<'a> {
                 (found - begun) / 1_000
             ));
         }
-        let Some(Mark::Time(mark)) = self.stored.mark.as_ref().filter(|_| !self.pull.full) else {
-            return None;
-        };
-        (incremental.overlaps() && found.is_none_or(|found| found < *mark)).then(|| {
+        self.misses_the_overlap(incremental).then(|| {
+            let follows = match incremental.on_missing_overlap {
+                OnMissingOverlap::Warn => "",
+                OnMissingOverlap::FullPull => "; everything is pulled",
+            };
             format!(
                 "what changed last did not come again, though `{}` asks for changes since before \
                  it: either it was deleted, or the parameter means something else to this API, and \
-                 changes are missed",
+                 changes are missed{follows}",
                 incremental.parameter
             )
         })
+    }
+
+    /// Whether changes were asked for since before the one that gave the mark, and that was not among them.
+    fn misses_the_overlap(&self, incremental: &Incremental) -> bool {
+        let Some(Mark::Time(mark)) = self.stored.mark.as_ref().filter(|_| !self.pull.full) else {
+            return false;
+        };
+        let found = match &self.pull.found {
+            Some(Mark::Time(found)) => Some(found),
+            Some(Mark::Text(_)) => return false,
+            None => None,
+        };
+        incremental.overlaps() && found.is_none_or(|found| found < mark)
+    }
+
+    fn is_followed(&self, incremental: &Incremental) -> bool {
+        incremental.on_missing_overlap == OnMissingOverlap::FullPull
+            && self.misses_the_overlap(incremental)
     }
 }

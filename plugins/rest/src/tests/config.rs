@@ -216,6 +216,11 @@ fn mistakes_are_named_by_their_key() {
             "can't be made",
         ),
         (
+            json!({ "path": "/m", "incremental": { "parameter": "s", "field": "/t", "overlap_seconds": 0, "on_missing_overlap": "full_pull" } }),
+            "models.M.incremental.on_missing_overlap",
+            "needs a `field`",
+        ),
+        (
             json!({ "path": "/m", "incremental": { "parameter": "s", "header": "E", "overlap_seconds": 1 } }),
             "models.M.incremental.overlap_seconds",
             "can't be set back",

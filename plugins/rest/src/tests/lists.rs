@@ -21,7 +21,7 @@ fn paged(keys: Value, pages: Vec<Value>) -> FakeHost {
     })
 }
 
-fn said(outcome: &Outcome<()>, text: &str) -> bool {
+pub(super) fn said(outcome: &Outcome<()>, text: &str) -> bool {
     outcome.logs.iter().any(|line| line.message.contains(text))
 }
 
@@ -372,7 +372,7 @@ fn a_base_url_that_changes_starts_the_pull_over() {
 }
 
 /// A list of changes, in seconds.
-fn changing(more: Value) -> FakeHost {
+pub(super) fn changing(more: Value) -> FakeHost {
     let mut since = json!({ "parameter": "since", "field": "/at", "format": "epoch_s" });
     for (name, value) in more.as_object().unwrap() {
         since[name] = value.clone();
@@ -380,7 +380,7 @@ fn changing(more: Value) -> FakeHost {
     host(json!({ "models": { "M": { "path": "/m", "incremental": since } } }))
 }
 
-fn dated(records: Value) -> Reply {
+pub(super) fn dated(records: Value) -> Reply {
     Reply::json(records).header("Date", "Thu, 01 Jan 1970 00:01:40 GMT")
 }
 
