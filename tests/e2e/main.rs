@@ -30,6 +30,7 @@ mod feed;
 mod forged;
 mod hostile;
 mod kinto;
+mod numbers;
 mod oauth;
 mod pace;
 mod provenance;

@@ -6,6 +6,7 @@ mod destination;
 mod failures;
 mod histories;
 mod jq;
+mod numbers;
 mod pages;
 mod pushes;
 mod unsure;
