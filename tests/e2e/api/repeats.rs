@@ -112,6 +112,9 @@ fn parrot(request: &Request) -> Reply {
     let away = percent(SECRET, |byte| format!("%{byte:02x}"));
     let reply = reply
         .with_status(status)
+        .with_reason(&first)
+        .header("X-RateLimit-Reset", &first)
+        .header("Content-Type", &format!("text/plain; was={first}"))
         .header("X-Echo", &first)
         .header("Link", &format!("</x?key={first}>; rel=\"next\""))
         .header("Location", &format!("/404/{form}/one/{away}"));

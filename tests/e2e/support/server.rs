@@ -85,6 +85,7 @@ impl Drop for Listener {
 #[derive(Debug, Clone)]
 pub struct Reply {
     status: u16,
+    reason: String,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
     cut: bool,
@@ -99,6 +100,7 @@ impl Reply {
     pub fn text(text: &str) -> Self {
         Self {
             status: 200,
+            reason: "Whatever".to_owned(),
             headers: Vec::new(),
             body: text.into(),
             cut: false,
@@ -124,6 +126,12 @@ impl Reply {
         self
     }
 
+    /// What stands behind the status.
+    pub fn with_reason(mut self, reason: &str) -> Self {
+        reason.clone_into(&mut self.reason);
+        self
+    }
+
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
@@ -145,7 +153,7 @@ impl Reply {
         if let Some(gate) = &self.gate {
             gate.pass();
         }
-        let mut head = format!("HTTP/1.1 {} Whatever\r\n", self.status);
+        let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, self.reason);
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
