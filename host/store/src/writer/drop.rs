@@ -68,7 +68,7 @@ impl Writer {
         now: Timestamp,
     ) -> Result<Dropped, StoreError> {
         let row = self.connection_row(key)?;
-        let mut dropped = self.remove_rows(Writes::default(), vec![row], now)?;
+        let mut dropped = self.remove_rows(Writes::default(), &[row], now)?;
         dropped.runs = runs;
         Ok(dropped)
     }
@@ -77,7 +77,7 @@ impl Writer {
     fn remove_rows(
         &mut self,
         mut writes: Writes,
-        rows: Vec<ConnectionRow>,
+        rows: &[ConnectionRow],
         now: Timestamp,
     ) -> Result<Dropped, StoreError> {
         let mut purges = Vec::new();
@@ -96,7 +96,7 @@ impl Writer {
             let end = rules::removed(figures.unwrap_or_default(), now);
             events.extend(self.end_run(&mut writes, *id, end)?);
         }
-        let dropped = self.drop_connections(&mut writes, &mut purges, &rows)?;
+        let dropped = self.drop_connections(&mut writes, &mut purges, rows)?;
         self.forget_endings(&mut writes, &own)?;
         self.apply_telling(writes, events, None)?;
         self.numbers.get_mut().forget();
@@ -236,7 +236,7 @@ impl Writer {
             writes.remove_short(keys::unfinished_imports().name(name.as_str()));
         }
         let now = self.latest(&rows);
-        let step = self.remove_rows(writes, rows, now)?;
+        let step = self.remove_rows(writes, &rows, now)?;
         let sum = self.going.entry(name.clone()).or_default();
         sum.connections += step.connections;
         sum.models += step.models;

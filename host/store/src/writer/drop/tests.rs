@@ -112,7 +112,7 @@ impl Scene {
         Self::open(root)
     }
 
-    fn is_busy<T: std::fmt::Debug>(&self, done: Result<T, StoreError>) -> bool {
+    fn is_busy<T: std::fmt::Debug>(&self, done: &Result<T, StoreError>) -> bool {
         matches!(done, Err(StoreError::Busy { .. }))
     }
 }
@@ -149,9 +149,9 @@ fn an_integration_goes_some_connections_at_a_time_and_a_kill_brings_none_back() 
             assert!(scene.starts(step as u64, shop_action()), "{step}");
             let new = scene.deployment("crm");
             let deployed = scene.writer.deploy(&new);
-            assert!(scene.is_busy(deployed));
+            assert!(scene.is_busy(&deployed));
             let added = scene.writer.add_connections(vec![new_connection("late")]);
-            assert!(scene.is_busy(added));
+            assert!(scene.is_busy(&added));
             scene.writer.purge_step().unwrap();
             scene.writer.flush().unwrap();
             for number in 0..steps() {
@@ -265,7 +265,7 @@ fn an_import_is_seen_with_its_last_step_and_a_kill_before_leaves_nothing() {
             if step < steps {
                 let new = scene.deployment("crm");
                 let deployed = scene.writer.deploy(&new);
-                assert!(scene.is_busy(deployed), "step {step}");
+                assert!(scene.is_busy(&deployed), "step {step}");
             }
         }
         let mut scene = scene.reopen(dir.path());
