@@ -284,8 +284,9 @@ fn tests_wait_for_events_and_not_for_time() {
         ("tests/e2e/support/mod.rs", 2),
         // Answers that overlap; the pause between two healthy runs beside a hostile one.
         ("tests/hostile/house.rs", 2),
-        // A server that drips.
-        ("tests/hostile/servers.rs", 1),
+        // Servers that drip.
+        ("tests/e2e/pace.rs", 1),
+        ("tests/hostile/servers.rs", 2),
         // A source that is slow, or hangs.
         ("tests/soak/source.rs", 2),
     ];

@@ -18,6 +18,7 @@ mod readme;
 mod receivers;
 mod records;
 mod repeats;
+mod repeats_configured;
 mod retries;
 mod runs;
 mod schemathesis;

@@ -16,12 +16,12 @@ use crate::support::server::{Reply, Server};
 use crate::support::{PATIENCE, wait_until};
 
 /// What encoders escape, and what is left of it when they have.
-const SECRET: &str = "sk-canary/With+odd=chars&Zx81";
+pub(super) const SECRET: &str = "sk-canary/With+odd=chars&Zx81";
 /// One that may be a header's name.
 const NAME: &str = "sk-canary-5d41402abc4b2a76";
 const PART: &str = "canary";
 
-fn percent(text: &str, write: impl Fn(u8) -> String) -> String {
+pub(super) fn percent(text: &str, write: impl Fn(u8) -> String) -> String {
     let one = |byte: u8| match byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
         true => char::from(byte).to_string(),
         false => write(byte),
@@ -60,7 +60,7 @@ fn needles() -> Vec<String> {
 }
 
 #[track_caller]
-fn expect_none(place: &str, bytes: &[u8]) {
+pub(super) fn expect_none(place: &str, bytes: &[u8]) {
     for needle in needles() {
         let found = bytes
             .windows(needle.len())
@@ -74,7 +74,7 @@ fn expect_none(place: &str, bytes: &[u8]) {
 }
 
 #[track_caller]
-fn expect_none_below(folder: &Path) -> usize {
+pub(super) fn expect_none_below(folder: &Path) -> usize {
     let mut files = 0;
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

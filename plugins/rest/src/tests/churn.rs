@@ -67,6 +67,9 @@ impl Style {
     }
 }
 
+/// Most changes while one run reads.
+const CHANGES_MAX: u32 = 300;
+
 #[derive(Debug, Clone)]
 struct Item {
     id: u64,
@@ -86,6 +89,8 @@ struct State {
     size: usize,
     /// How often something changes before an answer, of 100.
     churn: u8,
+    /// How many changes are left of it: a list that grows faster than it is read has no end.
+    left: u32,
     /// How often an answer is not what it should be, of 100.
     trouble: u8,
     changes: u64,
@@ -107,6 +112,7 @@ impl Churn {
             clock: 1_767_139_200,
             size,
             churn: 0,
+            left: 0,
             trouble: 0,
             changes: 0,
             rng,
@@ -125,6 +131,7 @@ impl Churn {
     pub(super) fn happens(&self, churn: u8, trouble: u8) {
         let mut state = self.state.borrow_mut();
         (state.churn, state.trouble) = (churn, trouble);
+        state.left = CHANGES_MAX;
     }
 
     /// Something changes between two runs.
@@ -202,7 +209,8 @@ impl Churn {
 
     fn answer(&self, request: &Request) -> Reply {
         let mut state = self.state.borrow_mut();
-        while state.rng.u8(0..100) < state.churn {
+        while state.left > 0 && state.rng.u8(0..100) < state.churn {
+            state.left -= 1;
             state.change();
         }
         let date = jiff::Timestamp::from_second(state.clock).unwrap();
