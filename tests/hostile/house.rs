@@ -11,7 +11,7 @@ use tidegate_egress::Secret;
 use tidegate_engine::run::{Figures, LogLine, Outcome, Run, RunId};
 use tidegate_engine::store::{ActionFilter, Durability, ReadChanges};
 use tidegate_engine::{ConnectionKey, Name};
-use tidegate_server::control::{
+use tidegate_service::control::{
     Control, DeployRequest, GrantChanges, InvokeRequest, Invoked, Local, NewConnection, Progress,
     SyncRequest,
 };

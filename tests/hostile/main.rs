@@ -47,7 +47,7 @@ const AT_ONCE: usize = 4;
 /// (cases of their own show that), an input that is refused before a run starts
 /// (`tests/e2e/actions/input.rs`), a time that no component within the other bounds takes to
 /// compile (`host/runtime/src/inspect.rs`), the checks of values and what is kept of schemas
-/// (`host/server/src/control/schema`, `tests/e2e/api/memory.rs`), a wait of many runs for room (`tests/e2e/api/memory.rs`),
+/// (`host/service/src/control/schema`, `tests/e2e/api/memory.rs`), a wait of many runs for room (`tests/e2e/api/memory.rs`),
 /// those of token endpoints (`tests/e2e/oauth`), those of `connections test` (`tests/e2e/pace.rs`), and the longest
 /// pause that an API is believed (`tests/e2e/pace.rs`, `host/engine/tests/scheduler/retries.rs`).
 const ELSEWHERE: [&str; 15] = [
@@ -69,7 +69,7 @@ const ELSEWHERE: [&str; 15] = [
 ];
 
 /// Limits on clients, receivers and applications rather than plugins, which have tests of their own:
-/// `tests/e2e/api`, `host/server/src/webhooks`, `host/engine/tests/scheduler`.
+/// `tests/e2e/api`, `host/service/src/webhooks`, `host/engine/tests/scheduler`.
 const NOT_OF_PLUGINS: [&str; 6] = [
     "api_",
     "webhook_",

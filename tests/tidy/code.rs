@@ -85,7 +85,7 @@ fn floors() {
             &["tidegate-contract", "tidegate-egress", "tidegate-engine"],
         ),
         (
-            "tidegate-server",
+            "tidegate-service",
             &[
                 "tidegate-egress",
                 "tidegate-engine",
@@ -93,7 +93,26 @@ fn floors() {
                 "tidegate-store",
             ],
         ),
-        ("tidegate", &["tidegate-server"]),
+        (
+            "tidegate-http",
+            &[
+                "tidegate-egress",
+                "tidegate-engine",
+                "tidegate-runtime",
+                "tidegate-service",
+            ],
+        ),
+        (
+            "tidegate-cli",
+            &[
+                "tidegate-egress",
+                "tidegate-engine",
+                "tidegate-http",
+                "tidegate-runtime",
+                "tidegate-service",
+            ],
+        ),
+        ("tidegate", &["tidegate-cli"]),
         ("tidegate-sdk", &[]),
     ];
     for (name, used) in &dependencies {
@@ -155,12 +174,12 @@ fn what_only_some_may() {
         holding(&["host"], "(unsafe_code"),
         [Path::new("host/runtime/src/cache.rs")]
     );
-    let commands = holding(&["host/server/src/cli"], "tidegate_store");
+    let commands = holding(&["host/cli/src/commands"], "tidegate_store");
     assert!(
         commands.is_empty(),
         "{commands:?} open the store themselves"
     );
-    let server = ["tidegate_", "server::"].concat();
+    let server = ["tidegate_", "service::"].concat();
     for file in holding(&["benches", "tests"], &server) {
         assert!(
             file.starts_with("benches") || file.starts_with("tests/hostile"),

@@ -1,0 +1,257 @@
+//! The command line: arguments in, one command run, an exit code out.
+
+mod api_keys;
+mod build;
+mod cassettes;
+mod connections;
+mod data;
+mod demo;
+mod deploy;
+mod inspect;
+mod integrations;
+mod invoke;
+mod jobs;
+mod keys;
+mod logs;
+mod new;
+mod records;
+mod replay;
+mod request;
+mod rollback;
+mod run;
+mod runs;
+mod schedules;
+mod serve;
+mod source;
+mod span;
+mod syncs;
+mod test;
+mod webhooks;
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::output;
+use tidegate_http::remote::Remote;
+use tidegate_service::control::{Control, Local};
+use tidegate_service::problem::{Problem, Result};
+
+/// A self-hosted sync engine whose integrations are sandboxed WebAssembly components.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tidegate",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, clap::Args)]
+struct Global {
+    /// The data directory
+    #[arg(
+        long,
+        global = true,
+        env = "TIDEGATE_DATA",
+        default_value = "./tidegate-data",
+        value_name = "DIR"
+    )]
+    data: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the HTTP API until told to stop
+    Serve(serve::Args),
+    /// Make, list and revoke the keys that open the HTTP API
+    ApiKeys(api_keys::Args),
+    /// Show everything once: build a plugin, sync a source API, change it, sync again
+    Demo(demo::Args),
+    /// Write a new plugin crate
+    New(new::Args),
+    /// Compile a plugin crate to a component and check it
+    Build(build::Args),
+    /// Replay a plugin's cassettes as its regression tests
+    Test(test::Args),
+    /// Say what a component is, what it does and what it asks for
+    Inspect(inspect::Args),
+    /// Store a component and what it is granted, under an integration's name
+    Deploy(deploy::Args),
+    /// Make an earlier deployment of an integration the current one again
+    Rollback(rollback::Args),
+    /// List the integrations
+    Integrations(integrations::Args),
+    /// Add, list, change, check and remove connections: customers' accounts at an integration
+    Connections(connections::Args),
+    /// Show and rotate the master key, under which connections' credentials are sealed
+    Keys(keys::Args),
+    /// Run a sync in the foreground
+    Run(run::Args),
+    /// Invoke an action and print what it returns
+    Invoke(invoke::Args),
+    /// Send one request with a connection's credentials
+    Request(request::Args),
+    /// Run a recorded run again, without network or store, and compare every commit
+    Replay(replay::Args),
+    /// Keep connections' last runs as cassettes
+    Cassettes(cassettes::Args),
+    /// Read a model's change feed
+    Records(records::Args),
+    /// List runs, and try one again
+    Runs(runs::Args),
+    /// Queue a run of a sync; it starts while `tidegate serve` runs
+    Trigger(jobs::TriggerArgs),
+    /// List, cancel, redrive and discard jobs: what waits, runs, or has ended
+    Jobs(jobs::Args),
+    /// Make, list, pause and preview schedules
+    Schedules(schedules::Args),
+    /// List a connection's syncs; pause and start them
+    Syncs(syncs::Args),
+    /// Show what a run logged and printed
+    Logs(logs::Args),
+    /// Tell URLs of what happens: endpoints, their secrets, and what was delivered to them
+    Webhooks(webhooks::Args),
+    /// Look after the data: check it, measure it, move it, prune and drop what nobody needs
+    Data(data::Args),
+}
+
+/// Polls of tasks after which a thread looks for new requests and other threads' wakes. A guest that never
+/// waits is polled for a tick of 2 ms each time; tokio's own 61 and 31 are meant for polls of microseconds.
+const LOOK_EVERY: u32 = 4;
+
+/// Run the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    tidegate_service::notice::show_by(|text| output::notice(text));
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .event_interval(LOOK_EVERY)
+        .global_queue_interval(LOOK_EVERY)
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return report(&Problem::internal(format!("the async runtime: {error}"))),
+    };
+    let result = runtime.block_on(dispatch(cli));
+    // Nothing that still runs in the background matters any more: commands await what they need.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => report(&problem),
+    }
+}
+
+async fn dispatch(cli: Cli) -> Result<()> {
+    let global = cli.global;
+    match cli.command {
+        Command::Serve(args) => serve::run(&global, args).await,
+        Command::ApiKeys(args) => api_keys::run(&global, args).await,
+        Command::Demo(args) => demo::run(args).await,
+        Command::New(args) => new::run(args),
+        Command::Build(args) => build::run(args).await,
+        Command::Test(args) => test::run(args).await,
+        Command::Inspect(args) => inspect::run(args).await,
+        Command::Deploy(args) => deploy::run(&global, args).await,
+        Command::Rollback(args) => rollback::run(&global, args).await,
+        Command::Integrations(args) => integrations::run(&global, args).await,
+        Command::Connections(args) => connections::run(&global, args).await,
+        Command::Keys(args) => keys::run(&global, args).await,
+        Command::Run(args) => run::run(&global, args).await,
+        Command::Invoke(args) => invoke::run(&global, args).await,
+        Command::Request(args) => request::run(&global, args).await,
+        Command::Replay(args) => replay::run(&global, args).await,
+        Command::Cassettes(args) => cassettes::run(&global, args).await,
+        Command::Records(args) => records::run(&global, args).await,
+        Command::Runs(args) => runs::run(&global, args).await,
+        Command::Trigger(args) => jobs::trigger(&global, args).await,
+        Command::Jobs(args) => jobs::run(&global, args).await,
+        Command::Schedules(args) => schedules::run(&global, args).await,
+        Command::Syncs(args) => syncs::run(&global, args).await,
+        Command::Logs(args) => logs::run(&global, args).await,
+        Command::Webhooks(args) => webhooks::run(&global, args).await,
+        Command::Data(args) => data::run(&global, args).await,
+    }
+}
+
+/// How a data directory is reached.
+enum Reached {
+    Here(Box<Local>),
+    Server(Remote),
+}
+
+impl Global {
+    /// That there is a data directory.
+    fn exists(&self) -> Result<()> {
+        if !self.data.join("format").exists() {
+            let message = format!("{} is no data directory of tidegate", self.data.display());
+            return Err(Problem::not_found(message).hint("name it with --data or TIDEGATE_DATA"));
+        }
+        Ok(())
+    }
+
+    /// A data directory that is there already.
+    async fn open_existing(&self) -> Result<Box<dyn Control>> {
+        self.exists()?;
+        self.open().await
+    }
+
+    /// The data directory, through the server that holds it if there is one; it comes to be if it is not
+    /// there.
+    async fn open(&self) -> Result<Box<dyn Control>> {
+        match self.reach().await? {
+            Reached::Here(local) => Ok(local),
+            Reached::Server(remote) => Ok(Box::new(remote)),
+        }
+    }
+
+    async fn reach_existing(&self) -> Result<Reached> {
+        self.exists()?;
+        self.reach().await
+    }
+
+    async fn reach(&self) -> Result<Reached> {
+        if let Some(remote) = Remote::find(&self.data).await? {
+            return Ok(Reached::Server(remote));
+        }
+        match Local::open(&self.data).await {
+            Ok(local) => Ok(Reached::Here(Box::new(local))),
+            // Somebody holds it: a server that has just started, perhaps.
+            Err(problem) => match Remote::find(&self.data).await? {
+                Some(remote) => Ok(Reached::Server(remote)),
+                None => Err(problem),
+            },
+        }
+    }
+}
+
+fn report(problem: &Problem) -> ExitCode {
+    output::error(problem);
+    ExitCode::from(problem.kind.exit_code())
+}
+
+/// Ask on the terminal. Without one the answer can only be `--yes`, and `otherwise` says what has
+/// come of it.
+fn confirmed(question: &str, otherwise: &str) -> Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        let message = format!("{otherwise}: nobody can be asked here");
+        return Err(Problem::invalid(message).hint("add --yes"));
+    }
+    // A prompt that can't be shown is answered with no.
+    let _ = write!(std::io::stderr(), "{question} [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(Problem::internal)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}

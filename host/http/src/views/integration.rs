@@ -1,0 +1,88 @@
+//! Integrations, and what a deploy came to.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use tidegate_engine::Name;
+use tidegate_engine::grant::Grants;
+use tidegate_engine::integration::{self, Digest};
+use utoipa::ToSchema;
+
+use tidegate_service::control::DeployPlan;
+use tidegate_service::display;
+
+/// A plugin deployed under a name.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Integration {
+    #[schema(value_type = String)]
+    integration: Name,
+    /// The plugin's own name and version.
+    #[schema(value_type = String)]
+    plugin: Name,
+    version: String,
+    /// The sha256 of the component.
+    #[schema(value_type = String)]
+    digest: Digest,
+    /// Counts the integration's deployments, from 1.
+    deployment: u32,
+    deployed_at: String,
+    #[schema(value_type = Object)]
+    grants: Grants,
+    /// What all its connections share.
+    #[schema(value_type = Object)]
+    config: Map<String, Value>,
+}
+
+impl From<&integration::Integration> for Integration {
+    fn from(integration: &integration::Integration) -> Self {
+        let current = &integration.current;
+        Self {
+            integration: integration.name.clone(),
+            plugin: current.manifest.name.clone(),
+            version: current.manifest.version.to_string(),
+            digest: current.digest,
+            deployment: current.number,
+            deployed_at: display::time(current.deployed_at),
+            grants: current.grants.clone(),
+            config: current.config.clone(),
+        }
+    }
+}
+
+/// What was deployed.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Deployed {
+    #[schema(value_type = String)]
+    integration: Name,
+    deployment: u32,
+    version: String,
+    #[schema(value_type = String)]
+    digest: Digest,
+    /// The version that was deployed before.
+    previous_version: Option<String>,
+    #[schema(value_type = Object)]
+    grants: Grants,
+    /// What the plugin requests and nothing grants, as the flags that would.
+    missing: Vec<String>,
+    /// The trusted key that signed the component, if it was deployed with a signature once.
+    signed_by: Option<String>,
+}
+
+impl Deployed {
+    pub fn new(
+        integration: &integration::Integration,
+        plan: &DeployPlan,
+        signed_by: Option<String>,
+    ) -> Self {
+        let current = &integration.current;
+        Self {
+            integration: integration.name.clone(),
+            deployment: current.number,
+            version: current.manifest.version.to_string(),
+            digest: current.digest,
+            previous_version: plan.previous.as_ref().map(|(version, _)| version.clone()),
+            grants: current.grants.clone(),
+            missing: plan.missing.clone(),
+            signed_by,
+        }
+    }
+}
