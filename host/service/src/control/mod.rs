@@ -71,7 +71,6 @@ pub use keys::{KeyStatus, KeysStatus, RotateKeys, Rotated};
 pub use later::{InvokeLater, Later};
 pub(crate) use launch::new_run_id;
 pub use local::Local;
-#[cfg(feature = "otlp")]
 pub use proxy::egress_proxy;
 pub(crate) use schedules::ensure_all as ensure_schedules;
 pub use schedules::{BackfillRequest, Backfilled, NewSchedule};
