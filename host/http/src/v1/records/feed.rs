@@ -26,8 +26,9 @@ use super::super::stream::{self, Form, HEARTBEAT, Source};
 use crate::views::write_record;
 
 /// Records of one part, and bytes of their bodies after which it ends: as lines they have about `api_part_bytes`, unless the
-/// last record alone has more.
-const PART_RECORDS: usize = 200;
+/// last record alone has more. They are more than a small read has (`host/store/src/store/lanes.rs`), so that
+/// parts of large answers queue among themselves, and small reads wait for none of them.
+const PART_RECORDS: usize = 256;
 const PART_BYTES: usize = 64 * 1024;
 /// How often to look for what no commit of this process tells of: imports, drops.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
