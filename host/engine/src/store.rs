@@ -171,6 +171,9 @@ impl ActionFilter {
     }
 }
 
+/// A read of so many records, or fewer, is a small one: however many large ones go on, it waits for none of them.
+pub const SMALL_READ: usize = 200;
+
 /// A read of a change feed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadChanges {

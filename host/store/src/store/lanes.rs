@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tidegate_engine::StoreError;
 use tidegate_engine::record::Record;
-use tidegate_engine::store::{Changes, ReadChanges};
+use tidegate_engine::store::{Changes, ReadChanges, SMALL_READ};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::SledStore;
@@ -17,8 +17,6 @@ use super::ways::blocking;
 /// What one part of a page has at most.
 const PART_RECORDS: usize = 500;
 const PART_BYTES: usize = 256 * 1024;
-/// A page of so many records is small; so is its first part, whatever they weigh.
-const SMALL_RECORDS: usize = 200;
 
 /// How many reads may go on at the same time.
 #[derive(Debug)]
@@ -80,7 +78,7 @@ impl SledStore {
     /// A page of a change feed, in parts. It is as good as one that is read at once: what is pruned between two parts
     /// is what a reader meets anyway, and of a feed that is dropped it has what was read before.
     pub(super) async fn changes_in_parts(&self, read: ReadChanges) -> Result<Changes, StoreError> {
-        let is_small = read.limit <= SMALL_RECORDS;
+        let is_small = read.limit <= SMALL_READ;
         let mut left = read;
         let mut part = part_of(&left);
         let (first, reader) = (part.clone(), Arc::clone(&self.reader));

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use tidegate_engine::cursor::Cursor;
 use tidegate_engine::limits::API_PAGE_BYTES;
 use tidegate_engine::record::Record;
-use tidegate_engine::store::{ActionFilter, Changes, ReadChanges};
+use tidegate_engine::store::{ActionFilter, Changes, ReadChanges, SMALL_READ};
 use tidegate_engine::{ModelKey, Timestamp};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -26,9 +26,10 @@ use super::super::stream::{self, Form, HEARTBEAT, Source};
 use crate::views::write_record;
 
 /// Records of one part, and bytes of their bodies after which it ends: as lines they have about `api_part_bytes`, unless the
-/// last record alone has more. They are more than a small read has (`host/store/src/store/lanes.rs`), so that
-/// parts of large answers queue among themselves, and small reads wait for none of them.
+/// last record alone has more. They are more than a small read has, so that parts of large answers queue
+/// among themselves, and small reads wait for none of them.
 const PART_RECORDS: usize = 256;
+const _: () = assert!(PART_RECORDS > SMALL_READ);
 const PART_BYTES: usize = 64 * 1024;
 /// How often to look for what no commit of this process tells of: imports, drops.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
