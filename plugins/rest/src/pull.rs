@@ -182,7 +182,9 @@ impl<'a> Puller<'a> {
         let incremental = self.plan.incremental.as_ref()?;
         let stored = self.stored.mark.as_ref().filter(|_| !self.pull.full);
         let found = self.pull.found.as_ref().filter(|_| incremental.ordered());
-        incremental.since(found.or(stored))
+        // With an overlap the first page may end before the mark: what comes next is never earlier.
+        let mark = later(stored.cloned(), found.cloned());
+        incremental.since(mark.as_ref())
     }
 
     /// The first page of a pull is there.
@@ -233,7 +235,10 @@ impl<'a> Puller<'a> {
                 self.pull.counted = Counted::default();
                 Place::Start
             }
-            Step::Next(place) => place,
+            Step::Next(place) => {
+                self.watch.reading.is_counted = true;
+                place
+            }
         };
         if !anew {
             self.watch_total(before, body);

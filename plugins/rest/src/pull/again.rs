@@ -26,6 +26,8 @@ pub(super) struct Reading {
     order: Vec<u64>,
     /// An id came twice.
     twice: bool,
+    /// A page was asked for by its number although the list is ordered.
+    pub(super) is_counted: bool,
     /// Another run began it, or it is too long.
     pub(super) is_partial: bool,
     /// Pages with records, and the records of the last of them.
@@ -71,10 +73,14 @@ fn hash(id: &str) -> u64 {
 }
 
 impl Puller<'_> {
+    /// Whether the order in which ids come may have to be compared.
+    pub(super) fn compares_readings(&self) -> bool {
+        self.plan.incremental.is_some() && !self.pull.full && self.plan.paging.counts()
+    }
+
     /// Whether what this list passes over would be missed until the next full pull.
     pub(super) fn needs_two_readings(&self) -> bool {
-        let is_unordered = self.plan.incremental.is_some() && !self.is_ordered();
-        is_unordered && !self.pull.full && self.plan.paging.counts()
+        self.compares_readings() && (!self.is_ordered() || self.watch.reading.is_counted)
     }
 
     /// The list was read to its end, and these are its last changes. True when it is to be read once more, which is
@@ -104,6 +110,8 @@ impl Puller<'_> {
             at: Place::Start,
             counted: Counted::default(),
             reading: self.pull.reading + 1,
+            // In an ordered list it says where to go on.
+            found: self.pull.found.clone().filter(|_| !self.is_ordered()),
             ..self.pull.clone()
         };
         self.asked = BTreeSet::new();

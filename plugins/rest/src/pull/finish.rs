@@ -122,7 +122,8 @@ impl<'a> Puller<'a> {
         let lossy = self.pull.lossy.as_ref();
         match (&plan.incremental, self.pull.begun) {
             (Some(incremental), Some(begun)) => {
-                let lossy = lossy.filter(|_| !incremental.ordered());
+                let is_read_again = self.pull.reading > 0;
+                let lossy = lossy.filter(|_| !incremental.ordered() || is_read_again);
                 if let Some(why) = lossy {
                     let again = if whole.stays < STAYS_MAX {
                         "the next run asks for the same again"

@@ -71,7 +71,7 @@ impl Puller<'_> {
                 full.skipped(skip.id.as_deref());
             }
         }
-        let needs_order = self.needs_two_readings();
+        let needs_order = self.compares_readings();
         let (full, ids) = (&mut self.full, &mut self.watch.ids);
         let first_counts = self.pull.full && self.plan.incremental.is_none();
         let mut fresh = 0;
