@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `commands` | the command line: one file for each command |
 //! | `output` | tables, JSON lines, progress and sizes for people |
+//! | `secrets` | where the secrets that a command is given come from |
 //! | `author` | plugins: new crates, builds, the SDK that the binary carries |
 //! | `signature` | who signed a component |
 //! | `demo` | the demo's source API and its story |
@@ -17,6 +18,7 @@ mod author;
 mod commands;
 mod demo;
 mod output;
+mod secrets;
 mod signature;
 
 pub use commands::main;

@@ -13,10 +13,9 @@ use std::io::{IsTerminal, Write};
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table};
 use serde::Serialize;
+use tidegate_service::problem::{Problem, Result};
 
 pub(crate) use plain::Block;
-
-use tidegate_service::problem::{Problem, Result};
 
 /// Write to stdout, with a line's end. A closed pipe (`| head`) ends the program quietly, as tools do.
 fn write(text: &str) {

@@ -7,7 +7,6 @@
 use std::path::Path;
 
 use minisign_verify::{PublicKey, Signature};
-
 use tidegate_service::control::Signature as SignedBy;
 use tidegate_service::problem::{Kind, Problem, Result};
 

@@ -11,7 +11,7 @@
 //! | [`dispatch`] | fires what is due, claims jobs and runs them |
 //! | [`webhooks`] | delivers what is due: signed, through the gate, side by side |
 //! | [`oauth`] | tokens: requested through the gate, kept sealed, renewed once for all runs |
-//! | [`secrets`] | credentials: where they come from, and sealing them at rest |
+//! | [`secrets`] | credentials: sealing them at rest, and the keys that seal |
 //! | [`transfer`] | exports and imports: writing and reading JSON lines |
 //! | [`cassettes`] | recording runs: to a file, and to a connection's ring |
 //! | [`replay`] | cassettes played with a component, and what comes of it |

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use serde::Deserialize;
+use tidegate_service::problem::{Kind, Problem, Result};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 
 use super::package::{Package, TargetInfo};
 use super::toolchain::{self, TARGET};
-use tidegate_service::problem::{Kind, Problem, Result};
 
 /// Passed on the command line, so that a crate needs no profile in its manifest.
 const PROFILE: &str = "tidegate-plugin";

@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use tidegate_service::display;
 
 use serde::Serialize;
 use tidegate_egress::{Gate, GateOptions};
@@ -16,11 +15,12 @@ use tidegate_runtime::{
     CONTRACT_VERSION, Clock, IdentifyError, InspectError, Inspection, Runtime, RuntimeError,
     RuntimeOptions,
 };
+use tidegate_service::control::{allow_host, check_manifest};
+use tidegate_service::display;
+use tidegate_service::problem::{Kind, Problem, Result};
 
 use super::program;
 use crate::output::{self, Block};
-use tidegate_service::control::{allow_host, check_manifest};
-use tidegate_service::problem::{Kind, Problem, Result};
 
 /// Names and descriptions of a listing start here.
 const LABEL_WIDTH: usize = 12;

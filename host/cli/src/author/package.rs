@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use tidegate_service::problem::{Kind, Problem, Result};
 
 use super::toolchain;
-use tidegate_service::problem::{Kind, Problem, Result};
 
 /// A crate with a library that becomes a component.
 #[derive(Debug)]

@@ -5,7 +5,6 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use tidegate_engine::Name;
-
 use tidegate_service::problem::{Kind, Problem, Result};
 
 /// What is written: path in the crate, and template.

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 
 use include_dir::{Dir, File, include_dir};
 use tidegate_engine::integration::Digest;
-
 use tidegate_service::problem::{Kind, Problem, Result};
 
 const SDK_NAME: &str = "tidegate-sdk";

@@ -4,10 +4,10 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
+use tidegate_service::problem::{Kind, Problem, Result};
 use tokio::process::Command;
 
 use crate::output;
-use tidegate_service::problem::{Kind, Problem, Result};
 
 /// What plugins are compiled for.
 pub(super) const TARGET: &str = "wasm32-wasip2";

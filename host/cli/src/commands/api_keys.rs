@@ -6,14 +6,14 @@ use clap::Subcommand;
 use serde_json::json;
 use tidegate_engine::api_key::{ApiKey, ApiKeyId, KeyScope};
 use tidegate_engine::grant::RateLimit;
-
-use super::Global;
-use super::span::parse_span;
-use crate::output;
 use tidegate_http::views;
 use tidegate_service::control::NewApiKey;
 use tidegate_service::display;
 use tidegate_service::problem::{Problem, Result};
+
+use super::Global;
+use super::span::parse_span;
+use crate::output;
 
 /// Arguments of `api-keys`.
 #[derive(Debug, clap::Args)]

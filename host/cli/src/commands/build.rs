@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use tidegate_service::problem::Result;
+
 use crate::author::compile::Echo;
 use crate::author::component::Component;
 use crate::author::package::Package;
 use crate::output;
-use tidegate_service::problem::Result;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

@@ -7,11 +7,11 @@ use clap::Subcommand;
 use serde_json::json;
 use tidegate_engine::run::RunId;
 use tidegate_engine::{ConnectionKey, ConnectionName, Name};
+use tidegate_service::cassettes::{self, Keep, RING_BYTES_MAX, RING_RUNS_MAX, Ring};
+use tidegate_service::problem::{Kind, Problem, Result};
 
 use super::Global;
 use crate::output;
-use tidegate_service::cassettes::{self, Keep, RING_BYTES_MAX, RING_RUNS_MAX, Ring};
-use tidegate_service::problem::{Kind, Problem, Result};
 
 /// Arguments of `cassettes`.
 #[derive(Debug, clap::Args)]

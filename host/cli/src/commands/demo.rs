@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, FromArgMatches};
+use tidegate_service::problem::Result;
 
 use crate::demo;
 use crate::output;
-use tidegate_service::problem::Result;
 
 #[derive(Debug, clap::Args)]
 #[command(

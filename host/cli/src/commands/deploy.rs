@@ -7,14 +7,14 @@ use serde_json::{Map, Value};
 use tidegate_engine::Name;
 use tidegate_engine::grant::{FeedGrant, Grants, HostPattern, RateLimit};
 use tidegate_engine::limits::LimitValues;
+use tidegate_http::views;
+use tidegate_service::control::{DeployPlan, DeployRequest, GrantChanges, Signature};
+use tidegate_service::problem::{Kind, Problem, Result};
 
 use super::connections::parse_config;
 use super::{Global, confirmed};
 use crate::output::{self, Block};
 use crate::signature::{TrustedKey, verify};
-use tidegate_http::views;
-use tidegate_service::control::{DeployPlan, DeployRequest, GrantChanges, Signature};
-use tidegate_service::problem::{Kind, Problem, Result};
 
 /// Arguments of `deploy`. A kind of grant that is not given is kept from the earlier deploy.
 #[derive(Debug, clap::Args)]

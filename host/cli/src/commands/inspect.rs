@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use tidegate_service::problem::Result;
+
 use crate::author::component::Component;
 use crate::output;
-use tidegate_service::problem::Result;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

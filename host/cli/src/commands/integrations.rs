@@ -1,13 +1,13 @@
 //! `tidegate integrations`: what is deployed, and with which grants.
 
 use tidegate_engine::integration::Integration;
-
-use super::Global;
-use crate::output;
 use tidegate_http::views;
 use tidegate_service::control::Control;
 use tidegate_service::display;
 use tidegate_service::problem::Result;
+
+use super::Global;
+use crate::output;
 
 /// Integrations asked for at once.
 const PAGE: usize = 100;

@@ -9,14 +9,14 @@ use tidegate_engine::idempotency::IdempotencyKey;
 use tidegate_engine::limits::ACTION_INPUT_BYTES;
 use tidegate_engine::run::{Blame, Failure, FailureClass, Outcome};
 use tidegate_engine::{ConnectionKey, ConnectionName};
+use tidegate_http::views::{self, in_one_line};
+use tidegate_service::control::{InvokeRequest, Invoked, Progress};
+use tidegate_service::problem::{Kind, Problem, Result};
 
 use super::Global;
 use super::run::{FunctionName, RunProgress};
 use super::source::read_text;
 use crate::output::{self, Block};
-use tidegate_http::views::{self, in_one_line};
-use tidegate_service::control::{InvokeRequest, Invoked, Progress};
-use tidegate_service::problem::{Kind, Problem, Result};
 
 /// Arguments of `invoke`.
 #[derive(Debug, clap::Args)]

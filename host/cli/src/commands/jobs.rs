@@ -5,14 +5,14 @@ use tidegate_engine::job::{Job, JobId};
 use tidegate_engine::schedule::ScheduleId;
 use tidegate_engine::store::JobFilter;
 use tidegate_engine::{ConnectionKey, ConnectionName, Name};
+use tidegate_http::views;
+use tidegate_service::control::{Control, TriggerRequest};
 use tidegate_service::display;
+use tidegate_service::problem::Result;
 
 use super::Global;
 use super::run::FunctionName;
 use crate::output::{self, Block};
-use tidegate_http::views;
-use tidegate_service::control::{Control, TriggerRequest};
-use tidegate_service::problem::Result;
 
 /// Arguments of `jobs`.
 #[derive(Debug, clap::Args)]

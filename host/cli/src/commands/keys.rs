@@ -1,13 +1,14 @@
 //! `tidegate keys`: the master key that credentials are sealed under.
 
 use clap::Subcommand;
-
-use super::Global;
-use crate::output;
 use tidegate_service::control::RotateKeys;
 use tidegate_service::display;
 use tidegate_service::problem::{Kind, Problem, Result};
-use tidegate_service::secrets::{VARIABLE, VARIABLE_NEXT, read_source};
+use tidegate_service::secrets::{VARIABLE, VARIABLE_NEXT};
+
+use super::Global;
+use crate::output;
+use crate::secrets::read_source;
 
 /// Arguments of `keys`.
 #[derive(Debug, clap::Args)]

@@ -2,10 +2,10 @@
 
 use tidegate_engine::run::{Level, LogSource, RunId};
 use tidegate_service::display;
+use tidegate_service::problem::Result;
 
 use super::Global;
 use crate::output::{self, Block};
-use tidegate_service::problem::Result;
 
 /// Lines read from the store at once.
 const PAGE: usize = 1000;

@@ -33,11 +33,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-
-use crate::output;
 use tidegate_http::remote::Remote;
 use tidegate_service::control::{Control, Local};
 use tidegate_service::problem::{Problem, Result};
+
+use crate::output;
 
 /// A self-hosted sync engine whose integrations are sandboxed WebAssembly components.
 #[derive(Debug, Parser)]

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use tidegate_service::problem::{Problem, Result};
+
 use crate::author::{program, scaffold, sdk};
 use crate::output;
-use tidegate_service::problem::{Problem, Result};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

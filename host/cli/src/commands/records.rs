@@ -5,13 +5,13 @@ use std::time::Duration;
 use tidegate_engine::cursor::Cursor;
 use tidegate_engine::store::{ActionFilter, Changes, ReadChanges};
 use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name};
+use tidegate_http::views;
+use tidegate_service::display;
+use tidegate_service::problem::{Kind, Problem, Result};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Global;
 use crate::output;
-use tidegate_http::views;
-use tidegate_service::display;
-use tidegate_service::problem::{Kind, Problem, Result};
 
 /// Most records read from the store at once, and most bytes of bodies.
 const PAGE: usize = 1000;

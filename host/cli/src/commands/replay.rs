@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use tidegate_engine::integration::Digest;
 use tidegate_engine::run::RunId;
-
-use super::Global;
-use crate::output::{self, Block};
 use tidegate_service::cassettes::{self, Take};
 use tidegate_service::problem::{Kind, Problem, Result};
 use tidegate_service::replay::{self, Options, Stage};
+
+use super::Global;
+use crate::output::{self, Block};
 
 /// Arguments of `replay`.
 #[derive(Debug, clap::Args)]

@@ -8,12 +8,12 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tidegate_engine::limits::Limits;
 use tidegate_engine::{ConnectionKey, ConnectionName, Name};
+use tidegate_service::control::{ProxyRequest, ProxyResponse};
+use tidegate_service::problem::{Kind, Problem, Result};
 
 use super::Global;
 use super::source::read_text;
 use crate::output;
-use tidegate_service::control::{ProxyRequest, ProxyResponse};
-use tidegate_service::problem::{Kind, Problem, Result};
 
 /// Arguments of `request`.
 #[derive(Debug, clap::Args)]

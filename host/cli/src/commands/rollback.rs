@@ -2,12 +2,12 @@
 
 use serde_json::json;
 use tidegate_engine::Name;
-
-use super::Global;
-use crate::output;
 use tidegate_http::views;
 use tidegate_service::control::unsigned;
 use tidegate_service::problem::Result;
+
+use super::Global;
+use crate::output;
 
 /// Arguments of `rollback`.
 #[derive(Debug, clap::Args)]

@@ -4,19 +4,19 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tidegate_service::display;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tidegate_engine::run::{Figures, Level, LogLine, Outcome, Run, RunId};
 use tidegate_engine::store::Durability;
 use tidegate_engine::{ConnectionKey, ConnectionName, Name};
+use tidegate_http::views;
+use tidegate_service::control::{Progress, SyncRequest};
+use tidegate_service::display;
+use tidegate_service::problem::{Kind, Problem, Result};
 
 use super::Global;
 use super::runs::explain;
 use crate::output::{self, Block};
-use tidegate_http::views;
-use tidegate_service::control::{Progress, SyncRequest};
-use tidegate_service::problem::{Kind, Problem, Result};
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]

@@ -4,12 +4,12 @@ use clap::Subcommand;
 use tidegate_engine::run::{Figures, Run, RunId};
 use tidegate_engine::store::{OUTCOMES, RunFilter};
 use tidegate_engine::{ConnectionKey, ConnectionName, Name};
+use tidegate_http::views;
 use tidegate_service::display;
+use tidegate_service::problem::{Problem, Result};
 
 use super::Global;
 use crate::output::{self, Block};
-use tidegate_http::views;
-use tidegate_service::problem::{Problem, Result};
 
 /// Arguments of `runs`.
 #[derive(Debug, clap::Args)]

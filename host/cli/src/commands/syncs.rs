@@ -3,14 +3,14 @@
 use clap::Subcommand;
 use tidegate_engine::store::ModelStats;
 use tidegate_engine::{ConnectionKey, ConnectionName, Name};
-
-use super::Global;
-use super::run::FunctionName;
-use crate::output;
 use tidegate_http::views;
 use tidegate_service::control::{Control, SyncStatus};
 use tidegate_service::display;
 use tidegate_service::problem::Result;
+
+use super::Global;
+use super::run::FunctionName;
+use crate::output;
 
 /// Arguments of `syncs`.
 #[derive(Debug, clap::Args)]

@@ -4,14 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use tidegate_service::cassettes::Take;
+use tidegate_service::problem::{Kind, Problem, Result};
+use tidegate_service::replay::{self, Options, Report, Stage};
 
 use super::replay::read_component;
 use crate::author::compile::Echo;
 use crate::author::package::Package;
 use crate::output::{self, Block};
-use tidegate_service::cassettes::Take;
-use tidegate_service::problem::{Kind, Problem, Result};
-use tidegate_service::replay::{self, Options, Report, Stage};
 
 /// Where a plugin's cassettes lie in its crate.
 const FOLDER: &str = "cassettes";

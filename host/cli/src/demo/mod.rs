@@ -32,6 +32,12 @@ use tidegate_engine::record::{Counts, Record};
 use tidegate_engine::run::Outcome;
 use tidegate_engine::store::{ActionFilter, Durability, ReadChanges};
 use tidegate_engine::{ConnectionKey, Name};
+use tidegate_service::control::{
+    Control, DeployRequest, GrantChanges, Local, NewConnection, SyncRequest,
+};
+use tidegate_service::display;
+use tidegate_service::problem::{Kind as ProblemKind, Problem, Result};
+use tidegate_service::secrets::SecretMap;
 use url::Url;
 
 use self::crm::{Crm, Kind};
@@ -42,12 +48,6 @@ use crate::author::compile::Echo;
 use crate::author::component;
 use crate::author::package::Package;
 use crate::author::sdk;
-use tidegate_service::control::{
-    Control, DeployRequest, GrantChanges, Local, NewConnection, SyncRequest,
-};
-use tidegate_service::display;
-use tidegate_service::problem::{Kind as ProblemKind, Problem, Result};
-use tidegate_service::secrets::SecretMap;
 
 pub(crate) use self::report::Report;
 

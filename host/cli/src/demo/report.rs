@@ -1,7 +1,6 @@
 //! What the demo shows at its end: an object for programs, tables for people.
 
 use std::path::PathBuf;
-use tidegate_service::display;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -9,6 +8,7 @@ use tidegate_engine::integration::Digest;
 use tidegate_engine::record::{Action, Counts, Record};
 use tidegate_engine::run::{Outcome, Run, RunId};
 use tidegate_runtime::Inspection;
+use tidegate_service::display;
 
 use crate::author::program;
 use crate::output::{self, Block};

@@ -17,12 +17,12 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::get;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tidegate_service::problem::{Problem, Result};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::crm::{Crm, Kind, Tick};
-use tidegate_service::problem::{Problem, Result};
 
 const LIMIT_DEFAULT: usize = 100;
 const LIMIT_MAX: usize = 1000;

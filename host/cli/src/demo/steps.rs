@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tidegate_engine::run::{Figures, LogLine, RunId};
-
-use crate::output;
 use tidegate_service::control::Progress;
 use tidegate_service::display;
+
+use crate::output;
 
 /// How often a spinner turns.
 const TURN_EVERY: Duration = Duration::from_millis(100);

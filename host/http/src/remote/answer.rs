@@ -21,18 +21,18 @@ use tidegate_engine::store::{DeliveryFilter, JobFilter, ReadChanges, RunFilter, 
 use tidegate_engine::upkeep::Scope;
 use tidegate_engine::webhook::EndpointId;
 use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name, Timestamp};
-
-use super::ask::Bytes;
-use super::find::proof;
-use super::frame::Frame;
-use super::runs;
-use crate::v1::App;
 use tidegate_service::control::{
     BackfillRequest, ConnectionUpdate, Control, DeployRequest, EndpointUpdate, InvokeLater,
     NewApiKey, NewConnection, NewConnections, NewEndpoint, NewSchedule, ProxyRequest,
     ReplayRequest, RotateKeys, TriggerRequest,
 };
 use tidegate_service::problem::{Problem, Result};
+
+use super::ask::Bytes;
+use super::find::proof;
+use super::frame::Frame;
+use super::runs;
+use crate::v1::App;
 
 /// Most bytes of a call's arguments: a file of 100,000 connections has 256 MiB at most, and every byte
 /// of it may be escaped. Imports are read as they come.

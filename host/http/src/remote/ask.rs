@@ -21,10 +21,6 @@ use tidegate_engine::upkeep::{CheckReport, Dropped, Pruned, Scope, StoreStats};
 use tidegate_engine::webhook::{Attempt, Delivery, Endpoint, EndpointId};
 use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name, Timestamp};
 use tidegate_runtime::Inspection;
-use tokio::sync::watch;
-
-use super::client::Remote;
-use super::runs;
 use tidegate_service::control::{
     AddedConnections, BackfillRequest, Backfilled, ConnectionUpdate, Control, DeployPlan,
     DeployRequest, EndpointSecret, EndpointUpdate, InvokeLater, InvokeRequest, Invoked, KeysStatus,
@@ -34,6 +30,10 @@ use tidegate_service::control::{
 };
 use tidegate_service::problem::Result;
 use tidegate_service::transfer::{Brought, ExportScope, ImportTerms, Totals};
+use tokio::sync::watch;
+
+use super::client::Remote;
+use super::runs;
 
 /// Bytes of a component.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]

@@ -12,11 +12,11 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tidegate_service::problem::{Kind, Problem, Result};
 use tokio::net::UnixStream;
 use zeroize::Zeroizing;
 
 use super::frame::Frame;
-use tidegate_service::problem::{Kind, Problem, Result};
 
 /// Every request has a host (RFC 9112, section 3.2); on a socket it means nothing.
 const HOST: &str = "localhost";

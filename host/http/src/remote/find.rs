@@ -15,11 +15,11 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use tidegate_engine::integration::Digest;
+use tidegate_service::control::clear;
+use tidegate_service::problem::{Kind, Problem, Result};
 use zeroize::Zeroizing;
 
 use super::client::Remote;
-use tidegate_service::control::clear;
-use tidegate_service::problem::{Kind, Problem, Result};
 
 /// The file's name in the data directory.
 pub(crate) const FILE: &str = "server.json";

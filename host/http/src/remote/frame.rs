@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tidegate_engine::run::{Figures, LogLine, RunId};
-
 use tidegate_service::control::clear;
 use tidegate_service::problem::{Problem, Result};
 

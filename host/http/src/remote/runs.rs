@@ -7,6 +7,10 @@ use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tidegate_engine::run::{Figures, LogLine, Run, RunId};
+use tidegate_service::control::{Control, InvokeRequest, Invoked, Progress, SyncRequest};
+use tidegate_service::problem::{Problem, Result};
+use tidegate_service::transfer::pipe::{PART_BYTES, PARTS, Receiving, Sending, here};
+use tidegate_service::transfer::{Brought, ExportScope, ImportTerms, Totals};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
@@ -14,10 +18,6 @@ use super::answer::{last, read};
 use super::client::Remote;
 use super::frame::Frame;
 use crate::v1::{App, receive};
-use tidegate_service::control::{Control, InvokeRequest, Invoked, Progress, SyncRequest};
-use tidegate_service::problem::{Problem, Result};
-use tidegate_service::transfer::pipe::{PART_BYTES, PARTS, Receiving, Sending, here};
-use tidegate_service::transfer::{Brought, ExportScope, ImportTerms, Totals};
 
 /// Lines of a log on their way to a command that reads slowly; what does not fit is in the store.
 const LINES: usize = 1000;

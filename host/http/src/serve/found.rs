@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tidegate_engine::integration::Digest;
+use tidegate_service::problem::{Problem, Result};
 use zeroize::Zeroizing;
 
 use crate::remote::{FILE, Found};
-use tidegate_service::problem::{Problem, Result};
 
 /// What the file will say.
 pub(super) struct Finding {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::IsTerminal;
 
+use tidegate_service::problem::{Problem, Result};
 use tracing::field::{Field, Visit};
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::FormatFields;
@@ -11,8 +12,6 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry};
-
-use tidegate_service::problem::{Problem, Result};
 
 /// What lines look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -30,16 +30,16 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use tidegate_runtime::Clock;
-use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
-
-use crate::v1::{self, App, Bounds, Names, Parts, Places, Shared};
 use tidegate_service::control::flights::Stop;
 use tidegate_service::control::{Control, Local};
 use tidegate_service::dispatch::{self, Dispatcher};
 use tidegate_service::notice::notice;
 use tidegate_service::problem::{Problem, Result};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::v1::{self, App, Bounds, Names, Parts, Places, Shared};
 
 use found::Finding;
 use own::Own;
@@ -47,6 +47,7 @@ use port::{Listener, Port};
 use signals::Signals;
 
 pub use log::{Format, start as start_log};
+
 #[cfg(feature = "otlp")]
 pub use traces::Traces;
 

@@ -7,9 +7,8 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use tokio::net::UnixListener;
-
 use tidegate_service::problem::{Problem, Result};
+use tokio::net::UnixListener;
 
 /// The socket's name.
 const SOCKET: &str = "server.sock";

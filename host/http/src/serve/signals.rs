@@ -1,8 +1,7 @@
 //! Being told to stop: by Ctrl-C or SIGTERM, and by a second of them at once.
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
-
 use tidegate_service::problem::{Problem, Result};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The exit code after a second signal.
 const CUT_SHORT: i32 = 130;

@@ -7,9 +7,8 @@ use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::TlsAcceptor;
-
 use tidegate_service::problem::{Problem, Result};
+use tokio_rustls::TlsAcceptor;
 
 /// What accepts TLS connections with this chain, the server's own certificate first, and its key.
 pub(super) fn acceptor(chain: &Path, key: &Path) -> Result<TlsAcceptor> {

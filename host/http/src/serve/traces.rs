@@ -14,15 +14,14 @@ use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tidegate_egress::{Gate, GateOptions, Receiver};
+use tidegate_service::control::egress_proxy;
+use tidegate_service::problem::{Problem, Result};
 use tokio::runtime::Handle;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Registry;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::Layer;
 use url::Url;
-
-use tidegate_service::control::egress_proxy;
-use tidegate_service::problem::{Problem, Result};
 
 /// The service's name, unless `OTEL_SERVICE_NAME` has another.
 const SERVICE: &str = "tidegate";

@@ -11,6 +11,7 @@ use tidegate_engine::job::{ConcurrencyKey, Priority};
 use tidegate_engine::limits::{ACTION_INPUT_BYTES, JOB_INPUT_BYTES};
 use tidegate_engine::run::{Blame, FailureClass, Outcome};
 use tidegate_engine::{ConnectionKey, ConnectionName, Name};
+use tidegate_service::control::{InvokeLater, InvokeRequest, Invoked, Later, Quiet};
 use utoipa::IntoParams;
 use utoipa_axum::routes;
 
@@ -21,7 +22,6 @@ use super::once::idempotency_key;
 use super::problem::{Answer, Failed, Type};
 use super::routes::{Routes, Rule};
 use crate::views;
-use tidegate_service::control::{InvokeLater, InvokeRequest, Invoked, Later, Quiet};
 
 /// The preference of who does not wait.
 const RESPOND_ASYNC: &str = "respond-async";

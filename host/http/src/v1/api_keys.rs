@@ -9,6 +9,7 @@ use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 use tidegate_engine::api_key::{ApiKeyId, KeyScope};
 use tidegate_engine::grant::RateLimit;
+use tidegate_service::control::NewApiKey;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
@@ -18,7 +19,6 @@ use super::page::{Page, PageQuery};
 use super::problem::Answer;
 use super::routes::{Routes, Rule};
 use crate::views;
-use tidegate_service::control::NewApiKey;
 
 pub(super) fn routes(routes: Routes) -> Routes {
     routes

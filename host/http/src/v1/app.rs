@@ -6,6 +6,8 @@ use axum::body::Bytes;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tidegate_engine::integration::Digest;
 use tidegate_runtime::Clock;
+use tidegate_service::control::Control;
+use tidegate_service::problem::Result;
 use tokio::sync::watch;
 use utoipa::openapi::OpenApi;
 
@@ -16,8 +18,6 @@ use super::keyring::Keyring;
 use super::once::UnderWay;
 use super::room::Room;
 use super::strangers::Strangers;
-use tidegate_service::control::Control;
-use tidegate_service::problem::Result;
 
 /// The state of every route.
 pub(crate) type App = Arc<Shared>;

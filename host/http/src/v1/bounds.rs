@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use tidegate_engine::limits;
-
 use tidegate_service::problem::{Problem, Result};
 
 /// See the module.

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use tidegate_engine::connection::ConnectionFilter;
 use tidegate_engine::upkeep::Dropped;
 use tidegate_engine::{ConnectionKey, ConnectionName, Name};
+use tidegate_service::control::{ConnectionUpdate, ObjectChange};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
@@ -20,7 +21,6 @@ use super::page::{Page, page_limit};
 use super::problem::{Answer, Failed};
 use super::routes::{Routes, Rule};
 use crate::views;
-use tidegate_service::control::{ConnectionUpdate, ObjectChange};
 
 use bodies::{CreateConnection, UpdateConnection};
 

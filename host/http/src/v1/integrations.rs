@@ -11,6 +11,7 @@ use tidegate_engine::grant::{FeedGrant, Grants, HostPattern, PatternError, RateL
 use tidegate_engine::integration::{self, Digest};
 use tidegate_engine::limits::{COMPONENT_BYTES, LimitValues};
 use tidegate_engine::manifest::Manifest;
+use tidegate_service::control::{DeployPlan, DeployRequest, GrantChanges};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
@@ -20,7 +21,6 @@ use super::page::{Page, PageQuery, page_limit};
 use super::problem::{Answer, Failed, Type};
 use super::routes::{Routes, Rule};
 use crate::views;
-use tidegate_service::control::{DeployPlan, DeployRequest, GrantChanges};
 
 pub(super) fn routes(routes: Routes) -> Routes {
     routes

@@ -4,6 +4,7 @@ use axum::extract::State;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use tidegate_egress::Secret;
+use tidegate_service::control::RotateKeys;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
@@ -11,7 +12,6 @@ use super::app::App;
 use super::extract::Json;
 use super::problem::Answer;
 use super::routes::{Routes, Rule};
-use tidegate_service::control::RotateKeys;
 
 /// Connections re-wrapped in one step.
 const STEP: usize = 200;

@@ -6,12 +6,12 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tidegate_service::problem::{Problem, Result};
 use utoipa_axum::routes;
 
 use super::app::App;
 use super::problem::Answer;
 use super::routes::{Routes, Rule};
-use tidegate_service::problem::{Problem, Result};
 
 /// Bounds of the buckets of durations, in seconds.
 const SECONDS: [f64; 12] = [

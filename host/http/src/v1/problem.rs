@@ -8,9 +8,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tidegate_engine::run::Failure;
-use utoipa::ToSchema;
-
 use tidegate_service::problem::{Kind, Problem};
+use utoipa::ToSchema;
 
 /// What the types' URIs begin with.
 const TYPES: &str = "https://tidegate.dev/problems/";

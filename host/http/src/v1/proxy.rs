@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tidegate_engine::limits::Limits;
 use tidegate_engine::{ConnectionKey, ConnectionName, Name};
+use tidegate_service::control::{ProxyRequest, ProxyResponse};
 use utoipa::IntoParams;
 use utoipa_axum::routes;
 
@@ -14,7 +15,6 @@ use super::app::App;
 use super::extract::{Path, Whole};
 use super::problem::{Answer, Failed, Type};
 use super::routes::{Routes, Rule};
-use tidegate_service::control::{ProxyRequest, ProxyResponse};
 
 /// Says that an answer is the outside API's, whatever its status: problems of ours don't have it.
 const ANSWERED: HeaderName = HeaderName::from_static("tidegate-answered-by");

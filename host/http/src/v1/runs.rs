@@ -13,6 +13,7 @@ use tidegate_engine::limits::API_PAGE_BYTES;
 use tidegate_engine::run::{LogLine, RunId};
 use tidegate_engine::store::{OUTCOMES, RunFilter};
 use tidegate_engine::{ConnectionName, Name};
+use tidegate_service::problem::Problem;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
@@ -26,7 +27,6 @@ use super::room::Allowance;
 use super::routes::{Routes, Rule};
 use super::stream::{self, Form, Source};
 use crate::views;
-use tidegate_service::problem::Problem;
 
 /// Log lines of one part of a stream.
 const PART: usize = 100;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use tidegate_engine::schedule::ScheduleId;
 use tidegate_engine::store::{Again, ScheduleFilter};
 use tidegate_engine::{ConnectionName, Name, Timestamp};
+use tidegate_service::control::{BackfillRequest, NewSchedule};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
@@ -17,7 +18,6 @@ use super::page::{Page, page_limit};
 use super::problem::{Answer, Failed};
 use super::routes::{Routes, Rule};
 use crate::views;
-use tidegate_service::control::{BackfillRequest, NewSchedule};
 
 pub(super) fn routes(routes: Routes) -> Routes {
     routes

@@ -5,6 +5,8 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use tidegate_engine::{ConnectionKey, ConnectionName, Name};
+use tidegate_service::control::TriggerRequest;
+use tidegate_service::problem::Problem;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
@@ -17,8 +19,6 @@ use super::problem::Answer;
 use super::routes::{Routes, Rule};
 use super::schedules::NewPause;
 use crate::views;
-use tidegate_service::control::TriggerRequest;
-use tidegate_service::problem::Problem;
 
 pub(super) fn routes(routes: Routes) -> Routes {
     routes

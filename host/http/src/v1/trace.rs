@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
+use tidegate_service::spans;
 use tracing::Instrument;
 
 use super::app::{App, Via};
@@ -20,7 +21,6 @@ use super::host::{self, Names};
 use super::places::Place;
 use super::problem::{Details, Failed, Type};
 use super::strangers::Sampled;
-use tidegate_service::spans;
 
 /// Names a request in answers and logs.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

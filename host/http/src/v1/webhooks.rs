@@ -8,6 +8,7 @@ use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 use tidegate_engine::store::DeliveryFilter;
 use tidegate_engine::webhook::EndpointId;
+use tidegate_service::control::ReplayRequest;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
@@ -17,7 +18,6 @@ use super::page::{Page, PageQuery, page_limit};
 use super::problem::{Answer, Failed};
 use super::routes::{Routes, Rule};
 use crate::views;
-use tidegate_service::control::ReplayRequest;
 
 use bodies::{CreateEndpoint, NewReplay, RotateSecret, UpdateEndpoint};
 

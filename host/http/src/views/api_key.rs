@@ -3,9 +3,8 @@
 use serde::Serialize;
 use tidegate_engine::api_key::{self, ApiKeyId, KeyScope};
 use tidegate_engine::grant::RateLimit;
-use utoipa::ToSchema;
-
 use tidegate_service::display;
+use utoipa::ToSchema;
 
 /// An API key as it is listed: the key itself is shown once, when it is made.
 #[derive(Debug, Serialize, ToSchema)]

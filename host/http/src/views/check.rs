@@ -3,9 +3,8 @@
 use serde::Serialize;
 use tidegate_engine::run::{Failure, FailureClass, Level, LogLine, Outcome, Run, RunId};
 use tidegate_engine::{ConnectionName, Name};
-use utoipa::ToSchema;
-
 use tidegate_service::problem::{Kind, Problem};
+use utoipa::ToSchema;
 
 /// What a check of a connection came to.
 #[derive(Debug, Serialize, ToSchema)]

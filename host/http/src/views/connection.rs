@@ -9,10 +9,9 @@ use tidegate_engine::integration;
 use tidegate_engine::run::FailureClass;
 use tidegate_engine::store::ModelStats;
 use tidegate_engine::{ConnectionName, Name};
+use tidegate_service::display;
 use url::Url;
 use utoipa::ToSchema;
-
-use tidegate_service::display;
 
 /// One customer's account at an integration.
 #[derive(Debug, Serialize, ToSchema)]

@@ -5,10 +5,9 @@ use serde_json::{Map, Value};
 use tidegate_engine::Name;
 use tidegate_engine::grant::Grants;
 use tidegate_engine::integration::{self, Digest};
-use utoipa::ToSchema;
-
 use tidegate_service::control::DeployPlan;
 use tidegate_service::display;
+use utoipa::ToSchema;
 
 /// A plugin deployed under a name.
 #[derive(Debug, Serialize, ToSchema)]

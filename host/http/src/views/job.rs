@@ -6,11 +6,11 @@ use tidegate_engine::job::{self, JobId, Priority};
 use tidegate_engine::run::{Failure, Outcome, RunId, Trigger};
 use tidegate_engine::schedule::ScheduleId;
 use tidegate_engine::{ConnectionName, Name};
+use tidegate_service::display;
+use tidegate_service::problem::{Problem, Result};
 use utoipa::ToSchema;
 
 use super::in_one_line;
-use tidegate_service::display;
-use tidegate_service::problem::{Problem, Result};
 
 /// One thing to be done, with a run for each attempt.
 #[derive(Debug, Serialize, ToSchema)]

@@ -10,11 +10,10 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tidegate_engine::cursor::Cursor;
 use tidegate_engine::record::{self, Action};
-use utoipa::ToSchema;
-
 use tidegate_service::display;
 use tidegate_service::problem::{Problem, Result};
 use tidegate_service::transfer::one_line;
+use utoipa::ToSchema;
 
 /// A record of a model in its latest state.
 #[derive(Debug, Serialize, ToSchema)]

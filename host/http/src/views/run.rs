@@ -5,12 +5,12 @@ use serde_json::value::RawValue;
 use tidegate_engine::integration::Digest;
 use tidegate_engine::run::{self, Failure, Outcome, RunId, Trigger};
 use tidegate_engine::{ConnectionName, Name};
-use utoipa::ToSchema;
-
-use super::figures::Figures;
 use tidegate_service::control;
 use tidegate_service::display;
 use tidegate_service::problem::{Problem, Result};
+use utoipa::ToSchema;
+
+use super::figures::Figures;
 
 /// One execution of a sync, an action or a check.
 #[derive(Debug, Serialize, ToSchema)]

@@ -10,10 +10,9 @@ use tidegate_engine::schedule::{
     self, Definition, DstGap, FireOutcome, Misfire, Origin, Overlap, ScheduleId,
 };
 use tidegate_engine::{ConnectionKey, ConnectionName, Name, Timestamp};
-use utoipa::ToSchema;
-
 use tidegate_service::display;
 use tidegate_service::problem::{Problem, Result};
+use utoipa::ToSchema;
 
 /// One rule of when: `{"every": "15m"}`, `{"cron": "0 6 * * *", "timezone": "Europe/Berlin"}` or
 /// `{"at": "2027-01-01T00:00:00Z"}`.

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tidegate_engine::Name;
+use tidegate_service::control::SyncStatus;
+use tidegate_service::problem::Problem;
 use utoipa::ToSchema;
 
 use super::{Model, Run, Schedule, in_one_line};
-use tidegate_service::control::SyncStatus;
-use tidegate_service::problem::Problem;
 
 /// A sync of a connection.
 #[derive(Debug, Serialize, ToSchema)]

@@ -8,10 +8,9 @@ use tidegate_engine::webhook::{
     self, DeliveryState, EndpointId, EventId, EventType, NoAnswerKind, without_query,
 };
 use tidegate_engine::{ConnectionName, Name};
-use utoipa::ToSchema;
-
 use tidegate_service::control;
 use tidegate_service::display;
+use utoipa::ToSchema;
 
 /// A URL that hears of events.
 #[derive(Debug, Serialize, ToSchema)]

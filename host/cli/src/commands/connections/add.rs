@@ -1,13 +1,13 @@
 //! `tidegate connections add`: one connection.
 
 use tidegate_engine::grant::HostPattern;
+use tidegate_service::control::NewConnection;
+use tidegate_service::problem::Result;
 use url::Url;
 
 use super::{Which, note_short, parse_config, parse_secrets, parse_tags};
 use crate::commands::Global;
 use crate::output;
-use tidegate_service::control::NewConnection;
-use tidegate_service::problem::Result;
 
 /// Arguments of `connections add`.
 #[derive(Debug, clap::Args)]

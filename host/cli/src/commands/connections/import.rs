@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use serde_json::json;
 use tidegate_engine::Name;
+use tidegate_service::control::NewConnections;
+use tidegate_service::display;
+use tidegate_service::problem::{Problem, Result};
 
 use super::rows::{self, Format};
 use crate::commands::Global;
 use crate::output;
-use tidegate_service::control::NewConnections;
-use tidegate_service::display;
-use tidegate_service::problem::{Problem, Result};
-use tidegate_service::secrets::Sources;
+use crate::secrets::Sources;
 
 /// Arguments of `connections import`.
 #[derive(Debug, clap::Args)]

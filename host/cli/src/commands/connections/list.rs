@@ -2,13 +2,13 @@
 
 use tidegate_engine::connection::ConnectionFilter;
 use tidegate_engine::{ConnectionName, Name};
+use tidegate_http::views;
+use tidegate_service::display;
+use tidegate_service::problem::Result;
 
 use super::{parse_tags, shown_health, shown_secrets, shown_tags};
 use crate::commands::Global;
 use crate::output;
-use tidegate_http::views;
-use tidegate_service::display;
-use tidegate_service::problem::Result;
 
 /// Arguments of `connections list`.
 #[derive(Debug, clap::Args)]

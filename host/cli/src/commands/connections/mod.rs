@@ -18,11 +18,12 @@ use tidegate_engine::ConnectionName;
 use tidegate_engine::Name;
 use tidegate_engine::integration::Connection;
 use tidegate_engine::redact::SECRET_BYTES_MIN;
+use tidegate_service::problem::{Problem, Result};
+use tidegate_service::secrets::SecretMap;
 
 use super::Global;
 use crate::output;
-use tidegate_service::problem::{Problem, Result};
-use tidegate_service::secrets::{self, SecretMap};
+use crate::secrets;
 
 /// Arguments of `connections`.
 #[derive(Debug, clap::Args)]

@@ -1,12 +1,12 @@
 //! `tidegate connections remove`: stops a connection's runs and removes all that it has.
 
 use tidegate_engine::upkeep::Scope;
+use tidegate_service::problem::{Problem, Result};
 
 use super::Which;
 use crate::commands::data::drop::{describe, would_go};
 use crate::commands::{Global, confirmed};
 use crate::output;
-use tidegate_service::problem::{Problem, Result};
 
 /// Arguments of `connections remove`.
 #[derive(Debug, clap::Args)]

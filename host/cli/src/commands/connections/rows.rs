@@ -11,11 +11,12 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tidegate_engine::{ConnectionKey, ConnectionName, Name};
-use url::Url;
-
 use tidegate_service::control::NewConnection;
 use tidegate_service::problem::{Problem, Result};
-use tidegate_service::secrets::{SecretMap, Sources};
+use tidegate_service::secrets::SecretMap;
+use url::Url;
+
+use crate::secrets::Sources;
 
 /// Most bytes of a file, and rows in it.
 const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;

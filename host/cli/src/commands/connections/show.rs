@@ -1,13 +1,13 @@
 //! `tidegate connections show`: one connection and its models.
 
 use serde_json::Value;
+use tidegate_http::views;
 use tidegate_service::display;
+use tidegate_service::problem::Result;
 
 use super::{Which, shown_secrets, shown_tags};
 use crate::commands::Global;
 use crate::output::{self, Block};
-use tidegate_http::views;
-use tidegate_service::problem::Result;
 
 /// Arguments of `connections show`.
 #[derive(Debug, clap::Args)]

@@ -1,10 +1,11 @@
 //! `tidegate connections test`: the plugin's check of a connection, and what is wrong in plain words.
 
+use tidegate_http::views;
+use tidegate_service::problem::Result;
+
 use super::Which;
 use crate::commands::Global;
 use crate::output;
-use tidegate_http::views;
-use tidegate_service::problem::Result;
 
 /// Arguments of `connections test`.
 #[derive(Debug, clap::Args)]

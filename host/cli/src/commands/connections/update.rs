@@ -3,14 +3,14 @@
 use std::io::IsTerminal;
 
 use tidegate_engine::ConnectionKey;
+use tidegate_http::views;
+use tidegate_service::control::{ConnectionUpdate, Control, ObjectChange};
+use tidegate_service::problem::{Problem, Result};
 use url::Url;
 
 use super::{Which, note_short, parse_config, parse_secrets, parse_tags};
 use crate::commands::{Global, confirmed};
 use crate::output;
-use tidegate_http::views;
-use tidegate_service::control::{ConnectionUpdate, Control, ObjectChange};
-use tidegate_service::problem::{Problem, Result};
 
 /// Arguments of `connections update`.
 #[derive(Debug, clap::Args)]

@@ -1,9 +1,10 @@
 //! `tidegate data check`: what is wrong in the data directory, by name.
 
-use crate::commands::Global;
-use crate::output;
 use tidegate_service::display;
 use tidegate_service::problem::{Kind, Problem, Result};
+
+use crate::commands::Global;
+use crate::output;
 
 /// Arguments of `data check`.
 #[derive(Debug, clap::Args)]

@@ -3,11 +3,11 @@
 //! Rewriting the database needs it closed, so a server that runs does only the first half.
 
 use serde_json::json;
+use tidegate_service::control::Control;
+use tidegate_service::problem::Result;
 
 use crate::commands::{Global, Reached};
 use crate::output;
-use tidegate_service::control::Control;
-use tidegate_service::problem::Result;
 
 /// Arguments of `data compact`.
 #[derive(Debug, clap::Args)]

@@ -3,13 +3,13 @@
 use tidegate_engine::connection::ConnectionFilter;
 use tidegate_engine::upkeep::{Dropped, Scope};
 use tidegate_engine::{ConnectionKey, ConnectionName, Name};
+use tidegate_service::control::Control;
+use tidegate_service::display;
+use tidegate_service::problem::{Problem, Result};
 
 use super::Part;
 use crate::commands::{Global, confirmed};
 use crate::output;
-use tidegate_service::control::Control;
-use tidegate_service::display;
-use tidegate_service::problem::{Problem, Result};
 
 /// Connections listed at once.
 const NAMES: usize = 100;

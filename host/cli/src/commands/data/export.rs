@@ -4,12 +4,12 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use tidegate_engine::{ConnectionName, Name};
+use tidegate_service::problem::{Problem, Result};
+use tidegate_service::transfer::{ExportScope, describe};
 
 use super::Part;
 use crate::commands::Global;
 use crate::output;
-use tidegate_service::problem::{Problem, Result};
-use tidegate_service::transfer::{ExportScope, describe};
 
 /// Arguments of `data export`.
 #[derive(Debug, clap::Args)]

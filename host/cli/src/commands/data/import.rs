@@ -3,16 +3,16 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use tidegate_service::display;
 
 use indicatif::ProgressBar;
 
 use tidegate_engine::grant::Grants;
+use tidegate_service::display;
+use tidegate_service::problem::{Problem, Result};
+use tidegate_service::transfer::{Agreed, Granted, ImportTerms, describe, granted};
 
 use crate::commands::{Global, confirmed, deploy};
 use crate::output::{self, Block};
-use tidegate_service::problem::{Problem, Result};
-use tidegate_service::transfer::{Agreed, Granted, ImportTerms, describe, granted};
 
 /// Bytes read at once.
 const BUFFER: usize = 256 * 1024;

@@ -10,9 +10,9 @@ mod stats;
 
 use clap::Subcommand;
 use tidegate_engine::{ConnectionKey, ConnectionName, Name};
+use tidegate_service::problem::{Problem, Result};
 
 use super::Global;
-use tidegate_service::problem::{Problem, Result};
 
 /// Arguments of `data`.
 #[derive(Debug, clap::Args)]

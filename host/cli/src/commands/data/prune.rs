@@ -6,13 +6,13 @@ use serde_json::json;
 use tidegate_engine::connection::ConnectionFilter;
 use tidegate_engine::upkeep::Pruned;
 use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name};
+use tidegate_service::control::Control;
+use tidegate_service::display;
+use tidegate_service::problem::Result;
 
 use crate::commands::Global;
 use crate::commands::span::parse_span;
 use crate::output;
-use tidegate_service::control::Control;
-use tidegate_service::display;
-use tidegate_service::problem::Result;
 
 /// Connections listed at once.
 const NAMES: usize = 100;

@@ -1,12 +1,12 @@
 //! `tidegate data stats`: how large the data is, and how much of it is dead.
 
 use tidegate_engine::upkeep::ModelSize;
-
-use crate::commands::Global;
-use crate::output;
 use tidegate_http::views;
 use tidegate_service::display;
 use tidegate_service::problem::Result;
+
+use crate::commands::Global;
+use crate::output;
 
 /// Arguments of `data stats`.
 #[derive(Debug, clap::Args)]

@@ -6,12 +6,12 @@ use std::time::Duration;
 use tidegate_engine::job::{JobTarget, Priority, Retry};
 use tidegate_engine::schedule::{Definition, DstGap, Misfire, Overlap};
 use tidegate_engine::{ConnectionKey, ConnectionName, Name};
-
-use crate::commands::run::FunctionName;
-use crate::commands::span::parse_span;
 use tidegate_http::views;
 use tidegate_service::control::{Control, NewSchedule};
 use tidegate_service::problem::{Problem, Result};
+
+use crate::commands::run::FunctionName;
+use crate::commands::span::parse_span;
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum MisfireArg {

@@ -2,12 +2,12 @@
 
 use tidegate_engine::schedule::{Fire, FireOutcome, ScheduleId};
 use tidegate_engine::store::Again;
-
-use crate::output;
 use tidegate_http::views;
 use tidegate_service::control::{BackfillRequest, Control};
 use tidegate_service::display;
 use tidegate_service::problem::Result;
+
+use crate::output;
 
 /// Which moments that were fired are fired again.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]

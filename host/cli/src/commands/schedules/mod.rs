@@ -8,13 +8,13 @@ use clap::Subcommand;
 use tidegate_engine::schedule::{Schedule, ScheduleId};
 use tidegate_engine::store::ScheduleFilter;
 use tidegate_engine::{ConnectionKey, ConnectionName, Name};
-
-use super::Global;
-use crate::output;
 use tidegate_http::views;
 use tidegate_service::control::Control;
 use tidegate_service::display;
 use tidegate_service::problem::Result;
+
+use super::Global;
+use crate::output;
 
 /// Arguments of `schedules`.
 #[derive(Debug, clap::Args)]

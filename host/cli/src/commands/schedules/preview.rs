@@ -4,9 +4,9 @@ use jiff::tz::TimeZone;
 use serde_json::json;
 use tidegate_engine::Timestamp;
 use tidegate_engine::schedule::{Cron, Interval, Timing};
+use tidegate_service::problem::{Problem, Result};
 
 use crate::output;
-use tidegate_service::problem::{Problem, Result};
 
 /// Arguments of `schedules preview`.
 #[derive(Debug, clap::Args)]

@@ -5,14 +5,14 @@ use ipnet::IpNet;
 use tidegate_engine::Timestamp;
 use tidegate_engine::store::DeliveryFilter;
 use tidegate_engine::webhook::{Delivery, EndpointId};
+use tidegate_http::views;
+use tidegate_service::control::{Control, ReplayRequest};
 use tidegate_service::display;
+use tidegate_service::problem::{Kind, Problem, Result};
 
 use super::outcome;
 use crate::commands::{Global, Reached};
 use crate::output::{self, Block};
-use tidegate_http::views;
-use tidegate_service::control::{Control, ReplayRequest};
-use tidegate_service::problem::{Kind, Problem, Result};
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum State {

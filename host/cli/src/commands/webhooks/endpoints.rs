@@ -2,15 +2,15 @@
 
 use tidegate_engine::webhook::{Endpoint, EndpointId, EventType};
 use tidegate_engine::{ConnectionName, Name};
+use tidegate_http::views;
+use tidegate_service::control::{EndpointFilter, EndpointSecret, EndpointUpdate, NewEndpoint};
+use tidegate_service::display;
+use tidegate_service::problem::{Problem, Result};
 use url::Url;
 
 use super::{about, events, state};
 use crate::commands::{Global, confirmed};
 use crate::output;
-use tidegate_http::views;
-use tidegate_service::control::{EndpointFilter, EndpointSecret, EndpointUpdate, NewEndpoint};
-use tidegate_service::display;
-use tidegate_service::problem::{Problem, Result};
 
 /// Which events.
 #[derive(Debug, clap::Args)]

@@ -5,10 +5,10 @@ mod endpoints;
 
 use clap::Subcommand;
 use tidegate_engine::webhook::{Attempt, Endpoint};
-
-use super::Global;
 use tidegate_service::display;
 use tidegate_service::problem::Result;
+
+use super::Global;
 
 /// Arguments of `webhooks`.
 #[derive(Debug, clap::Args)]

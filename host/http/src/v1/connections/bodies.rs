@@ -6,12 +6,12 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use tidegate_egress::Secret;
 use tidegate_engine::{ConnectionKey, ConnectionName, Name};
+use tidegate_service::control::{ConnectionUpdate, NewConnection, ObjectChange};
+use tidegate_service::secrets::{SECRET_BYTES_MAX, SecretMap};
 use url::Url;
 use utoipa::ToSchema;
 
 use super::super::problem::{Answer, Failed};
-use tidegate_service::control::{ConnectionUpdate, NewConnection, ObjectChange};
-use tidegate_service::secrets::{SECRET_BYTES_MAX, SecretMap};
 
 /// A connection to add.
 #[derive(Deserialize, ToSchema)]

@@ -13,6 +13,11 @@ use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use tidegate_engine::grant::Grants;
 use tidegate_engine::{ConnectionName, Name};
+use tidegate_service::problem::{Kind, Problem, Result};
+use tidegate_service::transfer::pipe::{PART_BYTES, PARTS, Part, Receiving, Sending, here};
+use tidegate_service::transfer::{
+    Agreed, Brought, ExportScope, Granted, ImportTerms, LINE_BYTES_MAX, ScopeNames,
+};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -23,11 +28,6 @@ use super::super::extract::{Json, Pace, Query};
 use super::super::problem::{Answer, Failed, Type};
 use super::super::room::{Allowance, Hold};
 use super::super::stream::{self, Form, Source};
-use tidegate_service::problem::{Kind, Problem, Result};
-use tidegate_service::transfer::pipe::{PART_BYTES, PARTS, Part, Receiving, Sending, here};
-use tidegate_service::transfer::{
-    Agreed, Brought, ExportScope, Granted, ImportTerms, LINE_BYTES_MAX, ScopeNames,
-};
 
 /// What is said of a body of which nothing comes any more.
 const STALLED: &str = "the body did not come within the limit api_stall_ms";

@@ -5,10 +5,9 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Deserializer};
 use tidegate_engine::webhook::EventType;
 use tidegate_engine::{ConnectionName, Name};
+use tidegate_service::control::{EndpointFilter, EndpointUpdate, NewEndpoint};
 use url::Url;
 use utoipa::ToSchema;
-
-use tidegate_service::control::{EndpointFilter, EndpointUpdate, NewEndpoint};
 
 /// An endpoint to add.
 #[derive(Debug, Deserialize, ToSchema)]

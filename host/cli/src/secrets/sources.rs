@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 
 use tidegate_egress::Secret;
 use tidegate_engine::Name;
+use tidegate_service::problem::{Problem, Result};
 
 use super::source::{in_clear, read_source};
-use crate::problem::{Problem, Result};
 
 /// Variables of the host's own; no row takes a secret from one, whatever prefix is allowed.
 const OWN: &str = "TIDEGATE_";
 
 /// What the operator lets rows name.
 #[derive(Debug)]
-pub struct Sources {
+pub(crate) struct Sources {
     prefixes: Vec<String>,
     /// Without links and `..`.
     folders: Vec<PathBuf>,
@@ -25,7 +25,7 @@ pub struct Sources {
 
 impl Sources {
     /// Variables with these prefixes, and files below these folders, but for those of the data directory.
-    pub fn new(prefixes: Vec<String>, folders: &[PathBuf], data: &Path) -> Result<Self> {
+    pub(crate) fn new(prefixes: Vec<String>, folders: &[PathBuf], data: &Path) -> Result<Self> {
         if prefixes.iter().any(String::is_empty) {
             let message = "--secret-env-prefix: an empty one would allow every variable";
             return Err(Problem::invalid(message));
@@ -49,7 +49,7 @@ impl Sources {
     }
 
     /// The secret `key` that a row takes from `source`: `env:VAR` or `file:PATH`.
-    pub fn read(&self, key: &str, source: &str) -> Result<(String, Secret)> {
+    pub(crate) fn read(&self, key: &str, source: &str) -> Result<(String, Secret)> {
         let key: Name = key
             .parse()
             .map_err(|error| Problem::invalid(format!("the secret {key:?}: {error}")))?;

@@ -4,14 +4,11 @@ use std::io::{IsTerminal, Read};
 
 use tidegate_egress::Secret;
 use tidegate_engine::Name;
-
-use crate::problem::{Problem, Result};
-
-/// Most bytes of one secret: a private key in PEM fits.
-pub const SECRET_BYTES_MAX: usize = 16 * 1024;
+use tidegate_service::problem::{Problem, Result};
+use tidegate_service::secrets::SECRET_BYTES_MAX;
 
 /// Read the secret that a flag `KEY=env:VAR`, `KEY=file:PATH` or `KEY=-` names.
-pub fn parse_flag(flag: &str) -> Result<(String, Secret)> {
+pub(crate) fn parse_flag(flag: &str) -> Result<(String, Secret)> {
     let (key, source) = flag.split_once('=').ok_or_else(|| {
         // The flag could be the secret itself, by mistake: it is not repeated.
         Problem::invalid("--secret takes KEY=env:VAR, KEY=file:PATH or KEY=- (a prompt or stdin)")
@@ -32,7 +29,7 @@ pub(super) fn in_clear(what: &str, write: &str) -> Problem {
 }
 
 /// What `env:VAR`, `file:PATH` or `-` holds; `what` says what it is for.
-pub fn read_source(what: &str, source: &str) -> Result<Secret> {
+pub(crate) fn read_source(what: &str, source: &str) -> Result<Secret> {
     let text = if let Some(variable) = source.strip_prefix("env:") {
         std::env::var(variable).map_err(|error| match error {
             std::env::VarError::NotPresent => Problem::not_found(format!(
