@@ -3,55 +3,24 @@
 //!
 //! `TIDEGATE_NUMBERS=1000000` sends a million.
 
+#[path = "../../plugin-sdk/tests/vectors/numbers.rs"]
+mod vectors;
+
 use std::fs;
 use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 
+use self::vectors::number;
 use crate::support::cli::Tidegate;
 use crate::support::plugins;
 use crate::support::server::{Reply, Server};
 
 const PAGE: usize = 1_000;
 
-/// A number as APIs write them, by its place (splitmix64): the shortest text of a double, 16 and 17 digits with a point
-/// among them, an exponent, an integer of 64 bits.
-fn number(at: usize) -> String {
-    let mixed = |salt: u64| {
-        let seed = (at as u64).wrapping_mul(4).wrapping_add(salt);
-        let mut z = seed.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    };
-    let sign = if mixed(0) & 1 == 0 { "" } else { "-" };
-    match mixed(0) >> 1 & 3 {
-        0 => {
-            let double = f64::from_bits(mixed(1));
-            if double.is_finite() {
-                format!("{double:?}")
-            } else {
-                "98.37282740013183".to_owned()
-            }
-        }
-        1 => {
-            let digits = (mixed(1) % 90_000_000_000_000_000 + 10_000_000_000_000_000).to_string();
-            let point = 1 + usize::try_from(mixed(2) % 15).unwrap();
-            format!("{sign}{}.{}", &digits[..point], &digits[point..])
-        }
-        2 => format!(
-            "{sign}0.{:017}e{}",
-            mixed(1) % 100_000_000_000_000_000,
-            mixed(2) % 300
-        ),
-        _ => format!("{sign}{}", mixed(1)),
-    }
-}
-
+/// Whole pages of them.
 fn how_many() -> usize {
-    let set = std::env::var("TIDEGATE_NUMBERS").ok();
-    let count = set.map_or(3_000, |count| count.parse().unwrap());
-    usize::div_ceil(count, PAGE) * PAGE
+    vectors::how_many(3_000).next_multiple_of(PAGE)
 }
 
 /// An API that has so many numbers, by pages.
@@ -65,7 +34,7 @@ fn source(count: usize) -> Server {
             .unwrap();
         let first = (page - 1) * PAGE;
         let records = (first..count.min(first + PAGE))
-            .map(|at| format!("{{\"id\":\"{at}\",\"n\":{}}}", number(at)));
+            .map(|at| format!("{{\"id\":\"{at}\",\"n\":{}}}", number(at as u64)));
         let records: Vec<String> = records.collect();
         Reply::text(&format!("[{}]", records.join(","))).header("Content-Type", "application/json")
     })
@@ -85,7 +54,7 @@ fn expect_sent(place: &str, text: &str) -> usize {
     while let Some(at) = rest.find("\"n\":") {
         let (before, after) = rest.split_at(at);
         let id = before.rsplit("\"id\":\"").next().unwrap();
-        let id: usize = id[..id.find('"').unwrap()].parse().unwrap();
+        let id: u64 = id[..id.find('"').unwrap()].parse().unwrap();
         let after = &after["\"n\":".len()..];
         let end = after.find([',', '}']).unwrap();
         let (got, sent) = (&after[..end], number(id));

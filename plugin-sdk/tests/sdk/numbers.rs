@@ -2,9 +2,13 @@
 //!
 //! `TIDEGATE_NUMBERS=1000000 cargo test -p tidegate-sdk --test sdk numbers` tries a million.
 
+#[path = "../vectors/numbers.rs"]
+mod vectors;
+
 use tidegate_sdk::prelude::*;
 use tidegate_sdk::serde_json::value::RawValue;
 
+use self::vectors::{how_many, number};
 use crate::{host, run};
 
 const BATCH: usize = 1_000;
@@ -16,55 +20,11 @@ struct Order {
     total: f64,
 }
 
-/// The same numbers each time; xorshift64*.
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    /// A number as APIs write them: the shortest text of a double, or so many digits and an exponent.
-    fn text(&mut self) -> String {
-        let pick = self.next();
-        let sign = if pick & 1 == 0 { "" } else { "-" };
-        match pick >> 1 & 3 {
-            0 => loop {
-                let double = f64::from_bits(self.next());
-                if double.is_finite() {
-                    return format!("{double:?}");
-                }
-            },
-            // Money and measures: 16 and 17 digits, a point among them.
-            1 => {
-                let digits =
-                    (self.next() % 90_000_000_000_000_000 + 10_000_000_000_000_000).to_string();
-                let point = 1 + usize::try_from(self.next() % 15).unwrap();
-                format!("{sign}{}.{}", &digits[..point], &digits[point..])
-            }
-            2 => format!(
-                "{sign}0.{:017}e{}",
-                self.next() % 100_000_000_000_000_000,
-                self.next() % 300
-            ),
-            _ => format!("{sign}{}", self.next()),
-        }
-    }
-}
-
-fn how_many() -> usize {
-    let set = std::env::var("TIDEGATE_NUMBERS").ok();
-    set.map_or(20_000, |count| count.parse().unwrap())
-}
-
 #[test]
 fn numbers_stay_what_they_are() {
-    let mut numbers = Numbers(0x1234_5678_9abc_def1);
-    for _ in 0..how_many().div_ceil(BATCH) {
-        let texts: Vec<String> = (0..BATCH).map(|_| numbers.text()).collect();
+    let mut numbers = (0..).map(number);
+    for _ in 0..how_many(20_000).div_ceil(BATCH) {
+        let texts: Vec<String> = numbers.by_ref().take(BATCH).collect();
         let records = texts.iter().enumerate();
         let records = records.map(|(id, text)| format!("{{\"id\":{id},\"total\":{text}}}"));
         let records: Vec<String> = records.collect();

@@ -2,56 +2,16 @@
 //!
 //! `TIDEGATE_NUMBERS=1000000` tries a million.
 
+#[path = "../../../../plugin-sdk/tests/vectors/numbers.rs"]
+mod vectors;
+
 use tidegate_sdk::prelude::*;
 use tidegate_sdk::test::{Change, ChangeAction, FakeHost, Reply, Request};
 
+use self::vectors::{how_many, number};
 use super::{plugin, push};
 use crate::jq::{self, Jq};
 use crate::plan::Key;
-
-/// The same numbers each time; xorshift64*.
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    /// A number as APIs write them: the shortest text of a double, 16 and 17 digits with a point among them, an
-    /// exponent, an integer of 64 bits.
-    fn text(&mut self) -> String {
-        let pick = self.next();
-        let sign = if pick & 1 == 0 { "" } else { "-" };
-        match pick >> 1 & 3 {
-            0 => loop {
-                let double = f64::from_bits(self.next());
-                if double.is_finite() {
-                    return format!("{double:?}");
-                }
-            },
-            1 => {
-                let digits =
-                    (self.next() % 90_000_000_000_000_000 + 10_000_000_000_000_000).to_string();
-                let point = 1 + usize::try_from(self.next() % 15).unwrap();
-                format!("{sign}{}.{}", &digits[..point], &digits[point..])
-            }
-            2 => format!(
-                "{sign}0.{:017}e{}",
-                self.next() % 100_000_000_000_000_000,
-                self.next() % 300
-            ),
-            _ => format!("{sign}{}", self.next()),
-        }
-    }
-}
-
-fn how_many() -> usize {
-    let set = std::env::var("TIDEGATE_NUMBERS").ok();
-    set.map_or(20_000, |count| count.parse().unwrap())
-}
 
 /// The standard library reads decimals exactly.
 fn bits(text: &str) -> u64 {
@@ -63,15 +23,13 @@ fn an_expression_leaves_a_number_what_it_is() {
     let program = |text| Jq::new(text, false, &Key::of("test", "jq")).unwrap();
     // What takes a number along as it is, and what looks at it meanwhile.
     let programs = [
-        (".", ""),
-        ("{v: .} | .v", ""),
-        ("[., 1] | sort_by(0) | .[0]", ""),
-        ("tojson | fromjson", ""),
+        ".",
+        "{v: .} | .v",
+        "[., 1] | sort_by(0) | .[0]",
+        "tojson | fromjson",
     ]
-    .map(|(text, _)| (text, program(text)));
-    let mut numbers = Numbers(0x1234_5678_9abc_def1);
-    for _ in 0..how_many() {
-        let sent = numbers.text();
+    .map(|text| (text, program(text)));
+    for sent in (0..).map(number).take(how_many(20_000)) {
         for (text, program) in &programs {
             let values = program.all(jq::parse(&sent).unwrap(), "").unwrap();
             let [value] = &values[..] else {
@@ -85,10 +43,10 @@ fn an_expression_leaves_a_number_what_it_is() {
 
 #[test]
 fn a_destination_gets_the_number_that_the_record_has() {
-    let mut numbers = Numbers(0x0bad_cafe_1234_5679);
-    let count = how_many();
+    let mut numbers = (0..).map(number);
+    let count = how_many(20_000);
     for batch in 0..count.div_ceil(1_000) {
-        let sent: Vec<String> = (0..1_000).map(|_| numbers.text()).collect();
+        let sent: Vec<String> = numbers.by_ref().take(1_000).collect();
         // As they are, and by an expression.
         let save = match batch % 2 {
             0 => json!({ "method": "POST", "path": "/all", "per": "page", "body": "{records: .}" }),
