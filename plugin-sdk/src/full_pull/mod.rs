@@ -8,7 +8,10 @@
 //! 1. the API says so when it is asked for the very record (`confirm`);
 //! 2. the whole list came in one answer;
 //! 3. two passes in a row, without anything that casts doubt on them, read the same ids in the same
-//!    order. The host compares too: the second must have seen whatever the first one saw.
+//!    order, and either the list's places are numbers, or no record can jump back in it. (Behind an
+//!    opaque cursor, a record that jumps back over the place of reading in one pass, forth again, and
+//!    back in the next is in neither.) The host compares too: the second must have seen whatever the
+//!    first one saw.
 //!
 //! As long as nothing is unseen, none of them costs a request.
 
@@ -53,6 +56,8 @@ pub struct FullPull {
     tallied: u64,
     /// Records come twice by design.
     overlaps: bool,
+    /// Two equal passes have no room for another record.
+    two_passes_prove: bool,
     confirm: Option<Confirm>,
 }
 
@@ -75,6 +80,7 @@ impl FullPull {
             pass: Pass::default(),
             ids: SeenIds::default(),
             overlaps: false,
+            two_passes_prove: false,
             confirm: None,
         }
     }
@@ -91,6 +97,19 @@ impl FullPull {
     /// record that comes twice says nothing.
     pub fn overlapping(mut self) -> Self {
         self.overlaps = true;
+        self
+    }
+
+    /// The list's places are numbers: a page's, or an offset. [`read`](Self::read) knows that of its style.
+    pub fn counted(mut self) -> Self {
+        self.two_passes_prove = true;
+        self
+    }
+
+    /// No record jumps back in the list: it is sorted by what does not change (an id, the time of
+    /// creation), or by the last change, oldest first, so that a record only ever moves to the end.
+    pub fn stable_order(mut self) -> Self {
+        self.two_passes_prove = true;
         self
     }
 
@@ -236,7 +255,8 @@ impl FullPull {
             let proof = Proof::TwoPasses;
             return self.close(proof, text(None)?).await;
         }
-        if self.pass.number >= PASSES_MAX {
+        let is_provable = self.two_passes_prove || self.pass.answers == 1;
+        if self.pass.number >= PASSES_MAX || !is_provable {
             self.warn_of_unproven(found.unseen);
             return self.close(Proof::None, text(None)?).await;
         }
@@ -305,12 +325,20 @@ impl FullPull {
 
     fn warn_of_unproven(&self, unseen: u64) {
         let why = match self.pass.doubts.as_slice() {
+            [] if !self.two_passes_prove => {
+                "they came in several answers, between which a record may jump back unseen"
+                    .to_owned()
+            }
             [] => "the list was another each time".to_owned(),
             doubts => doubts.join("; "),
         };
+        let or_order = match self.two_passes_prove {
+            true => "",
+            false => ", and so would the word that none jumps back in the list (`stable_order`)",
+        };
         warn!(
             "{}: {unseen} records were not seen, but it is not proven that they are gone ({why}), \
-             so nothing was deleted; a way to ask for one record (`confirm`) would tell",
+             so nothing was deleted; a way to ask for one record (`confirm`) would tell{or_order}",
             self.model
         );
     }

@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::confirm::{ByRequest, Nobody};
-use super::{Finish, FullPull, Pass};
+use super::{Finish, FullPull, Pass, SeenIds};
 use crate::host::SnapshotEnd;
-use crate::{Commit, HttpPage, Paginate, Position, RequestBuilder, Result, info};
+use crate::http::is_beyond;
+use crate::{Commit, HttpPage, Paginate, Position, RequestBuilder, Result, info, warn};
 
 /// What is stored between the pages.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -58,6 +59,7 @@ impl FullPull {
         style: Paginate,
         mut each: impl FnMut(&HttpPage, &mut Commit) -> Result<()>,
     ) -> Result<SnapshotEnd> {
+        self.two_passes_prove |= style.counts();
         let stored: Stored = self.cx.checkpoint()?.unwrap_or_default();
         let mut at = At::Start;
         let resumes = match stored.full_pull {
@@ -75,7 +77,22 @@ impl FullPull {
         }
         loop {
             if !matches!(at, At::End) {
-                self.pages(&request, &style, at, &mut each).await?;
+                let (goes_on, before) = (matches!(at, At::Page(_)), self.pass.answers);
+                match self.pages(&request, &style, at, &mut each).await {
+                    Err(failure)
+                        if goes_on && self.pass.answers == before && is_beyond(&failure) =>
+                    {
+                        warn!(
+                            "{}: the place of the interrupted pull is not known any more, so it starts over: {}",
+                            self.model, failure.message
+                        );
+                        self.pass = Pass::default();
+                        self.ids = SeenIds::default();
+                        self.begin().await?;
+                        self.pages(&request, &style, At::Start, &mut each).await?;
+                    }
+                    read => read?,
+                }
             }
             at = At::Start;
             let checkpoint = |pass: Option<&Pass>| Stored {
@@ -129,6 +146,10 @@ impl FullPull {
                 full_pull: Some(under),
             };
             commit.checkpoint(&stored)?.commit().await?;
+        }
+        if pages.ended_beyond() {
+            // The list may have moved before this answer, too.
+            self.answered();
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ mod url;
 
 pub use self::link::next as next_link;
 pub use self::page::HttpPage;
+pub(crate) use self::paginate::is_beyond;
 pub use self::paginate::{Pages, Paginate, Position};
 pub use self::query::encode;
 pub use self::request::RequestBuilder;

@@ -136,6 +136,11 @@ impl Paginate {
         self
     }
 
+    /// Whether the place of a page in the list is a number that is asked for.
+    pub(crate) fn counts(&self) -> bool {
+        matches!(self.style, Style::Page { .. } | Style::Offset { .. })
+    }
+
     /// Continue at a saved position; `None` is the start.
     pub fn from(mut self, position: impl Into<Option<Position>>) -> Self {
         self.from = position.into();
@@ -155,6 +160,8 @@ pub struct Pages {
     /// The most items that a page had, and whether the last one had fewer.
     full: u64,
     short: bool,
+    /// The last answer said that there is no such page.
+    beyond: bool,
     /// Hash of the last page's items, in styles where only they can tell a loop.
     last: Option<u64>,
     sizes: PageSizes,
@@ -184,6 +191,7 @@ impl Pages {
             count: 0,
             full: 0,
             short: false,
+            beyond: false,
             last: None,
             sizes: PageSizes::default(),
             has_more: false,
@@ -213,6 +221,7 @@ impl Pages {
         let response = match request.send().await {
             Err(failure) if self.short && is_beyond(&failure) => {
                 self.next = Next::End;
+                self.beyond = true;
                 self.tell();
                 return Ok(None);
             }
@@ -228,6 +237,11 @@ impl Pages {
         page.next.clone_from(&next);
         self.next = next.map_or(Next::End, Next::At);
         Ok(Some(page))
+    }
+
+    /// Whether the last answer was no page, but said that there is none.
+    pub(crate) fn ended_beyond(&self) -> bool {
+        self.beyond
     }
 
     /// Take in whether the answer has what the style points at.
@@ -389,7 +403,7 @@ impl Pages {
 }
 
 /// Whether it is how an API answers beyond the last page.
-fn is_beyond(failure: &Failure) -> bool {
+pub(crate) fn is_beyond(failure: &Failure) -> bool {
     const BEYOND: [u16; 5] = [400, 404, 410, 416, 422];
     let upstream = failure.upstream.as_ref();
     upstream.is_some_and(|upstream| BEYOND.contains(&upstream.status))

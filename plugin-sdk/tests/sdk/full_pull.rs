@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use tidegate_sdk::prelude::*;
 use tidegate_sdk::test::{FakeHost, Outcome, Reply, Request};
-use tidegate_sdk::{FailureKind, Finish, SnapshotEnd};
+use tidegate_sdk::{FailureKind, Finish, FullPull, SnapshotEnd};
 
 use crate::{host, run};
 
@@ -353,4 +353,115 @@ fn ids_that_come_twice_are_named() {
         "{:?}",
         outcome.logs
     );
+}
+
+/// Whether what two answers did not show, twice, is deleted; whether the list was read twice for it.
+fn of_two_answers(order: fn(FullPull) -> FullPull) -> (bool, bool, Outcome<()>) {
+    let host = stored(1..=3);
+    let twice = Rc::new(Cell::new(false));
+    let is_read_twice = Rc::clone(&twice);
+    let outcome = run(&host, move |cx| {
+        let mut pull = order(cx.full_pull("M"));
+        let is_read_twice = Rc::clone(&is_read_twice);
+        async move {
+            pull.begin().await?;
+            loop {
+                for id in [1, 2] {
+                    pull.answered();
+                    pull.saw(&id.to_string());
+                    cx.page("M").save(&json!({ "id": id }))?.commit().await?;
+                }
+                match pull.finish(|pass| pass.cloned()).await? {
+                    Finish::Again(again) => pull = *again,
+                    Finish::Done(_) => return Ok(()),
+                }
+                is_read_twice.set(true);
+            }
+        }
+    });
+    outcome.assert_ok();
+    (!ids(&host).contains(&3), twice.get(), outcome)
+}
+
+#[test]
+fn two_passes_prove_nothing_where_a_record_may_jump_back() {
+    let (is_gone, twice, outcome) = of_two_answers(|pull| pull);
+    assert_eq!((is_gone, twice), (false, false));
+    assert!(warned(&outcome, "`stable_order`"), "{:?}", outcome.logs);
+    for order in [
+        FullPull::counted as fn(FullPull) -> FullPull,
+        FullPull::stable_order,
+    ] {
+        let (is_gone, twice, _) = of_two_answers(order);
+        assert_eq!((is_gone, twice), (true, true));
+    }
+}
+
+#[test]
+fn a_list_of_links_is_cleaned_up_when_its_order_is_stable() {
+    for is_stable in [false, true] {
+        let host = stored(1..=3).on(|request: &Request| {
+            let is_last = request.query("at").is_some();
+            let reply = Reply::json(json!([{ "id": if is_last { 2 } else { 1 } }]));
+            Some(match is_last {
+                true => reply,
+                false => reply.header("Link", "</m?at=2>; rel=\"next\""),
+            })
+        });
+        let outcome = run(&host, move |cx| async move {
+            let pull = cx.full_pull("M");
+            let pull = if is_stable { pull.stable_order() } else { pull };
+            pull.read(cx.get("/m"), Paginate::link(), |page, commit| {
+                commit.save_raw(page.raw_items()?).map(drop)
+            })
+            .await
+            .map(drop)
+        });
+        outcome.assert_ok();
+        assert_eq!(ids(&host).len(), if is_stable { 2 } else { 3 });
+    }
+}
+
+/// Pages of two; what lies beyond the last one is no page.
+fn with_404(ids: impl Fn(u32) -> Vec<u32> + 'static) -> FakeHost {
+    let answers = Cell::new(0);
+    stored(1..=3)
+        .snapshot_delete_percent(100)
+        .on(move |request: &Request| {
+            answers.set(answers.get() + 1);
+            let page: usize = request.query("page")?.parse().ok()?;
+            let ids = ids(answers.get());
+            let own: Vec<Value> = ids
+                .chunks(2)
+                .nth(page - 1)?
+                .iter()
+                .map(|id| json!({ "id": id }))
+                .collect();
+            Some(Reply::json(own))
+        })
+        .on(|_: &Request| Some(Reply::status(404)))
+}
+
+#[test]
+fn an_answer_that_there_is_no_such_page_is_one() {
+    // The list has 1 to 3, and hides 2 from the first answer; then 1 goes.
+    let host = with_404(|answer| match answer {
+        1 => vec![1],
+        _ => vec![2],
+    });
+    let outcome = pull(&host, false);
+    outcome.assert_ok();
+    assert!(ids(&host).contains(&2), "{:?}", outcome.logs);
+}
+
+#[test]
+fn a_place_that_is_gone_when_a_pull_goes_on_starts_it_over() {
+    let host = with_404(|answer| match answer {
+        1 => vec![1, 2, 3],
+        _ => vec![1],
+    });
+    pull(&host.clone().kill_after_commits(1), false);
+    let outcome = pull(&host, false);
+    outcome.assert_ok();
+    assert!(warned(&outcome, "starts over"), "{:?}", outcome.logs);
 }

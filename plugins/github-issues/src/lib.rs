@@ -185,7 +185,7 @@ async fn issues(cx: Cx) -> Result<()> {
 /// interrupted goes on when its snapshot is still open.
 async fn begin(cx: &Cx) -> Result<(Checkpoint, Option<FullPull>)> {
     let stored = cx.checkpoint::<Checkpoint>()?;
-    let mut full = cx.full_pull(MODEL).overlapping();
+    let mut full = cx.full_pull(MODEL).overlapping().stable_order();
     if let Some(mut checkpoint) = stored {
         let Some(pass) = checkpoint.full.take() else {
             return Ok((checkpoint, None));

@@ -205,6 +205,7 @@ pub(crate) struct Pagination {
     pub(crate) end_statuses: Option<Vec<u16>>,
     pub(crate) next_url_origin: Option<NextUrlOrigin>,
     pub(crate) end_values: Option<Vec<Value>>,
+    pub(crate) stable_order: Option<bool>,
     pub(crate) page_size: Option<u64>,
     pub(crate) page_size_parameter: Option<String>,
 }

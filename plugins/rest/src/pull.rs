@@ -123,6 +123,7 @@ impl<'a> Puller<'a> {
                 Fetched::Page(response) => response,
                 Fetched::NotModified => return Ok(false),
                 Fetched::Beyond => {
+                    self.answered();
                     self.pull.at = Place::End;
                     break;
                 }
@@ -130,6 +131,7 @@ impl<'a> Puller<'a> {
             if self.pull.begun.is_none() {
                 self.begun(&response).await?;
             }
+            self.answered();
             let before = self.checkpoint();
             let since = self.since();
             let body = self.plan.read(self.cx, &response)?;
@@ -175,6 +177,13 @@ impl<'a> Puller<'a> {
             commit(self.cx, self.plan, changes, &checkpoint).await?;
         }
         Ok(true)
+    }
+
+    /// An answer came that says something of the list, be it only that it ends here: the list may have moved before it.
+    fn answered(&mut self) {
+        if let Some(full) = &mut self.full {
+            full.answered();
+        }
     }
 
     /// The value of the incremental parameter; `None` when it is not sent.
@@ -270,9 +279,15 @@ impl<'a> Puller<'a> {
 }
 
 fn new_full(cx: &Cx, plan: &Plan) -> FullPull {
-    let full = cx.full_pull(&plan.model);
+    let mut full = cx.full_pull(&plan.model);
+    if plan.paging.counts() {
+        full = full.counted();
+    }
+    if plan.paging.is_stable() {
+        full = full.stable_order();
+    }
     match &plan.incremental {
-        Some(incremental) if incremental.ordered() => full.overlapping(),
+        Some(incremental) if incremental.ordered() => full.overlapping().stable_order(),
         _ => full,
     }
 }

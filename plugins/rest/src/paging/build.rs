@@ -71,6 +71,7 @@ impl Paging {
             size_parameter: config.page_size_parameter.clone(),
             end_statuses: config.end_statuses.clone().unwrap_or_default(),
             end_values: end_values(config, &key)?,
+            is_stable: config.stable_order.unwrap_or_default(),
             key: key.clone(),
         })
     }
@@ -178,7 +179,7 @@ fn one_of<const N: usize>(
 fn only_keys_of(config: &Pagination, key: &Key) -> Result<()> {
     use Style::{Cursor, Link, NextUrl, Offset, Page};
     let counted: &[Style] = &[Page, Offset];
-    let given: [(&str, bool, &[Style]); 12] = [
+    let given: [(&str, bool, &[Style]); 13] = [
         (
             "parameter",
             config.parameter.is_some(),
@@ -213,6 +214,11 @@ fn only_keys_of(config: &Pagination, key: &Key) -> Result<()> {
             "end_values",
             config.end_values.is_some(),
             &[Cursor, NextUrl],
+        ),
+        (
+            "stable_order",
+            config.stable_order.is_some(),
+            &[Cursor, Link, NextUrl],
         ),
         ("end_statuses", config.end_statuses.is_some(), counted),
     ];

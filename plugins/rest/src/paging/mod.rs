@@ -26,6 +26,7 @@ pub(crate) struct Paging {
     end_statuses: Vec<u16>,
     /// What a cursor says that there is no more.
     end_values: Option<Vec<String>>,
+    is_stable: bool,
     key: Key,
 }
 
@@ -107,6 +108,11 @@ impl Paging {
     /// Whether places are numbers, so that what comes after a record that goes moves to another one.
     pub(crate) fn counts(&self) -> bool {
         matches!(self.kind, Kind::Page { .. } | Kind::Offset { .. })
+    }
+
+    /// Whether no record jumps back in the list, as the config says.
+    pub(crate) fn is_stable(&self) -> bool {
+        self.is_stable
     }
 
     /// How many records a page has, as the config says.

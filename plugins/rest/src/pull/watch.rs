@@ -29,6 +29,10 @@ pub(super) struct Watch {
     last: Option<(Option<String>, u64)>,
     /// Pages in a row without an id that is new.
     stale: u32,
+    /// Pages that were asked for in the same way, and how many were before what is asked for moved on: so many may
+    /// bring the same again.
+    alike: u32,
+    before: u32,
     /// What a list of changes is compared by with its next reading.
     pub(super) reading: Reading,
     /// Of the first answer, if that is the last one.
@@ -66,7 +70,6 @@ impl Puller<'_> {
         }
         let any = !(changes.save.is_empty() && changes.delete.is_empty());
         if let Some(full) = &mut self.full {
-            full.answered();
             for skip in &changes.skip {
                 full.skipped(skip.id.as_deref());
             }
@@ -161,6 +164,10 @@ impl Puller<'_> {
         let this = (since, page.hash);
         let before = self.watch.last.replace(this.clone());
         let moved_on = before.as_ref().is_some_and(|(since, _)| *since != this.0);
+        if moved_on {
+            self.watch.before = std::mem::take(&mut self.watch.alike);
+        }
+        self.watch.alike += 1;
         self.watch.stale = match page.fresh {
             0 if !moved_on => self.watch.stale + 1,
             _ => 0,
@@ -168,7 +175,7 @@ impl Puller<'_> {
         let stale = self.watch.stale;
         let same = stale > 0 && before.as_ref() == Some(&this);
         let ends = self.pull.at == Place::End;
-        if (same && (stale > 1 || ends)) || stale >= STALE_PAGES_MAX {
+        if (same && (stale > 1 || ends)) || stale >= STALE_PAGES_MAX + self.watch.before {
             return Err(self.looped("it has no record that the pages before did not have"));
         }
         Ok(())

@@ -17,6 +17,8 @@ pub(super) enum Style {
     Page,
     PageOfTotal,
     PageOfPages,
+    /// 404 beyond the last page.
+    PageOfStatus,
     Offset,
     OffsetOfTotal,
     /// A cursor that is an offset inside.
@@ -27,6 +29,10 @@ pub(super) enum Style {
     CursorOfRecord,
     Link,
     NextUrl,
+    /// The last record's id, in a list that is sorted by it.
+    CursorOfKey,
+    /// A number inside, in a list that is sorted by ids.
+    LinkOfStable,
     /// Sorted by the last update, and asked for by it.
     Ordered,
     /// Changes only, sorted by nothing in particular, in pages of a number.
@@ -37,11 +43,12 @@ pub(super) enum Style {
     ChangesAtOnce,
 }
 
-pub(super) const STYLES: [Style; 16] = [
+pub(super) const STYLES: [Style; 19] = [
     Style::None,
     Style::Page,
     Style::PageOfTotal,
     Style::PageOfPages,
+    Style::PageOfStatus,
     Style::Offset,
     Style::OffsetOfTotal,
     Style::CursorOfOffset,
@@ -49,6 +56,8 @@ pub(super) const STYLES: [Style; 16] = [
     Style::CursorOfRecord,
     Style::Link,
     Style::NextUrl,
+    Style::CursorOfKey,
+    Style::LinkOfStable,
     Style::Ordered,
     Style::Changes,
     Style::ChangesOfOffset,
@@ -63,6 +72,15 @@ impl Style {
         matches!(
             self,
             Ordered | Changes | ChangesOfOffset | ChangesByKey | ChangesAtOnce
+        )
+    }
+
+    /// Whether nobody can know how the list moves.
+    pub(super) fn is_opaque(self) -> bool {
+        use Style::{CursorOfOffset, CursorOfRank, CursorOfRecord, Link, NextUrl};
+        matches!(
+            self,
+            CursorOfOffset | CursorOfRank | CursorOfRecord | Link | NextUrl
         )
     }
 }
@@ -171,11 +189,22 @@ impl Churn {
             Style::Page | Style::Changes => counted("page"),
             Style::PageOfTotal => with(counted("page"), "total_pointer", "/total"),
             Style::PageOfPages => with(counted("page"), "total_pages_pointer", "/pages"),
+            Style::PageOfStatus => {
+                let mut paged = counted("page");
+                paged["end_statuses"] = json!([404]);
+                paged
+            }
             Style::Offset | Style::Ordered | Style::ChangesOfOffset => counted("offset"),
             Style::OffsetOfTotal => with(counted("offset"), "total_pointer", "/total"),
             Style::CursorOfOffset | Style::CursorOfRank => with(cursor, "cursor_pointer", "/next"),
-            Style::CursorOfRecord | Style::ChangesByKey => {
-                with(cursor, "cursor_record_pointer", "/id")
+            Style::CursorOfRecord => with(cursor, "cursor_record_pointer", "/id"),
+            Style::CursorOfKey | Style::ChangesByKey => {
+                let mut keyed = with(cursor, "cursor_record_pointer", "/id");
+                keyed["stable_order"] = json!(true);
+                keyed
+            }
+            Style::LinkOfStable => {
+                json!({ "style": "link", "page_size": size, "page_size_parameter": "size", "stable_order": true })
             }
             Style::Link => {
                 json!({ "style": "link", "page_size": size, "page_size_parameter": "size" })
@@ -246,24 +275,30 @@ impl Churn {
         }
         match self.style {
             Style::Ordered => items.sort_by_key(|item| (item.updated, item.id)),
-            Style::ChangesByKey => items.sort_by_key(|item| item.id),
+            Style::ChangesByKey | Style::CursorOfKey | Style::LinkOfStable => {
+                items.sort_by_key(|item| item.id);
+            }
             _ => {}
         }
         let total = items.len();
         let from = match self.style {
             Style::None | Style::ChangesAtOnce => 0,
-            Style::Page | Style::PageOfTotal | Style::PageOfPages | Style::Changes => {
-                (number("page").unwrap_or(1) - 1) * size
-            }
+            Style::Page
+            | Style::PageOfTotal
+            | Style::PageOfPages
+            | Style::PageOfStatus
+            | Style::Changes => (number("page").unwrap_or(1) - 1) * size,
             Style::Offset | Style::OffsetOfTotal | Style::Ordered | Style::ChangesOfOffset => {
                 number("offset").unwrap_or(0)
             }
-            Style::ChangesByKey => {
+            Style::ChangesByKey | Style::CursorOfKey => {
                 let after = number("cursor").unwrap_or(0);
                 let is_before = |item: &&Item| usize::try_from(item.id).unwrap() <= after;
                 items.iter().filter(is_before).count()
             }
-            Style::CursorOfOffset | Style::Link | Style::NextUrl => number("cursor").unwrap_or(0),
+            Style::CursorOfOffset | Style::Link | Style::LinkOfStable | Style::NextUrl => {
+                number("cursor").unwrap_or(0)
+            }
             Style::CursorOfRank => match request.query("cursor") {
                 None => 0,
                 Some(rank) => {
@@ -280,6 +315,9 @@ impl Churn {
                 },
             },
         };
+        if self.style == Style::PageOfStatus && from > 0 && from >= total {
+            return Reply::status(404);
+        }
         let to = from.saturating_add(size).min(total);
         let page = items.get(from.min(total)..to).unwrap_or_default();
         let mut data: Vec<Value> = page.iter().map(body).collect();
@@ -296,7 +334,7 @@ impl Churn {
             |cursor: &String| format!("https://api.example.com/base/m?size={size}&cursor={cursor}");
         let mut answer = json!({ "data": data, "total": total, "pages": total.div_ceil(size.min(total.max(1))) });
         match self.style {
-            Style::Link => {
+            Style::Link | Style::LinkOfStable => {
                 let reply = Reply::json(answer);
                 return match next {
                     Some(next) => reply.header("Link", format!("<{}>; rel=\"next\"", url(&next))),

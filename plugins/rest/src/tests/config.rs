@@ -151,6 +151,11 @@ fn mistakes_are_named_by_their_key() {
             "unknown variant",
         ),
         (
+            json!({ "path": "/m", "pagination": { "style": "page", "stable_order": true } }),
+            "models.M.pagination.stable_order",
+            "is not used by the style `page`",
+        ),
+        (
             json!({ "path": "/m", "pagination": { "style": "cursor" } }),
             "models.M.pagination.parameter",
             "is missing",

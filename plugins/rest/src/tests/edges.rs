@@ -170,7 +170,7 @@ fn how_counted_pages_end() {
 
 #[test]
 fn a_cursor_that_has_grown_too_old_starts_the_pull_over() {
-    let cursor = json!({ "style": "cursor", "parameter": "c", "cursor_header": "X-Next" });
+    let cursor = json!({ "style": "cursor", "parameter": "c", "cursor_header": "X-Next", "stable_order": true });
     let page = |id: u32, next: &str| Reply::json(json!([{ "id": id }])).header("x-next", next);
     let host = model(json!({ "pagination": cursor, "full_pull_with_deletes": true }))
         .record("M", "old", json!({ "id": "old" }))

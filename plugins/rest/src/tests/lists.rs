@@ -265,7 +265,7 @@ fn a_list_that_is_cut_deletes_nothing() {
 
 #[test]
 fn a_cursor_that_names_itself_deletes_nothing() {
-    let pagination = json!({ "style": "cursor", "parameter": "c", "cursor_pointer": "/next" });
+    let pagination = json!({ "style": "cursor", "parameter": "c", "cursor_pointer": "/next", "stable_order": true });
     for (last, deletes) in [
         // It may be a session's, and there would be more.
         (json!({ "d": records(3..=4), "next": "b" }), false),
