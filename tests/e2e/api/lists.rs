@@ -127,6 +127,33 @@ fn lists_are_read_row_by_row() {
     assert_eq!(listed.len(), 4, "{listed:?}");
 }
 
+/// Ids begin with the millisecond, in which several may be made.
+#[test]
+fn lists_are_in_the_order_of_creation() {
+    let served = Served::start(Tidegate::new());
+    let made = |target: &str, body: &Value, id: &str| {
+        let made = served.post(target, body, 201);
+        made.pointer(id).cloned().unwrap()
+    };
+    let mut all: [Vec<Value>; 2] = Default::default();
+    for number in 0..90 {
+        let endpoint = json!({"url": format!("https://hooks.example.com/{number}")});
+        all[0].push(made("/v1/webhooks", &endpoint, "/id"));
+        let key = json!({"name": format!("k{number}"), "scopes": ["read"]});
+        all[1].push(made("/v1/api-keys", &key, "/id"));
+    }
+    for (target, list, made) in [
+        ("/v1/webhooks", "endpoints", &all[0]),
+        ("/v1/api-keys", "api_keys", &all[1]),
+    ] {
+        let listed = served.get(&format!("{target}?limit=1000"));
+        let ids = listed[list].as_array().unwrap().iter();
+        let ids: Vec<&Value> = ids.map(|row| &row["id"]).collect();
+        let own: Vec<&Value> = made.iter().collect();
+        assert!(ids.ends_with(&own), "{target}: {ids:?}");
+    }
+}
+
 #[test]
 fn a_page_goes_on_after_what_is_gone() {
     let tidegate = Tidegate::new();

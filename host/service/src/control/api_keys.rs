@@ -39,14 +39,12 @@ pub(super) async fn create(local: &Local, new: NewApiKey) -> Result<MadeApiKey> 
     let mut random = Zeroizing::new([0; 32]);
     crate::secrets::random(&mut *random)?;
     let text = Zeroizing::new(key_text(&random));
-    let mut id = [0; 16];
-    crate::secrets::random(&mut id)?;
     let expires_at = |time: Duration| {
         let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Timestamp(now.0.saturating_add(ms))
     };
     let key = ApiKey {
-        id: ApiKeyId::from_parts(now, u128::from_be_bytes(id)),
+        id: ApiKeyId::from_parts(now, super::ids::next(now)?),
         name: new.name,
         digest: Digest::of(text.as_bytes()),
         scopes: new.scopes,

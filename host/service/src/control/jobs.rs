@@ -76,9 +76,7 @@ async fn launch_of(local: &Local, site: &Site, target: &JobTarget) -> Result<Lau
 }
 
 pub(super) fn new_job_id(now: Timestamp) -> Result<JobId> {
-    let mut random = [0; 16];
-    crate::secrets::random(&mut random)?;
-    Ok(JobId::from_parts(now, u128::from_be_bytes(random)))
+    Ok(JobId::from_parts(now, super::ids::next(now)?))
 }
 
 pub(super) async fn trigger(local: &Local, request: TriggerRequest) -> Result<Job> {

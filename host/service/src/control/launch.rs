@@ -166,9 +166,7 @@ struct Begun {
 
 /// A new id for a run that starts now.
 pub(crate) fn new_run_id(now: Timestamp) -> Result<RunId> {
-    let mut random = [0; 16];
-    crate::secrets::random(&mut random)?;
-    Ok(RunId::from_parts(now, u128::from_be_bytes(random)))
+    Ok(RunId::from_parts(now, super::ids::next(now)?))
 }
 
 /// Run something to its end, unless an earlier run under its key has the result. An error means that

@@ -14,6 +14,7 @@ mod deploy;
 mod empty;
 mod endpoint_keys;
 pub mod flights;
+mod ids;
 mod imported;
 mod jobs;
 mod keys;

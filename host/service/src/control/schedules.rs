@@ -54,9 +54,7 @@ pub struct Backfilled {
 }
 
 fn new_schedule_id(now: Timestamp) -> Result<ScheduleId> {
-    let mut random = [0; 16];
-    crate::secrets::random(&mut random)?;
-    Ok(ScheduleId::from_parts(now, u128::from_be_bytes(random)))
+    Ok(ScheduleId::from_parts(now, super::ids::next(now)?))
 }
 
 pub(super) async fn put(local: &Local, new: NewSchedule) -> Result<Schedule> {

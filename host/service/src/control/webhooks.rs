@@ -145,9 +145,7 @@ impl Webhooks for Local {
 
 async fn add(local: &Local, new: NewEndpoint) -> Result<EndpointSecret> {
     let now = local.clock.now();
-    let mut chance = [0; 16];
-    random(&mut chance)?;
-    let id = EndpointId::from_parts(now, u128::from_be_bytes(chance));
+    let id = EndpointId::from_parts(now, super::ids::next(now)?);
     let _in_use = local.key_use.read().await;
     let (secret, sealed) = seal_new(local, id, now).await?;
     let endpoint = Endpoint {
