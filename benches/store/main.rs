@@ -4,7 +4,9 @@
 //! `cargo bench --bench store` prints one JSON line for each number of records given in the
 //! variable `TIDEGATE_BENCH_RECORDS` (default `100000,1000000`), each from a process of its own.
 //! Then how a store of many connections of 20 models each behaves, for the numbers in
-//! `TIDEGATE_BENCH_CONNECTIONS` (default `10,10000`): what should not depend on the number.
+//! `TIDEGATE_BENCH_CONNECTIONS` (default `10,10000`): what should not depend on the number. Last, how long other
+//! commands wait while something long goes on at a model of the records in `TIDEGATE_BENCH_HOLDS` (default `1000000`).
+//! An empty variable leaves its part out.
 //! Bodies are made before the clock starts, so a figure is hashing, planning, compressing, writing
 //! and syncing, and nothing else.
 #![allow(
@@ -17,6 +19,7 @@
 )]
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use tidegate_engine::canonical;
@@ -33,12 +36,13 @@ use common::cpu;
 
 #[path = "../common/mod.rs"]
 mod common;
+mod holds;
 mod scale;
 
 type Failure = Box<dyn std::error::Error>;
 
 const PAGE: usize = 1000;
-/// Tells a child what to measure: a number of records, or `connections=N`.
+/// Tells a child what to measure: a number of records, `connections=N` or `holds=N`.
 const CHILD: &str = "TIDEGATE_BENCH_STORE_CHILD";
 
 /// The options that a server would use, but for the cache if `TIDEGATE_BENCH_CACHE_MB` is set.
@@ -77,7 +81,7 @@ fn gcd(a: usize, b: usize) -> usize {
 }
 
 struct Bench {
-    store: SledStore,
+    store: Arc<SledStore>,
     records: usize,
     run: RunId,
     fence: Fence,
@@ -87,10 +91,10 @@ struct Bench {
 
 impl Bench {
     async fn new(root: &Path, records: usize) -> Result<Self, Failure> {
-        let store = SledStore::open(root, options())?;
-        common::deploy(&store).await;
+        let store = Arc::new(SledStore::open(root, options())?);
+        common::deploy(&*store).await;
         let connection = common::key("acme");
-        common::connect(&store, connection.clone()).await;
+        common::connect(&*store, connection.clone()).await;
         let run = RunId::from_parts(Timestamp(1), 1);
         let sync = SyncKey {
             connection: connection.clone(),
@@ -321,8 +325,9 @@ fn main() -> Result<(), Failure> {
             .enable_all()
             .build()?;
         return runtime.block_on(async {
-            match task.strip_prefix("connections=") {
-                Some(connections) => scale::measure(connections.parse()?).await,
+            match task.split_once('=') {
+                Some(("connections", number)) => scale::measure(number.parse()?).await,
+                Some((_, number)) => holds::measure(number.parse()?).await,
                 None => measure(task.parse()?).await,
             }
         });
@@ -336,6 +341,9 @@ fn main() -> Result<(), Failure> {
     let mut tasks = list("TIDEGATE_BENCH_RECORDS", "100000,1000000");
     let connections = list("TIDEGATE_BENCH_CONNECTIONS", "10,10000");
     tasks.extend(connections.iter().map(|n| format!("connections={n}")));
+    let holds = list("TIDEGATE_BENCH_HOLDS", "1000000");
+    tasks.extend(holds.iter().map(|n| format!("holds={n}")));
+    tasks.retain(|task| !task.is_empty() && !task.ends_with('='));
     for task in tasks {
         let child = std::process::Command::new(std::env::current_exe()?)
             .env(CHILD, &task)

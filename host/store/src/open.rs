@@ -68,8 +68,8 @@ impl Default for Tuning {
         Self {
             compact_slack: 4096,
             fold_after: 256,
-            ending_step: 4_000,
-            step_keys: 1000,
+            ending_step: 2_000,
+            step_keys: 500,
             step_bytes: 1024 * 1024,
             keys_max: tidegate_engine::idempotency::KEYS_MAX,
             requests_max: tidegate_engine::limits::API_IDEMPOTENCY_KEYS,
