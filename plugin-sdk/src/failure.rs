@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::host::{HttpError, StoreError};
+use crate::host::{HttpError, HttpErrorKind, StoreError, StoreErrorKind};
 use crate::http::Response;
 
 /// What handlers return.
@@ -78,6 +78,9 @@ pub struct Failure {
     pub upstream: Option<Box<Upstream>>,
     /// With `Transient`: not before this many milliseconds from now.
     pub retry_after_ms: Option<u64>,
+    /// Names the call of the host that failed, if that is why: by it the host knows whom to blame, and which
+    /// limit it was, however the message is worded. The calls of [`Cx`](crate::Cx) set it.
+    pub cause: Option<u64>,
 }
 
 impl Failure {
@@ -90,6 +93,7 @@ impl Failure {
             payload: None,
             upstream: None,
             retry_after_ms: None,
+            cause: None,
         }
     }
 
@@ -159,6 +163,27 @@ impl Failure {
         self
     }
 
+    /// This failure is another one in other words: it has the same cause.
+    ///
+    /// ```
+    /// use tidegate_sdk::prelude::*;
+    ///
+    /// async fn contacts(cx: Cx) -> Result<Value> {
+    ///     let list = cx.get("/contacts").json().await;
+    ///     list.map_err(|failure: Failure| Failure::other("no list of contacts").caused_by(&failure))
+    /// }
+    /// ```
+    #[must_use]
+    pub fn caused_by(mut self, failure: &Failure) -> Self {
+        self.cause = failure.cause;
+        self
+    }
+
+    fn of(mut self, cause: u64) -> Self {
+        self.cause = Some(cause);
+        self
+    }
+
     pub(crate) fn upstream(mut self, status: u16, body: String) -> Self {
         self.upstream = Some(Box::new(Upstream { status, body }));
         self
@@ -214,27 +239,29 @@ impl<T> Context<T> for Option<T> {
 
 /// The failure for a request that got no answer.
 pub(crate) fn of_http(request: &str, error: HttpError) -> Failure {
-    let (kind, code, text) = match error {
-        HttpError::Denied(text) => (FailureKind::Config, "http-denied", text),
-        HttpError::Timeout(text) => (FailureKind::Transient, "http-timeout", text),
-        HttpError::Connect(text) => (FailureKind::Transient, "http-connect", text),
-        HttpError::TooLarge(text) => (FailureKind::Other, "http-too-large", text),
-        HttpError::Invalid(text) => (FailureKind::Other, "http-invalid", text),
-        HttpError::Exhausted(text) => (FailureKind::Other, "http-exhausted", text),
-        HttpError::Other(text) => (FailureKind::Other, "http-other", text),
-        HttpError::Token(text) => (FailureKind::Transient, "http-token", text),
+    let (kind, code) = match error.kind {
+        HttpErrorKind::Denied => (FailureKind::Config, "http-denied"),
+        HttpErrorKind::Timeout => (FailureKind::Transient, "http-timeout"),
+        HttpErrorKind::Connect => (FailureKind::Transient, "http-connect"),
+        HttpErrorKind::TooLarge => (FailureKind::Other, "http-too-large"),
+        HttpErrorKind::Invalid => (FailureKind::Other, "http-invalid"),
+        HttpErrorKind::Exhausted => (FailureKind::Other, "http-exhausted"),
+        HttpErrorKind::Other => (FailureKind::Other, "http-other"),
+        HttpErrorKind::Token => (FailureKind::Transient, "http-token"),
     };
-    Failure::new(kind, format!("{request}: {text}")).code(code)
+    let failure = Failure::new(kind, format!("{request}: {}", error.message)).code(code);
+    failure.of(error.cause)
 }
 
 /// The failure for a store that said no.
 pub(crate) fn of_store(what: &str, error: StoreError) -> Failure {
-    let (kind, code, text) = match error {
-        StoreError::Denied(text) => (FailureKind::Config, "store-denied", text),
-        StoreError::Invalid(text) => (FailureKind::Other, "store-invalid", text),
-        StoreError::Refused(text) => (FailureKind::Other, "snapshot-refused", text),
-        StoreError::Fenced(text) => (FailureKind::Other, "fenced", text),
-        StoreError::Other(text) => (FailureKind::Transient, "store-unavailable", text),
+    let (kind, code) = match error.kind {
+        StoreErrorKind::Denied => (FailureKind::Config, "store-denied"),
+        StoreErrorKind::Invalid => (FailureKind::Other, "store-invalid"),
+        StoreErrorKind::Refused => (FailureKind::Other, "snapshot-refused"),
+        StoreErrorKind::Fenced => (FailureKind::Other, "fenced"),
+        StoreErrorKind::Other => (FailureKind::Transient, "store-unavailable"),
     };
-    Failure::new(kind, format!("{what}: {text}")).code(code)
+    let failure = Failure::new(kind, format!("{what}: {}", error.message)).code(code);
+    failure.of(error.cause)
 }

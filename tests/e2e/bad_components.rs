@@ -159,3 +159,18 @@ fn a_folder() {
         finished.stderr
     );
 }
+
+#[test]
+fn a_manifest_that_panics_shows_what_was_printed() {
+    tidegate("build")
+        .arg(root().join("tests/plugins/unready"))
+        .compiles()
+        .refused(
+            PLUGIN,
+            &[
+                "it panicked or aborted",
+                "looking for the settings",
+                "the settings are there",
+            ],
+        );
+}

@@ -17,6 +17,7 @@ mod author;
 mod bad_answers;
 mod bad_components;
 mod bad_records;
+mod blame;
 mod bodies;
 mod cassettes;
 mod commands;

@@ -35,14 +35,14 @@ const TYPES: &str = r#"
       (field "payload" (option string)) (field "upstream" (option $upstream))
       (field "retry-after-ms" (option u64))))
     (export "failure" (type (eq $f)))))
-  (import "tidegate:plugin/types@0.1.0" (instance $types (type $types-type)))
+  (import "tidegate:plugin/types@0.2.0" (instance $types (type $types-type)))
   (alias export $types "failure" (type $failure))
 
   (type $log-type (instance
     (type $l (enum "debug" "info" "warn" "error"))
     (export "level" (type $level (eq $l)))
     (export "write" (func (param "level" $level) (param "message" string) (param "fields" string)))))
-  (import "tidegate:plugin/log@0.1.0" (instance $log (type $log-type)))
+  (import "tidegate:plugin/log@0.2.0" (instance $log (type $log-type)))
 
   (type $records-type (instance
     (type $e (variant (case "denied" string) (case "invalid" string) (case "refused" string)
@@ -50,7 +50,7 @@ const TYPES: &str = r#"
     (export "error" (type $error (eq $e)))
     (export "get" (func async (param "model" string) (param "ids" (list string))
       (result (result (list (option string)) (error $error)))))))
-  (import "tidegate:plugin/records@0.1.0" (instance $records (type $records-type)))
+  (import "tidegate:plugin/records@0.2.0" (instance $records (type $records-type)))
 "#;
 
 impl Template {

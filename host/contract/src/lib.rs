@@ -23,6 +23,6 @@ wasmtime::component::bindgen!({
 });
 
 /// The version of the contract that this host implements.
-pub const VERSION: &str = "0.1.0";
+pub const VERSION: &str = "0.2.0";
 /// The package of the contract, without its version.
 pub const PACKAGE: &str = "tidegate:plugin";

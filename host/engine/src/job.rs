@@ -99,13 +99,20 @@ pub enum JobTarget {
         action: Name,
         input: Input,
     },
+    /// Tell the plugin of something that happened around its connection.
+    Event {
+        connection: ConnectionKey,
+        event: Name,
+    },
 }
 
 impl JobTarget {
     #[must_use]
     pub fn connection(&self) -> &ConnectionKey {
         match self {
-            Self::Sync { connection, .. } | Self::Action { connection, .. } => connection,
+            Self::Sync { connection, .. }
+            | Self::Action { connection, .. }
+            | Self::Event { connection, .. } => connection,
         }
     }
 
@@ -123,7 +130,7 @@ impl JobTarget {
                 sync: sync.clone(),
                 variant: variant.clone(),
             }),
-            Self::Action { .. } => None,
+            Self::Action { .. } | Self::Event { .. } => None,
         }
     }
 
@@ -132,25 +139,27 @@ impl JobTarget {
     pub fn input(&self) -> Option<&str> {
         match self {
             Self::Action { input, .. } => Some(input.as_str()),
-            Self::Sync { .. } => None,
+            Self::Sync { .. } | Self::Event { .. } => None,
         }
     }
 
-    /// `sync` or `action`.
+    /// `sync`, `action` or `event`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Sync { .. } => "sync",
             Self::Action { .. } => "action",
+            Self::Event { .. } => "event",
         }
     }
 
-    /// The sync's or action's name.
+    /// The name of the sync or action, or the kind of event.
     #[must_use]
     pub fn name(&self) -> &Name {
         match self {
             Self::Sync { sync, .. } => sync,
             Self::Action { action, .. } => action,
+            Self::Event { event, .. } => event,
         }
     }
 
@@ -163,6 +172,10 @@ impl JobTarget {
             } => Target::Action {
                 connection: connection.clone(),
                 action: action.clone(),
+            },
+            Self::Event { connection, event } => Target::Event {
+                connection: connection.clone(),
+                event: event.to_string(),
             },
             Self::Sync {
                 connection,

@@ -56,6 +56,9 @@ pub struct Manifest {
     pub actions: Vec<ActionSpec>,
     #[serde(default)]
     pub models: Vec<Model>,
+    /// Kinds of events that it answers.
+    #[serde(default)]
+    pub events: Vec<Name>,
     #[serde(default)]
     pub capabilities: Capabilities,
     /// JSON Schema of a connection's config.
@@ -241,6 +244,7 @@ impl Manifest {
             ("syncs", self.syncs.len()),
             ("actions", self.actions.len()),
             ("models", self.models.len()),
+            ("events", self.events.len()),
             ("capabilities.hosts", self.capabilities.hosts.len()),
             ("capabilities.feeds", self.capabilities.feeds.len()),
             ("auth", self.auth.len()),
@@ -256,6 +260,7 @@ impl Manifest {
         unique("syncs", self.syncs.iter().map(|s| s.name.as_str()))?;
         unique("actions", self.actions.iter().map(|a| a.name.as_str()))?;
         unique("models", self.models.iter().map(|m| m.name.as_str()))?;
+        unique("events", self.events.iter().map(Name::as_str))?;
         for (index, sync) in self.syncs.iter().enumerate() {
             self.check_sync(&format!("syncs[{index}]"), sync)?;
         }
@@ -268,6 +273,12 @@ impl Manifest {
         }
         self.check_schemas()?;
         limits::check(&self.capabilities.limits).map_err(|e| shape("capabilities.limits", e))
+    }
+
+    /// Whether it answers this kind of event.
+    #[must_use]
+    pub fn answers(&self, event: &str) -> bool {
+        self.events.iter().any(|kind| kind.as_str() == event)
     }
 
     fn check_schemas(&self) -> Result<(), ManifestError> {

@@ -31,7 +31,7 @@ use crate::board::Board;
 use crate::canonical::BodyHash;
 use crate::idempotency::{KeyUse, Keyed};
 use crate::integration::{Connection, Digest, Integration, NewDeployment};
-use crate::job::{Job, JobId};
+use crate::job::{Job, JobId, NewJob};
 use crate::record::{Counts, Record};
 use crate::request::{RequestKey, RequestRow};
 use crate::run::{Failure, Fence, LogLine, NewRun, Run, RunEnd, RunId};
@@ -184,8 +184,12 @@ impl Store for MemoryStore {
         self.with(|state| state.add_connection(connection))
     }
 
-    async fn add_connections(&self, connections: Vec<Connection>) -> Result<(), StoreError> {
-        self.with(|state| state.add_connections(connections))
+    async fn add_connections(
+        &self,
+        connections: Vec<Connection>,
+        jobs: Vec<NewJob>,
+    ) -> Result<(), StoreError> {
+        self.with(|state| state.add_connections(connections, jobs))
     }
 
     async fn update_connections(&self, updates: Vec<Connection>) -> Result<Vec<bool>, StoreError> {

@@ -26,6 +26,7 @@ use crate::canonical::BodyHash;
 use crate::cursor::{Cursor, CursorError};
 use crate::idempotency::{IdempotencyKey, KeyUse, Keyed};
 use crate::integration::{Connection, Digest, Integration, NewDeployment};
+use crate::job::NewJob;
 use crate::record::{Action, Counts, Page, PageError, Record};
 use crate::run::{Failure, Fence, Figures, LogLine, NewRun, Run, RunEnd, RunId};
 use crate::schedule::DefinitionError;
@@ -248,8 +249,13 @@ pub trait Store:
     /// Add a connection to an existing integration.
     async fn add_connection(&self, connection: Connection) -> Result<(), StoreError>;
     /// Add connections to an existing integration, all of them or none. One that is there just so,
-    /// as when the answer was lost, is fine; `Exists` names another one.
-    async fn add_connections(&self, connections: Vec<Connection>) -> Result<(), StoreError>;
+    /// as when the answer was lost, is fine; `Exists` names another one. `jobs` are queued with those that are new, in
+    /// the same step.
+    async fn add_connections(
+        &self,
+        connections: Vec<Connection>,
+        jobs: Vec<NewJob>,
+    ) -> Result<(), StoreError>;
     /// Change each of these connections to what is given if its `revision` is still the one given,
     /// which then counts on. Says of each whether it is so now; the others stay as they are.
     async fn update_connections(&self, updates: Vec<Connection>) -> Result<Vec<bool>, StoreError>;

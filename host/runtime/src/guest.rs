@@ -17,12 +17,13 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 use crate::clock::{MonotonicClock, WallClock};
 use crate::engine::Runtime;
 use crate::limiter::Limiter;
-use crate::log::Stdio;
+use crate::log::Lines;
 use crate::meter::Metered;
 use crate::outcome::Ending;
 use crate::random;
 use crate::run::{Plugin, Remains};
 use crate::state::{Live, RunState};
+use crate::stdio::Stdio;
 use crate::tape::{Stopped, TakingTurns};
 
 /// How a guest ended.
@@ -44,7 +45,7 @@ impl Runtime {
         live: Arc<Live>,
         cancelled: BoxFuture<'static, ()>,
     ) -> Ended {
-        let (stdout, stderr) = (Stdio::stdout(&live.log), Stdio::stderr(&live.log));
+        let (stdout, stderr) = (Lines::stdout(&live.log), Lines::stderr(&live.log));
         let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
         let mut table = ResourceTable::new();
         table.set_max_capacity(size(call.limits.handles));
@@ -108,10 +109,10 @@ impl Runtime {
 }
 
 /// WASI without files, network or environment; time and randomness are the run's.
-fn wasi(live: &Live, call: &Call, stdout: Stdio, stderr: Stdio) -> WasiCtx {
+fn wasi(live: &Live, call: &Call, stdout: Lines, stderr: Lines) -> WasiCtx {
     let mut wasi = WasiCtxBuilder::new();
-    wasi.stdout(stdout)
-        .stderr(stderr)
+    wasi.stdout(Stdio(stdout))
+        .stderr(Stdio(stderr))
         .wall_clock(WallClock(live.clock.clone()))
         .monotonic_clock(MonotonicClock::new(live.clock.clone(), call.started_at))
         .allow_tcp(false)

@@ -8,8 +8,8 @@ use tidegate_engine::limits::{
     COMPILE_MS, COMPONENT_PARTS, Limits, MANIFEST_BYTES, MANIFEST_MEMORY_BYTES, MANIFEST_MS,
 };
 use tidegate_engine::manifest::{MANIFEST_BYTES_MAX, Manifest, ManifestError};
-use wasmtime::Store;
 use wasmtime::component::ResourceTable;
+use wasmtime::{Store, Trap};
 use wasmtime_wasi::WasiCtxBuilder;
 
 use crate::engine::{Runtime, RuntimeError};
@@ -18,6 +18,7 @@ use crate::limiter::Limiter;
 use crate::outcome::FUEL_IS_GONE;
 use crate::run::Plugin;
 use crate::state::RunState;
+use crate::stdio::{LastWords, Stdio};
 
 /// Handles that a guest may hold while it makes its manifest, for which it needs none.
 const MANIFEST_HANDLES: usize = 100;
@@ -36,8 +37,9 @@ pub struct Inspection {
 pub enum InspectError {
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
-    #[error("the export `manifest` failed: {0}")]
-    Trap(String),
+    /// Why, and what it printed before.
+    #[error("the export `manifest` failed: {why}{}", printed(.output))]
+    Trap { why: String, output: Option<String> },
     #[error("the export `manifest` took longer than the limit manifest_ms, {MANIFEST_MS} ms")]
     Slow,
     #[error("the export `manifest` needed more than the limit {name}, {most}, and stopped")]
@@ -93,8 +95,12 @@ impl Runtime {
             table_elements: u64::MAX,
             ..Limits::default()
         };
+        let words = LastWords::default();
         let state = RunState {
-            wasi: WasiCtxBuilder::new().build(),
+            wasi: WasiCtxBuilder::new()
+                .stdout(Stdio(words.clone()))
+                .stderr(Stdio(words.clone()))
+                .build(),
             table: ResourceTable::new(),
             limiter: Limiter::new(&limits),
             live: None,
@@ -121,9 +127,27 @@ impl Runtime {
             match store.data().limiter.refused() {
                 Some("memory_bytes") => limit("manifest_memory_bytes", MANIFEST_MEMORY_BYTES),
                 Some(name) => limit(name, limits.get(name).unwrap_or(0)),
-                None => InspectError::Trap(text),
+                None => InspectError::Trap {
+                    why: why(&error, text),
+                    output: words.text(),
+                },
             }
         })
+    }
+}
+
+fn why(error: &wasmtime::Error, text: String) -> String {
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::UnreachableCodeReached) => "it panicked or aborted".to_owned(),
+        Some(trap) => trap.to_string(),
+        None => text,
+    }
+}
+
+fn printed(output: &Option<String>) -> String {
+    match output {
+        Some(output) => format!("; it printed:\n{output}"),
+        None => String::new(),
     }
 }
 

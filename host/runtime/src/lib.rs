@@ -24,17 +24,19 @@
 //! | `world` | the seam between imports and the gate and the store |
 //! | `tape` | what stands in that seam while a run is recorded or replayed |
 //! | `clock`, `random` | a guest's time and chance |
+//! | `cause` | refused calls, by the numbers that a failure hands back |
 //! | `outcome` | what a trap, a limit or a failure means, and who is to blame |
 //! | `output` | what an action returned, checked |
 //! | [`meter`] | figures and CPU time of a run |
 //! | `limiter` | memory and tables of the whole store |
-//! | `log` | a run's bounded log, stdout and stderr included |
+//! | `log`, `stdio` | a run's bounded log, and what a guest prints |
 //! | `state`, `imports` | what the guest's calls reach |
 //!
 //! [`Store`]: tidegate_engine::Store
 
 mod bounds;
 mod cache;
+mod cause;
 mod clock;
 mod cores;
 mod engine;
@@ -51,6 +53,7 @@ mod random;
 mod replay;
 mod run;
 mod state;
+mod stdio;
 mod tape;
 mod world;
 

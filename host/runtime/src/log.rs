@@ -6,20 +6,17 @@
 //! `log_held_bytes`, however many lines that are.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 
 use serde_json::Value;
 use tidegate_engine::limits::{LOG_HELD_BYTES, Limits};
 use tidegate_engine::redact::SecretTexts;
 use tidegate_engine::run::{Level, LogLine, LogSource};
-use tokio::io::AsyncWrite;
 use tokio::sync::Notify;
-use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
 use crate::clock::Clock;
 use crate::run::Observer;
+use crate::stdio::Sink;
 
 /// Most bytes that a line's fields may have: they are stored beside the message.
 const FIELDS_BYTES_MAX: usize = 8 * 1024;
@@ -225,14 +222,14 @@ pub(crate) fn cut(message: &str, left_out: usize, bytes_max: usize) -> String {
 
 /// A guest's stdout or stderr, as lines of the run's log.
 #[derive(Clone)]
-pub(crate) struct Stdio {
+pub(crate) struct Lines {
     log: RunLog,
     level: Level,
     source: LogSource,
     partial: Arc<Mutex<Vec<u8>>>,
 }
 
-impl Stdio {
+impl Lines {
     pub(crate) fn stdout(log: &RunLog) -> Self {
         Self {
             log: log.clone(),
@@ -251,6 +248,23 @@ impl Stdio {
         }
     }
 
+    /// Write the line that has no end yet: the run is over.
+    pub(crate) fn flush_partial(&self) {
+        let mut partial = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
+        self.emit(&partial);
+        partial.clear();
+    }
+
+    fn emit(&self, line: &[u8]) {
+        let line = String::from_utf8_lossy(line);
+        let line = line.trim_end();
+        if !line.is_empty() {
+            self.log.write(self.level, self.source, line, "");
+        }
+    }
+}
+
+impl Sink for Lines {
     fn take(&self, bytes: &[u8]) {
         let mut partial = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
         for byte in bytes {
@@ -273,78 +287,5 @@ impl Stdio {
                 partial.push(*byte);
             }
         }
-    }
-
-    /// Write the line that has no end yet: the run is over.
-    pub(crate) fn flush_partial(&self) {
-        let mut partial = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
-        self.emit(&partial);
-        partial.clear();
-    }
-
-    fn emit(&self, line: &[u8]) {
-        let line = String::from_utf8_lossy(line);
-        let line = line.trim_end();
-        if !line.is_empty() {
-            self.log.write(self.level, self.source, line, "");
-        }
-    }
-}
-
-impl IsTerminal for Stdio {
-    fn is_terminal(&self) -> bool {
-        false
-    }
-}
-
-impl StdoutStream for Stdio {
-    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        Box::new(self.clone())
-    }
-
-    fn p2_stream(&self) -> Box<dyn wasmtime_wasi::p2::OutputStream> {
-        Box::new(self.clone())
-    }
-}
-
-impl AsyncWrite for Stdio {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        _cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        self.take(bytes);
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-}
-
-/// Most bytes a guest may write at once.
-const WRITE_BYTES_MAX: usize = 64 * 1024;
-
-#[wasmtime_wasi::async_trait]
-impl wasmtime_wasi::p2::Pollable for Stdio {
-    async fn ready(&mut self) {}
-}
-
-impl wasmtime_wasi::p2::OutputStream for Stdio {
-    fn write(&mut self, bytes: bytes::Bytes) -> wasmtime_wasi::p2::StreamResult<()> {
-        self.take(&bytes);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> wasmtime_wasi::p2::StreamResult<()> {
-        Ok(())
-    }
-
-    fn check_write(&mut self) -> wasmtime_wasi::p2::StreamResult<usize> {
-        Ok(WRITE_BYTES_MAX)
     }
 }

@@ -5,6 +5,7 @@ use tidegate_engine::limits::Limits;
 use tidegate_engine::run::{Blame, Failure, FailureClass, Outcome, Upstream};
 use wasmtime::Trap;
 
+use crate::cause::RUN_LENGTH_LIMITS;
 use crate::meter::Exhausted;
 use crate::output;
 use crate::state::{Notes, Spent};
@@ -12,18 +13,6 @@ use crate::state::{Notes, Spent};
 /// Most bytes kept of a failure's message and of an upstream's body.
 const MESSAGE_BYTES_MAX: usize = 8 * 1024;
 const UPSTREAM_BODY_BYTES_MAX: usize = 64 * 1024;
-
-/// Limits on a whole run, after which continuing makes sense if it has got somewhere. The others
-/// would be hit again at the same place.
-const RUN_LENGTH_LIMITS: &[&str] = &[
-    "cpu_ms",
-    "wall_ms",
-    "host_calls",
-    "host_call_total_bytes",
-    "http_requests",
-    "http_total_bytes",
-    "records_per_run",
-];
 
 /// What wasmtime says, in an error without a type of its own, when a call copies too many bytes.
 pub(crate) const FUEL_IS_GONE: &str = "fuel allocated for hostcalls";
@@ -127,12 +116,7 @@ pub(crate) fn judge(
 }
 
 fn from_guest(failure: GuestFailure, notes: Notes) -> Failure {
-    let Notes {
-        limit,
-        blame: blamed,
-        retry_after_ms,
-        ..
-    } = notes;
+    let cause = notes.causes.of(failure.cause);
     let (class, blame) = match failure.kind {
         FailureKind::Transient => (FailureClass::Transient, Blame::Upstream),
         FailureKind::Auth => (FailureClass::Auth, Blame::Operator),
@@ -145,30 +129,20 @@ fn from_guest(failure: GuestFailure, notes: Notes) -> Failure {
         FailureKind::Other if failure.upstream.is_some() => (FailureClass::Other, Blame::Upstream),
         FailureKind::Other => (FailureClass::Other, Blame::Guest),
     };
-    // A guest passes a limit's error on as a failure of its own making; the limit is the cause.
-    let (class, blame) = match (limit, &blamed) {
-        (Some((_, blame)), _) if class == FailureClass::Other => (FailureClass::Limit, blame),
-        (None, Some((message, blame)))
-            if class == FailureClass::Other && failure.message.contains(message) =>
-        {
-            (class, *blame)
-        }
-        _ => (class, blame),
+    let limit = cause.and_then(|cause| cause.limit);
+    let class = match limit {
+        Some(_) if class == FailureClass::Other => FailureClass::Limit,
+        _ => class,
     };
-    let passes_on = |(message, _): &(String, Blame)| failure.message.contains(message);
-    // Room that all runs together had not: nobody's fault here, and a later run may find some.
-    let is_full = |(_, blame): &(&str, Blame)| *blame == Blame::Host;
-    let blame = match limit.as_ref().filter(|limit| is_full(limit)) {
-        Some(_) if blamed.as_ref().is_some_and(passes_on) => Blame::Host,
-        _ => blame,
-    };
+    let blame = cause.map_or(blame, |cause| cause.blame);
     Failure {
         class,
         blame,
         message: cut(failure.message, MESSAGE_BYTES_MAX),
+        // Room that all runs together had not is nobody's fault here, and a later run may find some.
         limit: limit
             .filter(|_| class == FailureClass::Limit || blame == Blame::Host)
-            .map(|(name, _)| name.to_owned()),
+            .map(str::to_owned),
         code: failure.code.map(|code| cut(code, 200)),
         payload: failure
             .payload
@@ -178,9 +152,11 @@ fn from_guest(failure: GuestFailure, notes: Notes) -> Failure {
             body: cut(upstream.body, UPSTREAM_BODY_BYTES_MAX),
         }),
         // The guest's own word counts; it can't know what the gate was told.
-        retry_after_ms: failure
-            .retry_after_ms
-            .or(retry_after_ms.filter(|_| class == FailureClass::Transient)),
+        retry_after_ms: failure.retry_after_ms.or_else(|| {
+            let own = cause.and_then(|cause| cause.retry_after_ms);
+            own.or(notes.causes.retry_after_ms())
+                .filter(|_| class == FailureClass::Transient)
+        }),
         may_be_done: false,
     }
 }

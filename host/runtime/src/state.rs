@@ -12,6 +12,7 @@ use tidegate_engine::{ConnectionKey, Name};
 use wasmtime::component::{HasData, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use crate::cause::{Cause, Causes};
 use crate::clock::GuestClock;
 use crate::limiter::Limiter;
 use crate::log::RunLog;
@@ -55,12 +56,8 @@ pub(crate) struct Live {
 /// What the host noticed while the guest ran, for judging how the run ended.
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
-    /// A limit that a call ran into, should the guest fail after it, and who is to blame.
-    pub(crate) limit: Option<(&'static str, Blame)>,
-    /// Who is to blame for the call that was refused with this message, should the guest pass it on.
-    pub(crate) blame: Option<(String, Blame)>,
-    /// When the upstream wants to be asked again, in milliseconds, should the guest fail after it.
-    pub(crate) retry_after_ms: Option<u64>,
+    /// What was refused, should the guest fail because of it.
+    pub(crate) causes: Causes,
     /// A failure that counts even if the guest says that all went well.
     pub(crate) sticky: Option<Failure>,
     /// Whether the log says that records, or the checkpoint and metadata, hold a secret.
@@ -77,22 +74,19 @@ impl Live {
         change(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Note what a refusal means for how the run ends.
-    pub(crate) fn heed(&self, refusal: &Refusal) {
-        let limit = refusal.limit.as_deref().and_then(limits::known_name);
-        if let Some(limit) = limit {
-            let blame = refusal.blame.unwrap_or(Blame::Guest);
-            self.note(|notes| notes.limit = Some((limit, blame)));
-        }
-        if let Some(blame) = refusal.blame {
-            self.note(|notes| notes.blame = Some((refusal.message.clone(), blame)));
-        }
-        if let Some(ms) = refusal.retry_after_ms {
-            self.note(|notes| notes.retry_after_ms = Some(ms));
-        }
+    /// Note what a refusal means for how the run ends. Returns what the guest hands back when it fails because of it.
+    pub(crate) fn heed(&self, refusal: &Refusal) -> u64 {
         if let Some(failure) = &refusal.failure {
             self.note_sticky(failure.clone());
         }
+        let cause = Cause {
+            limit: refusal.limit.as_deref().and_then(limits::known_name),
+            blame: refusal.blame.unwrap_or(Blame::Guest),
+            retry_after_ms: refusal.retry_after_ms,
+        };
+        let mut number = 0;
+        self.note(|notes| number = notes.causes.add(cause));
+        number
     }
 
     /// Count bytes that a call has copied, and keep them counted as held until the call ends.

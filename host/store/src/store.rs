@@ -17,6 +17,7 @@ use tidegate_engine::bell::Bell;
 use tidegate_engine::canonical::BodyHash;
 use tidegate_engine::idempotency::{KeyUse, Keyed};
 use tidegate_engine::integration::{Connection, Digest, Integration, NewDeployment};
+use tidegate_engine::job::NewJob;
 use tidegate_engine::memory::rules;
 use tidegate_engine::record::{Counts, Record};
 use tidegate_engine::run::{Failure, Fence, LogLine, NewRun, Run, RunEnd, RunId};
@@ -195,11 +196,15 @@ impl Store for SledStore {
     }
 
     async fn add_connection(&self, connection: Connection) -> Result<(), StoreError> {
-        self.add_connections(vec![connection]).await
+        self.add_connections(vec![connection], Vec::new()).await
     }
 
-    async fn add_connections(&self, connections: Vec<Connection>) -> Result<(), StoreError> {
-        self.write(move |writer| writer.add_connections(connections))
+    async fn add_connections(
+        &self,
+        connections: Vec<Connection>,
+        jobs: Vec<NewJob>,
+    ) -> Result<(), StoreError> {
+        self.write(move |writer| writer.add_connections(connections, jobs))
             .await
     }
 

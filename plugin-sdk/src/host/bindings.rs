@@ -41,174 +41,146 @@ pub unsafe fn _export_sync_cabi<T_: Guest>(arg0: *mut u8, arg1: usize) -> i32 {
                 let bytes0 = _rt::Vec::from_raw_parts(arg0.cast(), len0, len0);
                 T_::sync(_rt::string_lift(bytes0)).await
             };
-            let (
-                result12_0,
-                result12_1,
-                result12_2,
-                result12_3,
-                result12_4,
-                result12_5,
-                result12_6,
-                result12_7,
-                result12_8,
-                result12_9,
-                result12_10,
-                result12_11,
-                result12_12,
-                result12_13,
-                result12_14,
-                result12_15,
-            ) = match result1 {
+            let ptr2 = (&raw mut _RET_AREA.0).cast::<u8>();
+            match result1 {
                 Ok(_) => {
-                    (
-                        0i32,
-                        0i32,
-                        ::core::ptr::null_mut(),
-                        0usize,
-                        0i32,
-                        ::core::ptr::null_mut(),
-                        0usize,
-                        0i32,
-                        ::core::ptr::null_mut(),
-                        0usize,
-                        0i32,
-                        0i32,
-                        ::core::ptr::null_mut(),
-                        0usize,
-                        0i32,
-                        0i64,
-                    )
+                    *ptr2.add(0).cast::<u8>() = (0i32) as u8;
                 }
                 Err(e) => {
+                    *ptr2.add(0).cast::<u8>() = (1i32) as u8;
                     let tidegate::plugin::types::Failure {
-                        kind: kind2,
-                        message: message2,
-                        code: code2,
-                        payload: payload2,
-                        upstream: upstream2,
-                        retry_after_ms: retry_after_ms2,
+                        kind: kind3,
+                        message: message3,
+                        code: code3,
+                        payload: payload3,
+                        upstream: upstream3,
+                        retry_after_ms: retry_after_ms3,
+                        cause: cause3,
                     } = e;
-                    let vec3 = message2;
-                    let ptr3 = vec3.as_ptr().cast::<u8>();
-                    let len3 = vec3.len();
-                    let (result5_0, result5_1, result5_2) = match code2 {
+                    *ptr2.add(8).cast::<u8>() = (kind3.clone() as i32) as u8;
+                    let vec4 = message3;
+                    let ptr4 = vec4.as_ptr().cast::<u8>();
+                    let len4 = vec4.len();
+                    *ptr2
+                        .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                        .cast::<usize>() = len4;
+                    *ptr2
+                        .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                        .cast::<*mut u8>() = ptr4.cast_mut();
+                    match code3 {
                         Some(e) => {
-                            let vec4 = e;
-                            let ptr4 = vec4.as_ptr().cast::<u8>();
-                            let len4 = vec4.len();
-                            (1i32, ptr4.cast_mut(), len4)
+                            *ptr2
+                                .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u8>() = (1i32) as u8;
+                            let vec5 = e;
+                            let ptr5 = vec5.as_ptr().cast::<u8>();
+                            let len5 = vec5.len();
+                            *ptr2
+                                .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len5;
+                            *ptr2
+                                .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                .cast::<*mut u8>() = ptr5.cast_mut();
                         }
-                        None => (0i32, ::core::ptr::null_mut(), 0usize),
+                        None => {
+                            *ptr2
+                                .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u8>() = (0i32) as u8;
+                        }
                     };
-                    let (result7_0, result7_1, result7_2) = match payload2 {
+                    match payload3 {
                         Some(e) => {
+                            *ptr2
+                                .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u8>() = (1i32) as u8;
                             let vec6 = e;
                             let ptr6 = vec6.as_ptr().cast::<u8>();
                             let len6 = vec6.len();
-                            (1i32, ptr6.cast_mut(), len6)
+                            *ptr2
+                                .add(8 + 8 * ::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len6;
+                            *ptr2
+                                .add(8 + 7 * ::core::mem::size_of::<*const u8>())
+                                .cast::<*mut u8>() = ptr6.cast_mut();
                         }
-                        None => (0i32, ::core::ptr::null_mut(), 0usize),
+                        None => {
+                            *ptr2
+                                .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u8>() = (0i32) as u8;
+                        }
                     };
-                    let (result10_0, result10_1, result10_2, result10_3) = match upstream2 {
+                    match upstream3 {
                         Some(e) => {
+                            *ptr2
+                                .add(8 + 9 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u8>() = (1i32) as u8;
                             let tidegate::plugin::types::Upstream {
-                                status: status8,
-                                body: body8,
+                                status: status7,
+                                body: body7,
                             } = e;
-                            let vec9 = body8;
-                            let ptr9 = vec9.as_ptr().cast::<u8>();
-                            let len9 = vec9.len();
-                            (1i32, _rt::as_i32(status8), ptr9.cast_mut(), len9)
+                            *ptr2
+                                .add(8 + 10 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u16>() = (_rt::as_i32(status7)) as u16;
+                            let vec8 = body7;
+                            let ptr8 = vec8.as_ptr().cast::<u8>();
+                            let len8 = vec8.len();
+                            *ptr2
+                                .add(8 + 12 * ::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len8;
+                            *ptr2
+                                .add(8 + 11 * ::core::mem::size_of::<*const u8>())
+                                .cast::<*mut u8>() = ptr8.cast_mut();
                         }
-                        None => (0i32, 0i32, ::core::ptr::null_mut(), 0usize),
+                        None => {
+                            *ptr2
+                                .add(8 + 9 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u8>() = (0i32) as u8;
+                        }
                     };
-                    let (result11_0, result11_1) = match retry_after_ms2 {
-                        Some(e) => (1i32, _rt::as_i64(e)),
-                        None => (0i32, 0i64),
+                    match retry_after_ms3 {
+                        Some(e) => {
+                            *ptr2
+                                .add(16 + 12 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u8>() = (1i32) as u8;
+                            *ptr2
+                                .add(24 + 12 * ::core::mem::size_of::<*const u8>())
+                                .cast::<i64>() = _rt::as_i64(e);
+                        }
+                        None => {
+                            *ptr2
+                                .add(16 + 12 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u8>() = (0i32) as u8;
+                        }
                     };
-                    (
-                        1i32,
-                        kind2.clone() as i32,
-                        ptr3.cast_mut(),
-                        len3,
-                        result5_0,
-                        result5_1,
-                        result5_2,
-                        result7_0,
-                        result7_1,
-                        result7_2,
-                        result10_0,
-                        result10_1,
-                        result10_2,
-                        result10_3,
-                        result11_0,
-                        result11_1,
-                    )
+                    match cause3 {
+                        Some(e) => {
+                            *ptr2
+                                .add(32 + 12 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u8>() = (1i32) as u8;
+                            *ptr2
+                                .add(40 + 12 * ::core::mem::size_of::<*const u8>())
+                                .cast::<i64>() = _rt::as_i64(e);
+                        }
+                        None => {
+                            *ptr2
+                                .add(32 + 12 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u8>() = (0i32) as u8;
+                        }
+                    };
                 }
             };
             #[cfg(target_arch = "wasm32")]
             #[link(wasm_import_module = "[export]$root")]
             unsafe extern "C" {
                 #[link_name = "[task-return]sync"]
-                fn wit_import13(
-                    _: i32,
-                    _: i32,
-                    _: *mut u8,
-                    _: usize,
-                    _: i32,
-                    _: *mut u8,
-                    _: usize,
-                    _: i32,
-                    _: *mut u8,
-                    _: usize,
-                    _: i32,
-                    _: i32,
-                    _: *mut u8,
-                    _: usize,
-                    _: i32,
-                    _: i64,
-                );
+                fn wit_import9(_: *mut u8);
             }
             #[cfg(not(target_arch = "wasm32"))]
-            unsafe extern "C" fn wit_import13(
-                _: i32,
-                _: i32,
-                _: *mut u8,
-                _: usize,
-                _: i32,
-                _: *mut u8,
-                _: usize,
-                _: i32,
-                _: *mut u8,
-                _: usize,
-                _: i32,
-                _: i32,
-                _: *mut u8,
-                _: usize,
-                _: i32,
-                _: i64,
-            ) {
+            unsafe extern "C" fn wit_import9(_: *mut u8) {
                 unreachable!()
             }
             _task_cancel.forget();
-            wit_import13(
-                result12_0,
-                result12_1,
-                result12_2,
-                result12_3,
-                result12_4,
-                result12_5,
-                result12_6,
-                result12_7,
-                result12_8,
-                result12_9,
-                result12_10,
-                result12_11,
-                result12_12,
-                result12_13,
-                result12_14,
-                result12_15,
-            );
+            wit_import9(ptr2);
         })
     }
 }
@@ -236,177 +208,153 @@ pub unsafe fn _export_action_cabi<T_: Guest>(
                 let bytes1 = _rt::Vec::from_raw_parts(arg2.cast(), len1, len1);
                 T_::action(_rt::string_lift(bytes0), _rt::string_lift(bytes1)).await
             };
-            let (
-                result14_0,
-                result14_1,
-                result14_2,
-                result14_3,
-                result14_4,
-                result14_5,
-                result14_6,
-                result14_7,
-                result14_8,
-                result14_9,
-                result14_10,
-                result14_11,
-                result14_12,
-                result14_13,
-                result14_14,
-                result14_15,
-            ) = match result2 {
+            let ptr3 = (&raw mut _RET_AREA.0).cast::<u8>();
+            match result2 {
                 Ok(e) => {
-                    let vec3 = e;
-                    let ptr3 = vec3.as_ptr().cast::<u8>();
-                    let len3 = vec3.len();
-                    (
-                        0i32,
-                        ptr3.cast_mut(),
-                        len3 as *mut u8,
-                        0usize,
-                        0i32,
-                        ::core::ptr::null_mut(),
-                        0usize,
-                        0i32,
-                        ::core::ptr::null_mut(),
-                        0usize,
-                        0i32,
-                        0i32,
-                        ::core::ptr::null_mut(),
-                        0usize,
-                        0i32,
-                        0i64,
-                    )
+                    *ptr3.add(0).cast::<u8>() = (0i32) as u8;
+                    let vec4 = e;
+                    let ptr4 = vec4.as_ptr().cast::<u8>();
+                    let len4 = vec4.len();
+                    *ptr3
+                        .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                        .cast::<usize>() = len4;
+                    *ptr3.add(8).cast::<*mut u8>() = ptr4.cast_mut();
                 }
                 Err(e) => {
+                    *ptr3.add(0).cast::<u8>() = (1i32) as u8;
                     let tidegate::plugin::types::Failure {
-                        kind: kind4,
-                        message: message4,
-                        code: code4,
-                        payload: payload4,
-                        upstream: upstream4,
-                        retry_after_ms: retry_after_ms4,
+                        kind: kind5,
+                        message: message5,
+                        code: code5,
+                        payload: payload5,
+                        upstream: upstream5,
+                        retry_after_ms: retry_after_ms5,
+                        cause: cause5,
                     } = e;
-                    let vec5 = message4;
-                    let ptr5 = vec5.as_ptr().cast::<u8>();
-                    let len5 = vec5.len();
-                    let (result7_0, result7_1, result7_2) = match code4 {
+                    *ptr3.add(8).cast::<u8>() = (kind5.clone() as i32) as u8;
+                    let vec6 = message5;
+                    let ptr6 = vec6.as_ptr().cast::<u8>();
+                    let len6 = vec6.len();
+                    *ptr3
+                        .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                        .cast::<usize>() = len6;
+                    *ptr3
+                        .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                        .cast::<*mut u8>() = ptr6.cast_mut();
+                    match code5 {
                         Some(e) => {
-                            let vec6 = e;
-                            let ptr6 = vec6.as_ptr().cast::<u8>();
-                            let len6 = vec6.len();
-                            (1i32, ptr6.cast_mut(), len6)
+                            *ptr3
+                                .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u8>() = (1i32) as u8;
+                            let vec7 = e;
+                            let ptr7 = vec7.as_ptr().cast::<u8>();
+                            let len7 = vec7.len();
+                            *ptr3
+                                .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len7;
+                            *ptr3
+                                .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                .cast::<*mut u8>() = ptr7.cast_mut();
                         }
-                        None => (0i32, ::core::ptr::null_mut(), 0usize),
+                        None => {
+                            *ptr3
+                                .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u8>() = (0i32) as u8;
+                        }
                     };
-                    let (result9_0, result9_1, result9_2) = match payload4 {
+                    match payload5 {
                         Some(e) => {
+                            *ptr3
+                                .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u8>() = (1i32) as u8;
                             let vec8 = e;
                             let ptr8 = vec8.as_ptr().cast::<u8>();
                             let len8 = vec8.len();
-                            (1i32, ptr8.cast_mut(), len8)
+                            *ptr3
+                                .add(8 + 8 * ::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len8;
+                            *ptr3
+                                .add(8 + 7 * ::core::mem::size_of::<*const u8>())
+                                .cast::<*mut u8>() = ptr8.cast_mut();
                         }
-                        None => (0i32, ::core::ptr::null_mut(), 0usize),
+                        None => {
+                            *ptr3
+                                .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u8>() = (0i32) as u8;
+                        }
                     };
-                    let (result12_0, result12_1, result12_2, result12_3) = match upstream4 {
+                    match upstream5 {
                         Some(e) => {
+                            *ptr3
+                                .add(8 + 9 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u8>() = (1i32) as u8;
                             let tidegate::plugin::types::Upstream {
-                                status: status10,
-                                body: body10,
+                                status: status9,
+                                body: body9,
                             } = e;
-                            let vec11 = body10;
-                            let ptr11 = vec11.as_ptr().cast::<u8>();
-                            let len11 = vec11.len();
-                            (1i32, _rt::as_i32(status10), ptr11.cast_mut(), len11)
+                            *ptr3
+                                .add(8 + 10 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u16>() = (_rt::as_i32(status9)) as u16;
+                            let vec10 = body9;
+                            let ptr10 = vec10.as_ptr().cast::<u8>();
+                            let len10 = vec10.len();
+                            *ptr3
+                                .add(8 + 12 * ::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len10;
+                            *ptr3
+                                .add(8 + 11 * ::core::mem::size_of::<*const u8>())
+                                .cast::<*mut u8>() = ptr10.cast_mut();
                         }
-                        None => (0i32, 0i32, ::core::ptr::null_mut(), 0usize),
+                        None => {
+                            *ptr3
+                                .add(8 + 9 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u8>() = (0i32) as u8;
+                        }
                     };
-                    let (result13_0, result13_1) = match retry_after_ms4 {
-                        Some(e) => (1i32, _rt::as_i64(e)),
-                        None => (0i32, 0i64),
+                    match retry_after_ms5 {
+                        Some(e) => {
+                            *ptr3
+                                .add(16 + 12 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u8>() = (1i32) as u8;
+                            *ptr3
+                                .add(24 + 12 * ::core::mem::size_of::<*const u8>())
+                                .cast::<i64>() = _rt::as_i64(e);
+                        }
+                        None => {
+                            *ptr3
+                                .add(16 + 12 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u8>() = (0i32) as u8;
+                        }
                     };
-                    (
-                        1i32,
-                        kind4.clone() as i32 as *mut u8,
-                        ptr5.cast_mut(),
-                        len5,
-                        result7_0,
-                        result7_1,
-                        result7_2,
-                        result9_0,
-                        result9_1,
-                        result9_2,
-                        result12_0,
-                        result12_1,
-                        result12_2,
-                        result12_3,
-                        result13_0,
-                        result13_1,
-                    )
+                    match cause5 {
+                        Some(e) => {
+                            *ptr3
+                                .add(32 + 12 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u8>() = (1i32) as u8;
+                            *ptr3
+                                .add(40 + 12 * ::core::mem::size_of::<*const u8>())
+                                .cast::<i64>() = _rt::as_i64(e);
+                        }
+                        None => {
+                            *ptr3
+                                .add(32 + 12 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u8>() = (0i32) as u8;
+                        }
+                    };
                 }
             };
             #[cfg(target_arch = "wasm32")]
             #[link(wasm_import_module = "[export]$root")]
             unsafe extern "C" {
                 #[link_name = "[task-return]action"]
-                fn wit_import15(
-                    _: i32,
-                    _: *mut u8,
-                    _: *mut u8,
-                    _: usize,
-                    _: i32,
-                    _: *mut u8,
-                    _: usize,
-                    _: i32,
-                    _: *mut u8,
-                    _: usize,
-                    _: i32,
-                    _: i32,
-                    _: *mut u8,
-                    _: usize,
-                    _: i32,
-                    _: i64,
-                );
+                fn wit_import11(_: *mut u8);
             }
             #[cfg(not(target_arch = "wasm32"))]
-            unsafe extern "C" fn wit_import15(
-                _: i32,
-                _: *mut u8,
-                _: *mut u8,
-                _: usize,
-                _: i32,
-                _: *mut u8,
-                _: usize,
-                _: i32,
-                _: *mut u8,
-                _: usize,
-                _: i32,
-                _: i32,
-                _: *mut u8,
-                _: usize,
-                _: i32,
-                _: i64,
-            ) {
+            unsafe extern "C" fn wit_import11(_: *mut u8) {
                 unreachable!()
             }
             _task_cancel.forget();
-            wit_import15(
-                result14_0,
-                result14_1,
-                result14_2,
-                result14_3,
-                result14_4,
-                result14_5,
-                result14_6,
-                result14_7,
-                result14_8,
-                result14_9,
-                result14_10,
-                result14_11,
-                result14_12,
-                result14_13,
-                result14_14,
-                result14_15,
-            );
+            wit_import11(ptr3);
         })
     }
 }
@@ -434,177 +382,153 @@ pub unsafe fn _export_event_cabi<T_: Guest>(
                 let bytes1 = _rt::Vec::from_raw_parts(arg2.cast(), len1, len1);
                 T_::event(_rt::string_lift(bytes0), _rt::string_lift(bytes1)).await
             };
-            let (
-                result14_0,
-                result14_1,
-                result14_2,
-                result14_3,
-                result14_4,
-                result14_5,
-                result14_6,
-                result14_7,
-                result14_8,
-                result14_9,
-                result14_10,
-                result14_11,
-                result14_12,
-                result14_13,
-                result14_14,
-                result14_15,
-            ) = match result2 {
+            let ptr3 = (&raw mut _RET_AREA.0).cast::<u8>();
+            match result2 {
                 Ok(e) => {
-                    let vec3 = e;
-                    let ptr3 = vec3.as_ptr().cast::<u8>();
-                    let len3 = vec3.len();
-                    (
-                        0i32,
-                        ptr3.cast_mut(),
-                        len3 as *mut u8,
-                        0usize,
-                        0i32,
-                        ::core::ptr::null_mut(),
-                        0usize,
-                        0i32,
-                        ::core::ptr::null_mut(),
-                        0usize,
-                        0i32,
-                        0i32,
-                        ::core::ptr::null_mut(),
-                        0usize,
-                        0i32,
-                        0i64,
-                    )
+                    *ptr3.add(0).cast::<u8>() = (0i32) as u8;
+                    let vec4 = e;
+                    let ptr4 = vec4.as_ptr().cast::<u8>();
+                    let len4 = vec4.len();
+                    *ptr3
+                        .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                        .cast::<usize>() = len4;
+                    *ptr3.add(8).cast::<*mut u8>() = ptr4.cast_mut();
                 }
                 Err(e) => {
+                    *ptr3.add(0).cast::<u8>() = (1i32) as u8;
                     let tidegate::plugin::types::Failure {
-                        kind: kind4,
-                        message: message4,
-                        code: code4,
-                        payload: payload4,
-                        upstream: upstream4,
-                        retry_after_ms: retry_after_ms4,
+                        kind: kind5,
+                        message: message5,
+                        code: code5,
+                        payload: payload5,
+                        upstream: upstream5,
+                        retry_after_ms: retry_after_ms5,
+                        cause: cause5,
                     } = e;
-                    let vec5 = message4;
-                    let ptr5 = vec5.as_ptr().cast::<u8>();
-                    let len5 = vec5.len();
-                    let (result7_0, result7_1, result7_2) = match code4 {
+                    *ptr3.add(8).cast::<u8>() = (kind5.clone() as i32) as u8;
+                    let vec6 = message5;
+                    let ptr6 = vec6.as_ptr().cast::<u8>();
+                    let len6 = vec6.len();
+                    *ptr3
+                        .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                        .cast::<usize>() = len6;
+                    *ptr3
+                        .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                        .cast::<*mut u8>() = ptr6.cast_mut();
+                    match code5 {
                         Some(e) => {
-                            let vec6 = e;
-                            let ptr6 = vec6.as_ptr().cast::<u8>();
-                            let len6 = vec6.len();
-                            (1i32, ptr6.cast_mut(), len6)
+                            *ptr3
+                                .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u8>() = (1i32) as u8;
+                            let vec7 = e;
+                            let ptr7 = vec7.as_ptr().cast::<u8>();
+                            let len7 = vec7.len();
+                            *ptr3
+                                .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len7;
+                            *ptr3
+                                .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                .cast::<*mut u8>() = ptr7.cast_mut();
                         }
-                        None => (0i32, ::core::ptr::null_mut(), 0usize),
+                        None => {
+                            *ptr3
+                                .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u8>() = (0i32) as u8;
+                        }
                     };
-                    let (result9_0, result9_1, result9_2) = match payload4 {
+                    match payload5 {
                         Some(e) => {
+                            *ptr3
+                                .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u8>() = (1i32) as u8;
                             let vec8 = e;
                             let ptr8 = vec8.as_ptr().cast::<u8>();
                             let len8 = vec8.len();
-                            (1i32, ptr8.cast_mut(), len8)
+                            *ptr3
+                                .add(8 + 8 * ::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len8;
+                            *ptr3
+                                .add(8 + 7 * ::core::mem::size_of::<*const u8>())
+                                .cast::<*mut u8>() = ptr8.cast_mut();
                         }
-                        None => (0i32, ::core::ptr::null_mut(), 0usize),
+                        None => {
+                            *ptr3
+                                .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u8>() = (0i32) as u8;
+                        }
                     };
-                    let (result12_0, result12_1, result12_2, result12_3) = match upstream4 {
+                    match upstream5 {
                         Some(e) => {
+                            *ptr3
+                                .add(8 + 9 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u8>() = (1i32) as u8;
                             let tidegate::plugin::types::Upstream {
-                                status: status10,
-                                body: body10,
+                                status: status9,
+                                body: body9,
                             } = e;
-                            let vec11 = body10;
-                            let ptr11 = vec11.as_ptr().cast::<u8>();
-                            let len11 = vec11.len();
-                            (1i32, _rt::as_i32(status10), ptr11.cast_mut(), len11)
+                            *ptr3
+                                .add(8 + 10 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u16>() = (_rt::as_i32(status9)) as u16;
+                            let vec10 = body9;
+                            let ptr10 = vec10.as_ptr().cast::<u8>();
+                            let len10 = vec10.len();
+                            *ptr3
+                                .add(8 + 12 * ::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len10;
+                            *ptr3
+                                .add(8 + 11 * ::core::mem::size_of::<*const u8>())
+                                .cast::<*mut u8>() = ptr10.cast_mut();
                         }
-                        None => (0i32, 0i32, ::core::ptr::null_mut(), 0usize),
+                        None => {
+                            *ptr3
+                                .add(8 + 9 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u8>() = (0i32) as u8;
+                        }
                     };
-                    let (result13_0, result13_1) = match retry_after_ms4 {
-                        Some(e) => (1i32, _rt::as_i64(e)),
-                        None => (0i32, 0i64),
+                    match retry_after_ms5 {
+                        Some(e) => {
+                            *ptr3
+                                .add(16 + 12 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u8>() = (1i32) as u8;
+                            *ptr3
+                                .add(24 + 12 * ::core::mem::size_of::<*const u8>())
+                                .cast::<i64>() = _rt::as_i64(e);
+                        }
+                        None => {
+                            *ptr3
+                                .add(16 + 12 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u8>() = (0i32) as u8;
+                        }
                     };
-                    (
-                        1i32,
-                        kind4.clone() as i32 as *mut u8,
-                        ptr5.cast_mut(),
-                        len5,
-                        result7_0,
-                        result7_1,
-                        result7_2,
-                        result9_0,
-                        result9_1,
-                        result9_2,
-                        result12_0,
-                        result12_1,
-                        result12_2,
-                        result12_3,
-                        result13_0,
-                        result13_1,
-                    )
+                    match cause5 {
+                        Some(e) => {
+                            *ptr3
+                                .add(32 + 12 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u8>() = (1i32) as u8;
+                            *ptr3
+                                .add(40 + 12 * ::core::mem::size_of::<*const u8>())
+                                .cast::<i64>() = _rt::as_i64(e);
+                        }
+                        None => {
+                            *ptr3
+                                .add(32 + 12 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u8>() = (0i32) as u8;
+                        }
+                    };
                 }
             };
             #[cfg(target_arch = "wasm32")]
             #[link(wasm_import_module = "[export]$root")]
             unsafe extern "C" {
                 #[link_name = "[task-return]event"]
-                fn wit_import15(
-                    _: i32,
-                    _: *mut u8,
-                    _: *mut u8,
-                    _: usize,
-                    _: i32,
-                    _: *mut u8,
-                    _: usize,
-                    _: i32,
-                    _: *mut u8,
-                    _: usize,
-                    _: i32,
-                    _: i32,
-                    _: *mut u8,
-                    _: usize,
-                    _: i32,
-                    _: i64,
-                );
+                fn wit_import11(_: *mut u8);
             }
             #[cfg(not(target_arch = "wasm32"))]
-            unsafe extern "C" fn wit_import15(
-                _: i32,
-                _: *mut u8,
-                _: *mut u8,
-                _: usize,
-                _: i32,
-                _: *mut u8,
-                _: usize,
-                _: i32,
-                _: *mut u8,
-                _: usize,
-                _: i32,
-                _: i32,
-                _: *mut u8,
-                _: usize,
-                _: i32,
-                _: i64,
-            ) {
+            unsafe extern "C" fn wit_import11(_: *mut u8) {
                 unreachable!()
             }
             _task_cancel.forget();
-            wit_import15(
-                result14_0,
-                result14_1,
-                result14_2,
-                result14_3,
-                result14_4,
-                result14_5,
-                result14_6,
-                result14_7,
-                result14_8,
-                result14_9,
-                result14_10,
-                result14_11,
-                result14_12,
-                result14_13,
-                result14_14,
-                result14_15,
-            );
+            wit_import11(ptr3);
         })
     }
 }
@@ -642,8 +566,13 @@ pub trait Guest {
     /// Something happened around a connection. The door for growth: new kinds may come in a
     /// compatible version, and a plugin returns `unsupported` for those it doesn't know.
     ///
-    /// Kinds so far: `connection-check` (payload `{}`; do one cheap authenticated request; an
-    /// `ok` result means that the connection works), `connection-created`, `connection-removed`.
+    /// Kinds so far, each with the payload `{}`:
+    /// - `connection-check`: do one cheap authenticated request; an `ok` result means that the connection works.
+    /// - `connection-created`: the connection is there, for example to subscribe to the API's webhooks. Sent to
+    ///   plugins whose manifest lists it in `events`, at least once, as a job that is tried again.
+    /// - `connection-removed`: the connection is about to go, for example to end the subscription. Sent to plugins
+    ///   whose manifest lists it in `events`, once. The host waits 10 s for the answer, and removes the
+    ///   connection whatever it is.
     #[allow(async_fn_in_trait)]
     async fn event(
         kind: _rt::String,
@@ -681,16 +610,152 @@ macro_rules! __export_world_plugin_cabi {
 }
 #[doc(hidden)]
 pub use __export_world_plugin_cabi;
-#[cfg_attr(target_pointer_width = "64", repr(align(8)))]
-#[cfg_attr(target_pointer_width = "32", repr(align(4)))]
-struct _RetArea([::core::mem::MaybeUninit<u8>; 2 * ::core::mem::size_of::<*const u8>()]);
+#[repr(align(8))]
+struct _RetArea(
+    [::core::mem::MaybeUninit<u8>; 48 + 12 * ::core::mem::size_of::<*const u8>()],
+);
 static mut _RET_AREA: _RetArea = _RetArea(
-    [::core::mem::MaybeUninit::uninit(); 2 * ::core::mem::size_of::<*const u8>()],
+    [::core::mem::MaybeUninit::uninit(); 48 + 12 * ::core::mem::size_of::<*const u8>()],
 );
 #[rustfmt::skip]
 #[allow(dead_code, clippy::all)]
 pub mod tidegate {
     pub mod plugin {
+        /// Shapes that several interfaces share.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod types {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            /// UTF-8 JSON text (RFC 8259).
+            pub type Json = _rt::String;
+            /// Names one refused call in one run. The host keeps who is to blame for it, which limit it was, and when
+            /// to try again.
+            pub type Cause = u64;
+            /// What the host should do about a failure.
+            #[repr(u8)]
+            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+            pub enum FailureKind {
+                /// Try again later, with back-off: a network error, a 5xx, a 429. Blamed on the upstream.
+                Transient,
+                /// The credentials were not accepted: don't retry until they change. Blamed on the operator.
+                Auth,
+                /// The configuration can't work: don't retry until it changes. Blamed on the operator.
+                Config,
+                /// The outside API, or the plugin's own rules, said no to this request (an action's
+                /// business error): don't retry. Blamed on whoever asked.
+                Rejected,
+                /// The plugin doesn't know this sync, action or event kind.
+                Unsupported,
+                /// Anything else: a bug in the plugin, an answer it did not expect. Not retried. Blamed on the
+                /// plugin, or on the outside API where `upstream` says what it answered, or on whoever `cause` points at.
+                Other,
+            }
+            impl ::core::fmt::Debug for FailureKind {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        FailureKind::Transient => {
+                            f.debug_tuple("FailureKind::Transient").finish()
+                        }
+                        FailureKind::Auth => f.debug_tuple("FailureKind::Auth").finish(),
+                        FailureKind::Config => {
+                            f.debug_tuple("FailureKind::Config").finish()
+                        }
+                        FailureKind::Rejected => {
+                            f.debug_tuple("FailureKind::Rejected").finish()
+                        }
+                        FailureKind::Unsupported => {
+                            f.debug_tuple("FailureKind::Unsupported").finish()
+                        }
+                        FailureKind::Other => {
+                            f.debug_tuple("FailureKind::Other").finish()
+                        }
+                    }
+                }
+            }
+            impl FailureKind {
+                #[doc(hidden)]
+                pub unsafe fn _lift(val: u8) -> FailureKind {
+                    if !cfg!(debug_assertions) {
+                        return unsafe { ::core::mem::transmute(val) };
+                    }
+                    match val {
+                        0 => FailureKind::Transient,
+                        1 => FailureKind::Auth,
+                        2 => FailureKind::Config,
+                        3 => FailureKind::Rejected,
+                        4 => FailureKind::Unsupported,
+                        5 => FailureKind::Other,
+                        _ => panic!("invalid enum discriminant"),
+                    }
+                }
+            }
+            /// What the outside API answered, apart from what the plugin made of it.
+            #[derive(Clone)]
+            pub struct Upstream {
+                pub status: u16,
+                /// At most 64 KiB are kept.
+                pub body: _rt::String,
+            }
+            impl ::core::fmt::Debug for Upstream {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Upstream")
+                        .field("status", &self.status)
+                        .field("body", &self.body)
+                        .finish()
+                }
+            }
+            /// Why a sync, an action or an event did not succeed.
+            #[derive(Clone)]
+            pub struct Failure {
+                pub kind: FailureKind,
+                /// For a person: what happened, where, and what to do about it. At most 8 KiB are kept.
+                pub message: _rt::String,
+                /// For a program: a stable word of the plugin's choosing, for example `duplicate-email`.
+                pub code: ::core::option::Option<_rt::String>,
+                /// For the caller of an action.
+                pub payload: ::core::option::Option<Json>,
+                pub upstream: ::core::option::Option<Upstream>,
+                /// With `transient`: not before this many milliseconds from now.
+                pub retry_after_ms: ::core::option::Option<u64>,
+                /// The refused call that is the reason, if one is: the `cause` of its error. Whom the host blames, and the
+                /// limit that it names, then come from that call, however `message` is worded. A number that this run
+                /// was not given means nothing.
+                pub cause: ::core::option::Option<Cause>,
+            }
+            impl ::core::fmt::Debug for Failure {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Failure")
+                        .field("kind", &self.kind)
+                        .field("message", &self.message)
+                        .field("code", &self.code)
+                        .field("payload", &self.payload)
+                        .field("upstream", &self.upstream)
+                        .field("retry-after-ms", &self.retry_after_ms)
+                        .field("cause", &self.cause)
+                        .finish()
+                }
+            }
+            impl ::core::fmt::Display for Failure {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    write!(f, "{:?}", self)
+                }
+            }
+            impl ::core::error::Error for Failure {}
+        }
         /// Requests to the outside world, through the host's egress gate.
         ///
         /// The gate lets a request through when the manifest requests its origin and the operator
@@ -710,6 +775,7 @@ pub mod tidegate {
             #[doc(hidden)]
             static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
             use super::super::super::_rt;
+            pub type Cause = super::super::super::tidegate::plugin::types::Cause;
             /// `value` is text; bytes of a response's header that are not UTF-8 become U+FFFD.
             #[derive(Clone)]
             pub struct Header {
@@ -842,60 +908,94 @@ pub mod tidegate {
                         .finish()
                 }
             }
-            /// No response. Statuses of 400 and more are responses, not errors.
-            #[derive(Clone)]
-            pub enum Error {
-                /// The gate said no. The text names what would allow it: a request in the manifest (guest),
+            /// Why there is no response. Statuses of 400 and more are responses, not errors.
+            #[repr(u8)]
+            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+            pub enum ErrorKind {
+                /// The gate said no. The message names what would allow it: a request in the manifest (guest),
                 /// or a grant (operator). Don't retry.
-                Denied(_rt::String),
+                Denied,
                 /// No complete answer in time, after retries; or none could come in time, since the API's own
                 /// pace, or the rate limit of this connection, would have kept the request waiting for longer. (upstream)
-                Timeout(_rt::String),
+                Timeout,
                 /// Name not found, refused, reset, TLS, cut off in the middle, after retries. (upstream)
-                Connect(_rt::String),
-                /// Headers or body beyond the limit; the text names the limit. (upstream)
-                TooLarge(_rt::String),
+                Connect,
+                /// Headers or body beyond the limit; the message names the limit. (upstream)
+                TooLarge,
                 /// The request itself is malformed. (guest)
-                Invalid(_rt::String),
-                /// The run has used up its requests or bytes; the text names the limit. (guest)
-                Exhausted(_rt::String),
-                Other(_rt::String),
+                Invalid,
+                /// The run has used up its requests or bytes; the message names the limit. (guest)
+                Exhausted,
+                Other,
                 /// There is no access token for the connection: its token endpoint failed, and a later run may do
                 /// better (upstream); or it rejected the credentials, and the run ends as `auth` whatever the
                 /// plugin makes of it (operator). Nothing was sent to the API.
-                Token(_rt::String),
+                Token,
+            }
+            impl ::core::fmt::Debug for ErrorKind {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        ErrorKind::Denied => f.debug_tuple("ErrorKind::Denied").finish(),
+                        ErrorKind::Timeout => {
+                            f.debug_tuple("ErrorKind::Timeout").finish()
+                        }
+                        ErrorKind::Connect => {
+                            f.debug_tuple("ErrorKind::Connect").finish()
+                        }
+                        ErrorKind::TooLarge => {
+                            f.debug_tuple("ErrorKind::TooLarge").finish()
+                        }
+                        ErrorKind::Invalid => {
+                            f.debug_tuple("ErrorKind::Invalid").finish()
+                        }
+                        ErrorKind::Exhausted => {
+                            f.debug_tuple("ErrorKind::Exhausted").finish()
+                        }
+                        ErrorKind::Other => f.debug_tuple("ErrorKind::Other").finish(),
+                        ErrorKind::Token => f.debug_tuple("ErrorKind::Token").finish(),
+                    }
+                }
+            }
+            impl ErrorKind {
+                #[doc(hidden)]
+                pub unsafe fn _lift(val: u8) -> ErrorKind {
+                    if !cfg!(debug_assertions) {
+                        return unsafe { ::core::mem::transmute(val) };
+                    }
+                    match val {
+                        0 => ErrorKind::Denied,
+                        1 => ErrorKind::Timeout,
+                        2 => ErrorKind::Connect,
+                        3 => ErrorKind::TooLarge,
+                        4 => ErrorKind::Invalid,
+                        5 => ErrorKind::Exhausted,
+                        6 => ErrorKind::Other,
+                        7 => ErrorKind::Token,
+                        _ => panic!("invalid enum discriminant"),
+                    }
+                }
+            }
+            #[derive(Clone)]
+            pub struct Error {
+                pub kind: ErrorKind,
+                /// For a person.
+                pub message: _rt::String,
+                /// What a failure that passes this on hands back (see `failure.cause`).
+                pub cause: Cause,
             }
             impl ::core::fmt::Debug for Error {
                 fn fmt(
                     &self,
                     f: &mut ::core::fmt::Formatter<'_>,
                 ) -> ::core::fmt::Result {
-                    match self {
-                        Error::Denied(e) => {
-                            f.debug_tuple("Error::Denied").field(e).finish()
-                        }
-                        Error::Timeout(e) => {
-                            f.debug_tuple("Error::Timeout").field(e).finish()
-                        }
-                        Error::Connect(e) => {
-                            f.debug_tuple("Error::Connect").field(e).finish()
-                        }
-                        Error::TooLarge(e) => {
-                            f.debug_tuple("Error::TooLarge").field(e).finish()
-                        }
-                        Error::Invalid(e) => {
-                            f.debug_tuple("Error::Invalid").field(e).finish()
-                        }
-                        Error::Exhausted(e) => {
-                            f.debug_tuple("Error::Exhausted").field(e).finish()
-                        }
-                        Error::Other(e) => {
-                            f.debug_tuple("Error::Other").field(e).finish()
-                        }
-                        Error::Token(e) => {
-                            f.debug_tuple("Error::Token").field(e).finish()
-                        }
-                    }
+                    f.debug_struct("Error")
+                        .field("kind", &self.kind)
+                        .field("message", &self.message)
+                        .field("cause", &self.cause)
+                        .finish()
                 }
             }
             impl ::core::fmt::Display for Error {
@@ -930,13 +1030,13 @@ pub mod tidegate {
                         fn abi_layout(&mut self) -> ::core::alloc::Layout {
                             unsafe {
                                 ::core::alloc::Layout::from_size_align_unchecked(
-                                    (8 + 21 * ::core::mem::size_of::<*const u8>()),
-                                    ::core::mem::size_of::<*const u8>(),
+                                    (32 + 18 * ::core::mem::size_of::<*const u8>()),
+                                    8,
                                 )
                             }
                         }
                         fn results_offset(&mut self) -> usize {
-                            (8 + 13 * ::core::mem::size_of::<*const u8>())
+                            (16 + 12 * ::core::mem::size_of::<*const u8>())
                         }
                         unsafe fn call_import(
                             &mut self,
@@ -944,7 +1044,7 @@ pub mod tidegate {
                             _results: *mut u8,
                         ) -> u32 {
                             #[cfg(target_arch = "wasm32")]
-                            #[link(wasm_import_module = "tidegate:plugin/http@0.1.0")]
+                            #[link(wasm_import_module = "tidegate:plugin/http@0.2.0")]
                             unsafe extern "C" {
                                 #[link_name = "[async-lower]send"]
                                 fn call(_: *mut u8, _: *mut u8) -> i32;
@@ -1305,14 +1405,12 @@ pub mod tidegate {
                                 match l0 {
                                     0 => {
                                         let e = {
-                                            let l1 = i32::from(
-                                                *_ptr.add(::core::mem::size_of::<*const u8>()).cast::<u16>(),
-                                            );
+                                            let l1 = i32::from(*_ptr.add(8).cast::<u16>());
                                             let l2 = *_ptr
-                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<*mut u8>();
                                             let l3 = *_ptr
-                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<usize>();
                                             let base10 = l2;
                                             let len10 = l3;
@@ -1356,17 +1454,17 @@ pub mod tidegate {
                                                 ::core::mem::size_of::<*const u8>(),
                                             );
                                             let l11 = *_ptr
-                                                .add(4 * ::core::mem::size_of::<*const u8>())
+                                                .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<*mut u8>();
                                             let l12 = *_ptr
-                                                .add(5 * ::core::mem::size_of::<*const u8>())
+                                                .add(8 + 4 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<usize>();
                                             let len13 = l12;
                                             let l14 = *_ptr
-                                                .add(6 * ::core::mem::size_of::<*const u8>())
+                                                .add(8 + 5 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<*mut u8>();
                                             let l15 = *_ptr
-                                                .add(7 * ::core::mem::size_of::<*const u8>())
+                                                .add(8 + 6 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<usize>();
                                             let len16 = l15;
                                             let bytes16 = _rt::Vec::from_raw_parts(
@@ -1389,157 +1487,27 @@ pub mod tidegate {
                                     }
                                     1 => {
                                         let e = {
-                                            let l17 = i32::from(
-                                                *_ptr.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                            let l17 = i32::from(*_ptr.add(8).cast::<u8>());
+                                            let l18 = *_ptr
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l19 = *_ptr
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len20 = l19;
+                                            let bytes20 = _rt::Vec::from_raw_parts(
+                                                l18.cast(),
+                                                len20,
+                                                len20,
                                             );
-                                            let v42 = match l17 {
-                                                0 => {
-                                                    let e42 = {
-                                                        let l18 = *_ptr
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l19 = *_ptr
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len20 = l19;
-                                                        let bytes20 = _rt::Vec::from_raw_parts(
-                                                            l18.cast(),
-                                                            len20,
-                                                            len20,
-                                                        );
-                                                        _rt::string_lift(bytes20)
-                                                    };
-                                                    Error::Denied(e42)
-                                                }
-                                                1 => {
-                                                    let e42 = {
-                                                        let l21 = *_ptr
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l22 = *_ptr
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len23 = l22;
-                                                        let bytes23 = _rt::Vec::from_raw_parts(
-                                                            l21.cast(),
-                                                            len23,
-                                                            len23,
-                                                        );
-                                                        _rt::string_lift(bytes23)
-                                                    };
-                                                    Error::Timeout(e42)
-                                                }
-                                                2 => {
-                                                    let e42 = {
-                                                        let l24 = *_ptr
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l25 = *_ptr
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len26 = l25;
-                                                        let bytes26 = _rt::Vec::from_raw_parts(
-                                                            l24.cast(),
-                                                            len26,
-                                                            len26,
-                                                        );
-                                                        _rt::string_lift(bytes26)
-                                                    };
-                                                    Error::Connect(e42)
-                                                }
-                                                3 => {
-                                                    let e42 = {
-                                                        let l27 = *_ptr
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l28 = *_ptr
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len29 = l28;
-                                                        let bytes29 = _rt::Vec::from_raw_parts(
-                                                            l27.cast(),
-                                                            len29,
-                                                            len29,
-                                                        );
-                                                        _rt::string_lift(bytes29)
-                                                    };
-                                                    Error::TooLarge(e42)
-                                                }
-                                                4 => {
-                                                    let e42 = {
-                                                        let l30 = *_ptr
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l31 = *_ptr
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len32 = l31;
-                                                        let bytes32 = _rt::Vec::from_raw_parts(
-                                                            l30.cast(),
-                                                            len32,
-                                                            len32,
-                                                        );
-                                                        _rt::string_lift(bytes32)
-                                                    };
-                                                    Error::Invalid(e42)
-                                                }
-                                                5 => {
-                                                    let e42 = {
-                                                        let l33 = *_ptr
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l34 = *_ptr
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len35 = l34;
-                                                        let bytes35 = _rt::Vec::from_raw_parts(
-                                                            l33.cast(),
-                                                            len35,
-                                                            len35,
-                                                        );
-                                                        _rt::string_lift(bytes35)
-                                                    };
-                                                    Error::Exhausted(e42)
-                                                }
-                                                6 => {
-                                                    let e42 = {
-                                                        let l36 = *_ptr
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l37 = *_ptr
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len38 = l37;
-                                                        let bytes38 = _rt::Vec::from_raw_parts(
-                                                            l36.cast(),
-                                                            len38,
-                                                            len38,
-                                                        );
-                                                        _rt::string_lift(bytes38)
-                                                    };
-                                                    Error::Other(e42)
-                                                }
-                                                n => {
-                                                    debug_assert_eq!(n, 7, "invalid enum discriminant");
-                                                    let e42 = {
-                                                        let l39 = *_ptr
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l40 = *_ptr
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len41 = l40;
-                                                        let bytes41 = _rt::Vec::from_raw_parts(
-                                                            l39.cast(),
-                                                            len41,
-                                                            len41,
-                                                        );
-                                                        _rt::string_lift(bytes41)
-                                                    };
-                                                    Error::Token(e42)
-                                                }
-                                            };
-                                            v42
+                                            let l21 = *_ptr
+                                                .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<i64>();
+                                            Error {
+                                                kind: ErrorKind::_lift(l17 as u8),
+                                                message: _rt::string_lift(bytes20),
+                                                cause: l21 as u64,
+                                            }
                                         };
                                         Err(e)
                                     }
@@ -1556,133 +1524,6 @@ pub mod tidegate {
                 }
             }
         }
-        /// Shapes that several interfaces share.
-        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
-        pub mod types {
-            #[used]
-            #[doc(hidden)]
-            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
-            use super::super::super::_rt;
-            /// UTF-8 JSON text (RFC 8259).
-            pub type Json = _rt::String;
-            /// What the host should do about a failure.
-            #[repr(u8)]
-            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
-            pub enum FailureKind {
-                /// Try again later, with back-off: a network error, a 5xx, a 429. Blamed on the upstream.
-                Transient,
-                /// The credentials were not accepted: don't retry until they change. Blamed on the operator.
-                Auth,
-                /// The configuration can't work: don't retry until it changes. Blamed on the operator.
-                Config,
-                /// The outside API, or the plugin's own rules, said no to this request (an action's
-                /// business error): don't retry. Blamed on whoever asked.
-                Rejected,
-                /// The plugin doesn't know this sync, action or event kind.
-                Unsupported,
-                /// Anything else: a bug in the plugin, an answer it did not expect. Not retried. Blamed on the
-                /// plugin, or on the outside API where `upstream` says what it answered.
-                Other,
-            }
-            impl ::core::fmt::Debug for FailureKind {
-                fn fmt(
-                    &self,
-                    f: &mut ::core::fmt::Formatter<'_>,
-                ) -> ::core::fmt::Result {
-                    match self {
-                        FailureKind::Transient => {
-                            f.debug_tuple("FailureKind::Transient").finish()
-                        }
-                        FailureKind::Auth => f.debug_tuple("FailureKind::Auth").finish(),
-                        FailureKind::Config => {
-                            f.debug_tuple("FailureKind::Config").finish()
-                        }
-                        FailureKind::Rejected => {
-                            f.debug_tuple("FailureKind::Rejected").finish()
-                        }
-                        FailureKind::Unsupported => {
-                            f.debug_tuple("FailureKind::Unsupported").finish()
-                        }
-                        FailureKind::Other => {
-                            f.debug_tuple("FailureKind::Other").finish()
-                        }
-                    }
-                }
-            }
-            impl FailureKind {
-                #[doc(hidden)]
-                pub unsafe fn _lift(val: u8) -> FailureKind {
-                    if !cfg!(debug_assertions) {
-                        return unsafe { ::core::mem::transmute(val) };
-                    }
-                    match val {
-                        0 => FailureKind::Transient,
-                        1 => FailureKind::Auth,
-                        2 => FailureKind::Config,
-                        3 => FailureKind::Rejected,
-                        4 => FailureKind::Unsupported,
-                        5 => FailureKind::Other,
-                        _ => panic!("invalid enum discriminant"),
-                    }
-                }
-            }
-            /// What the outside API answered, apart from what the plugin made of it.
-            #[derive(Clone)]
-            pub struct Upstream {
-                pub status: u16,
-                /// At most 64 KiB are kept.
-                pub body: _rt::String,
-            }
-            impl ::core::fmt::Debug for Upstream {
-                fn fmt(
-                    &self,
-                    f: &mut ::core::fmt::Formatter<'_>,
-                ) -> ::core::fmt::Result {
-                    f.debug_struct("Upstream")
-                        .field("status", &self.status)
-                        .field("body", &self.body)
-                        .finish()
-                }
-            }
-            /// Why a sync, an action or an event did not succeed.
-            #[derive(Clone)]
-            pub struct Failure {
-                pub kind: FailureKind,
-                /// For a person: what happened, where, and what to do about it. At most 8 KiB are kept.
-                pub message: _rt::String,
-                /// For a program: a stable word of the plugin's choosing, for example `duplicate-email`.
-                pub code: ::core::option::Option<_rt::String>,
-                /// For the caller of an action.
-                pub payload: ::core::option::Option<Json>,
-                pub upstream: ::core::option::Option<Upstream>,
-                /// With `transient`: not before this many milliseconds from now.
-                pub retry_after_ms: ::core::option::Option<u64>,
-            }
-            impl ::core::fmt::Debug for Failure {
-                fn fmt(
-                    &self,
-                    f: &mut ::core::fmt::Formatter<'_>,
-                ) -> ::core::fmt::Result {
-                    f.debug_struct("Failure")
-                        .field("kind", &self.kind)
-                        .field("message", &self.message)
-                        .field("code", &self.code)
-                        .field("payload", &self.payload)
-                        .field("upstream", &self.upstream)
-                        .field("retry-after-ms", &self.retry_after_ms)
-                        .finish()
-                }
-            }
-            impl ::core::fmt::Display for Failure {
-                fn fmt(
-                    &self,
-                    f: &mut ::core::fmt::Formatter<'_>,
-                ) -> ::core::fmt::Result {
-                    write!(f, "{:?}", self)
-                }
-            }
-            impl ::core::error::Error for Failure {}
-        }
         /// The record store of this connection.
         ///
         /// A sync writes only through `commit`: records, deletions and the checkpoint that goes with
@@ -1693,6 +1534,7 @@ pub mod tidegate {
             #[doc(hidden)]
             static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
             use super::super::super::_rt;
+            pub type Cause = super::super::super::tidegate::plugin::types::Cause;
             pub type Json = super::super::super::tidegate::plugin::types::Json;
             #[derive(Clone)]
             pub struct Saved {
@@ -1794,44 +1636,76 @@ pub mod tidegate {
                         .finish()
                 }
             }
-            #[derive(Clone)]
-            pub enum Error {
+            #[repr(u8)]
+            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+            pub enum ErrorKind {
                 /// Not granted: a model that the manifest doesn't list, a feed that the operator didn't grant.
-                Denied(_rt::String),
-                /// The page breaks a rule or a limit; the text names it, with the model and the position.
+                Denied,
+                /// The page breaks a rule or a limit; the message names it, with the model and the position.
                 /// Nothing of the commit was stored. (guest; upstream where it is what the API sent, such as an
                 /// id that is too long or a number out of range)
-                Invalid(_rt::String),
+                Invalid,
                 /// More records are unseen than the guard allows to delete; nothing was deleted, and the
                 /// snapshot is closed, so that the next pull begins anew.
-                Refused(_rt::String),
+                Refused,
                 /// This run may no longer write: it was cancelled, or another took over. Return at once.
-                Fenced(_rt::String),
+                Fenced,
                 /// The store itself failed (disk full, damage). (host)
-                Other(_rt::String),
+                Other,
+            }
+            impl ::core::fmt::Debug for ErrorKind {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        ErrorKind::Denied => f.debug_tuple("ErrorKind::Denied").finish(),
+                        ErrorKind::Invalid => {
+                            f.debug_tuple("ErrorKind::Invalid").finish()
+                        }
+                        ErrorKind::Refused => {
+                            f.debug_tuple("ErrorKind::Refused").finish()
+                        }
+                        ErrorKind::Fenced => f.debug_tuple("ErrorKind::Fenced").finish(),
+                        ErrorKind::Other => f.debug_tuple("ErrorKind::Other").finish(),
+                    }
+                }
+            }
+            impl ErrorKind {
+                #[doc(hidden)]
+                pub unsafe fn _lift(val: u8) -> ErrorKind {
+                    if !cfg!(debug_assertions) {
+                        return unsafe { ::core::mem::transmute(val) };
+                    }
+                    match val {
+                        0 => ErrorKind::Denied,
+                        1 => ErrorKind::Invalid,
+                        2 => ErrorKind::Refused,
+                        3 => ErrorKind::Fenced,
+                        4 => ErrorKind::Other,
+                        _ => panic!("invalid enum discriminant"),
+                    }
+                }
+            }
+            /// Why a call of the store was refused, or failed.
+            #[derive(Clone)]
+            pub struct Error {
+                pub kind: ErrorKind,
+                /// For a person.
+                pub message: _rt::String,
+                /// What a failure that passes this on hands back (see `failure.cause`).
+                pub cause: Cause,
             }
             impl ::core::fmt::Debug for Error {
                 fn fmt(
                     &self,
                     f: &mut ::core::fmt::Formatter<'_>,
                 ) -> ::core::fmt::Result {
-                    match self {
-                        Error::Denied(e) => {
-                            f.debug_tuple("Error::Denied").field(e).finish()
-                        }
-                        Error::Invalid(e) => {
-                            f.debug_tuple("Error::Invalid").field(e).finish()
-                        }
-                        Error::Refused(e) => {
-                            f.debug_tuple("Error::Refused").field(e).finish()
-                        }
-                        Error::Fenced(e) => {
-                            f.debug_tuple("Error::Fenced").field(e).finish()
-                        }
-                        Error::Other(e) => {
-                            f.debug_tuple("Error::Other").field(e).finish()
-                        }
-                    }
+                    f.debug_struct("Error")
+                        .field("kind", &self.kind)
+                        .field("message", &self.message)
+                        .field("cause", &self.cause)
+                        .finish()
                 }
             }
             impl ::core::fmt::Display for Error {
@@ -1955,13 +1829,13 @@ pub mod tidegate {
                         fn abi_layout(&mut self) -> ::core::alloc::Layout {
                             unsafe {
                                 ::core::alloc::Layout::from_size_align_unchecked(
-                                    (9 * ::core::mem::size_of::<*const u8>()),
-                                    ::core::mem::size_of::<*const u8>(),
+                                    (32 + 6 * ::core::mem::size_of::<*const u8>()),
+                                    8,
                                 )
                             }
                         }
                         fn results_offset(&mut self) -> usize {
-                            (5 * ::core::mem::size_of::<*const u8>())
+                            (8 + 4 * ::core::mem::size_of::<*const u8>())
                         }
                         unsafe fn call_import(
                             &mut self,
@@ -1969,7 +1843,7 @@ pub mod tidegate {
                             _results: *mut u8,
                         ) -> u32 {
                             #[cfg(target_arch = "wasm32")]
-                            #[link(wasm_import_module = "tidegate:plugin/records@0.1.0")]
+                            #[link(wasm_import_module = "tidegate:plugin/records@0.2.0")]
                             unsafe extern "C" {
                                 #[link_name = "[async-lower]commit"]
                                 fn call(_: *mut u8, _: *mut u8) -> i32;
@@ -2489,11 +2363,9 @@ pub mod tidegate {
                                 match l0 {
                                     0 => {
                                         let e = {
-                                            let l1 = *_ptr
-                                                .add(::core::mem::size_of::<*const u8>())
-                                                .cast::<*mut u8>();
+                                            let l1 = *_ptr.add(8).cast::<*mut u8>();
                                             let l2 = *_ptr
-                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<usize>();
                                             let base11 = l1;
                                             let len11 = l2;
@@ -2549,103 +2421,27 @@ pub mod tidegate {
                                     }
                                     1 => {
                                         let e = {
-                                            let l12 = i32::from(
-                                                *_ptr.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                            let l12 = i32::from(*_ptr.add(8).cast::<u8>());
+                                            let l13 = *_ptr
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l14 = *_ptr
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len15 = l14;
+                                            let bytes15 = _rt::Vec::from_raw_parts(
+                                                l13.cast(),
+                                                len15,
+                                                len15,
                                             );
-                                            let v28 = match l12 {
-                                                0 => {
-                                                    let e28 = {
-                                                        let l13 = *_ptr
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l14 = *_ptr
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len15 = l14;
-                                                        let bytes15 = _rt::Vec::from_raw_parts(
-                                                            l13.cast(),
-                                                            len15,
-                                                            len15,
-                                                        );
-                                                        _rt::string_lift(bytes15)
-                                                    };
-                                                    Error::Denied(e28)
-                                                }
-                                                1 => {
-                                                    let e28 = {
-                                                        let l16 = *_ptr
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l17 = *_ptr
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len18 = l17;
-                                                        let bytes18 = _rt::Vec::from_raw_parts(
-                                                            l16.cast(),
-                                                            len18,
-                                                            len18,
-                                                        );
-                                                        _rt::string_lift(bytes18)
-                                                    };
-                                                    Error::Invalid(e28)
-                                                }
-                                                2 => {
-                                                    let e28 = {
-                                                        let l19 = *_ptr
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l20 = *_ptr
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len21 = l20;
-                                                        let bytes21 = _rt::Vec::from_raw_parts(
-                                                            l19.cast(),
-                                                            len21,
-                                                            len21,
-                                                        );
-                                                        _rt::string_lift(bytes21)
-                                                    };
-                                                    Error::Refused(e28)
-                                                }
-                                                3 => {
-                                                    let e28 = {
-                                                        let l22 = *_ptr
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l23 = *_ptr
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len24 = l23;
-                                                        let bytes24 = _rt::Vec::from_raw_parts(
-                                                            l22.cast(),
-                                                            len24,
-                                                            len24,
-                                                        );
-                                                        _rt::string_lift(bytes24)
-                                                    };
-                                                    Error::Fenced(e28)
-                                                }
-                                                n => {
-                                                    debug_assert_eq!(n, 4, "invalid enum discriminant");
-                                                    let e28 = {
-                                                        let l25 = *_ptr
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l26 = *_ptr
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len27 = l26;
-                                                        let bytes27 = _rt::Vec::from_raw_parts(
-                                                            l25.cast(),
-                                                            len27,
-                                                            len27,
-                                                        );
-                                                        _rt::string_lift(bytes27)
-                                                    };
-                                                    Error::Other(e28)
-                                                }
-                                            };
-                                            v28
+                                            let l16 = *_ptr
+                                                .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<i64>();
+                                            Error {
+                                                kind: ErrorKind::_lift(l12 as u8),
+                                                message: _rt::string_lift(bytes15),
+                                                cause: l16 as u64,
+                                            }
                                         };
                                         Err(e)
                                     }
@@ -2687,8 +2483,8 @@ pub mod tidegate {
                         fn abi_layout(&mut self) -> ::core::alloc::Layout {
                             unsafe {
                                 ::core::alloc::Layout::from_size_align_unchecked(
-                                    (4 * ::core::mem::size_of::<*const u8>()),
-                                    ::core::mem::size_of::<*const u8>(),
+                                    (24 + 2 * ::core::mem::size_of::<*const u8>()),
+                                    8,
                                 )
                             }
                         }
@@ -2701,7 +2497,7 @@ pub mod tidegate {
                             _results: *mut u8,
                         ) -> u32 {
                             #[cfg(target_arch = "wasm32")]
-                            #[link(wasm_import_module = "tidegate:plugin/records@0.1.0")]
+                            #[link(wasm_import_module = "tidegate:plugin/records@0.2.0")]
                             unsafe extern "C" {
                                 #[link_name = "[async-lower]get"]
                                 fn call(
@@ -2828,11 +2624,9 @@ pub mod tidegate {
                                 match l0 {
                                     0 => {
                                         let e = {
-                                            let l1 = *_ptr
-                                                .add(::core::mem::size_of::<*const u8>())
-                                                .cast::<*mut u8>();
+                                            let l1 = *_ptr.add(8).cast::<*mut u8>();
                                             let l2 = *_ptr
-                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<usize>();
                                             let base7 = l1;
                                             let len7 = l2;
@@ -2878,103 +2672,27 @@ pub mod tidegate {
                                     }
                                     1 => {
                                         let e = {
-                                            let l8 = i32::from(
-                                                *_ptr.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                            let l8 = i32::from(*_ptr.add(8).cast::<u8>());
+                                            let l9 = *_ptr
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l10 = *_ptr
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len11 = l10;
+                                            let bytes11 = _rt::Vec::from_raw_parts(
+                                                l9.cast(),
+                                                len11,
+                                                len11,
                                             );
-                                            let v24 = match l8 {
-                                                0 => {
-                                                    let e24 = {
-                                                        let l9 = *_ptr
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l10 = *_ptr
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len11 = l10;
-                                                        let bytes11 = _rt::Vec::from_raw_parts(
-                                                            l9.cast(),
-                                                            len11,
-                                                            len11,
-                                                        );
-                                                        _rt::string_lift(bytes11)
-                                                    };
-                                                    Error::Denied(e24)
-                                                }
-                                                1 => {
-                                                    let e24 = {
-                                                        let l12 = *_ptr
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l13 = *_ptr
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len14 = l13;
-                                                        let bytes14 = _rt::Vec::from_raw_parts(
-                                                            l12.cast(),
-                                                            len14,
-                                                            len14,
-                                                        );
-                                                        _rt::string_lift(bytes14)
-                                                    };
-                                                    Error::Invalid(e24)
-                                                }
-                                                2 => {
-                                                    let e24 = {
-                                                        let l15 = *_ptr
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l16 = *_ptr
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len17 = l16;
-                                                        let bytes17 = _rt::Vec::from_raw_parts(
-                                                            l15.cast(),
-                                                            len17,
-                                                            len17,
-                                                        );
-                                                        _rt::string_lift(bytes17)
-                                                    };
-                                                    Error::Refused(e24)
-                                                }
-                                                3 => {
-                                                    let e24 = {
-                                                        let l18 = *_ptr
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l19 = *_ptr
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len20 = l19;
-                                                        let bytes20 = _rt::Vec::from_raw_parts(
-                                                            l18.cast(),
-                                                            len20,
-                                                            len20,
-                                                        );
-                                                        _rt::string_lift(bytes20)
-                                                    };
-                                                    Error::Fenced(e24)
-                                                }
-                                                n => {
-                                                    debug_assert_eq!(n, 4, "invalid enum discriminant");
-                                                    let e24 = {
-                                                        let l21 = *_ptr
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l22 = *_ptr
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len23 = l22;
-                                                        let bytes23 = _rt::Vec::from_raw_parts(
-                                                            l21.cast(),
-                                                            len23,
-                                                            len23,
-                                                        );
-                                                        _rt::string_lift(bytes23)
-                                                    };
-                                                    Error::Other(e24)
-                                                }
-                                            };
-                                            v24
+                                            let l12 = *_ptr
+                                                .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<i64>();
+                                            Error {
+                                                kind: ErrorKind::_lift(l8 as u8),
+                                                message: _rt::string_lift(bytes11),
+                                                cause: l12 as u64,
+                                            }
                                         };
                                         Err(e)
                                     }
@@ -3016,8 +2734,8 @@ pub mod tidegate {
                         fn abi_layout(&mut self) -> ::core::alloc::Layout {
                             unsafe {
                                 ::core::alloc::Layout::from_size_align_unchecked(
-                                    (4 * ::core::mem::size_of::<*const u8>()),
-                                    ::core::mem::size_of::<*const u8>(),
+                                    (24 + 2 * ::core::mem::size_of::<*const u8>()),
+                                    8,
                                 )
                             }
                         }
@@ -3030,7 +2748,7 @@ pub mod tidegate {
                             _results: *mut u8,
                         ) -> u32 {
                             #[cfg(target_arch = "wasm32")]
-                            #[link(wasm_import_module = "tidegate:plugin/records@0.1.0")]
+                            #[link(wasm_import_module = "tidegate:plugin/records@0.2.0")]
                             unsafe extern "C" {
                                 #[link_name = "[async-lower]begin-snapshot"]
                                 fn call(_: *mut u8, _: usize, _: i32, _: *mut u8) -> i32;
@@ -3093,112 +2811,34 @@ pub mod tidegate {
                                 match l0 {
                                     0 => {
                                         let e = {
-                                            let l1 = i32::from(
-                                                *_ptr.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
-                                            );
+                                            let l1 = i32::from(*_ptr.add(8).cast::<u8>());
                                             _rt::bool_lift(l1 as u8)
                                         };
                                         Ok(e)
                                     }
                                     1 => {
                                         let e = {
-                                            let l2 = i32::from(
-                                                *_ptr.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                            let l2 = i32::from(*_ptr.add(8).cast::<u8>());
+                                            let l3 = *_ptr
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l4 = *_ptr
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len5 = l4;
+                                            let bytes5 = _rt::Vec::from_raw_parts(
+                                                l3.cast(),
+                                                len5,
+                                                len5,
                                             );
-                                            let v18 = match l2 {
-                                                0 => {
-                                                    let e18 = {
-                                                        let l3 = *_ptr
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l4 = *_ptr
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len5 = l4;
-                                                        let bytes5 = _rt::Vec::from_raw_parts(
-                                                            l3.cast(),
-                                                            len5,
-                                                            len5,
-                                                        );
-                                                        _rt::string_lift(bytes5)
-                                                    };
-                                                    Error::Denied(e18)
-                                                }
-                                                1 => {
-                                                    let e18 = {
-                                                        let l6 = *_ptr
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l7 = *_ptr
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len8 = l7;
-                                                        let bytes8 = _rt::Vec::from_raw_parts(
-                                                            l6.cast(),
-                                                            len8,
-                                                            len8,
-                                                        );
-                                                        _rt::string_lift(bytes8)
-                                                    };
-                                                    Error::Invalid(e18)
-                                                }
-                                                2 => {
-                                                    let e18 = {
-                                                        let l9 = *_ptr
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l10 = *_ptr
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len11 = l10;
-                                                        let bytes11 = _rt::Vec::from_raw_parts(
-                                                            l9.cast(),
-                                                            len11,
-                                                            len11,
-                                                        );
-                                                        _rt::string_lift(bytes11)
-                                                    };
-                                                    Error::Refused(e18)
-                                                }
-                                                3 => {
-                                                    let e18 = {
-                                                        let l12 = *_ptr
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l13 = *_ptr
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len14 = l13;
-                                                        let bytes14 = _rt::Vec::from_raw_parts(
-                                                            l12.cast(),
-                                                            len14,
-                                                            len14,
-                                                        );
-                                                        _rt::string_lift(bytes14)
-                                                    };
-                                                    Error::Fenced(e18)
-                                                }
-                                                n => {
-                                                    debug_assert_eq!(n, 4, "invalid enum discriminant");
-                                                    let e18 = {
-                                                        let l15 = *_ptr
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l16 = *_ptr
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len17 = l16;
-                                                        let bytes17 = _rt::Vec::from_raw_parts(
-                                                            l15.cast(),
-                                                            len17,
-                                                            len17,
-                                                        );
-                                                        _rt::string_lift(bytes17)
-                                                    };
-                                                    Error::Other(e18)
-                                                }
-                                            };
-                                            v18
+                                            let l6 = *_ptr
+                                                .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<i64>();
+                                            Error {
+                                                kind: ErrorKind::_lift(l2 as u8),
+                                                message: _rt::string_lift(bytes5),
+                                                cause: l6 as u64,
+                                            }
                                         };
                                         Err(e)
                                     }
@@ -3256,7 +2896,7 @@ pub mod tidegate {
                             _results: *mut u8,
                         ) -> u32 {
                             #[cfg(target_arch = "wasm32")]
-                            #[link(wasm_import_module = "tidegate:plugin/records@0.1.0")]
+                            #[link(wasm_import_module = "tidegate:plugin/records@0.2.0")]
                             unsafe extern "C" {
                                 #[link_name = "[async-lower]unseen"]
                                 fn call(
@@ -3390,100 +3030,26 @@ pub mod tidegate {
                                     1 => {
                                         let e = {
                                             let l11 = i32::from(*_ptr.add(8).cast::<u8>());
-                                            let v27 = match l11 {
-                                                0 => {
-                                                    let e27 = {
-                                                        let l12 = *_ptr
-                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l13 = *_ptr
-                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len14 = l13;
-                                                        let bytes14 = _rt::Vec::from_raw_parts(
-                                                            l12.cast(),
-                                                            len14,
-                                                            len14,
-                                                        );
-                                                        _rt::string_lift(bytes14)
-                                                    };
-                                                    Error::Denied(e27)
-                                                }
-                                                1 => {
-                                                    let e27 = {
-                                                        let l15 = *_ptr
-                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l16 = *_ptr
-                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len17 = l16;
-                                                        let bytes17 = _rt::Vec::from_raw_parts(
-                                                            l15.cast(),
-                                                            len17,
-                                                            len17,
-                                                        );
-                                                        _rt::string_lift(bytes17)
-                                                    };
-                                                    Error::Invalid(e27)
-                                                }
-                                                2 => {
-                                                    let e27 = {
-                                                        let l18 = *_ptr
-                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l19 = *_ptr
-                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len20 = l19;
-                                                        let bytes20 = _rt::Vec::from_raw_parts(
-                                                            l18.cast(),
-                                                            len20,
-                                                            len20,
-                                                        );
-                                                        _rt::string_lift(bytes20)
-                                                    };
-                                                    Error::Refused(e27)
-                                                }
-                                                3 => {
-                                                    let e27 = {
-                                                        let l21 = *_ptr
-                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l22 = *_ptr
-                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len23 = l22;
-                                                        let bytes23 = _rt::Vec::from_raw_parts(
-                                                            l21.cast(),
-                                                            len23,
-                                                            len23,
-                                                        );
-                                                        _rt::string_lift(bytes23)
-                                                    };
-                                                    Error::Fenced(e27)
-                                                }
-                                                n => {
-                                                    debug_assert_eq!(n, 4, "invalid enum discriminant");
-                                                    let e27 = {
-                                                        let l24 = *_ptr
-                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l25 = *_ptr
-                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len26 = l25;
-                                                        let bytes26 = _rt::Vec::from_raw_parts(
-                                                            l24.cast(),
-                                                            len26,
-                                                            len26,
-                                                        );
-                                                        _rt::string_lift(bytes26)
-                                                    };
-                                                    Error::Other(e27)
-                                                }
-                                            };
-                                            v27
+                                            let l12 = *_ptr
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l13 = *_ptr
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len14 = l13;
+                                            let bytes14 = _rt::Vec::from_raw_parts(
+                                                l12.cast(),
+                                                len14,
+                                                len14,
+                                            );
+                                            let l15 = *_ptr
+                                                .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<i64>();
+                                            Error {
+                                                kind: ErrorKind::_lift(l11 as u8),
+                                                message: _rt::string_lift(bytes14),
+                                                cause: l15 as u64,
+                                            }
                                         };
                                         Err(e)
                                     }
@@ -3524,7 +3090,7 @@ pub mod tidegate {
                         fn abi_layout(&mut self) -> ::core::alloc::Layout {
                             unsafe {
                                 ::core::alloc::Layout::from_size_align_unchecked(
-                                    (24 + 6 * ::core::mem::size_of::<*const u8>()),
+                                    (32 + 6 * ::core::mem::size_of::<*const u8>()),
                                     8,
                                 )
                             }
@@ -3538,7 +3104,7 @@ pub mod tidegate {
                             _results: *mut u8,
                         ) -> u32 {
                             #[cfg(target_arch = "wasm32")]
-                            #[link(wasm_import_module = "tidegate:plugin/records@0.1.0")]
+                            #[link(wasm_import_module = "tidegate:plugin/records@0.2.0")]
                             unsafe extern "C" {
                                 #[link_name = "[async-lower]repeat-snapshot"]
                                 fn call(_: *mut u8, _: *mut u8) -> i32;
@@ -3673,100 +3239,26 @@ pub mod tidegate {
                                     1 => {
                                         let e = {
                                             let l2 = i32::from(*_ptr.add(8).cast::<u8>());
-                                            let v18 = match l2 {
-                                                0 => {
-                                                    let e18 = {
-                                                        let l3 = *_ptr
-                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l4 = *_ptr
-                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len5 = l4;
-                                                        let bytes5 = _rt::Vec::from_raw_parts(
-                                                            l3.cast(),
-                                                            len5,
-                                                            len5,
-                                                        );
-                                                        _rt::string_lift(bytes5)
-                                                    };
-                                                    Error::Denied(e18)
-                                                }
-                                                1 => {
-                                                    let e18 = {
-                                                        let l6 = *_ptr
-                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l7 = *_ptr
-                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len8 = l7;
-                                                        let bytes8 = _rt::Vec::from_raw_parts(
-                                                            l6.cast(),
-                                                            len8,
-                                                            len8,
-                                                        );
-                                                        _rt::string_lift(bytes8)
-                                                    };
-                                                    Error::Invalid(e18)
-                                                }
-                                                2 => {
-                                                    let e18 = {
-                                                        let l9 = *_ptr
-                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l10 = *_ptr
-                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len11 = l10;
-                                                        let bytes11 = _rt::Vec::from_raw_parts(
-                                                            l9.cast(),
-                                                            len11,
-                                                            len11,
-                                                        );
-                                                        _rt::string_lift(bytes11)
-                                                    };
-                                                    Error::Refused(e18)
-                                                }
-                                                3 => {
-                                                    let e18 = {
-                                                        let l12 = *_ptr
-                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l13 = *_ptr
-                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len14 = l13;
-                                                        let bytes14 = _rt::Vec::from_raw_parts(
-                                                            l12.cast(),
-                                                            len14,
-                                                            len14,
-                                                        );
-                                                        _rt::string_lift(bytes14)
-                                                    };
-                                                    Error::Fenced(e18)
-                                                }
-                                                n => {
-                                                    debug_assert_eq!(n, 4, "invalid enum discriminant");
-                                                    let e18 = {
-                                                        let l15 = *_ptr
-                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l16 = *_ptr
-                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len17 = l16;
-                                                        let bytes17 = _rt::Vec::from_raw_parts(
-                                                            l15.cast(),
-                                                            len17,
-                                                            len17,
-                                                        );
-                                                        _rt::string_lift(bytes17)
-                                                    };
-                                                    Error::Other(e18)
-                                                }
-                                            };
-                                            v18
+                                            let l3 = *_ptr
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l4 = *_ptr
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len5 = l4;
+                                            let bytes5 = _rt::Vec::from_raw_parts(
+                                                l3.cast(),
+                                                len5,
+                                                len5,
+                                            );
+                                            let l6 = *_ptr
+                                                .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<i64>();
+                                            Error {
+                                                kind: ErrorKind::_lift(l2 as u8),
+                                                message: _rt::string_lift(bytes5),
+                                                cause: l6 as u64,
+                                            }
                                         };
                                         Err(e)
                                     }
@@ -3809,7 +3301,7 @@ pub mod tidegate {
                         fn abi_layout(&mut self) -> ::core::alloc::Layout {
                             unsafe {
                                 ::core::alloc::Layout::from_size_align_unchecked(
-                                    (16 + 8 * ::core::mem::size_of::<*const u8>()),
+                                    (24 + 8 * ::core::mem::size_of::<*const u8>()),
                                     8,
                                 )
                             }
@@ -3823,7 +3315,7 @@ pub mod tidegate {
                             _results: *mut u8,
                         ) -> u32 {
                             #[cfg(target_arch = "wasm32")]
-                            #[link(wasm_import_module = "tidegate:plugin/records@0.1.0")]
+                            #[link(wasm_import_module = "tidegate:plugin/records@0.2.0")]
                             unsafe extern "C" {
                                 #[link_name = "[async-lower]end-snapshot"]
                                 fn call(_: *mut u8, _: *mut u8) -> i32;
@@ -3969,100 +3461,26 @@ pub mod tidegate {
                                     1 => {
                                         let e = {
                                             let l3 = i32::from(*_ptr.add(8).cast::<u8>());
-                                            let v19 = match l3 {
-                                                0 => {
-                                                    let e19 = {
-                                                        let l4 = *_ptr
-                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l5 = *_ptr
-                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len6 = l5;
-                                                        let bytes6 = _rt::Vec::from_raw_parts(
-                                                            l4.cast(),
-                                                            len6,
-                                                            len6,
-                                                        );
-                                                        _rt::string_lift(bytes6)
-                                                    };
-                                                    Error::Denied(e19)
-                                                }
-                                                1 => {
-                                                    let e19 = {
-                                                        let l7 = *_ptr
-                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l8 = *_ptr
-                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len9 = l8;
-                                                        let bytes9 = _rt::Vec::from_raw_parts(
-                                                            l7.cast(),
-                                                            len9,
-                                                            len9,
-                                                        );
-                                                        _rt::string_lift(bytes9)
-                                                    };
-                                                    Error::Invalid(e19)
-                                                }
-                                                2 => {
-                                                    let e19 = {
-                                                        let l10 = *_ptr
-                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l11 = *_ptr
-                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len12 = l11;
-                                                        let bytes12 = _rt::Vec::from_raw_parts(
-                                                            l10.cast(),
-                                                            len12,
-                                                            len12,
-                                                        );
-                                                        _rt::string_lift(bytes12)
-                                                    };
-                                                    Error::Refused(e19)
-                                                }
-                                                3 => {
-                                                    let e19 = {
-                                                        let l13 = *_ptr
-                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l14 = *_ptr
-                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len15 = l14;
-                                                        let bytes15 = _rt::Vec::from_raw_parts(
-                                                            l13.cast(),
-                                                            len15,
-                                                            len15,
-                                                        );
-                                                        _rt::string_lift(bytes15)
-                                                    };
-                                                    Error::Fenced(e19)
-                                                }
-                                                n => {
-                                                    debug_assert_eq!(n, 4, "invalid enum discriminant");
-                                                    let e19 = {
-                                                        let l16 = *_ptr
-                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l17 = *_ptr
-                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len18 = l17;
-                                                        let bytes18 = _rt::Vec::from_raw_parts(
-                                                            l16.cast(),
-                                                            len18,
-                                                            len18,
-                                                        );
-                                                        _rt::string_lift(bytes18)
-                                                    };
-                                                    Error::Other(e19)
-                                                }
-                                            };
-                                            v19
+                                            let l4 = *_ptr
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l5 = *_ptr
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len6 = l5;
+                                            let bytes6 = _rt::Vec::from_raw_parts(
+                                                l4.cast(),
+                                                len6,
+                                                len6,
+                                            );
+                                            let l7 = *_ptr
+                                                .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<i64>();
+                                            Error {
+                                                kind: ErrorKind::_lift(l3 as u8),
+                                                message: _rt::string_lift(bytes6),
+                                                cause: l7 as u64,
+                                            }
                                         };
                                         Err(e)
                                     }
@@ -4196,13 +3614,13 @@ pub mod tidegate {
                         fn abi_layout(&mut self) -> ::core::alloc::Layout {
                             unsafe {
                                 ::core::alloc::Layout::from_size_align_unchecked(
-                                    (15 * ::core::mem::size_of::<*const u8>()),
-                                    ::core::mem::size_of::<*const u8>(),
+                                    (32 + 12 * ::core::mem::size_of::<*const u8>()),
+                                    8,
                                 )
                             }
                         }
                         fn results_offset(&mut self) -> usize {
-                            (11 * ::core::mem::size_of::<*const u8>())
+                            (8 + 10 * ::core::mem::size_of::<*const u8>())
                         }
                         unsafe fn call_import(
                             &mut self,
@@ -4210,7 +3628,7 @@ pub mod tidegate {
                             _results: *mut u8,
                         ) -> u32 {
                             #[cfg(target_arch = "wasm32")]
-                            #[link(wasm_import_module = "tidegate:plugin/feed@0.1.0")]
+                            #[link(wasm_import_module = "tidegate:plugin/feed@0.2.0")]
                             unsafe extern "C" {
                                 #[link_name = "[async-lower]read"]
                                 fn call(_: *mut u8, _: *mut u8) -> i32;
@@ -4438,11 +3856,9 @@ pub mod tidegate {
                                 match l0 {
                                     0 => {
                                         let e = {
-                                            let l1 = *_ptr
-                                                .add(::core::mem::size_of::<*const u8>())
-                                                .cast::<*mut u8>();
+                                            let l1 = *_ptr.add(8).cast::<*mut u8>();
                                             let l2 = *_ptr
-                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<usize>();
                                             let base16 = l1;
                                             let len16 = l2;
@@ -4532,104 +3948,29 @@ pub mod tidegate {
                                     }
                                     1 => {
                                         let e = {
-                                            let l17 = i32::from(
-                                                *_ptr.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                            let l17 = i32::from(*_ptr.add(8).cast::<u8>());
+                                            let l18 = *_ptr
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l19 = *_ptr
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len20 = l19;
+                                            let bytes20 = _rt::Vec::from_raw_parts(
+                                                l18.cast(),
+                                                len20,
+                                                len20,
                                             );
-                                            use super::super::super::tidegate::plugin::records::Error as V33;
-                                            let v33 = match l17 {
-                                                0 => {
-                                                    let e33 = {
-                                                        let l18 = *_ptr
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l19 = *_ptr
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len20 = l19;
-                                                        let bytes20 = _rt::Vec::from_raw_parts(
-                                                            l18.cast(),
-                                                            len20,
-                                                            len20,
-                                                        );
-                                                        _rt::string_lift(bytes20)
-                                                    };
-                                                    V33::Denied(e33)
-                                                }
-                                                1 => {
-                                                    let e33 = {
-                                                        let l21 = *_ptr
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l22 = *_ptr
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len23 = l22;
-                                                        let bytes23 = _rt::Vec::from_raw_parts(
-                                                            l21.cast(),
-                                                            len23,
-                                                            len23,
-                                                        );
-                                                        _rt::string_lift(bytes23)
-                                                    };
-                                                    V33::Invalid(e33)
-                                                }
-                                                2 => {
-                                                    let e33 = {
-                                                        let l24 = *_ptr
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l25 = *_ptr
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len26 = l25;
-                                                        let bytes26 = _rt::Vec::from_raw_parts(
-                                                            l24.cast(),
-                                                            len26,
-                                                            len26,
-                                                        );
-                                                        _rt::string_lift(bytes26)
-                                                    };
-                                                    V33::Refused(e33)
-                                                }
-                                                3 => {
-                                                    let e33 = {
-                                                        let l27 = *_ptr
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l28 = *_ptr
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len29 = l28;
-                                                        let bytes29 = _rt::Vec::from_raw_parts(
-                                                            l27.cast(),
-                                                            len29,
-                                                            len29,
-                                                        );
-                                                        _rt::string_lift(bytes29)
-                                                    };
-                                                    V33::Fenced(e33)
-                                                }
-                                                n => {
-                                                    debug_assert_eq!(n, 4, "invalid enum discriminant");
-                                                    let e33 = {
-                                                        let l30 = *_ptr
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l31 = *_ptr
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len32 = l31;
-                                                        let bytes32 = _rt::Vec::from_raw_parts(
-                                                            l30.cast(),
-                                                            len32,
-                                                            len32,
-                                                        );
-                                                        _rt::string_lift(bytes32)
-                                                    };
-                                                    V33::Other(e33)
-                                                }
-                                            };
-                                            v33
+                                            let l21 = *_ptr
+                                                .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<i64>();
+                                            super::super::super::tidegate::plugin::records::Error {
+                                                kind: super::super::super::tidegate::plugin::records::ErrorKind::_lift(
+                                                    l17 as u8,
+                                                ),
+                                                message: _rt::string_lift(bytes20),
+                                                cause: l21 as u64,
+                                            }
                                         };
                                         Err(e)
                                     }
@@ -4674,7 +4015,7 @@ pub mod tidegate {
                     );
                     let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/state@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/state@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "checkpoint"]
                         fn wit_import1(_: *mut u8);
@@ -4729,7 +4070,7 @@ pub mod tidegate {
                     );
                     let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/state@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/state@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "config"]
                         fn wit_import1(_: *mut u8);
@@ -4767,7 +4108,7 @@ pub mod tidegate {
                     );
                     let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/state@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/state@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "metadata"]
                         fn wit_import1(_: *mut u8);
@@ -4810,8 +4151,8 @@ pub mod tidegate {
                         fn abi_layout(&mut self) -> ::core::alloc::Layout {
                             unsafe {
                                 ::core::alloc::Layout::from_size_align_unchecked(
-                                    (4 * ::core::mem::size_of::<*const u8>()),
-                                    ::core::mem::size_of::<*const u8>(),
+                                    (24 + 2 * ::core::mem::size_of::<*const u8>()),
+                                    8,
                                 )
                             }
                         }
@@ -4824,7 +4165,7 @@ pub mod tidegate {
                             _results: *mut u8,
                         ) -> u32 {
                             #[cfg(target_arch = "wasm32")]
-                            #[link(wasm_import_module = "tidegate:plugin/state@0.1.0")]
+                            #[link(wasm_import_module = "tidegate:plugin/state@0.2.0")]
                             unsafe extern "C" {
                                 #[link_name = "[async-lower]merge-metadata"]
                                 fn call(_: *mut u8, _: usize, _: *mut u8) -> i32;
@@ -4881,104 +4222,29 @@ pub mod tidegate {
                                     }
                                     1 => {
                                         let e = {
-                                            let l1 = i32::from(
-                                                *_ptr.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                            let l1 = i32::from(*_ptr.add(8).cast::<u8>());
+                                            let l2 = *_ptr
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l3 = *_ptr
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len4 = l3;
+                                            let bytes4 = _rt::Vec::from_raw_parts(
+                                                l2.cast(),
+                                                len4,
+                                                len4,
                                             );
-                                            use super::super::super::tidegate::plugin::records::Error as V17;
-                                            let v17 = match l1 {
-                                                0 => {
-                                                    let e17 = {
-                                                        let l2 = *_ptr
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l3 = *_ptr
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len4 = l3;
-                                                        let bytes4 = _rt::Vec::from_raw_parts(
-                                                            l2.cast(),
-                                                            len4,
-                                                            len4,
-                                                        );
-                                                        _rt::string_lift(bytes4)
-                                                    };
-                                                    V17::Denied(e17)
-                                                }
-                                                1 => {
-                                                    let e17 = {
-                                                        let l5 = *_ptr
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l6 = *_ptr
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len7 = l6;
-                                                        let bytes7 = _rt::Vec::from_raw_parts(
-                                                            l5.cast(),
-                                                            len7,
-                                                            len7,
-                                                        );
-                                                        _rt::string_lift(bytes7)
-                                                    };
-                                                    V17::Invalid(e17)
-                                                }
-                                                2 => {
-                                                    let e17 = {
-                                                        let l8 = *_ptr
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l9 = *_ptr
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len10 = l9;
-                                                        let bytes10 = _rt::Vec::from_raw_parts(
-                                                            l8.cast(),
-                                                            len10,
-                                                            len10,
-                                                        );
-                                                        _rt::string_lift(bytes10)
-                                                    };
-                                                    V17::Refused(e17)
-                                                }
-                                                3 => {
-                                                    let e17 = {
-                                                        let l11 = *_ptr
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l12 = *_ptr
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len13 = l12;
-                                                        let bytes13 = _rt::Vec::from_raw_parts(
-                                                            l11.cast(),
-                                                            len13,
-                                                            len13,
-                                                        );
-                                                        _rt::string_lift(bytes13)
-                                                    };
-                                                    V17::Fenced(e17)
-                                                }
-                                                n => {
-                                                    debug_assert_eq!(n, 4, "invalid enum discriminant");
-                                                    let e17 = {
-                                                        let l14 = *_ptr
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>();
-                                                        let l15 = *_ptr
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>();
-                                                        let len16 = l15;
-                                                        let bytes16 = _rt::Vec::from_raw_parts(
-                                                            l14.cast(),
-                                                            len16,
-                                                            len16,
-                                                        );
-                                                        _rt::string_lift(bytes16)
-                                                    };
-                                                    V17::Other(e17)
-                                                }
-                                            };
-                                            v17
+                                            let l5 = *_ptr
+                                                .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<i64>();
+                                            super::super::super::tidegate::plugin::records::Error {
+                                                kind: super::super::super::tidegate::plugin::records::ErrorKind::_lift(
+                                                    l1 as u8,
+                                                ),
+                                                message: _rt::string_lift(bytes4),
+                                                cause: l5 as u64,
+                                            }
                                         };
                                         Err(e)
                                     }
@@ -5014,7 +4280,7 @@ pub mod tidegate {
                     );
                     let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/state@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/state@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "context"]
                         fn wit_import1(_: *mut u8);
@@ -5048,7 +4314,7 @@ pub mod tidegate {
             pub fn now() -> u64 {
                 unsafe {
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/clock@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/clock@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "now"]
                         fn wit_import0() -> i64;
@@ -5092,7 +4358,7 @@ pub mod tidegate {
                             _results: *mut u8,
                         ) -> u32 {
                             #[cfg(target_arch = "wasm32")]
-                            #[link(wasm_import_module = "tidegate:plugin/clock@0.1.0")]
+                            #[link(wasm_import_module = "tidegate:plugin/clock@0.2.0")]
                             unsafe extern "C" {
                                 #[link_name = "[async-lower]sleep"]
                                 fn call(_: i64) -> i32;
@@ -5192,7 +4458,7 @@ pub mod tidegate {
                     let ptr1 = vec1.as_ptr().cast::<u8>();
                     let len1 = vec1.len();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/log@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/log@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "write"]
                         fn wit_import2(
@@ -5380,64 +4646,67 @@ macro_rules! __export_plugin_impl {
         $($path_to_types_root)*:: __export_world_plugin_cabi!($ty with_types_in
         $($path_to_types_root)*); const _ : () = { #[rustfmt::skip] #[cfg(target_arch =
         "wasm32")] #[unsafe (link_section =
-        "component-type:wit-bindgen:0.61.1:tidegate:plugin@0.1.0:plugin:imports and exports")]
+        "component-type:wit-bindgen:0.61.1:tidegate:plugin@0.2.0:plugin:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 2313] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 2421] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x8c\x11\x01A\x02\x01\
-A\x1d\x01B\x14\x01r\x02\x04names\x05values\x04\0\x06header\x03\0\0\x01m\x03\x0ai\
-dempotent\x05never\x06always\x04\0\x05retry\x03\0\x02\x01ky\x01ks\x01r\x03\x0ati\
-meout-ms\x04\x05retry\x03\x0fidempotency-key\x05\x04\0\x07options\x03\0\x06\x01p\
-\x01\x01p}\x01k\x09\x01r\x05\x06methods\x03urls\x07headers\x08\x04body\x0a\x07op\
-tions\x07\x04\0\x07request\x03\0\x0b\x01r\x04\x06status{\x07headers\x08\x04body\x09\
-\x03urls\x04\0\x08response\x03\0\x0d\x01q\x08\x06denied\x01s\0\x07timeout\x01s\0\
-\x07connect\x01s\0\x09too-large\x01s\0\x07invalid\x01s\0\x09exhausted\x01s\0\x05\
-other\x01s\0\x05token\x01s\0\x04\0\x05error\x03\0\x0f\x01j\x01\x0e\x01\x10\x01C\x01\
-\x07request\x0c\0\x11\x04\0\x04send\x01\x12\x03\0\x1atidegate:plugin/http@0.1.0\x05\
-\0\x01B\x0c\x01s\x04\0\x04json\x03\0\0\x01m\x06\x09transient\x04auth\x06config\x08\
-rejected\x0bunsupported\x05other\x04\0\x0cfailure-kind\x03\0\x02\x01r\x02\x06sta\
-tus{\x04bodys\x04\0\x08upstream\x03\0\x04\x01ks\x01k\x01\x01k\x05\x01kw\x01r\x06\
-\x04kind\x03\x07messages\x04code\x06\x07payload\x07\x08upstream\x08\x0eretry-aft\
-er-ms\x09\x04\0\x07failure\x03\0\x0a\x03\0\x1btidegate:plugin/types@0.1.0\x05\x01\
-\x02\x03\0\x01\x04json\x01B-\x02\x03\x02\x01\x02\x04\0\x04json\x03\0\0\x01r\x02\x02\
-ids\x04body\x01\x04\0\x05saved\x03\0\x02\x01ks\x01r\x03\x02id\x04\x08positiony\x06\
-reasons\x04\0\x07skipped\x03\0\x05\x01p\x03\x01ps\x01p\x06\x01r\x05\x05models\x04\
-save\x07\x06delete\x08\x07skipped\x09\x08may-skipy\x04\0\x04page\x03\0\x0a\x01r\x06\
-\x05models\x05addedy\x07updatedy\x07deletedy\x09unchangedy\x07skippedy\x04\0\x0d\
-model-outcome\x03\0\x0c\x01q\x05\x06denied\x01s\0\x07invalid\x01s\0\x07refused\x01\
-s\0\x06fenced\x01s\0\x05other\x01s\0\x04\0\x05error\x03\0\x0e\x01kw\x01r\x04\x03\
-ids\x08\x04next\x10\x06unseenw\x04seenw\x04\0\x0bunseen-page\x03\0\x11\x01m\x03\x04\
-none\x0aone-answer\x0atwo-passes\x04\0\x05proof\x03\0\x13\x01r\x02\x07deletedw\x04\
-keptw\x04\0\x0csnapshot-end\x03\0\x15\x01p\x0b\x01k\x01\x01p\x0d\x01j\x01\x19\x01\
-\x0f\x01C\x02\x05pages\x17\x0acheckpoint\x18\0\x1a\x04\0\x06commit\x01\x1b\x01p\x18\
-\x01j\x01\x1c\x01\x0f\x01C\x02\x05models\x03ids\x08\0\x1d\x04\0\x03get\x01\x1e\x01\
-j\x01\x7f\x01\x0f\x01C\x02\x05models\x07restart\x7f\0\x1f\x04\0\x0ebegin-snapsho\
-t\x01\x20\x01j\x01\x12\x01\x0f\x01C\x03\x05models\x05afterw\x05limity\0!\x04\0\x06\
-unseen\x01\"\x01j\x01w\x01\x0f\x01C\x02\x05models\x0acheckpoint\x18\0#\x04\0\x0f\
-repeat-snapshot\x01$\x01j\x01\x16\x01\x0f\x01C\x03\x05models\x05proof\x14\x0ache\
-ckpoint\x18\0%\x04\0\x0cend-snapshot\x01&\x03\0\x1dtidegate:plugin/records@0.1.0\
-\x05\x03\x02\x03\0\x02\x05error\x01B\x10\x02\x03\x02\x01\x02\x04\0\x04json\x03\0\
-\0\x02\x03\x02\x01\x04\x04\0\x05error\x03\0\x02\x01m\x03\x05added\x07updated\x07\
-deleted\x04\0\x06action\x03\0\x04\x01k\x01\x01r\x06\x02ids\x06action\x05\x04body\
-\x06\x0dfirst-seen-atw\x10last-modified-atw\x06cursors\x04\0\x06change\x03\0\x07\
-\x01ks\x01r\x03\x0bintegrations\x0aconnection\x09\x05models\x04\0\x06source\x03\0\
-\x0a\x01p\x08\x01j\x01\x0c\x01\x03\x01C\x03\x06source\x0b\x06cursor\x09\x05limit\
-y\0\x0d\x04\0\x04read\x01\x0e\x03\0\x1atidegate:plugin/feed@0.1.0\x05\x05\x01B\x0e\
-\x02\x03\x02\x01\x02\x04\0\x04json\x03\0\0\x02\x03\x02\x01\x04\x04\0\x05error\x03\
-\0\x02\x01k\x01\x01@\0\0\x04\x04\0\x0acheckpoint\x01\x05\x01@\0\0\x01\x04\0\x06c\
-onfig\x01\x06\x04\0\x08metadata\x01\x06\x01j\0\x01\x03\x01C\x01\x05patch\x01\0\x07\
-\x04\0\x0emerge-metadata\x01\x08\x04\0\x07context\x01\x06\x03\0\x1btidegate:plug\
-in/state@0.1.0\x05\x06\x01B\x04\x01@\0\0w\x04\0\x03now\x01\0\x01C\x01\x0bduratio\
-n-msw\x01\0\x04\0\x05sleep\x01\x01\x03\0\x1btidegate:plugin/clock@0.1.0\x05\x07\x01\
-B\x06\x02\x03\x02\x01\x02\x04\0\x04json\x03\0\0\x01m\x04\x05debug\x04info\x04war\
-n\x05error\x04\0\x05level\x03\0\x02\x01@\x03\x05level\x03\x07messages\x06fields\x01\
-\x01\0\x04\0\x05write\x01\x04\x03\0\x19tidegate:plugin/log@0.1.0\x05\x08\x03\0\x04\
-json\x03\0\x02\x02\x03\0\x01\x07failure\x03\0\x07failure\x03\0\x0a\x01@\0\0\x09\x04\
-\0\x08manifest\x01\x0c\x01j\0\x01\x0b\x01C\x01\x04names\0\x0d\x04\0\x04sync\x01\x0e\
-\x01j\x01\x09\x01\x0b\x01C\x02\x04names\x05input\x09\0\x0f\x04\0\x06action\x01\x10\
-\x01C\x02\x04kinds\x07payload\x09\0\x0f\x04\0\x05event\x01\x11\x04\0\x1ctidegate\
-:plugin/plugin@0.1.0\x04\0\x0b\x0c\x01\0\x06plugin\x03\0\0\0G\x09producers\x01\x0c\
-processed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xf8\x11\x01A\x02\x01\
+A\x1e\x01B\x0f\x01s\x04\0\x04json\x03\0\0\x01w\x04\0\x05cause\x03\0\x02\x01m\x06\
+\x09transient\x04auth\x06config\x08rejected\x0bunsupported\x05other\x04\0\x0cfai\
+lure-kind\x03\0\x04\x01r\x02\x06status{\x04bodys\x04\0\x08upstream\x03\0\x06\x01\
+ks\x01k\x01\x01k\x07\x01kw\x01k\x03\x01r\x07\x04kind\x05\x07messages\x04code\x08\
+\x07payload\x09\x08upstream\x0a\x0eretry-after-ms\x0b\x05cause\x0c\x04\0\x07fail\
+ure\x03\0\x0d\x03\0\x1btidegate:plugin/types@0.2.0\x05\0\x02\x03\0\0\x05cause\x01\
+B\x18\x02\x03\x02\x01\x01\x04\0\x05cause\x03\0\0\x01r\x02\x04names\x05values\x04\
+\0\x06header\x03\0\x02\x01m\x03\x0aidempotent\x05never\x06always\x04\0\x05retry\x03\
+\0\x04\x01ky\x01ks\x01r\x03\x0atimeout-ms\x06\x05retry\x05\x0fidempotency-key\x07\
+\x04\0\x07options\x03\0\x08\x01p\x03\x01p}\x01k\x0b\x01r\x05\x06methods\x03urls\x07\
+headers\x0a\x04body\x0c\x07options\x09\x04\0\x07request\x03\0\x0d\x01r\x04\x06st\
+atus{\x07headers\x0a\x04body\x0b\x03urls\x04\0\x08response\x03\0\x0f\x01m\x08\x06\
+denied\x07timeout\x07connect\x09too-large\x07invalid\x09exhausted\x05other\x05to\
+ken\x04\0\x0aerror-kind\x03\0\x11\x01r\x03\x04kind\x12\x07messages\x05cause\x01\x04\
+\0\x05error\x03\0\x13\x01j\x01\x10\x01\x14\x01C\x01\x07request\x0e\0\x15\x04\0\x04\
+send\x01\x16\x03\0\x1atidegate:plugin/http@0.2.0\x05\x02\x02\x03\0\0\x04json\x01\
+B1\x02\x03\x02\x01\x01\x04\0\x05cause\x03\0\0\x02\x03\x02\x01\x03\x04\0\x04json\x03\
+\0\x02\x01r\x02\x02ids\x04body\x03\x04\0\x05saved\x03\0\x04\x01ks\x01r\x03\x02id\
+\x06\x08positiony\x06reasons\x04\0\x07skipped\x03\0\x07\x01p\x05\x01ps\x01p\x08\x01\
+r\x05\x05models\x04save\x09\x06delete\x0a\x07skipped\x0b\x08may-skipy\x04\0\x04p\
+age\x03\0\x0c\x01r\x06\x05models\x05addedy\x07updatedy\x07deletedy\x09unchangedy\
+\x07skippedy\x04\0\x0dmodel-outcome\x03\0\x0e\x01m\x05\x06denied\x07invalid\x07r\
+efused\x06fenced\x05other\x04\0\x0aerror-kind\x03\0\x10\x01r\x03\x04kind\x11\x07\
+messages\x05cause\x01\x04\0\x05error\x03\0\x12\x01kw\x01r\x04\x03ids\x0a\x04next\
+\x14\x06unseenw\x04seenw\x04\0\x0bunseen-page\x03\0\x15\x01m\x03\x04none\x0aone-\
+answer\x0atwo-passes\x04\0\x05proof\x03\0\x17\x01r\x02\x07deletedw\x04keptw\x04\0\
+\x0csnapshot-end\x03\0\x19\x01p\x0d\x01k\x03\x01p\x0f\x01j\x01\x1d\x01\x13\x01C\x02\
+\x05pages\x1b\x0acheckpoint\x1c\0\x1e\x04\0\x06commit\x01\x1f\x01p\x1c\x01j\x01\x20\
+\x01\x13\x01C\x02\x05models\x03ids\x0a\0!\x04\0\x03get\x01\"\x01j\x01\x7f\x01\x13\
+\x01C\x02\x05models\x07restart\x7f\0#\x04\0\x0ebegin-snapshot\x01$\x01j\x01\x16\x01\
+\x13\x01C\x03\x05models\x05afterw\x05limity\0%\x04\0\x06unseen\x01&\x01j\x01w\x01\
+\x13\x01C\x02\x05models\x0acheckpoint\x1c\0'\x04\0\x0frepeat-snapshot\x01(\x01j\x01\
+\x1a\x01\x13\x01C\x03\x05models\x05proof\x18\x0acheckpoint\x1c\0)\x04\0\x0cend-s\
+napshot\x01*\x03\0\x1dtidegate:plugin/records@0.2.0\x05\x04\x02\x03\0\x02\x05err\
+or\x01B\x10\x02\x03\x02\x01\x03\x04\0\x04json\x03\0\0\x02\x03\x02\x01\x05\x04\0\x05\
+error\x03\0\x02\x01m\x03\x05added\x07updated\x07deleted\x04\0\x06action\x03\0\x04\
+\x01k\x01\x01r\x06\x02ids\x06action\x05\x04body\x06\x0dfirst-seen-atw\x10last-mo\
+dified-atw\x06cursors\x04\0\x06change\x03\0\x07\x01ks\x01r\x03\x0bintegrations\x0a\
+connection\x09\x05models\x04\0\x06source\x03\0\x0a\x01p\x08\x01j\x01\x0c\x01\x03\
+\x01C\x03\x06source\x0b\x06cursor\x09\x05limity\0\x0d\x04\0\x04read\x01\x0e\x03\0\
+\x1atidegate:plugin/feed@0.2.0\x05\x06\x01B\x0e\x02\x03\x02\x01\x03\x04\0\x04jso\
+n\x03\0\0\x02\x03\x02\x01\x05\x04\0\x05error\x03\0\x02\x01k\x01\x01@\0\0\x04\x04\
+\0\x0acheckpoint\x01\x05\x01@\0\0\x01\x04\0\x06config\x01\x06\x04\0\x08metadata\x01\
+\x06\x01j\0\x01\x03\x01C\x01\x05patch\x01\0\x07\x04\0\x0emerge-metadata\x01\x08\x04\
+\0\x07context\x01\x06\x03\0\x1btidegate:plugin/state@0.2.0\x05\x07\x01B\x04\x01@\
+\0\0w\x04\0\x03now\x01\0\x01C\x01\x0bduration-msw\x01\0\x04\0\x05sleep\x01\x01\x03\
+\0\x1btidegate:plugin/clock@0.2.0\x05\x08\x01B\x06\x02\x03\x02\x01\x03\x04\0\x04\
+json\x03\0\0\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\x02\
+\x01@\x03\x05level\x03\x07messages\x06fields\x01\x01\0\x04\0\x05write\x01\x04\x03\
+\0\x19tidegate:plugin/log@0.2.0\x05\x09\x03\0\x04json\x03\0\x03\x02\x03\0\0\x07f\
+ailure\x03\0\x07failure\x03\0\x0b\x01@\0\0\x0a\x04\0\x08manifest\x01\x0d\x01j\0\x01\
+\x0c\x01C\x01\x04names\0\x0e\x04\0\x04sync\x01\x0f\x01j\x01\x0a\x01\x0c\x01C\x02\
+\x04names\x05input\x0a\0\x10\x04\0\x06action\x01\x11\x01C\x02\x04kinds\x07payloa\
+d\x0a\0\x10\x04\0\x05event\x01\x12\x04\0\x1ctidegate:plugin/plugin@0.2.0\x04\0\x0b\
+\x0c\x01\0\x06plugin\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-comp\
+onent\x070.258.3\x10wit-bindgen-rust\x060.61.1";
         };
     };
 }
@@ -5446,63 +4715,66 @@ pub use __export_plugin_impl as export_plugin;
 #[rustfmt::skip]
 #[cfg(target_arch = "wasm32")]
 #[unsafe(
-    link_section = "component-type:wit-bindgen:0.61.1:tidegate:plugin@0.1.0:plugin-with-all-of-its-exports-removed:encoded world"
+    link_section = "component-type:wit-bindgen:0.61.1:tidegate:plugin@0.2.0:plugin-with-all-of-its-exports-removed:encoded world"
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 2269] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xc0\x10\x01A\x02\x01\
-A\x13\x01B\x14\x01r\x02\x04names\x05values\x04\0\x06header\x03\0\0\x01m\x03\x0ai\
-dempotent\x05never\x06always\x04\0\x05retry\x03\0\x02\x01ky\x01ks\x01r\x03\x0ati\
-meout-ms\x04\x05retry\x03\x0fidempotency-key\x05\x04\0\x07options\x03\0\x06\x01p\
-\x01\x01p}\x01k\x09\x01r\x05\x06methods\x03urls\x07headers\x08\x04body\x0a\x07op\
-tions\x07\x04\0\x07request\x03\0\x0b\x01r\x04\x06status{\x07headers\x08\x04body\x09\
-\x03urls\x04\0\x08response\x03\0\x0d\x01q\x08\x06denied\x01s\0\x07timeout\x01s\0\
-\x07connect\x01s\0\x09too-large\x01s\0\x07invalid\x01s\0\x09exhausted\x01s\0\x05\
-other\x01s\0\x05token\x01s\0\x04\0\x05error\x03\0\x0f\x01j\x01\x0e\x01\x10\x01C\x01\
-\x07request\x0c\0\x11\x04\0\x04send\x01\x12\x03\0\x1atidegate:plugin/http@0.1.0\x05\
-\0\x01B\x0c\x01s\x04\0\x04json\x03\0\0\x01m\x06\x09transient\x04auth\x06config\x08\
-rejected\x0bunsupported\x05other\x04\0\x0cfailure-kind\x03\0\x02\x01r\x02\x06sta\
-tus{\x04bodys\x04\0\x08upstream\x03\0\x04\x01ks\x01k\x01\x01k\x05\x01kw\x01r\x06\
-\x04kind\x03\x07messages\x04code\x06\x07payload\x07\x08upstream\x08\x0eretry-aft\
-er-ms\x09\x04\0\x07failure\x03\0\x0a\x03\0\x1btidegate:plugin/types@0.1.0\x05\x01\
-\x02\x03\0\x01\x04json\x01B-\x02\x03\x02\x01\x02\x04\0\x04json\x03\0\0\x01r\x02\x02\
-ids\x04body\x01\x04\0\x05saved\x03\0\x02\x01ks\x01r\x03\x02id\x04\x08positiony\x06\
-reasons\x04\0\x07skipped\x03\0\x05\x01p\x03\x01ps\x01p\x06\x01r\x05\x05models\x04\
-save\x07\x06delete\x08\x07skipped\x09\x08may-skipy\x04\0\x04page\x03\0\x0a\x01r\x06\
-\x05models\x05addedy\x07updatedy\x07deletedy\x09unchangedy\x07skippedy\x04\0\x0d\
-model-outcome\x03\0\x0c\x01q\x05\x06denied\x01s\0\x07invalid\x01s\0\x07refused\x01\
-s\0\x06fenced\x01s\0\x05other\x01s\0\x04\0\x05error\x03\0\x0e\x01kw\x01r\x04\x03\
-ids\x08\x04next\x10\x06unseenw\x04seenw\x04\0\x0bunseen-page\x03\0\x11\x01m\x03\x04\
-none\x0aone-answer\x0atwo-passes\x04\0\x05proof\x03\0\x13\x01r\x02\x07deletedw\x04\
-keptw\x04\0\x0csnapshot-end\x03\0\x15\x01p\x0b\x01k\x01\x01p\x0d\x01j\x01\x19\x01\
-\x0f\x01C\x02\x05pages\x17\x0acheckpoint\x18\0\x1a\x04\0\x06commit\x01\x1b\x01p\x18\
-\x01j\x01\x1c\x01\x0f\x01C\x02\x05models\x03ids\x08\0\x1d\x04\0\x03get\x01\x1e\x01\
-j\x01\x7f\x01\x0f\x01C\x02\x05models\x07restart\x7f\0\x1f\x04\0\x0ebegin-snapsho\
-t\x01\x20\x01j\x01\x12\x01\x0f\x01C\x03\x05models\x05afterw\x05limity\0!\x04\0\x06\
-unseen\x01\"\x01j\x01w\x01\x0f\x01C\x02\x05models\x0acheckpoint\x18\0#\x04\0\x0f\
-repeat-snapshot\x01$\x01j\x01\x16\x01\x0f\x01C\x03\x05models\x05proof\x14\x0ache\
-ckpoint\x18\0%\x04\0\x0cend-snapshot\x01&\x03\0\x1dtidegate:plugin/records@0.1.0\
-\x05\x03\x02\x03\0\x02\x05error\x01B\x10\x02\x03\x02\x01\x02\x04\0\x04json\x03\0\
-\0\x02\x03\x02\x01\x04\x04\0\x05error\x03\0\x02\x01m\x03\x05added\x07updated\x07\
-deleted\x04\0\x06action\x03\0\x04\x01k\x01\x01r\x06\x02ids\x06action\x05\x04body\
-\x06\x0dfirst-seen-atw\x10last-modified-atw\x06cursors\x04\0\x06change\x03\0\x07\
-\x01ks\x01r\x03\x0bintegrations\x0aconnection\x09\x05models\x04\0\x06source\x03\0\
-\x0a\x01p\x08\x01j\x01\x0c\x01\x03\x01C\x03\x06source\x0b\x06cursor\x09\x05limit\
-y\0\x0d\x04\0\x04read\x01\x0e\x03\0\x1atidegate:plugin/feed@0.1.0\x05\x05\x01B\x0e\
-\x02\x03\x02\x01\x02\x04\0\x04json\x03\0\0\x02\x03\x02\x01\x04\x04\0\x05error\x03\
-\0\x02\x01k\x01\x01@\0\0\x04\x04\0\x0acheckpoint\x01\x05\x01@\0\0\x01\x04\0\x06c\
-onfig\x01\x06\x04\0\x08metadata\x01\x06\x01j\0\x01\x03\x01C\x01\x05patch\x01\0\x07\
-\x04\0\x0emerge-metadata\x01\x08\x04\0\x07context\x01\x06\x03\0\x1btidegate:plug\
-in/state@0.1.0\x05\x06\x01B\x04\x01@\0\0w\x04\0\x03now\x01\0\x01C\x01\x0bduratio\
-n-msw\x01\0\x04\0\x05sleep\x01\x01\x03\0\x1btidegate:plugin/clock@0.1.0\x05\x07\x01\
-B\x06\x02\x03\x02\x01\x02\x04\0\x04json\x03\0\0\x01m\x04\x05debug\x04info\x04war\
-n\x05error\x04\0\x05level\x03\0\x02\x01@\x03\x05level\x03\x07messages\x06fields\x01\
-\x01\0\x04\0\x05write\x01\x04\x03\0\x19tidegate:plugin/log@0.1.0\x05\x08\x03\0\x04\
-json\x03\0\x02\x02\x03\0\x01\x07failure\x03\0\x07failure\x03\0\x0a\x04\0<tidegat\
-e:plugin/plugin-with-all-of-its-exports-removed@0.1.0\x04\0\x0b,\x01\0&plugin-wi\
-th-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0d\
-wit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 2377] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xac\x11\x01A\x02\x01\
+A\x14\x01B\x0f\x01s\x04\0\x04json\x03\0\0\x01w\x04\0\x05cause\x03\0\x02\x01m\x06\
+\x09transient\x04auth\x06config\x08rejected\x0bunsupported\x05other\x04\0\x0cfai\
+lure-kind\x03\0\x04\x01r\x02\x06status{\x04bodys\x04\0\x08upstream\x03\0\x06\x01\
+ks\x01k\x01\x01k\x07\x01kw\x01k\x03\x01r\x07\x04kind\x05\x07messages\x04code\x08\
+\x07payload\x09\x08upstream\x0a\x0eretry-after-ms\x0b\x05cause\x0c\x04\0\x07fail\
+ure\x03\0\x0d\x03\0\x1btidegate:plugin/types@0.2.0\x05\0\x02\x03\0\0\x05cause\x01\
+B\x18\x02\x03\x02\x01\x01\x04\0\x05cause\x03\0\0\x01r\x02\x04names\x05values\x04\
+\0\x06header\x03\0\x02\x01m\x03\x0aidempotent\x05never\x06always\x04\0\x05retry\x03\
+\0\x04\x01ky\x01ks\x01r\x03\x0atimeout-ms\x06\x05retry\x05\x0fidempotency-key\x07\
+\x04\0\x07options\x03\0\x08\x01p\x03\x01p}\x01k\x0b\x01r\x05\x06methods\x03urls\x07\
+headers\x0a\x04body\x0c\x07options\x09\x04\0\x07request\x03\0\x0d\x01r\x04\x06st\
+atus{\x07headers\x0a\x04body\x0b\x03urls\x04\0\x08response\x03\0\x0f\x01m\x08\x06\
+denied\x07timeout\x07connect\x09too-large\x07invalid\x09exhausted\x05other\x05to\
+ken\x04\0\x0aerror-kind\x03\0\x11\x01r\x03\x04kind\x12\x07messages\x05cause\x01\x04\
+\0\x05error\x03\0\x13\x01j\x01\x10\x01\x14\x01C\x01\x07request\x0e\0\x15\x04\0\x04\
+send\x01\x16\x03\0\x1atidegate:plugin/http@0.2.0\x05\x02\x02\x03\0\0\x04json\x01\
+B1\x02\x03\x02\x01\x01\x04\0\x05cause\x03\0\0\x02\x03\x02\x01\x03\x04\0\x04json\x03\
+\0\x02\x01r\x02\x02ids\x04body\x03\x04\0\x05saved\x03\0\x04\x01ks\x01r\x03\x02id\
+\x06\x08positiony\x06reasons\x04\0\x07skipped\x03\0\x07\x01p\x05\x01ps\x01p\x08\x01\
+r\x05\x05models\x04save\x09\x06delete\x0a\x07skipped\x0b\x08may-skipy\x04\0\x04p\
+age\x03\0\x0c\x01r\x06\x05models\x05addedy\x07updatedy\x07deletedy\x09unchangedy\
+\x07skippedy\x04\0\x0dmodel-outcome\x03\0\x0e\x01m\x05\x06denied\x07invalid\x07r\
+efused\x06fenced\x05other\x04\0\x0aerror-kind\x03\0\x10\x01r\x03\x04kind\x11\x07\
+messages\x05cause\x01\x04\0\x05error\x03\0\x12\x01kw\x01r\x04\x03ids\x0a\x04next\
+\x14\x06unseenw\x04seenw\x04\0\x0bunseen-page\x03\0\x15\x01m\x03\x04none\x0aone-\
+answer\x0atwo-passes\x04\0\x05proof\x03\0\x17\x01r\x02\x07deletedw\x04keptw\x04\0\
+\x0csnapshot-end\x03\0\x19\x01p\x0d\x01k\x03\x01p\x0f\x01j\x01\x1d\x01\x13\x01C\x02\
+\x05pages\x1b\x0acheckpoint\x1c\0\x1e\x04\0\x06commit\x01\x1f\x01p\x1c\x01j\x01\x20\
+\x01\x13\x01C\x02\x05models\x03ids\x0a\0!\x04\0\x03get\x01\"\x01j\x01\x7f\x01\x13\
+\x01C\x02\x05models\x07restart\x7f\0#\x04\0\x0ebegin-snapshot\x01$\x01j\x01\x16\x01\
+\x13\x01C\x03\x05models\x05afterw\x05limity\0%\x04\0\x06unseen\x01&\x01j\x01w\x01\
+\x13\x01C\x02\x05models\x0acheckpoint\x1c\0'\x04\0\x0frepeat-snapshot\x01(\x01j\x01\
+\x1a\x01\x13\x01C\x03\x05models\x05proof\x18\x0acheckpoint\x1c\0)\x04\0\x0cend-s\
+napshot\x01*\x03\0\x1dtidegate:plugin/records@0.2.0\x05\x04\x02\x03\0\x02\x05err\
+or\x01B\x10\x02\x03\x02\x01\x03\x04\0\x04json\x03\0\0\x02\x03\x02\x01\x05\x04\0\x05\
+error\x03\0\x02\x01m\x03\x05added\x07updated\x07deleted\x04\0\x06action\x03\0\x04\
+\x01k\x01\x01r\x06\x02ids\x06action\x05\x04body\x06\x0dfirst-seen-atw\x10last-mo\
+dified-atw\x06cursors\x04\0\x06change\x03\0\x07\x01ks\x01r\x03\x0bintegrations\x0a\
+connection\x09\x05models\x04\0\x06source\x03\0\x0a\x01p\x08\x01j\x01\x0c\x01\x03\
+\x01C\x03\x06source\x0b\x06cursor\x09\x05limity\0\x0d\x04\0\x04read\x01\x0e\x03\0\
+\x1atidegate:plugin/feed@0.2.0\x05\x06\x01B\x0e\x02\x03\x02\x01\x03\x04\0\x04jso\
+n\x03\0\0\x02\x03\x02\x01\x05\x04\0\x05error\x03\0\x02\x01k\x01\x01@\0\0\x04\x04\
+\0\x0acheckpoint\x01\x05\x01@\0\0\x01\x04\0\x06config\x01\x06\x04\0\x08metadata\x01\
+\x06\x01j\0\x01\x03\x01C\x01\x05patch\x01\0\x07\x04\0\x0emerge-metadata\x01\x08\x04\
+\0\x07context\x01\x06\x03\0\x1btidegate:plugin/state@0.2.0\x05\x07\x01B\x04\x01@\
+\0\0w\x04\0\x03now\x01\0\x01C\x01\x0bduration-msw\x01\0\x04\0\x05sleep\x01\x01\x03\
+\0\x1btidegate:plugin/clock@0.2.0\x05\x08\x01B\x06\x02\x03\x02\x01\x03\x04\0\x04\
+json\x03\0\0\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\x02\
+\x01@\x03\x05level\x03\x07messages\x06fields\x01\x01\0\x04\0\x05write\x01\x04\x03\
+\0\x19tidegate:plugin/log@0.2.0\x05\x09\x03\0\x04json\x03\0\x03\x02\x03\0\0\x07f\
+ailure\x03\0\x07failure\x03\0\x0b\x04\0<tidegate:plugin/plugin-with-all-of-its-e\
+xports-removed@0.2.0\x04\0\x0b,\x01\0&plugin-with-all-of-its-exports-removed\x03\
+\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-\
+bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

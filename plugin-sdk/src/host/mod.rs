@@ -89,17 +89,41 @@ pub(crate) struct Answer {
     pub(crate) url: String,
 }
 
-/// Why there is no [`Answer`].
-#[derive(Debug, Clone)]
-pub(crate) enum HttpError {
-    Denied(String),
-    Timeout(String),
-    Connect(String),
-    TooLarge(String),
-    Invalid(String),
-    Exhausted(String),
-    Other(String),
-    Token(String),
+/// A call that the host refused, or could not carry out.
+macro_rules! error {
+    ($(#[$doc:meta])* $error:ident, $kind:ident: $($case:ident $make:ident),+) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone)]
+        pub(crate) struct $error {
+            pub(crate) kind: $kind,
+            pub(crate) message: String,
+            /// What a failure hands back that passes it on.
+            pub(crate) cause: u64,
+        }
+
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum $kind {
+            $($case),+
+        }
+
+        #[cfg(not(target_arch = "wasm32"))]
+        impl $error {
+            $(pub(crate) fn $make(message: impl Into<String>) -> Self {
+                Self {
+                    kind: $kind::$case,
+                    message: message.into(),
+                    cause: crate::test::next_cause(),
+                }
+            })+
+        }
+    };
+}
+
+error! {
+    /// Why there is no [`Answer`].
+    HttpError, HttpErrorKind:
+    Denied denied, Timeout timeout, Connect connect, TooLarge too_large, Invalid invalid,
+    Exhausted exhausted, Other other, Token token
 }
 
 /// A record to store.
@@ -181,14 +205,10 @@ pub struct SnapshotEnd {
     pub kept: u64,
 }
 
-/// Why the store said no.
-#[derive(Debug, Clone)]
-pub(crate) enum StoreError {
-    Denied(String),
-    Invalid(String),
-    Refused(String),
-    Fenced(String),
-    Other(String),
+error! {
+    /// Why the store said no.
+    StoreError, StoreErrorKind:
+    Denied denied, Invalid invalid, Refused refused, Fenced fenced, Other other
 }
 
 /// Whose change feed: a model of a connection of an integration.

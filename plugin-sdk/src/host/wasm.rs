@@ -3,8 +3,8 @@
 
 use self::bindings::tidegate::plugin as wit;
 use super::{
-    Answer, Change, ChangeAction, Host, HttpError, Level, ModelOutcome, Page, Proof, Request,
-    Retry, SnapshotEnd, Source, StoreError, Unseen,
+    Answer, Change, ChangeAction, Host, HttpError, HttpErrorKind, Level, ModelOutcome, Page, Proof,
+    Request, Retry, SnapshotEnd, Source, StoreError, StoreErrorKind, Unseen,
 };
 use crate::failure::{Failure, FailureKind};
 use crate::{Cx, Plugin};
@@ -107,15 +107,19 @@ impl Host for Handle {
                 body: response.body,
                 url: response.url,
             }),
-            Err(error) => Err(match error {
-                wit::http::Error::Denied(text) => HttpError::Denied(text),
-                wit::http::Error::Timeout(text) => HttpError::Timeout(text),
-                wit::http::Error::Connect(text) => HttpError::Connect(text),
-                wit::http::Error::TooLarge(text) => HttpError::TooLarge(text),
-                wit::http::Error::Invalid(text) => HttpError::Invalid(text),
-                wit::http::Error::Exhausted(text) => HttpError::Exhausted(text),
-                wit::http::Error::Other(text) => HttpError::Other(text),
-                wit::http::Error::Token(text) => HttpError::Token(text),
+            Err(error) => Err(HttpError {
+                kind: match error.kind {
+                    wit::http::ErrorKind::Denied => HttpErrorKind::Denied,
+                    wit::http::ErrorKind::Timeout => HttpErrorKind::Timeout,
+                    wit::http::ErrorKind::Connect => HttpErrorKind::Connect,
+                    wit::http::ErrorKind::TooLarge => HttpErrorKind::TooLarge,
+                    wit::http::ErrorKind::Invalid => HttpErrorKind::Invalid,
+                    wit::http::ErrorKind::Exhausted => HttpErrorKind::Exhausted,
+                    wit::http::ErrorKind::Other => HttpErrorKind::Other,
+                    wit::http::ErrorKind::Token => HttpErrorKind::Token,
+                },
+                message: error.message,
+                cause: error.cause,
             }),
         }
     }
@@ -283,12 +287,16 @@ impl Host for Handle {
 }
 
 fn lift_error(error: wit::records::Error) -> StoreError {
-    match error {
-        wit::records::Error::Denied(text) => StoreError::Denied(text),
-        wit::records::Error::Invalid(text) => StoreError::Invalid(text),
-        wit::records::Error::Refused(text) => StoreError::Refused(text),
-        wit::records::Error::Fenced(text) => StoreError::Fenced(text),
-        wit::records::Error::Other(text) => StoreError::Other(text),
+    StoreError {
+        kind: match error.kind {
+            wit::records::ErrorKind::Denied => StoreErrorKind::Denied,
+            wit::records::ErrorKind::Invalid => StoreErrorKind::Invalid,
+            wit::records::ErrorKind::Refused => StoreErrorKind::Refused,
+            wit::records::ErrorKind::Fenced => StoreErrorKind::Fenced,
+            wit::records::ErrorKind::Other => StoreErrorKind::Other,
+        },
+        message: error.message,
+        cause: error.cause,
     }
 }
 
@@ -310,5 +318,6 @@ fn lower_failure(failure: Failure) -> wit::types::Failure {
             body: upstream.body,
         }),
         retry_after_ms: failure.retry_after_ms,
+        cause: failure.cause,
     }
 }

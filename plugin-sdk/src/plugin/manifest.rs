@@ -1,5 +1,7 @@
 //! The manifest of a plugin: the JSON object that `docs/manifest.md` describes.
 
+use std::collections::BTreeSet;
+
 use super::define::Schedule;
 use super::{Action, Auth, Model, Plugin, Schema, Sync};
 use crate::json::{Object, quoted};
@@ -46,10 +48,21 @@ impl Plugin {
                 "models",
                 &self.models().iter().map(model).collect::<Vec<_>>(),
             )
+            .list("events", &self.events())
             .raw("capabilities", &capabilities)
             .raw_opt("config", text(self.config.as_ref()))
             .list("auth", &auth)
             .finish()
+    }
+
+    /// The kinds of events that have a handler, once.
+    fn events(&self) -> Vec<String> {
+        let kinds: BTreeSet<&str> = self
+            .events
+            .iter()
+            .map(|event| event.kind.as_str())
+            .collect();
+        kinds.into_iter().map(quoted).collect()
     }
 
     /// Every model that is described or named anywhere, once. What one mention leaves open,

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::id;
 use super::outcome::CommitOutcome;
 use crate::failure::of_store;
-use crate::host::{Host, Page, Saved, Skipped, StoreError};
+use crate::host::{Host, Page, Saved, Skipped, StoreErrorKind};
 use crate::{Cx, Failure, Result};
 
 /// A commit being built: [`Cx::page`] starts it, [`commit`](Commit::commit) stores all of it or
@@ -221,11 +221,13 @@ impl Commit {
         let tally = self.cx.tally();
         let few = tally.allow(&mut pages);
         let committed = self.cx.host().commit(pages, self.checkpoint.take()).await;
-        let outcome = committed.map_err(|error| match error {
-            StoreError::Invalid(text) if !few => {
-                Failure::other(format!("{what}: {text}")).code("record-invalid")
+        let outcome = committed.map_err(|error| {
+            let is_of_records = error.kind == StoreErrorKind::Invalid && !few;
+            let failure = of_store(&what, error);
+            match is_of_records {
+                true => failure.code("record-invalid"),
+                false => failure,
             }
-            error => of_store(&what, error),
         })?;
         tally.count(records, &outcome);
         Ok(CommitOutcome::new(outcome))

@@ -28,14 +28,14 @@ pub(super) fn check(
         host => covers(host, &origin),
     });
     if !granted {
-        return Err(HttpError::Denied(format!(
+        return Err(HttpError::denied(format!(
             "{origin} is not among the plugin's hosts ({}): add .host(\"{origin}\")",
             hosts.join(", ")
         )));
     }
     let method = &request.method;
     if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_uppercase()) {
-        return Err(HttpError::Invalid(format!(
+        return Err(HttpError::invalid(format!(
             "the method `{method}` is not upper case"
         )));
     }
@@ -45,13 +45,13 @@ pub(super) fn check(
         .map(|(name, value)| name.len() + value.len())
         .sum();
     if request.headers.len() > HEADERS_MAX || bytes > HEADER_BYTES_MAX {
-        return Err(HttpError::Invalid(format!(
+        return Err(HttpError::invalid(format!(
             "more than {HEADERS_MAX} headers or {HEADER_BYTES_MAX} bytes of them"
         )));
     }
     for (name, _) in &request.headers {
         if OWN_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
-            return Err(HttpError::Invalid(format!(
+            return Err(HttpError::invalid(format!(
                 "the header {name} is the host's to set"
             )));
         }
@@ -61,7 +61,7 @@ pub(super) fn check(
         .as_ref()
         .is_some_and(|body| body.len() > BODY_MAX)
     {
-        return Err(HttpError::Invalid(format!(
+        return Err(HttpError::invalid(format!(
             "a body of more than {BODY_MAX} bytes"
         )));
     }

@@ -48,6 +48,6 @@ pub use self::fake::FakeHost;
 pub use self::outcome::{Committed, LogLine, Outcome};
 pub use self::reply::{Matcher, Reply, any, delete, get, patch, post, put};
 pub use self::request::Request;
-pub(crate) use self::seam::{Handle, log};
+pub(crate) use self::seam::{Handle, log, next_cause};
 pub use crate::host::{Change, ChangeAction, Page, Retry, Saved, Skipped};
 pub use crate::log::Level;

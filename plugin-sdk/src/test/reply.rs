@@ -157,35 +157,35 @@ impl Reply {
 
     /// No answer in time.
     pub fn timeout() -> Self {
-        Self::error(HttpError::Timeout(
+        Self::error(HttpError::timeout(
             "no answer within 60 s (fake host)".to_owned(),
         ))
     }
 
     /// The connection was refused.
     pub fn connect_error() -> Self {
-        Self::error(HttpError::Connect(
+        Self::error(HttpError::connect(
             "connection refused (fake host)".to_owned(),
         ))
     }
 
     /// The host had no token for the connection: its token endpoint did not give one.
     pub fn no_token() -> Self {
-        Self::error(HttpError::Token(
+        Self::error(HttpError::token(
             "the token endpoint gave no token (fake host)".to_owned(),
         ))
     }
 
     /// The answer was larger than the host allows.
     pub fn too_large() -> Self {
-        Self::error(HttpError::TooLarge(
+        Self::error(HttpError::too_large(
             "a body of more than 16 MiB (fake host)".to_owned(),
         ))
     }
 
     /// The run has used up its requests.
     pub fn exhausted() -> Self {
-        Self::error(HttpError::Exhausted(
+        Self::error(HttpError::exhausted(
             "the limit of requests a run (fake host)".to_owned(),
         ))
     }

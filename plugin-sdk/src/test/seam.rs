@@ -1,6 +1,6 @@
 //! The seam on the fake host's side: each call of a plugin, answered.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future;
 use std::rc::Rc;
@@ -67,11 +67,11 @@ impl Handle {
     /// What each commit begins with: the store may not want it.
     fn writable(&self) -> Result<(), StoreError> {
         match self.trouble_now() {
-            Some(TroubleKind::Fenced) => Err(StoreError::Fenced(
+            Some(TroubleKind::Fenced) => Err(StoreError::fenced(
                 "the run was cancelled (fake host)".to_owned(),
             )),
             Some(TroubleKind::StoreFails) => {
-                Err(StoreError::Other("the disk is full (fake host)".to_owned()))
+                Err(StoreError::other("the disk is full (fake host)".to_owned()))
             }
             Some(TroubleKind::Killed) | None => Ok(()),
         }
@@ -105,7 +105,7 @@ impl Handle {
 
 impl Host for Handle {
     async fn send(&self, request: Raw) -> Result<Answer, HttpError> {
-        let request = self.shared.receive(request).map_err(HttpError::Invalid)?;
+        let request = self.shared.receive(request).map_err(HttpError::invalid)?;
         let checked = {
             let mut state = self.shared.state.borrow_mut();
             state.run.requests.push(request.clone());
@@ -123,7 +123,7 @@ impl Host for Handle {
         checked?;
         let Some(reply) = self.answer(&request) else {
             let text = "nothing answers this request (see the test's output)".to_owned();
-            return Err(HttpError::Other(text));
+            return Err(HttpError::other(text));
         };
         self.shared.clock.sleep(reply.delay_ms).await;
         reply.into_answer(&request.url)
@@ -259,12 +259,12 @@ impl Host for Handle {
         let name = format!("{}/{}", source.integration, source.model);
         let feeds = &state.run.grants.feeds;
         if !feeds.iter().any(|feed| *feed == name || feed == "config") {
-            return Err(StoreError::Denied(format!(
+            return Err(StoreError::denied(format!(
                 "{name} is not among the plugin's feeds: add .feed(\"{name}\")"
             )));
         }
         if !(1..=FEED_LIMIT_MAX).contains(&limit) {
-            return Err(StoreError::Invalid(format!("a limit of {limit}")));
+            return Err(StoreError::invalid(format!("a limit of {limit}")));
         }
         let key = (source.integration, source.model);
         let changes = state.feeds.get(&key).map(Vec::as_slice).unwrap_or_default();
@@ -272,7 +272,7 @@ impl Host for Handle {
             None => 0,
             Some(cursor) => match changes.iter().position(|change| change.cursor == *cursor) {
                 Some(at) => at + 1,
-                None => return Err(StoreError::Invalid(format!("no cursor `{cursor}`"))),
+                None => return Err(StoreError::invalid(format!("no cursor `{cursor}`"))),
             },
         };
         // As a real feed, it has a record once: where it changed last.
@@ -301,17 +301,17 @@ impl Host for Handle {
         let mut state = self.shared.state.borrow_mut();
         if !state.run.grants.metadata_write {
             let text = "the plugin did not ask for it: add .metadata_write()";
-            return Err(StoreError::Denied(text.to_owned()));
+            return Err(StoreError::denied(text.to_owned()));
         }
         let patch = decoded(&patch);
         if !patch.is_object() {
-            return Err(StoreError::Invalid("the patch is not an object".to_owned()));
+            return Err(StoreError::invalid("the patch is not an object".to_owned()));
         }
         let mut merged = state.metadata.clone();
         merge(&mut merged, patch);
         let bytes = merged.to_string().len();
         if bytes > METADATA_MAX {
-            return Err(StoreError::Invalid(format!(
+            return Err(StoreError::invalid(format!(
                 "metadata of {bytes} bytes; at most {METADATA_MAX}"
             )));
         }
@@ -371,6 +371,8 @@ fn merge(target: &mut Value, patch: Value) {
 }
 
 thread_local! {
+    /// The `cause` that an error was given last.
+    static LAST_CAUSE: Cell<u64> = const { Cell::new(0) };
     /// The run that log lines belong to.
     static CURRENT: RefCell<Option<Rc<Shared>>> = const { RefCell::new(None) };
 }
@@ -389,6 +391,12 @@ impl Drop for Logging {
     fn drop(&mut self) {
         CURRENT.set(None);
     }
+}
+
+/// What tells an error of a call from all others.
+pub(crate) fn next_cause() -> u64 {
+    LAST_CAUSE.set(LAST_CAUSE.get() + 1);
+    LAST_CAUSE.get()
 }
 
 /// Write a log line; outside of runs to stderr.

@@ -61,7 +61,7 @@ impl Records {
         let too_many = gone as u64 * 100 > live as u64 * self.snapshot_delete_percent;
         if gone > 0 && (too_many || gone == live) {
             self.snapshots.remove(model);
-            return Err(StoreError::Refused(format!(
+            return Err(StoreError::refused(format!(
                 "{gone} of {live} {model} records were not seen, more than the limit \
                  snapshot_delete_percent allows"
             )));

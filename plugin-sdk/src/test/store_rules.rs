@@ -12,14 +12,14 @@ const COMMIT_BYTES_MAX: usize = 16 * 1024 * 1024;
 const CHECKPOINT_MAX: usize = 64 * 1024;
 
 pub(super) fn invalid<T>(text: String) -> Result<T, StoreError> {
-    Err(StoreError::Invalid(text))
+    Err(StoreError::invalid(text))
 }
 
 pub(super) fn check_model(model: &str, models: &[String]) -> Result<(), StoreError> {
     if models.iter().any(|known| known == model) {
         return Ok(());
     }
-    Err(StoreError::Denied(format!(
+    Err(StoreError::denied(format!(
         "the manifest does not list the model {model} here; it lists: {}",
         models.join(", ")
     )))

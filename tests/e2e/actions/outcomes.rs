@@ -305,12 +305,13 @@ fn each_failure_has_its_exit_code_and_who_is_to_blame() {
             "upstream",
             "not JSON",
         ),
+        // The manifest does not ask for it.
         fails(
             "get",
             json!("http://198.51.100.1/"),
             RUN_FAILED,
             "config",
-            "operator",
+            "guest",
             "198.51.100.1",
         ),
     ];

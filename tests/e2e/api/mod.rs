@@ -8,6 +8,7 @@ mod connections;
 mod crowds;
 mod deploys;
 mod document;
+mod events;
 mod histories;
 mod hostile;
 mod keys;

@@ -360,7 +360,7 @@ mod tests {
                 bytes: 98_765,
                 identity: tidegate_runtime::Identity {
                     contract: CONTRACT_VERSION.parse().unwrap(),
-                    imports: vec!["tidegate:plugin/log@0.1.0".to_owned()],
+                    imports: vec!["tidegate:plugin/log@0.2.0".to_owned()],
                 },
                 manifest: parsed,
             },

@@ -61,6 +61,14 @@ fn no_job(id: JobId) -> StoreError {
     }
 }
 
+fn no_room() -> StoreError {
+    StoreError::Full {
+        what: "jobs that wait or run",
+        limit: "active_jobs",
+        most: ACTIVE_JOBS,
+    }
+}
+
 impl Board {
     /// A job that waits or runs.
     #[must_use]
@@ -98,16 +106,24 @@ impl Board {
             }
         }
         if self.queue.len() as u64 >= ACTIVE_JOBS {
-            return Err(StoreError::Full {
-                what: "jobs that wait or run",
-                limit: "active_jobs",
-                most: ACTIVE_JOBS,
-            });
+            return Err(no_room());
         }
         let place = self.place(new.target.connection(), new.priority, new.due_at, new.now);
         let job = Job::queued(new, place);
         self.put_job(&job);
         Ok((job.clone(), vec![Change::Job(job)]))
+    }
+
+    /// Queue all of these, or none.
+    pub fn enqueue_all(&mut self, new: Vec<NewJob>) -> Result<Vec<Change>, StoreError> {
+        if (self.queue.len() + new.len()) as u64 > ACTIVE_JOBS {
+            return Err(no_room());
+        }
+        let mut changes = Vec::new();
+        for new in new {
+            changes.extend(self.enqueue(new)?.1);
+        }
+        Ok(changes)
     }
 
     /// Queue a job that holds its idempotency key, which nobody else does.

@@ -1,9 +1,12 @@
 //! Connections of the memory store.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use crate::connection::updated;
 use crate::integration::Connection;
+use crate::job::NewJob;
 use crate::run::{Fence, RunEnd, RunId, Target};
 use crate::store::StoreError;
 use crate::upkeep::Dropped;
@@ -30,17 +33,20 @@ impl State {
     }
 
     pub(super) fn add_connection(&mut self, connection: Connection) -> Result<(), StoreError> {
-        self.add_connections(vec![connection])
+        self.add_connections(vec![connection], Vec::new())
     }
 
     pub(super) fn add_connections(
         &mut self,
         connections: Vec<Connection>,
+        jobs: Vec<NewJob>,
     ) -> Result<(), StoreError> {
         let before = self.connections.clone();
+        let mut new = BTreeSet::new();
         for connection in connections {
             match self.is_new(&connection) {
                 Ok(true) => {
+                    new.insert(connection.key.clone());
                     self.connections.insert(connection.key.clone(), connection);
                 }
                 Ok(false) => {}
@@ -48,6 +54,17 @@ impl State {
                     self.connections = before;
                     return Err(error);
                 }
+            }
+        }
+        let of_new = |job: &NewJob| new.contains(job.target.connection());
+        let queued = self
+            .board
+            .enqueue_all(jobs.into_iter().filter(of_new).collect());
+        match queued {
+            Ok(changes) => self.apply_changes(changes),
+            Err(error) => {
+                self.connections = before;
+                return Err(error);
             }
         }
         Ok(())

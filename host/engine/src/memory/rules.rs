@@ -170,9 +170,9 @@ pub fn action_of_job(target: &JobTarget) -> Result<(&ConnectionKey, &Name), Stor
         JobTarget::Action {
             connection, action, ..
         } => Ok((connection, action)),
-        JobTarget::Sync { sync, .. } => Err(StoreError::NotFound {
+        JobTarget::Sync { .. } | JobTarget::Event { .. } => Err(StoreError::NotFound {
             what: "action that is run by",
-            name: format!("sync {sync}"),
+            name: format!("{} {}", target.kind(), target.name()),
         }),
     }
 }

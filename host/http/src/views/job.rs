@@ -17,7 +17,7 @@ use super::in_one_line;
 pub struct Job {
     #[schema(value_type = String)]
     job: JobId,
-    /// `sync` or `action`.
+    /// `sync`, `action` or `event`.
     kind: &'static str,
     #[schema(value_type = String)]
     integration: Name,

@@ -265,6 +265,8 @@ impl From<&schedule::Schedule> for Schedule {
         let (sync, variant, action) = match &definition.target {
             JobTarget::Sync { sync, variant, .. } => (Some(sync), Some(variant), None),
             JobTarget::Action { action, .. } => (None, None, Some(action)),
+            // Events happen, and are not scheduled.
+            JobTarget::Event { .. } => (None, None, None),
         };
         Self {
             schedule: schedule.id,

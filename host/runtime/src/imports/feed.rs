@@ -8,7 +8,7 @@ use tidegate_engine::{ConnectionKey, ModelKey};
 use tidegate_engine::{cassette, record};
 use wasmtime::component::Accessor;
 
-use super::records::error;
+use super::records::{error, invalid, not_granted};
 use super::taken::hold_until_taken;
 use crate::state::{Imports, Live, RunState};
 use crate::world::{Held, changes_bytes};
@@ -47,13 +47,12 @@ async fn read(
 ) -> Result<(Vec<cassette::Change>, Held), Error> {
     let model = resolve(live, source)?;
     if limit == 0 || limit > READ_CHANGES_MAX {
-        return Err(Error::Invalid(format!(
-            "limit is {limit}; it must be 1 to {READ_CHANGES_MAX}"
-        )));
+        let message = format!("limit is {limit}; it must be 1 to {READ_CHANGES_MAX}");
+        return Err(invalid(live, message));
     }
     let after = cursor.map(str::parse).transpose();
     let after = after
-        .map_err(|error: tidegate_engine::cursor::CursorError| Error::Invalid(error.to_string()))?;
+        .map_err(|error: tidegate_engine::cursor::CursorError| invalid(live, error.to_string()))?;
     let read = ReadChanges {
         model,
         after,
@@ -84,13 +83,13 @@ fn resolve(live: &Live, source: &Source) -> Result<ModelKey, Error> {
     let text = format!("{}/{}", source.integration, source.model);
     let feed: FeedPattern = text
         .parse()
-        .map_err(|error: tidegate_engine::grant::FeedError| Error::Invalid(error.to_string()))?;
+        .map_err(|error: tidegate_engine::grant::FeedError| invalid(live, error.to_string()))?;
     let own = &live.connection.connection;
     let of = match &source.connection {
         None => own.clone(),
         Some(name) => name
             .parse()
-            .map_err(|error: tidegate_engine::name::NameError| Error::Invalid(error.to_string()))?,
+            .map_err(|error: tidegate_engine::name::NameError| invalid(live, error.to_string()))?,
     };
     if !live.feeds.iter().any(|grant| grant.allows(&feed, &of, own)) {
         let (whose, flag) = if of == *own {
@@ -98,10 +97,11 @@ fn resolve(live: &Live, source: &Source) -> Result<ModelKey, Error> {
         } else {
             (format!(" of the connection {of}"), format!("{feed}@{of}"))
         };
-        return Err(Error::Denied(format!(
+        let message = format!(
             "the feed {feed}{whose} is not granted: the manifest must request it and the operator grant it \
              with --allow-feed {flag}"
-        )));
+        );
+        return Err(error(live, not_granted(message)));
     }
     let connection = ConnectionKey {
         integration: feed.integration,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tidegate_contract::tidegate::plugin::http::{
-    Error, Header, Host, HostWithStore, Request, Response, Retry,
+    Error, ErrorKind, Header, Host, HostWithStore, Request, Response, Retry,
 };
 use tidegate_egress::{Request as EgressRequest, Retry as EgressRetry};
 use tidegate_engine::cassette::{self, Refusal, RefusalKind};
@@ -117,16 +117,20 @@ fn request_bytes(request: &Request) -> usize {
 }
 
 fn error(live: &Live, refusal: Refusal) -> Error {
-    live.heed(&refusal);
-    let text = refusal.message;
-    match refusal.kind {
-        RefusalKind::Denied => Error::Denied(text),
-        RefusalKind::Timeout => Error::Timeout(text),
-        RefusalKind::Connect => Error::Connect(text),
-        RefusalKind::TooLarge => Error::TooLarge(text),
-        RefusalKind::Invalid => Error::Invalid(text),
-        RefusalKind::Exhausted => Error::Exhausted(text),
-        RefusalKind::Token => Error::Token(text),
-        RefusalKind::Refused | RefusalKind::Fenced | RefusalKind::Other => Error::Other(text),
+    let cause = live.heed(&refusal);
+    let kind = match refusal.kind {
+        RefusalKind::Denied => ErrorKind::Denied,
+        RefusalKind::Timeout => ErrorKind::Timeout,
+        RefusalKind::Connect => ErrorKind::Connect,
+        RefusalKind::TooLarge => ErrorKind::TooLarge,
+        RefusalKind::Invalid => ErrorKind::Invalid,
+        RefusalKind::Exhausted => ErrorKind::Exhausted,
+        RefusalKind::Token => ErrorKind::Token,
+        RefusalKind::Refused | RefusalKind::Fenced | RefusalKind::Other => ErrorKind::Other,
+    };
+    Error {
+        kind,
+        message: refusal.message,
+        cause,
     }
 }

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use tidegate_contract::tidegate::plugin::records::{
-    Error, Host, HostWithStore, ModelOutcome, Page as GuestPage, Proof, SnapshotEnd, UnseenPage,
+    Error, ErrorKind, Host, HostWithStore, ModelOutcome, Page as GuestPage, Proof, SnapshotEnd,
+    UnseenPage,
 };
 use tidegate_egress::Share;
 use tidegate_engine::Name;
@@ -18,7 +19,7 @@ use super::snapshots;
 use super::taken::hold_until_taken;
 use crate::log::cut;
 use crate::state::{Imports, Live, RunState};
-use crate::world::{bodies_bytes, page_refusal};
+use crate::world::{bodies_bytes, page_refusal, refusal};
 
 /// Most ids of one `get`: the answer is held in memory whole.
 const GET_IDS_MAX: usize = 1000;
@@ -160,11 +161,15 @@ async fn commit(
     tell_of_secrets(live, &converted);
     let records = converted.iter().map(|page| page.len() as u64).sum();
     if live.meter.records(records) > live.limits.records_per_run {
-        live.note(|notes| notes.limit = Some(("records_per_run", Blame::Guest)));
-        return Err(Error::Invalid(format!(
+        let message = format!(
             "the run has saved more records than the limit records_per_run, {}",
             live.limits.records_per_run
-        )));
+        );
+        let refusal = Refusal {
+            limit: Some("records_per_run".to_owned()),
+            ..refusal(RefusalKind::Invalid, message)
+        };
+        return Err(error(live, refusal));
     }
     let models: Vec<Name> = converted.iter().map(|page| page.model.clone()).collect();
     let skipped: Vec<(Name, Skipped)> = converted
@@ -208,7 +213,14 @@ async fn prepared(live: &Live, mut pages: Vec<Page>) -> Result<(Vec<Page>, Vec<S
     let work = move || record::prepare(&mut pages, &limits).map(|repeated| (pages, repeated));
     match tokio::task::spawn_blocking(work).await {
         Ok(prepared) => prepared.map_err(refused),
-        Err(failed) => Err(Error::Other(format!("checking a commit: {failed}"))),
+        Err(failed) => {
+            let message = format!("checking a commit: {failed}");
+            let refusal = Refusal {
+                blame: Some(Blame::Host),
+                ..refusal(RefusalKind::Other, message)
+            };
+            Err(error(live, refusal))
+        }
     }
 }
 
@@ -268,7 +280,7 @@ async fn get(
     };
     if ids.len() > GET_IDS_MAX {
         let message = format!("{} ids; the most at once is {GET_IDS_MAX}", ids.len());
-        return refused(Error::Invalid(message));
+        return refused(invalid(live, message));
     }
     // A few at a time, so that what is held is known before there is too much of it.
     let step = GET_BYTES / live.limits.record_bytes.max(1);
@@ -299,7 +311,7 @@ pub(super) fn checked_checkpoint(
         return Ok(None);
     };
     if !live.is_sync {
-        return Err(Error::Invalid("only a sync has a checkpoint".to_owned()));
+        return Err(invalid(live, "only a sync has a checkpoint"));
     }
     record::check_checkpoint(&checkpoint, &live.limits)
         .map_err(|e| error(live, page_refusal(&e)))?;
@@ -354,26 +366,43 @@ pub(super) fn granted(live: &Live, model: &str) -> Result<Name, Error> {
             .map(Name::as_str)
             .collect::<Vec<_>>()
             .join(", ");
-        Error::Denied(format!(
-            "the manifest does not list the model {model:?} here; it lists: {known}"
-        ))
+        let message =
+            format!("the manifest does not list the model {model:?} here; it lists: {known}");
+        error(live, refusal(RefusalKind::Denied, message))
     })
 }
 
 /// What the guest is told about a refusal; what the operator must know is noted.
 pub(super) fn error(live: &Live, refusal: Refusal) -> Error {
-    live.heed(&refusal);
-    let text = refusal.message;
-    match refusal.kind {
-        RefusalKind::Denied => Error::Denied(text),
-        RefusalKind::Invalid => Error::Invalid(text),
-        RefusalKind::Refused => Error::Refused(text),
-        RefusalKind::Fenced => Error::Fenced(text),
+    let cause = live.heed(&refusal);
+    let kind = match refusal.kind {
+        RefusalKind::Denied => ErrorKind::Denied,
+        RefusalKind::Invalid => ErrorKind::Invalid,
+        RefusalKind::Refused => ErrorKind::Refused,
+        RefusalKind::Fenced => ErrorKind::Fenced,
         RefusalKind::Timeout
         | RefusalKind::Connect
         | RefusalKind::TooLarge
         | RefusalKind::Exhausted
         | RefusalKind::Token
-        | RefusalKind::Other => Error::Other(text),
+        | RefusalKind::Other => ErrorKind::Other,
+    };
+    Error {
+        kind,
+        message: refusal.message,
+        cause,
+    }
+}
+
+/// A call that is invalid, or asks for what the manifest does not: the guest is to blame.
+pub(super) fn invalid(live: &Live, message: impl Into<String>) -> Error {
+    error(live, refusal(RefusalKind::Invalid, message))
+}
+
+/// A call that needs the operator's word.
+pub(super) fn not_granted(message: impl Into<String>) -> Refusal {
+    Refusal {
+        blame: Some(Blame::Operator),
+        ..refusal(RefusalKind::Denied, message)
     }
 }

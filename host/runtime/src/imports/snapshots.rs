@@ -7,7 +7,7 @@ use tidegate_egress::Share;
 use tidegate_engine::record::Counts;
 use tidegate_engine::store;
 
-use super::records::{checked_checkpoint, error, granted, is_elsewhere};
+use super::records::{checked_checkpoint, error, granted, invalid, is_elsewhere};
 use crate::state::Live;
 use crate::world::unseen_bytes;
 
@@ -28,7 +28,7 @@ pub(super) async fn unseen(
     };
     if !(1..=UNSEEN_MAX).contains(&limit) {
         let message = format!("a limit of {limit} ids; it is 1 to {UNSEEN_MAX}");
-        return refused(Error::Invalid(message));
+        return refused(invalid(live, message));
     }
     let (found, held) = match live.world.unseen(model, after, limit).await {
         Ok(found) => found,

@@ -8,7 +8,7 @@ use tidegate_contract::tidegate::plugin::state::{Host, HostWithStore};
 use tidegate_engine::integration;
 use wasmtime::component::Accessor;
 
-use super::records::{error, without_secrets};
+use super::records::{error, invalid, not_granted, without_secrets};
 use crate::state::{Imports, RunState};
 
 /// Most bytes of a connection's metadata: it is handed to the guest whole.
@@ -42,19 +42,16 @@ impl<T: Send> HostWithStore<T> for Imports {
         let live = accessor.with(|mut access| access.get().live("state.merge-metadata"))?;
         let _held = live.hold(patch.len()).await?;
         if !live.metadata_write {
-            return Ok(Err(Error::Denied(
-                "merging metadata needs the capability metadata_write: the manifest must request it and the \
-                 operator grant it with --allow-metadata-write"
-                    .to_owned(),
-            )));
+            let message = "merging metadata needs the capability metadata_write: the manifest must request it \
+                           and the operator grant it with --allow-metadata-write";
+            return Ok(Err(error(&live, not_granted(message))));
         }
         let patch = without_secrets(&live, "the metadata", patch);
         let patch = match serde_json::from_str::<Map<String, Value>>(&patch) {
             Ok(patch) => patch,
-            Err(error) => {
-                return Ok(Err(Error::Invalid(format!(
-                    "the metadata patch is not a JSON object: {error}"
-                ))));
+            Err(problem) => {
+                let message = format!("the metadata patch is not a JSON object: {problem}");
+                return Ok(Err(invalid(&live, message)));
             }
         };
         let stored = live.world.merge_metadata(&patch, METADATA_BYTES_MAX).await;

@@ -272,7 +272,7 @@ fn nowhere() -> Refusal {
     refusal(RefusalKind::Other, "this run reaches nothing outside")
 }
 
-fn refusal(kind: RefusalKind, message: impl Into<String>) -> Refusal {
+pub(crate) fn refusal(kind: RefusalKind, message: impl Into<String>) -> Refusal {
     Refusal {
         kind,
         message: message.into(),

@@ -295,7 +295,11 @@ fn store_refusal(error: StoreError) -> Refusal {
     };
     match error {
         StoreError::Page(error) => page_refusal(&error),
-        StoreError::Fenced { .. } => refusal(RefusalKind::Fenced, message),
+        // Somebody cancelled it, or another run took over.
+        StoreError::Fenced { .. } => Refusal {
+            blame: Some(Blame::Operator),
+            ..refusal(RefusalKind::Fenced, message)
+        },
         StoreError::Guard(_) => {
             let mut refusal = fails(RefusalKind::Refused, FailureClass::Refused, Blame::Upstream);
             if let Some(failure) = &mut refusal.failure {

@@ -13,6 +13,7 @@ use url::Url;
 
 use super::clear;
 use super::deploy::ConfigSchema;
+use super::events;
 use super::keys::ring_to_seal;
 use super::local::Local;
 use super::pages::{PAGE, Pages};
@@ -246,7 +247,12 @@ pub(super) async fn add_many(local: &Local, new: NewConnections) -> Result<Added
 /// Add connections together, and then their schedules: those that a crash leaves out are made when a
 /// server starts.
 async fn add_page(local: &Local, integration: &Integration, page: Vec<Connection>) -> Result<()> {
-    local.store.add_connections(page.clone()).await?;
+    let told = events::created(local, integration, &page)?;
+    let wakes = !told.is_empty();
+    local.store.add_connections(page.clone(), told).await?;
+    if wakes {
+        local.jobs_changed.ring();
+    }
     schedules::ensure(local, integration, &page).await?;
     Ok(())
 }
@@ -387,10 +393,11 @@ fn elsewhere<'a>(
     )
 }
 
-/// Its runs are fenced off and gone with it in one command of the store; those of this process are
+/// The plugin hears of it first. Its runs are fenced off and gone with it in one command of the store; those of this process are
 /// told to stop.
 pub(super) async fn remove(local: &Local, key: &ConnectionKey) -> Result<Dropped> {
     local.find_connection(key).await?;
+    events::removed(local, key).await;
     let dropped = local.store.remove_connection(key, local.clock.now()).await;
     local.flights.stop(key);
     local.tokens.forget(key);

@@ -11,6 +11,7 @@ use tidegate_engine::store::{Claimed, Durability, JobFilter};
 use tidegate_engine::{ConnectionKey, Name, StoreError, Timestamp};
 
 use super::deploy::find_sync;
+use super::events;
 use super::flights::{Flight, Stop};
 use super::launch::{self, Launch, Site};
 use super::local::Local;
@@ -51,6 +52,8 @@ async fn launch_of(local: &Local, site: &Site, target: &JobTarget) -> Result<Lau
             let found = action::checked(local, site, action, input.as_str()).await?;
             (found.models, Some(found.output_check))
         }
+        // It reads and writes no records.
+        JobTarget::Event { .. } => (Vec::new(), None),
     };
     let (reset, empty, allow_deletes) = match target {
         JobTarget::Sync {
@@ -59,7 +62,7 @@ async fn launch_of(local: &Local, site: &Site, target: &JobTarget) -> Result<Lau
             allow_deletes,
             ..
         } => (*reset, *empty, *allow_deletes),
-        JobTarget::Action { .. } => (false, false, false),
+        JobTarget::Action { .. } | JobTarget::Event { .. } => (false, false, false),
     };
     Ok(Launch {
         target: target.run_target(),
@@ -68,7 +71,10 @@ async fn launch_of(local: &Local, site: &Site, target: &JobTarget) -> Result<Lau
         empty,
         allow_deletes,
         durability: Durability::Durable,
-        input: target.input().map(str::to_owned),
+        input: match target {
+            JobTarget::Event { .. } => Some(events::PAYLOAD.to_owned()),
+            target => target.input().map(str::to_owned),
+        },
         key: None,
         output_check,
         record: None,

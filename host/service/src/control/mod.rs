@@ -13,6 +13,7 @@ mod credentials;
 mod deploy;
 mod empty;
 mod endpoint_keys;
+mod events;
 pub mod flights;
 mod ids;
 mod imported;

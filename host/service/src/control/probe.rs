@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use tidegate_engine::ConnectionKey;
-use tidegate_engine::run::{Run, Target};
-use tidegate_engine::store::Durability;
+use tidegate_engine::run::Run;
 
 use super::Quiet;
-use super::launch::{self, Launch, Site};
+use super::events;
+use super::launch::{self, Site};
 use super::local::Local;
 use crate::problem::Result;
 
@@ -15,21 +15,6 @@ const EVENT: &str = "connection-check";
 
 pub(super) async fn run(local: &Local, key: &ConnectionKey) -> Result<Run> {
     let site = Site::of(local, key).await?;
-    let launch = Launch {
-        target: Target::Event {
-            connection: key.clone(),
-            event: EVENT.to_owned(),
-        },
-        // A check reads and writes no records.
-        models: Vec::new(),
-        reset: false,
-        empty: false,
-        allow_deletes: false,
-        durability: Durability::Durable,
-        input: Some("{}".to_owned()),
-        key: None,
-        output_check: None,
-        record: None,
-    };
+    let launch = events::launch(key, EVENT);
     Ok(launch::run(local, site, launch, Arc::new(Quiet)).await?.run)
 }

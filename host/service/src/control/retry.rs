@@ -5,6 +5,7 @@ use tidegate_engine::job::{Job, JobState, JobTarget};
 use tidegate_engine::run::{Outcome, Run, RunId, Target};
 
 use super::Control;
+use super::events;
 use super::jobs;
 use super::later::{self, InvokeLater, Later};
 use super::local::Local;
@@ -78,6 +79,7 @@ async fn again(local: &Local, job: Job) -> Result<Job> {
             action,
             input,
         } => (connection, action, input),
+        target @ JobTarget::Event { .. } => return jobs::enqueue(local, target).await,
     };
     let request = InvokeLater {
         connection,
@@ -103,17 +105,21 @@ async fn again(local: &Local, job: Job) -> Result<Job> {
 }
 
 async fn by_target(local: &Local, run: RunId, target: Target) -> Result<Job> {
-    let Target::Sync(key) = target else {
-        return Err(not_kept(run, &target));
-    };
-    let target = JobTarget::Sync {
-        connection: key.connection,
-        sync: key.sync,
-        variant: key.variant,
-        // What the run forgot and deleted at its start is gone.
-        reset: false,
-        empty: false,
-        allow_deletes: false,
+    let target = match target {
+        Target::Sync(key) => JobTarget::Sync {
+            connection: key.connection,
+            sync: key.sync,
+            variant: key.variant,
+            // What the run forgot and deleted at its start is gone.
+            reset: false,
+            empty: false,
+            allow_deletes: false,
+        },
+        Target::Event { connection, event } if event == events::CREATED => JobTarget::Event {
+            connection,
+            event: event.parse().map_err(Problem::internal)?,
+        },
+        target => return Err(not_kept(run, &target)),
     };
     jobs::enqueue(local, target).await
 }

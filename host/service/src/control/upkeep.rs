@@ -10,6 +10,7 @@ use tidegate_engine::{ConnectionKey, ModelKey, StoreError, Timestamp};
 use tidegate_store::Rewritten;
 
 use super::Control;
+use super::events;
 use super::imported::Imported;
 use super::local::Local;
 use crate::cassettes;
@@ -29,6 +30,7 @@ pub(super) async fn drop_scope(local: &Local, scope: &Scope) -> Result<Dropped> 
         Scope::Connection(key) => drop(local.find_connection(key).await?),
         Scope::Model(key) => local.check_model(key).await?,
     }
+    events::dropped(local, scope).await?;
     match local.store.drop_scope(scope).await {
         Err(StoreError::NotFound { what: "model", .. }) => Err(no_records(local, scope).await?),
         dropped => {

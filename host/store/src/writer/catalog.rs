@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 use tidegate_engine::connection::updated;
 use tidegate_engine::integration::{Connection, Integration, NewDeployment};
+use tidegate_engine::job::NewJob;
 use tidegate_engine::memory::rules;
 use tidegate_engine::run::{Fence, RunId};
 use tidegate_engine::webhook::connection_failed;
@@ -37,6 +38,7 @@ impl Writer {
     pub(crate) fn add_connections(
         &mut self,
         connections: Vec<Connection>,
+        jobs: Vec<NewJob>,
     ) -> Result<(), StoreError> {
         let mut new: BTreeMap<ConnectionKey, Connection> = BTreeMap::new();
         for connection in connections {
@@ -62,12 +64,24 @@ impl Writer {
                 }
             }
         }
+        let of_new = |job: &NewJob| new.contains_key(job.target.connection());
+        let jobs: Vec<NewJob> = jobs.into_iter().filter(of_new).collect();
         let mut writes = Writes::default();
         for connection in new.into_values() {
             self.counters.connection += 1;
-            self.put_connection(&mut writes, self.counters.connection, connection)?;
+            let (key, number) = (connection.key.clone(), self.counters.connection);
+            self.put_connection(&mut writes, number, connection)?;
+            if !jobs.is_empty() {
+                // The rows of its jobs need it, and are in the same batch.
+                self.numbers.borrow_mut().put(key, number);
+            }
         }
         self.put_counters(&mut writes)?;
+        let queued = self.board.enqueue_all(jobs);
+        if queued.is_err() {
+            self.numbers.borrow_mut().forget();
+        }
+        self.put_changes(&mut writes, &queued?)?;
         self.apply(writes)
     }
 

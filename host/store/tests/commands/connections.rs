@@ -1,8 +1,11 @@
 //! Adding several connections, changing them and removing them under their runs.
 
 use serde_json::json;
+use tidegate_engine::board::Caps;
 use tidegate_engine::integration::Connection;
-use tidegate_engine::run::RunId;
+use tidegate_engine::job::{JobId, JobTarget, NewJob, Priority, Retry};
+use tidegate_engine::run::{RunId, Trigger};
+use tidegate_engine::store::{Claim, JobFilter};
 
 use super::*;
 
@@ -14,11 +17,14 @@ async fn stored(store: &dyn Store, name: &str) -> Connection {
 fn several_are_added_together_or_not_at_all() {
     on_both(async |store| {
         let news = |names: &[&str]| names.iter().map(|name| new_connection(name)).collect();
-        store.add_connections(Vec::new()).await.unwrap();
-        store.add_connections(news(&["c1", "c2"])).await.unwrap();
+        store.add_connections(Vec::new(), Vec::new()).await.unwrap();
+        store
+            .add_connections(news(&["c1", "c2"]), Vec::new())
+            .await
+            .unwrap();
         // The same again, as when its answer was lost.
         store
-            .add_connections(news(&["c1", "c2", "c3"]))
+            .add_connections(news(&["c1", "c2", "c3"]), Vec::new())
             .await
             .unwrap();
         let mut other = new_connection("c2");
@@ -35,11 +41,78 @@ fn several_are_added_together_or_not_at_all() {
             vec![new_connection("c7"), elsewhere],
             twice,
         ] {
-            assert!(store.add_connections(bad).await.is_err());
+            assert!(store.add_connections(bad, Vec::new()).await.is_err());
         }
         let listed = store.connections(&name("crm"), None, 100).await.unwrap();
         let names: Vec<&str> = listed.iter().map(|c| c.key.connection.as_str()).collect();
         assert_eq!(names, ["acme", "bolt", "c1", "c2", "c3"]);
+    });
+}
+
+#[test]
+fn jobs_come_with_those_that_are_new_or_not_at_all() {
+    on_both(async |store| {
+        let told = |names: &[&str]| -> Vec<NewJob> {
+            let job = |at: &str| NewJob {
+                id: JobId::derived(Timestamp(9), &[at.as_bytes()]),
+                target: JobTarget::Event {
+                    connection: connection(at),
+                    event: name("connection-created"),
+                },
+                trigger: Trigger::Manual,
+                fire: None,
+                priority: Priority::Normal,
+                concurrency: None,
+                retry: Retry::default(),
+                due_at: Timestamp(9),
+                expires_at: None,
+                idempotency_key: None,
+                now: Timestamp(9),
+            };
+            names.iter().map(|name| job(name)).collect()
+        };
+        let news = |names: &[&str]| names.iter().map(|name| new_connection(name)).collect();
+        let jobs = async |at: &str| {
+            let filter = JobFilter {
+                connection: Some(connection(at)),
+                limit: 10,
+                ..JobFilter::default()
+            };
+            store.jobs(filter).await.unwrap().len()
+        };
+        let names = ["c1", "c2"];
+        store
+            .add_connections(news(&names), told(&names))
+            .await
+            .unwrap();
+        assert_eq!((jobs("c1").await, jobs("c2").await), (1, 1));
+        // The same again, as when its answer was lost; one that was there before is not told of.
+        let more = ["acme", "c1", "c3"];
+        let added = store.add_connections(news(&["c1", "c3"]), told(&more));
+        added.await.unwrap();
+        let counts = (jobs("acme").await, jobs("c1").await, jobs("c3").await);
+        assert_eq!(counts, (0, 1, 1));
+        let mut other = new_connection("c2");
+        other.external_id = Some("42".into());
+        let bad = vec![new_connection("c7"), other];
+        assert!(
+            store
+                .add_connections(bad, told(&["c7", "c2"]))
+                .await
+                .is_err()
+        );
+        assert!(store.connection(&connection("c7")).await.is_err());
+        let claim = Claim {
+            runs: (0..5)
+                .map(|n| RunId::from_parts(Timestamp(10), n))
+                .collect(),
+            caps: Caps::default(),
+            now: Timestamp(10),
+            lease_until: Timestamp(10_000),
+        };
+        let claimed = store.claim(claim).await.unwrap();
+        assert_eq!(claimed.len(), 3, "{claimed:?}");
+        assert_eq!(claimed[0].job.target.kind(), "event");
     });
 }
 
@@ -181,7 +254,7 @@ fn a_removed_connection_fences_its_runs() {
             .await
             .unwrap();
         store
-            .add_connections(vec![new_connection("acme")])
+            .add_connections(vec![new_connection("acme")], Vec::new())
             .await
             .unwrap();
         assert_eq!(feed(store).await, []);

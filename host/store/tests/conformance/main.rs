@@ -337,7 +337,12 @@ impl Pair {
                     store.deploy(new).await.unwrap();
                 }
                 let new: Vec<_> = ["acme", "bolt"].map(new_connection).into();
-                let together = both!(self, store => store.add_connections(new.clone()));
+                let told: Vec<_> = new
+                    .iter()
+                    .map(|new| work::told(&new.key, Timestamp(now)))
+                    .collect();
+                let together =
+                    both!(self, store => store.add_connections(new.clone(), told.clone()));
                 if together.is_err() {
                     for new in new {
                         let _ = both!(self, store => store.add_connection(new.clone()));

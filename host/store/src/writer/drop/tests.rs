@@ -67,7 +67,7 @@ impl Scene {
         other.key.integration = name("shop");
         let all = (0..ALL).map(|number| new_connection(&format!("c{number}")));
         let all = all.chain([other]).collect();
-        scene.writer.add_connections(all).unwrap();
+        scene.writer.add_connections(all, Vec::new()).unwrap();
         scene.writer.flush().unwrap();
         scene
     }
@@ -150,7 +150,9 @@ fn an_integration_goes_some_connections_at_a_time_and_a_kill_brings_none_back() 
             let new = scene.deployment("crm");
             let deployed = scene.writer.deploy(&new);
             assert!(scene.is_busy(&deployed));
-            let added = scene.writer.add_connections(vec![new_connection("late")]);
+            let added = scene
+                .writer
+                .add_connections(vec![new_connection("late")], Vec::new());
             assert!(scene.is_busy(&added));
             scene.writer.purge_step().unwrap();
             scene.writer.flush().unwrap();

@@ -75,7 +75,7 @@ impl Scene {
         };
         writer.deploy(&deployment).unwrap();
         writer
-            .add_connections(vec![new_connection("acme")])
+            .add_connections(vec![new_connection("acme")], Vec::new())
             .unwrap();
         let run = new_run(1, Target::Sync(sync("acme", "contacts")));
         let fence = writer.start_run(run).unwrap().fence;
