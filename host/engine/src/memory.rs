@@ -180,10 +180,6 @@ impl Store for MemoryStore {
         })
     }
 
-    async fn add_connection(&self, connection: Connection) -> Result<(), StoreError> {
-        self.with(|state| state.add_connection(connection))
-    }
-
     async fn add_connections(
         &self,
         connections: Vec<Connection>,

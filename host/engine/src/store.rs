@@ -247,7 +247,9 @@ pub trait Store:
     ) -> Result<Vec<Integration>, StoreError>;
 
     /// Add a connection to an existing integration.
-    async fn add_connection(&self, connection: Connection) -> Result<(), StoreError>;
+    async fn add_connection(&self, connection: Connection) -> Result<(), StoreError> {
+        self.add_connections(vec![connection], Vec::new()).await
+    }
     /// Add connections to an existing integration, all of them or none. One that is there just so,
     /// as when the answer was lost, is fine; `Exists` names another one. `jobs` are queued with those that are new, in
     /// the same step.

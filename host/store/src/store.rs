@@ -129,13 +129,6 @@ impl SledStore {
         self.reader.disk.size()
     }
 
-    pub(crate) fn check_open(&self) -> Result<(), StoreError> {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(StoreError::Backend("the store is closed".into()));
-        }
-        Ok(())
-    }
-
     pub(crate) fn disk(&self) -> Arc<Disk> {
         Arc::clone(&self.reader.disk)
     }
@@ -193,10 +186,6 @@ impl Store for SledStore {
         let after = after.cloned();
         self.view(move |view| lists::integrations(view, after.as_ref(), limit))
             .await
-    }
-
-    async fn add_connection(&self, connection: Connection) -> Result<(), StoreError> {
-        self.add_connections(vec![connection], Vec::new()).await
     }
 
     async fn add_connections(

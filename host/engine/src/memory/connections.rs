@@ -32,10 +32,6 @@ impl State {
         }
     }
 
-    pub(super) fn add_connection(&mut self, connection: Connection) -> Result<(), StoreError> {
-        self.add_connections(vec![connection], Vec::new())
-    }
-
     pub(super) fn add_connections(
         &mut self,
         connections: Vec<Connection>,

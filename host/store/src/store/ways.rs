@@ -1,6 +1,7 @@
 //! The ways into the store: commands to the writer thread, reads beside it, and neither on an async thread.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tidegate_engine::StoreError;
 use tidegate_engine::store::Durability;
@@ -11,6 +12,13 @@ use crate::read::{Found, Reader};
 use crate::writer::Writer;
 
 impl SledStore {
+    pub(crate) fn check_open(&self) -> Result<(), StoreError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(StoreError::Backend("the store is closed".into()));
+        }
+        Ok(())
+    }
+
     pub(crate) async fn write<T: Send + 'static>(
         &self,
         command: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
