@@ -32,6 +32,7 @@ use tidegate_engine::record::{Counts, Record};
 use tidegate_engine::run::Outcome;
 use tidegate_engine::store::{ActionFilter, Durability, ReadChanges};
 use tidegate_engine::{ConnectionKey, Name};
+use tidegate_http::views;
 use tidegate_service::control::{
     Control, DeployRequest, GrantChanges, Local, NewConnection, SyncRequest,
 };
@@ -218,7 +219,7 @@ impl Story<'_> {
         if !plan.missing.is_empty() {
             return Err(Problem::internal(format!(
                 "the demo doesn't grant {}",
-                plan.missing.join(", ")
+                views::flags(&plan.missing).join(", ")
             )));
         }
         let integration = self.control.deploy(request).await?;

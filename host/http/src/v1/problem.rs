@@ -7,6 +7,7 @@ use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use tidegate_engine::command_line::CommandLine;
 use tidegate_engine::run::Failure;
 use tidegate_service::problem::{Kind, Problem};
 use utoipa::ToSchema;
@@ -146,6 +147,13 @@ impl Failed {
         self.details.hint = Some(hint.to_string());
         self.details.lists = false;
         self
+    }
+
+    /// Say with which command it is done.
+    #[must_use]
+    #[allow(clippy::needless_pass_by_value, reason = "it is made for this")]
+    pub(crate) fn advise(self, what: &str, command: CommandLine) -> Self {
+        self.hint(format_args!("{what}: {command}"))
     }
 
     #[must_use]

@@ -13,7 +13,9 @@ mod credentials;
 mod deploy;
 mod empty;
 mod endpoint_keys;
+mod find;
 pub mod flights;
+mod grants;
 mod ids;
 mod imported;
 mod jobs;
@@ -48,7 +50,7 @@ use ipnet::IpNet;
 use serde_json::{Map, Value};
 use tidegate_engine::api_key::{ApiKey, ApiKeyId};
 use tidegate_engine::connection::ConnectionFilter;
-use tidegate_engine::grant::{FeedGrant, Grants, HostPattern, RateLimit};
+use tidegate_engine::grant::{FeedGrant, GrantFlag, Grants, HostPattern, RateLimit};
 use tidegate_engine::idempotency::IdempotencyKey;
 use tidegate_engine::integration::{Connection, Digest, Integration};
 use tidegate_engine::limits::LimitValues;
@@ -66,7 +68,8 @@ pub use api_keys::{MadeApiKey, NewApiKey};
 pub use connections::{
     AddedConnections, ConnectionUpdate, NewConnection, NewConnections, ObjectChange,
 };
-pub use deploy::{allow_host, check_opens, inspect_problem};
+pub use deploy::{check_grants, check_opens, inspect_problem};
+pub use grants::missing_grants;
 pub use jobs::TriggerRequest;
 pub use keys::{KeyStatus, KeysStatus, RotateKeys, Rotated};
 pub use later::{InvokeLater, Later};
@@ -127,10 +130,10 @@ pub struct DeployPlan {
     /// What is not as its author may think, such as a pattern that is not checked.
     #[serde(default)]
     pub warnings: Vec<String>,
-    /// What the manifest requests and nothing grants, as the flags that would.
-    pub missing: Vec<String>,
+    /// What the manifest requests and nothing grants.
+    pub missing: Vec<GrantFlag>,
     /// Grants that the manifest doesn't request, so that they have no effect.
-    pub unused: Vec<String>,
+    pub unused: Vec<GrantFlag>,
     /// What is deployed under this name now: version and digest.
     pub previous: Option<(String, Digest)>,
 }
