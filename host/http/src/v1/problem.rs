@@ -56,6 +56,7 @@ types! {
     TooLarge "too-large" 413 "The request is too large";
     WrongMedia "wrong-media-type" 415 "The body is of another type than the route takes";
     Misdirected "misdirected" 421 "The request is for another server";
+    LongHead "long-head" 431 "The request's line and headers are too large";
     BadPlugin "bad-plugin" 422 "The component can't be deployed";
     Rejected "rejected" 422 "The action, or the outside API, said no";
     RateLimited "rate-limited" 429 "Too much is asked at once";

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use tidegate_engine::integration::{Connection, Integration};
+use tidegate_engine::store::{ModelError, check_model};
 use tidegate_engine::{ConnectionKey, ModelKey, Name, StoreError, command};
 
 use super::local::Local;
+use super::model::KnownModel;
 use crate::problem::{Problem, Result};
 
 /// Most names listed in a hint.
@@ -68,36 +70,24 @@ impl Local {
         config
     }
 
-    /// Check that the model is one that the connection has, or may get.
-    pub(super) async fn check_model(&self, model: &ModelKey) -> Result<()> {
-        let integration = self.find_integration(&model.connection.integration).await?;
-        let connection = self.find_connection(&model.connection).await?;
-        let config = Self::config(&integration, &connection);
-        let manifest = &integration.current.manifest;
-        let mut known: Vec<Name> = manifest.models.iter().map(|m| m.name.clone()).collect();
-        known.extend(
-            manifest
-                .syncs_for(&config)
-                .into_iter()
-                .flat_map(|sync| sync.models),
-        );
-        known.extend(
-            self.store
-                .models(&model.connection)
-                .await?
-                .into_iter()
-                .map(|(name, _)| name),
-        );
-        known.sort();
-        known.dedup();
-        if known.contains(&model.model) {
-            return Ok(());
+    /// A model that the connection has, or may get, or a problem that lists those there are.
+    pub(super) async fn known_model(&self, model: &ModelKey) -> Result<KnownModel> {
+        match check_model(self.store(), model).await {
+            Ok(()) => Ok(KnownModel::new(model.clone())),
+            Err(ModelError::Unknown { known, .. }) => {
+                let message = format!(
+                    "integration {} has no model {:?}",
+                    model.connection.integration,
+                    model.model.as_str()
+                );
+                Err(Problem::not_found(message).listing("models", known.iter().map(Name::as_str)))
+            }
+            Err(ModelError::Store(error)) => {
+                // If that is what is missing, these say what there is.
+                self.find_integration(&model.connection.integration).await?;
+                self.find_connection(&model.connection).await?;
+                Err(error.into())
+            }
         }
-        let message = format!(
-            "integration {} has no model {:?}",
-            integration.name,
-            model.model.as_str()
-        );
-        Err(Problem::not_found(message).listing("models", known.iter().map(Name::as_str)))
     }
 }

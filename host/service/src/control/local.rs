@@ -17,7 +17,7 @@ use tidegate_engine::integration::{Connection, Digest, Integration};
 use tidegate_engine::record::Record;
 use tidegate_engine::request::{Begun, KeptAnswer, NewRequest, RequestKey};
 use tidegate_engine::run::{Blame, Failure, FailureClass, LogLine, Run, RunId, Trigger};
-use tidegate_engine::store::{Changes, ModelStats, ReadChanges, RunFilter};
+use tidegate_engine::store::{Changes, ModelStats, RunFilter};
 use tidegate_engine::upkeep::{CheckReport, Dropped, Pruned, Scope, StoreStats};
 use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name, Store, Timestamp};
 use tidegate_runtime::{Clock, Inspection, Runtime, RuntimeOptions};
@@ -25,6 +25,7 @@ use tidegate_store::{Options, SledStore};
 use tokio::sync::{RwLock, watch};
 
 use super::flights::{Flights, Stop};
+use super::model::{KnownModel, ReadModel};
 use super::plugins::Plugins;
 use super::proxy::egress_proxy;
 use super::schemas::Schemas;
@@ -313,18 +314,26 @@ impl Control for Local {
         super::request::send(self, request).await
     }
 
-    async fn read_changes(&self, read: ReadChanges) -> Result<Changes> {
-        self.check_model(&read.model).await?;
-        Ok(self.store.read_changes(read).await?)
+    async fn known_model(&self, model: &ModelKey) -> Result<KnownModel> {
+        Self::known_model(self, model).await
+    }
+
+    async fn read_changes(&self, read: ReadModel) -> Result<Changes> {
+        Ok(self.store.read_changes(read.into()).await?)
     }
 
     fn watch(&self, key: &ConnectionKey) -> watch::Receiver<()> {
         self.changes.watch(key)
     }
 
-    async fn records(&self, model: &ModelKey, ids: &[String]) -> Result<Vec<Option<Record>>> {
-        self.check_model(model).await?;
-        Ok(self.store.records(model, ids).await?)
+    async fn records(
+        &self,
+        model: &KnownModel,
+        ids: &[String],
+        bytes_max: u64,
+    ) -> Result<Vec<Option<Record>>> {
+        let found = self.store.records_within(model.key(), ids, bytes_max);
+        Ok(found.await?)
     }
 
     async fn runs(&self, filter: RunFilter) -> Result<Vec<Run>> {
