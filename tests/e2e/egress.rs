@@ -58,7 +58,7 @@ fn an_ungranted_host_is_listed_at_the_deploy_and_denied_in_the_run() {
 
     tidegate.connect("crm", "acme", &server.origin());
     let denied = tidegate.sync("crm/contacts", "acme");
-    let grant = format!("--allow-host '{}'", server.origin());
+    let grant = format!("--allow-host {}", server.origin());
     expect_denied(&denied, &[&grant]);
     assert!(
         server.requests().is_empty(),
@@ -95,7 +95,7 @@ fn another_port_is_another_origin() {
     let server = Server::start(|_| reply(&contacts(0..3, 1), None));
     let grants = "--allow-host http://127.0.0.1:9 --allow-private 127.0.0.1";
     let (_, denied) = run(grants, &server.origin());
-    expect_denied(&denied, &[&format!("--allow-host '{}'", server.origin())]);
+    expect_denied(&denied, &[&format!("--allow-host {}", server.origin())]);
     assert!(server.requests().is_empty());
 }
 

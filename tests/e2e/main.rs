@@ -12,6 +12,7 @@
 #![allow(unreachable_pub, reason = "`pub` in `support` says what the tests use")]
 
 mod actions;
+mod advice;
 mod api;
 mod author;
 mod bad_answers;

@@ -9,11 +9,11 @@ use serde_json::{Map, Value};
 use tempfile::TempDir;
 use tidegate_egress::Secret;
 use tidegate_engine::run::{Figures, LogLine, Outcome, Run, RunId};
-use tidegate_engine::store::{ActionFilter, Durability, ReadChanges};
+use tidegate_engine::store::{ActionFilter, Durability};
 use tidegate_engine::{ConnectionKey, Name};
 use tidegate_service::control::{
     Control, DeployRequest, GrantChanges, InvokeRequest, Invoked, Local, NewConnection, Progress,
-    SyncRequest,
+    ReadModel, SyncRequest,
 };
 
 use crate::case::{Case, Does, End, Seen};
@@ -198,8 +198,9 @@ impl House {
 
     /// The bodies of a model's records.
     pub async fn records(&self, integration: &str, connection: &str, model: &str) -> Vec<Value> {
-        let read = ReadChanges {
-            model: key(integration, connection).model(name(model)),
+        let model = key(integration, connection).model(name(model));
+        let read = ReadModel {
+            model: Control::known_model(&self.local, &model).await.unwrap(),
             after: None,
             filter: ActionFilter::ALL,
             limit: 10_000,

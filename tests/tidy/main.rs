@@ -7,6 +7,7 @@
     reason = "a test ends by panicking, helpers included"
 )]
 
+mod advice;
 mod code;
 mod documents;
 mod limits;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use tidegate_engine::grant::GrantFlag;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -208,7 +209,11 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} is {}", self.address, self.reason)?;
         match self.opens {
-            Some(range) => write!(f, "; the operator allows it with --allow-private {range}"),
+            Some(range) => write!(
+                f,
+                "; the operator allows it with {}",
+                GrantFlag::Private(range)
+            ),
             None => f.write_str("; it is refused always, and no grant opens it"),
         }
     }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use ipnet::IpNet;
+use tidegate_engine::grant::GrantFlag;
 use tidegate_engine::grant::{HostPattern, HostRequest};
 use tidegate_engine::limits::{Limits, TOKEN_RESPONSE_BYTES, TOKEN_TIMEOUT_MS};
 use tidegate_engine::redact::SecretTexts;
@@ -63,7 +64,8 @@ impl TokenEndpoint {
                 missing: Missing::Grant,
                 message: format!(
                     "the token endpoint {shown} is not allowed: its origin is not granted; the \
-                     operator allows it with --allow-token-host '{origin}'"
+                     operator allows it with {}",
+                    GrantFlag::TokenHost(origin)
                 ),
             });
         }

@@ -1,6 +1,7 @@
 //! What one run may reach: the manifest's requests, the operator's grants, and why a URL is refused.
 
 use ipnet::IpNet;
+use tidegate_engine::grant::GrantFlag;
 use tidegate_engine::grant::{HostPattern, HostRequest, RateLimit};
 use tidegate_engine::limits::Limits;
 use tidegate_engine::redact::SecretTexts;
@@ -53,7 +54,8 @@ impl Policy {
                 "{shown} has no host that can be granted"
             )));
         };
-        let grant = format!("the operator allows it with --allow-host '{origin}'");
+        let grant = GrantFlag::Host(origin.clone());
+        let grant = format!("the operator allows it with {grant}");
         let (missing, reason) = if requested {
             (
                 Missing::Grant,
@@ -120,9 +122,9 @@ mod tests {
         let any = "https://*.example.com";
         let own = "base-url";
         let cdn = "https://cdn.example.com/x";
-        let allow_cdn = "--allow-host 'https://cdn.example.com'";
+        let allow_cdn = "--allow-host https://cdn.example.com";
         let ask_cdn = "\"https://cdn.example.com\" to capabilities.hosts";
-        let then = "and then the operator allows it with --allow-host 'https://api.example.com'";
+        let then = "and then the operator allows it with --allow-host https://api.example.com";
         // (requested, granted, url, what is missing, part of the message); "" is an empty list
         let rows = [
             (own, api, "https://api.example.com/v1", None, ""),
@@ -137,7 +139,7 @@ mod tests {
                 "",
                 "https://api.example.com/",
                 Some(Grant),
-                "--allow-host 'https://api",
+                "--allow-host https://api",
             ),
             (
                 own,

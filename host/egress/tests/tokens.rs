@@ -161,7 +161,7 @@ async fn token_endpoints_have_a_grant_of_their_own() {
         (server.seen()[0].method.as_str(), server.seen().len()),
         ("POST", 1)
     );
-    let grant = format!("--allow-token-host '{own}'");
+    let grant = format!("--allow-token-host {own}");
     // (URL, granted, private ranges, what is missing, part of the message)
     type Row<'a> = (&'a str, &'a [&'a str], &'a [&'a str], Missing, &'a str);
     let rows: [Row<'_>; 4] = [

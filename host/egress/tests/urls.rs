@@ -181,12 +181,12 @@ fn a_refusal_names_the_line_that_would_allow_it() {
         (
             vec![],
             "https://A.example/x?key=canary",
-            "--allow-host 'https://a.example'",
+            "--allow-host https://a.example",
         ),
         (
             vec!["https://b.example"],
             "https://a.example",
-            "--allow-host 'https://a.example'",
+            "--allow-host https://a.example",
         ),
         (
             vec![],

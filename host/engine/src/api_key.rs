@@ -3,6 +3,7 @@
 //! The key itself, `tgk_` and 32 random bytes in base64url, is shown once; what is kept is its sha256.
 //! It has 256 bits of chance, so that a plain hash is enough: there is nothing to guess.
 
+use crate::command;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
@@ -32,7 +33,8 @@ pub struct ApiKeyId(ulid::Ulid);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ApiKeyError {
     #[error(
-        "{0:?} is not the id of an API key: one looks like key_01JD3…, as `tidegate api-keys list` lists them"
+        "{0:?} is not the id of an API key: one looks like key_01JD3…, as `{list}` lists them",
+        list = command!("api-keys list")
     )]
     Id(String),
     #[error("{0:?} is not a scope: the scopes are read, trigger and manage")]

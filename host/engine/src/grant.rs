@@ -1,6 +1,7 @@
 //! Which origins, address ranges and feeds the operator allows: parse, match, explain a refusal.
 
 mod feed;
+mod flag;
 mod pattern;
 mod rate;
 
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::limits::LimitValues;
 
 pub use feed::{FeedError, FeedGrant, FeedPattern, Whose};
+pub use flag::GrantFlag;
 pub use pattern::{HostPattern, HostRequest, PatternError};
 pub use rate::{RATE_PER_MS_MAX, RateLimit, RateLimitError};
 

@@ -9,6 +9,7 @@
 //! | module | its one job |
 //! |---|---|
 //! | [`name`] | names and keys: what things are called and how they nest |
+//! | [`command_line`] | commands that messages advise, quoted for a shell |
 //! | [`time`] | a moment in Unix milliseconds |
 //! | [`manifest`] | what a plugin says of itself, parsed and checked |
 //! | [`grant`] | which origins, ranges and feeds the operator allows |
@@ -40,6 +41,7 @@ pub mod bell;
 pub mod board;
 pub mod canonical;
 pub mod cassette;
+pub mod command_line;
 pub mod connection;
 pub mod cursor;
 pub mod grant;

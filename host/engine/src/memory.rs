@@ -20,6 +20,7 @@ mod upkeep;
 mod webhooks;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -48,6 +49,8 @@ use crate::{ConnectionKey, ConnectionName, ModelKey, Name, SyncKey, Timestamp};
 #[derive(Debug)]
 pub struct MemoryStore {
     state: Mutex<State>,
+    /// How many commands it was given.
+    calls: AtomicU64,
     deliveries_changed: Bell,
 }
 
@@ -91,8 +94,15 @@ impl MemoryStore {
                 id,
                 ..State::default()
             }),
+            calls: AtomicU64::new(0),
             deliveries_changed: Bell::default(),
         }
+    }
+
+    /// How many commands it was given: a backend elsewhere would be asked as often.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
     }
 
     /// Run one command. A command that panicked in a test has broken nothing that matters there.
@@ -100,6 +110,7 @@ impl MemoryStore {
         &self,
         command: impl FnOnce(&mut State) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.closed {
             return Err(StoreError::Backend("the store is closed".into()));
@@ -319,12 +330,13 @@ impl Store for MemoryStore {
         self.with(|state| state.read_changes(&read))
     }
 
-    async fn records(
+    async fn records_within(
         &self,
         model: &ModelKey,
         ids: &[String],
+        bytes_max: u64,
     ) -> Result<Vec<Option<Record>>, StoreError> {
-        self.with(|state| state.records(model, ids))
+        self.with(|state| state.records(model, ids, bytes_max))
     }
 
     async fn checkpoint(&self, key: &SyncKey) -> Result<Option<String>, StoreError> {

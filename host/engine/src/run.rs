@@ -4,6 +4,7 @@ mod acting;
 mod log;
 mod waited;
 
+use crate::command;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,7 +29,10 @@ pub struct RunId(ulid::Ulid);
 
 /// A text is not a run id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a run id: one looks like run_01JD3…, as `tidegate runs` lists them")]
+#[error(
+    "{0:?} is not a run id: one looks like run_01JD3…, as `{list}` lists them",
+    list = command!("runs")
+)]
 pub struct RunIdError(String);
 
 impl RunId {

@@ -8,6 +8,7 @@
 mod api_keys;
 mod early;
 mod jobs;
+mod known;
 mod requests;
 mod runs;
 mod schedules;
@@ -37,6 +38,7 @@ use crate::{ConnectionKey, ModelKey, Name, SyncKey, Timestamp};
 pub use api_keys::ApiKeys;
 pub use early::{Early, Stored};
 pub use jobs::{Claim, Claimed, Forgotten, JobFilter, Jobs, QueueFigures};
+pub use known::{ModelError, check_model};
 pub use requests::Requests;
 pub use runs::{OUTCOMES, RunFilter};
 pub use schedules::{Again, Backfill, PutSchedule, ScheduleFilter, Schedules};
@@ -360,12 +362,22 @@ pub trait Store:
     async fn logs(&self, run: RunId, from: u64, limit: usize) -> Result<Vec<LogLine>, StoreError>;
 
     async fn read_changes(&self, read: ReadChanges) -> Result<Changes, StoreError>;
-    /// Records by id, deleted ones included, in the order asked.
+    /// Records by id, deleted ones included, in the order asked: of as many of the first ids as have bodies of at most
+    /// `bytes_max` bytes together (as they were saved), of one at least. Whoever gets fewer than there are ids asks for the rest.
+    async fn records_within(
+        &self,
+        model: &ModelKey,
+        ids: &[String],
+        bytes_max: u64,
+    ) -> Result<Vec<Option<Record>>, StoreError>;
+    /// The same of all ids, whatever they take.
     async fn records(
         &self,
         model: &ModelKey,
         ids: &[String],
-    ) -> Result<Vec<Option<Record>>, StoreError>;
+    ) -> Result<Vec<Option<Record>>, StoreError> {
+        self.records_within(model, ids, u64::MAX).await
+    }
     async fn checkpoint(&self, key: &SyncKey) -> Result<Option<String>, StoreError>;
     /// The models that the connection has records of.
     async fn models(&self, key: &ConnectionKey) -> Result<Vec<(Name, ModelStats)>, StoreError>;

@@ -2,6 +2,7 @@
 
 use semver::Version;
 use serde::{Deserialize, Serialize};
+use tidegate_engine::command;
 use tidegate_engine::limits;
 use wasmparser::{ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payload};
 
@@ -61,7 +62,8 @@ pub enum IdentifyError {
     Inside(#[from] TooLarge),
     #[error(
         "this is a core WebAssembly module, not a component: build the crate for the target \
-         wasm32-wasip2 with crate-type = [\"cdylib\"] (`tidegate build` does)"
+         wasm32-wasip2 with crate-type = [\"cdylib\"] (`{build}` does)",
+        build = command!("build")
     )]
     CoreModule,
     #[error("this WebAssembly is damaged or cut off at byte {offset}: {reason}")]

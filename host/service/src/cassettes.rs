@@ -8,6 +8,7 @@
 use std::fs::{self, File};
 use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use tidegate_engine::command;
 
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
@@ -72,10 +73,14 @@ impl Ring {
         let path = self.folder.join(SWITCH);
         match fs::read(&path) {
             Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| {
-                Problem::internal(format!("{}: {error}", path.display())).hint(format!(
-                    "switch it on again with: tidegate cassettes on {} {}",
-                    self.key.integration, self.key.connection
-                ))
+                Problem::internal(format!("{}: {error}", path.display())).advise(
+                    "switch it on again with",
+                    command!(
+                        "cassettes on {integration} {connection}",
+                        self.key.integration,
+                        self.key.connection
+                    ),
+                )
             }),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed(&path, &error)),
@@ -209,7 +214,7 @@ pub fn find(data: &Path, run: RunId) -> Result<PathBuf> {
     let found = found.map(|cassette| cassette.path);
     found.ok_or_else(|| {
         Problem::not_found(format!("no cassette of {run} is kept"))
-            .hint("list those there are with: tidegate cassettes list")
+            .advise("list those there are with", command!("cassettes list"))
     })
 }
 

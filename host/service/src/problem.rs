@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use tidegate_engine::command_line::CommandLine;
 
 use tidegate_engine::StoreError;
 use tidegate_engine::cursor::CursorError;
@@ -97,6 +98,13 @@ impl Problem {
         self.hint = Some(hint.to_string());
         self.lists = false;
         self
+    }
+
+    /// Add what to do about it and the command that does it.
+    #[must_use]
+    #[allow(clippy::needless_pass_by_value, reason = "it is made for this")]
+    pub fn advise(self, what: &str, command: CommandLine) -> Self {
+        self.hint(format_args!("{what}: {command}"))
     }
 
     /// Add what is there: `the integrations are a, b`.

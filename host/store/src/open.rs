@@ -129,6 +129,20 @@ impl OpenFailed {
 }
 
 impl OpenError {
+    /// What an error of the store means when it is found while `db` is opened.
+    pub(crate) fn of_store(db: PathBuf, error: StoreError) -> Self {
+        match error {
+            StoreError::Damaged { place, reason } => Self::Damaged {
+                path: db,
+                reason: format!("{place}: {reason}"),
+            },
+            other => Self::Io {
+                path: db,
+                error: Error::other(other),
+            },
+        }
+    }
+
     pub(crate) fn io(path: &Path, error: Error) -> Self {
         let path = path.to_owned();
         match error.kind() {

@@ -229,20 +229,31 @@ impl Reader {
         Ok(Some(entries))
     }
 
-    /// Records by id, in the order asked.
+    /// Records by id, in the order asked: of as many of the first ids as fit into `bytes_max`, of one at least.
     pub(crate) fn records(
         &self,
         model: &ModelKey,
         ids: &[String],
+        bytes_max: u64,
     ) -> Result<Found<Record>, StoreError> {
         let view = self.disk.view();
         let mut records = vec![None; ids.len()];
         let Some(number) = feed_number(&view, model)? else {
             return Ok(Found::All(records));
         };
-        let Some(entries) = self.look_up(&view, number, ids)? else {
+        let Some(mut entries) = self.look_up(&view, number, ids)? else {
             return Ok(Found::Unflushed);
         };
+        // The index knows the lengths, so no body is read that is not wanted.
+        let mut bytes = 0_u64;
+        let too_many = entries.iter().position(|(index, entry)| {
+            bytes = bytes.saturating_add(entry.body_len);
+            bytes > bytes_max && *index > 0
+        });
+        if let Some((at, (first, _))) = too_many.and_then(|at| Some((at, *entries.get(at)?))) {
+            entries.truncate(at);
+            records.truncate(first);
+        }
         let mut wanted: Vec<(u64, usize)> = entries
             .into_iter()
             .map(|(index, entry)| (entry.seq, index))

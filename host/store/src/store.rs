@@ -72,17 +72,6 @@ impl SledStore {
             lock,
             mut notes,
         } = open::open(root, &options)?;
-        let db = root.join("db");
-        let failed = |error: StoreError| match error {
-            StoreError::Damaged { place, reason } => OpenError::Damaged {
-                path: db.clone(),
-                reason: format!("{place}: {reason}"),
-            },
-            other => OpenError::Io {
-                path: db.clone(),
-                error: std::io::Error::other(other),
-            },
-        };
         let disk = Arc::new(disk);
         let feeds = Arc::new(Feeds::default());
         let deliveries_changed = Arc::new(Bell::default());
@@ -95,7 +84,7 @@ impl SledStore {
             Arc::clone(&deliveries_changed),
             options.tuning,
         );
-        let mut writer = writer.map_err(failed)?;
+        let mut writer = writer.map_err(|error| OpenError::of_store(root.join("db"), error))?;
         notes.append(&mut writer.notes);
         let queue = Queue::start(writer).map_err(|error| OpenError::Io {
             path: root.to_owned(),
@@ -384,13 +373,15 @@ impl Store for SledStore {
         self.changes_in_parts(read).await
     }
 
-    async fn records(
+    async fn records_within(
         &self,
         model: &ModelKey,
         ids: &[String],
+        bytes_max: u64,
     ) -> Result<Vec<Option<Record>>, StoreError> {
         let (model, ids) = (model.clone(), ids.to_vec());
-        self.found(move |reader| reader.records(&model, &ids)).await
+        self.found(move |reader| reader.records(&model, &ids, bytes_max))
+            .await
     }
 
     async fn checkpoint(&self, key: &SyncKey) -> Result<Option<String>, StoreError> {

@@ -5,8 +5,8 @@ use std::net::{SocketAddr, TcpStream};
 
 use serde_json::Value;
 
-use crate::support::PATIENCE;
 use crate::support::http::Response;
+use crate::support::{PATIENCE, advice};
 
 /// A request to be sent.
 #[derive(Debug, Clone)]
@@ -94,6 +94,9 @@ impl Call {
     pub fn ok(&self, status: u16) -> Value {
         let response = self.send();
         let said = String::from_utf8_lossy(&response.body);
+        if status >= 400 {
+            advice::check(&said);
+        }
         assert_eq!(
             response.status, status,
             "{} {}: {said}",

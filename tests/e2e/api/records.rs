@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use super::client::Call;
 use super::{Served, expect_problem, make_key};
 use crate::support::cli::Tidegate;
 use crate::support::crm::{MODEL, Source, changing, contact, contacts, reply, synced_twice};
@@ -175,6 +176,110 @@ fn a_request_waits_for_changes() {
     assert_eq!(ids(&page), ["i2"]);
     // Well before the look that nobody's commit asks for.
     assert!(began.elapsed().as_secs() < 8, "{:?}", began.elapsed());
+}
+
+/// A UUID, which is the same for the same number.
+fn uuid(number: u64) -> String {
+    let hash = blake3::hash(&number.to_le_bytes()).to_hex();
+    let part = |range: std::ops::Range<usize>| hash.get(range).unwrap().to_owned();
+    format!(
+        "{}-{}-4{}-a{}-{}",
+        part(0..8),
+        part(8..12),
+        part(12..15),
+        part(15..18),
+        part(18..30)
+    )
+}
+
+#[test]
+fn a_thousand_uuids_are_looked_up_at_once() {
+    let stored: Vec<Value> = (0..990)
+        .map(|number| json!({"id": uuid(number), "name": "x".repeat(2000), "version": 1}))
+        .collect();
+    let server = Server::start(move |_| reply(&stored, None));
+    let tidegate = Tidegate::new();
+    Source::DemoCrm.set_up(&tidegate, &server.origin());
+    tidegate.sync_ok("crm/contacts", "acme");
+    let served = Served::start(tidegate);
+    let lookup = format!("{RECORDS}/lookup");
+    // In another order than they are stored, some that there never were among them.
+    let asked: Vec<String> = (0..1000).rev().map(uuid).collect();
+    let want: Vec<String> = (0..990).rev().map(uuid).collect();
+    let found = served.post(&lookup, &json!({ "ids": asked }), 200);
+    assert_eq!(ids(&found), want);
+    assert_eq!(
+        (&found["next_cursor"], &found["more"]),
+        (&Value::Null, &json!(false))
+    );
+    // The same records as in the feed, each once.
+    let twice = json!({"ids": [uuid(5), uuid(5), "nobody", uuid(2)]});
+    let found = served.post(&lookup, &twice, 200);
+    let query = format!("{RECORDS}?ids={},{}", uuid(5), uuid(2));
+    assert_eq!(found, served.get(&query));
+    assert_eq!(ids(&found), [uuid(5), uuid(2)]);
+    let nothing = served.post(&lookup, &json!({"ids": []}), 200);
+    assert_eq!(nothing["records"], json!([]));
+
+    // A read, so the key of a reader will do, and an idempotency key has no meaning for it.
+    let reader = make_key(&served.tidegate, "read", "");
+    for _ in 0..2 {
+        let call = Call::new(served.address, "POST", &lookup).key(&reader);
+        let call = call.header("Idempotency-Key", "one").json(&twice);
+        assert_eq!(call.ok(200), found);
+    }
+    // What is wrong with it.
+    let many: Vec<String> = (0..1001).map(uuid).collect();
+    for (body, part) in [
+        (json!({ "ids": many }), "api_ids"),
+        (json!({"ids": [1]}), "ids"),
+        (json!({"id": ["a"]}), "id"),
+        (json!({}), "ids"),
+    ] {
+        let answer = served.call("POST", &lookup).json(&body).send();
+        let problem = expect_problem(&answer, "invalid-request", 400);
+        assert!(problem.to_string().contains(part), "{problem}");
+    }
+    let missing = lookup.replace("Contact", "Nobody");
+    let answer = served.call("POST", &missing).json(&twice).send();
+    expect_problem(&answer, "not-found", 404);
+
+    // As a query they are too long for a request's line, and that is said in words.
+    let query = format!("{RECORDS}?ids={}", asked.join(","));
+    let problem = expect_problem(&served.call("GET", &query).send(), "long-head", 431);
+    assert!(
+        problem["hint"].as_str().unwrap().contains("records/lookup"),
+        "{problem}"
+    );
+    // So are headers, and both together.
+    let long = served
+        .call("GET", RECORDS)
+        .header("X-Long", &"x".repeat(33_000));
+    expect_problem(&long.send(), "long-head", 431);
+}
+
+#[test]
+fn a_connection_that_is_removed_ends_what_reads_it() {
+    let (served, _server) = making();
+    served.post(CREATE, &json!({"name": "a"}), 200);
+    let call = served
+        .call("GET", ITEMS)
+        .header("Accept", "text/event-stream");
+    let mut events = call.begin();
+    events.until("\"id\":\"i1\"");
+    let cursor = served.get(ITEMS)["next_cursor"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let wait = served.call("GET", &format!("{ITEMS}?cursor={cursor}&wait=50"));
+    let waiting = std::thread::spawn(move || wait.send());
+    let place = ITEMS.split("/models").next().unwrap();
+    let removed = served.call("DELETE", place).send();
+    assert!((200..300).contains(&removed.status), "{removed:?}");
+    let last = events.until("event: problem");
+    let rest = String::from_utf8(events.whole().body).unwrap();
+    assert!((last.clone() + &rest).contains("not-found"), "{last}{rest}");
+    expect_problem(&waiting.join().unwrap(), "not-found", 404);
 }
 
 #[test]

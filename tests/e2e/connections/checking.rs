@@ -45,7 +45,7 @@ fn each_answer_has_its_words_and_code() {
             "crm elsewhere",
             RUN_FAILED,
             "refused",
-            &["not let through", "--allow-host 'http://127.0.0.1:9'"],
+            &["not let through", "--allow-host http://127.0.0.1:9"],
         ),
         (
             "gone nobody",

@@ -346,7 +346,7 @@ fn what_is_not_granted_is_not_asked() {
             // The plugin's own hosts open no token endpoint.
             format!("--allow-host {origin} {loopback}"),
             origin.clone(),
-            format!("--allow-token-host '{origin}'"),
+            format!("--allow-token-host {origin}"),
         ),
         (
             token.clone(),
@@ -396,7 +396,7 @@ fn what_is_not_granted_is_not_asked() {
         .ok();
     let run = tidegate.sync(SYNC, "acme");
     run.expect_code(RUN_FAILED);
-    let allow = format!("--allow-host '{origin}'");
+    let allow = format!("--allow-host {origin}");
     assert!(run.stdout.contains(&allow), "{}", run.stdout);
     assert!(server.requests().is_empty());
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{PATIENCE, PATIENCE_COMPILING, wait_until};
+use super::{PATIENCE, PATIENCE_COMPILING, advice, wait_until};
 
 /// Exit codes, as `docs/cli.md` lists them.
 pub const OK: i32 = 0;
@@ -356,8 +356,11 @@ impl Running {
         rustix::process::kill_process(id, signal).unwrap();
     }
 
+    #[track_caller]
     fn finished(&mut self, code: Option<i32>) -> Finished {
         let (stdout, stderr) = (self.stdout.text(), self.stderr.text());
+        advice::check(&stdout);
+        advice::check(&stderr);
         Finished {
             code,
             stdout,

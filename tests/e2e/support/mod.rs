@@ -1,5 +1,6 @@
 //! What the tests share: the built binary, the plugins, and servers that behave as told.
 
+pub mod advice;
 pub mod cli;
 pub mod crm;
 pub mod http;

@@ -3,10 +3,13 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use tidegate_engine::command;
+use tidegate_engine::command_line::CommandLine;
+use tidegate_engine::grant::Grants;
 
 use serde::Serialize;
 use tidegate_egress::{Gate, GateOptions};
-use tidegate_engine::grant::HostRequest;
+
 use tidegate_engine::integration::Digest;
 use tidegate_engine::limits::{LimitValues, Limits, TABLE};
 use tidegate_engine::manifest::{ActionSpec, Auth, AuthName, Manifest, ScheduleSpec, Sync};
@@ -15,7 +18,7 @@ use tidegate_runtime::{
     CONTRACT_VERSION, Clock, IdentifyError, InspectError, Inspection, Runtime, RuntimeError,
     RuntimeOptions,
 };
-use tidegate_service::control::{allow_host, check_manifest};
+use tidegate_service::control::{check_manifest, missing_grants};
 use tidegate_service::display;
 use tidegate_service::problem::{Kind, Problem, Result};
 
@@ -150,29 +153,10 @@ impl Component {
     }
 
     /// The command that deploys it, with what it requests.
-    pub(crate) fn deploy_command(&self) -> String {
-        let mut command = format!("{} deploy {}", program::here(), program::path(&self.path));
-        let requested = &self.inspection.manifest.capabilities;
-        for host in &requested.hosts {
-            let flag = match host {
-                HostRequest::BaseUrl => "--allow-host 'https://HOST-OF-THE-BASE-URL'".to_owned(),
-                HostRequest::Granted => continue,
-                HostRequest::Pattern(pattern) => allow_host(pattern),
-            };
-            let _ = write!(command, " {flag}");
-        }
-        for feed in &requested.feeds {
-            match String::from(feed.clone()).as_str() {
-                "config" => command.push_str(" --allow-feed INTEGRATION/MODEL"),
-                feed => {
-                    let _ = write!(command, " --allow-feed {feed}");
-                }
-            }
-        }
-        if requested.metadata_write {
-            command.push_str(" --allow-metadata-write");
-        }
-        command
+    pub(crate) fn deploy_command(&self) -> CommandLine {
+        let granted = Grants::default();
+        let missing = missing_grants(&self.inspection.manifest, &granted);
+        program::deploy(&self.path, None, &granted, &missing)
     }
 }
 
@@ -188,7 +172,10 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     let about = fs::metadata(path).map_err(failed)?;
     if about.is_dir() {
         let problem = Problem::invalid(format!("{shown} is a folder, not a component"));
-        return Err(problem.hint("to compile a plugin's crate, use `tidegate build`"));
+        return Err(problem.advise(
+            "compile a plugin's crate with",
+            command!("build {dir}", program::path(path)),
+        ));
     }
     if about.len() > COMPONENT_BYTES_MAX as u64 {
         let bytes = usize::try_from(about.len()).unwrap_or(usize::MAX);
@@ -408,9 +395,9 @@ mod tests {
         ] {
             assert!(text.contains(part), "wanted {part:?} in\n{text}");
         }
-        let command = full.deploy_command();
+        let command = full.deploy_command().to_string();
         for part in [
-            " deploy /t/crm.wasm --allow-host 'https://HOST-OF-THE-BASE-URL'",
+            " deploy /t/crm.wasm --allow-host https://HOST-OF-THE-BASE-URL",
             "--allow-host 'https://*.example.com' --allow-any-host",
             "--allow-feed INTEGRATION/MODEL",
             "--allow-feed a/B",

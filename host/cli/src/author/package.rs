@@ -1,6 +1,7 @@
 //! A plugin's crate, found.
 
 use std::path::{Path, PathBuf};
+use tidegate_engine::command;
 
 use serde::Deserialize;
 use tidegate_service::problem::{Kind, Problem, Result};
@@ -92,14 +93,19 @@ fn manifest_of(path: &Path) -> Result<PathBuf> {
             return Ok(manifest);
         }
         let message = format!("{shown} is no crate: it has no Cargo.toml");
-        return Err(Problem::not_found(message)
-            .hint("give the folder of a plugin's crate; `tidegate new NAME` writes one"));
+        return Err(Problem::not_found(message).advise(
+            "give the folder of a plugin's crate; this writes one",
+            command!("new NAME"),
+        ));
     }
     if found.file_name().is_some_and(|name| name == "Cargo.toml") {
         return Ok(found);
     }
     let message = format!("{shown} is neither a crate's folder nor its Cargo.toml");
-    Err(Problem::invalid(message).hint("to look at a component, use `tidegate inspect FILE.wasm`"))
+    Err(Problem::invalid(message).advise(
+        "look at a component with",
+        command!("inspect {file}", super::program::path(&found)),
+    ))
 }
 
 /// The package of this manifest, if it is a plugin's.

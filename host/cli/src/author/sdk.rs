@@ -60,7 +60,7 @@ fn home() -> Result<PathBuf> {
     }
     let cache = directories::ProjectDirs::from("", "", "tidegate").ok_or_else(|| {
         Problem::internal("there is no home directory to keep the SDK in")
-            .hint("set HOME, or give `tidegate new` an SDK with --sdk")
+            .hint("set HOME, or give an SDK with --sdk")
     })?;
     unpack(cache.cache_dir())
 }

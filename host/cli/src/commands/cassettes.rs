@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use tidegate_engine::command;
 
 use clap::Subcommand;
 use serde_json::json;
@@ -133,9 +134,10 @@ fn list(global: &Global, args: &List) -> Result<()> {
         return Ok(());
     }
     if kept.is_empty() {
-        output::notice(
-            "no cassettes; record runs with: tidegate cassettes on INTEGRATION CONNECTION",
-        );
+        output::notice(format!(
+            "no cassettes; record runs with: {}",
+            command!("cassettes on INTEGRATION CONNECTION")
+        ));
         return Ok(());
     }
     let rows = kept.iter().map(|cassette| {

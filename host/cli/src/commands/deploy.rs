@@ -4,15 +4,17 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use serde_json::{Map, Value};
-use tidegate_engine::Name;
+use tidegate_engine::command_line::CommandLine;
 use tidegate_engine::grant::{FeedGrant, Grants, HostPattern, RateLimit};
-use tidegate_engine::limits::LimitValues;
+use tidegate_engine::limits::{LimitValues, Limits};
+use tidegate_engine::{Name, command};
 use tidegate_http::views;
-use tidegate_service::control::{DeployPlan, DeployRequest, GrantChanges, Signature};
+use tidegate_service::control::{DeployPlan, DeployRequest, GrantChanges, Signature, check_grants};
 use tidegate_service::problem::{Kind, Problem, Result};
 
 use super::connections::parse_config;
 use super::{Global, confirmed};
+use crate::author::program;
 use crate::output::{self, Block};
 use crate::signature::{TrustedKey, verify};
 
@@ -98,6 +100,12 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     let control = global.open().await?;
     let plan = control.plan_deploy(request.clone()).await?;
     let mut description = describe(&plan);
+    if !plan.missing.is_empty() {
+        description.line(format!(
+            "grant all    {}",
+            granting_all(global, &args, &plan)
+        ));
+    }
     if let Some(Signature { key, comment }) = &signed {
         description.line(format!("signed by    {key} ({comment})"));
     }
@@ -125,6 +133,37 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
         None => output::line(format!("deployed {} version {version}", integration.name)),
     }
     Ok(())
+}
+
+/// The same command with what is missing, whether the deploy is carried out or not.
+fn granting_all(global: &Global, args: &Args, plan: &DeployPlan) -> CommandLine {
+    let mut command = program::deploy(&args.file, args.name.as_ref(), &plan.grants, &plan.missing);
+    for config in &args.config {
+        command = command.option("--config", config);
+    }
+    for key in &args.trusted_key {
+        command = command.option("--trusted-key", key);
+    }
+    if args.require_signature {
+        command = command.with("--require-signature");
+    }
+    if let Some(file) = &args.signature {
+        command = command.option("--signature", program::path(file));
+    }
+    if args.yes {
+        command = command.with("--yes");
+    }
+    global.named(command)
+}
+
+/// What can be said of the grants before the data directory is opened: limits and ranges that nobody may have.
+pub(super) fn check(args: &Args) -> Result<()> {
+    let changes = changes(args)?;
+    check_grants(&Grants {
+        private: changes.private.unwrap_or_default(),
+        limits: changes.limits.unwrap_or_default(),
+        ..Grants::default()
+    })
 }
 
 /// Who signed the component: a signature that is there is checked, one that must be there is missed.
@@ -161,8 +200,10 @@ fn signed(args: &Args, component: &[u8]) -> Result<Option<Signature>> {
 pub(super) fn read_component(path: &Path) -> Result<Vec<u8>> {
     let problem = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => {
-            Problem::not_found(format!("{}: no such file", path.display()))
-                .hint("`tidegate build` prints where it wrote the component")
+            Problem::not_found(format!("{}: no such file", path.display())).advise(
+                "where a component was written is printed by",
+                command!("build"),
+            )
         }
         _ => Problem::new(Kind::NotFound, format!("{}: {error}", path.display())),
     };
@@ -235,12 +276,13 @@ fn describe(plan: &DeployPlan) -> Block {
             .metadata_write
             .then(|| "writing metadata".to_owned()),
     );
-    requests.extend(
-        requested
-            .limits
-            .iter()
-            .map(|(name, value)| format!("limit {name}={value}")),
-    );
+    let held = Limits::resolve(&requested.limits, &plan.grants.limits);
+    requests.extend(requested.limits.iter().map(|(name, value)| {
+        match held.get(name).filter(|held| held < value) {
+            Some(held) => format!("limit {name}={value} (gets {held})"),
+            None => format!("limit {name}={value}"),
+        }
+    }));
     requests.extend(requested.rate_limit.map(|rate| format!("rate {rate}")));
     let mut block = Block::new();
     block.line(format!(
@@ -324,4 +366,84 @@ pub(super) fn parse_limit(text: &str) -> std::result::Result<(String, u64), Stri
         .parse()
         .map_err(|_| format!("{value:?} is not a whole number"))?;
     Ok((name.to_owned(), value))
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_engine::grant::GrantFlag;
+
+    use super::*;
+    use crate::commands::parsed;
+
+    fn pattern(text: &str) -> HostPattern {
+        HostPattern::parse_wide(text).unwrap()
+    }
+
+    /// Options with the grants that they are, as the CLI reads them.
+    fn read_back(flags: &[GrantFlag]) -> Grants {
+        let command = program::deploy(Path::new("x y.wasm"), None, &Grants::default(), flags);
+        let words = shlex::split(&command.to_string()).unwrap();
+        let args = match parsed(words).unwrap_or_else(|error| panic!("{command}: {error}")) {
+            crate::commands::Command::Deploy(args) => args,
+            other => panic!("{command}: {other:?}"),
+        };
+        check(&args).unwrap_or_else(|problem| panic!("{command}: {problem}"));
+        assert_eq!(args.file, Path::new("x y.wasm"));
+        let changes = changes(&args).unwrap();
+        Grants {
+            hosts: changes.hosts.unwrap_or_default(),
+            private: changes.private.unwrap_or_default(),
+            token_hosts: changes.token_hosts.unwrap_or_default(),
+            feeds: changes.feeds.unwrap_or_default(),
+            metadata_write: changes.metadata_write.unwrap_or_default(),
+            auto_start: changes.auto_start.unwrap_or_default(),
+            limits: changes.limits.unwrap_or_default(),
+            rate_limit: changes.rate_limit.unwrap_or_default(),
+        }
+    }
+
+    #[test]
+    fn the_options_of_grants_grant_just_these() {
+        let grants = Grants {
+            hosts: [
+                "https://*",
+                "https://api.example.com",
+                "https://*.example.com:8443",
+                "http://10.0.0.0/8:81",
+                "http://[fd00::1]:81",
+                "http://[fd00::/8]",
+            ]
+            .map(pattern)
+            .to_vec(),
+            private: vec![
+                "10.1.0.0/16".parse().unwrap(),
+                "fd00::1/128".parse().unwrap(),
+            ],
+            token_hosts: vec![pattern("https://id.example.com")],
+            feeds: ["crm/Contact", "crm/Contact@*", "crm/Contact@acme"]
+                .map(|text| text.parse().unwrap())
+                .to_vec(),
+            metadata_write: true,
+            auto_start: true,
+            limits: LimitValues::from([("memory_bytes".to_owned(), 7)]),
+            rate_limit: Some("100/60s burst 5".parse().unwrap()),
+        };
+        let mut flags = grants.flags();
+        let mut read = read_back(&flags);
+        // Where it stands among the options is lost; that it is granted is not.
+        read.hosts
+            .sort_by_key(|host| *host != HostPattern::any_host());
+        assert_eq!(read, grants);
+
+        // Those that stand for what only the operator knows are read, too.
+        flags = vec![
+            GrantFlag::BaseUrlHost,
+            GrantFlag::Host(pattern("https://*:8443")),
+            GrantFlag::ConfigTokenHost,
+            GrantFlag::ConfigFeed,
+        ];
+        let read = read_back(&flags);
+        assert_eq!(read.hosts.len(), 2);
+        assert_eq!((read.token_hosts.len(), read.feeds.len()), (1, 1));
+    }
 }

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tidegate_engine::command;
 
 use serde_json::Value;
 use tidegate_engine::idempotency::IdempotencyKey;
@@ -122,7 +123,7 @@ fn outcome(invoked: &Invoked) -> Result<()> {
         ),
         None => Problem::new(Kind::RunFailed, format!("the action ended as {ended}")),
     };
-    Err(problem.hint(format!("tidegate logs {}", run.id)))
+    Err(problem.advise("see what it said", command!("logs {run}", run.id)))
 }
 
 /// Who said no: the action, the outside API, or one of ours.

@@ -1,6 +1,7 @@
 //! `tidegate keys`: the master key that credentials are sealed under.
 
 use clap::Subcommand;
+use tidegate_engine::command;
 use tidegate_service::control::RotateKeys;
 use tidegate_service::display;
 use tidegate_service::problem::{Kind, Problem, Result};
@@ -81,7 +82,10 @@ async fn status(global: &Global, args: &Status) -> Result<()> {
         ));
     }
     if status.keys.iter().any(|key| key.role == "next") {
-        output::notice("a rotation is not finished; finish it with: tidegate keys rotate");
+        output::notice(format!(
+            "a rotation is not finished; finish it with: {}",
+            command!("keys rotate")
+        ));
     }
     let endpoints = status.unreadable_endpoints.len() as u64;
     if status.unreadable_count + endpoints == 0 {

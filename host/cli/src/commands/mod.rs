@@ -33,6 +33,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tidegate_engine::command_line::CommandLine;
 use tidegate_http::remote::Remote;
 use tidegate_service::control::{Control, Local};
 use tidegate_service::problem::{Problem, Result};
@@ -54,6 +55,10 @@ struct Cli {
     command: Command,
 }
 
+/// Where the data directory is, if no option says so.
+const DATA_VARIABLE: &str = "TIDEGATE_DATA";
+const DATA_DEFAULT: &str = "./tidegate-data";
+
 /// Options of every command.
 #[derive(Debug, Clone, clap::Args)]
 struct Global {
@@ -61,8 +66,8 @@ struct Global {
     #[arg(
         long,
         global = true,
-        env = "TIDEGATE_DATA",
-        default_value = "./tidegate-data",
+        env = DATA_VARIABLE,
+        default_value = DATA_DEFAULT,
         value_name = "DIR"
     )]
     data: PathBuf,
@@ -151,6 +156,48 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Why the command line doesn't take some words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unusable {
+    /// What is there is right, but not all of it is there.
+    Incomplete(String),
+    Wrong(String),
+}
+
+/// Whether the command line takes these words, the program's name first; nothing is run. Besides what the parser
+/// sees, a command says what it would refuse whatever the data directory holds.
+pub fn check(words: impl IntoIterator<Item = String>) -> std::result::Result<(), Unusable> {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    match parsed(words) {
+        Ok(Command::Deploy(args)) => {
+            deploy::check(&args).map_err(|problem| Unusable::Wrong(problem.to_string()))
+        }
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let no_value = ContextValue::String(String::new());
+            let text = error.to_string();
+            match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(()),
+                ErrorKind::MissingRequiredArgument
+                | ErrorKind::MissingSubcommand
+                | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                    Err(Unusable::Incomplete(text))
+                }
+                ErrorKind::InvalidValue
+                    if error.get(ContextKind::InvalidValue) == Some(&no_value) =>
+                {
+                    Err(Unusable::Incomplete(text))
+                }
+                _ => Err(Unusable::Wrong(text)),
+            }
+        }
+    }
+}
+
+fn parsed(words: impl IntoIterator<Item = String>) -> std::result::Result<Command, clap::Error> {
+    Cli::try_parse_from(words).map(|cli| cli.command)
+}
+
 async fn dispatch(cli: Cli) -> Result<()> {
     let global = cli.global;
     match cli.command {
@@ -190,6 +237,15 @@ enum Reached {
 }
 
 impl Global {
+    /// A command on the same data directory, where that is not the one that it would take.
+    fn named(&self, command: CommandLine) -> CommandLine {
+        let usual = std::env::var_os(DATA_VARIABLE).unwrap_or_else(|| DATA_DEFAULT.into());
+        if self.data.as_os_str() == usual {
+            return command;
+        }
+        command.option("--data", crate::author::program::path(&self.data))
+    }
+
     /// That there is a data directory.
     fn exists(&self) -> Result<()> {
         if !self.data.join("format").exists() {

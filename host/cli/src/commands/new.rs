@@ -1,6 +1,8 @@
 //! `tidegate new`: write a new plugin crate.
 
 use std::path::PathBuf;
+use tidegate_engine::command;
+use tidegate_engine::command_line::quoted;
 
 use tidegate_service::problem::{Problem, Result};
 
@@ -39,8 +41,11 @@ pub(crate) fn run(args: Args) -> Result<()> {
     }
     output::line("");
     output::line("Next:");
-    output::line(format!("  cd {}", program::path(&folder)));
+    output::line(format!("  cd {}", quoted(&program::path(&folder))));
     output::line("  cargo test");
-    output::line(format!("  {} build", program::anywhere()));
+    output::line(format!(
+        "  {}",
+        command!("build").of_program(program::anywhere())
+    ));
     Ok(())
 }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use tidegate_engine::cursor::Cursor;
-use tidegate_engine::store::{ActionFilter, Changes, ReadChanges};
+use tidegate_engine::store::{ActionFilter, Changes};
 use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name};
 use tidegate_http::views;
+use tidegate_service::control::ReadModel;
 use tidegate_service::display;
 use tidegate_service::problem::{Kind, Problem, Result};
 use tokio::signal::unix::{SignalKind, signal};
@@ -100,9 +101,10 @@ async fn read_all(
     left: &mut u64,
 ) -> Result<()> {
     let control = global.open().await?;
+    let model = control.known_model(model).await?;
     loop {
         let limit = usize::try_from(*left).unwrap_or(PAGE).min(PAGE);
-        let read = ReadChanges {
+        let read = ReadModel {
             model: model.clone(),
             after: *after,
             filter,

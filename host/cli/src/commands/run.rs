@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tidegate_engine::command;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tidegate_engine::run::{Figures, Level, LogLine, Outcome, Run, RunId};
@@ -125,7 +126,7 @@ fn outcome(run: &Run) -> Result<()> {
             format!("the run ended as {}", end.outcome.as_str()),
         ),
     };
-    Err(problem.hint(format!("tidegate logs {}", run.id)))
+    Err(problem.advise("see what it said", command!("logs {run}", run.id)))
 }
 
 /// How often a line of progress is printed where no bar can be drawn.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use tidegate_engine::command;
 
 use serde::Serialize;
 use tidegate_service::cassettes::Take;
@@ -137,11 +138,14 @@ fn cassettes(path: &Path) -> Result<Vec<PathBuf>> {
     files.retain(|file| file.extension().is_some_and(|ending| ending == "jsonl"));
     files.sort();
     if files.is_empty() {
+        let file = folder.join("NAME.jsonl");
         let folder = folder.display();
         return Err(
-            Problem::not_found(format!("no cassettes: {folder} holds no .jsonl file")).hint(
-                format!(
-                    "record one with: tidegate run INTEGRATION/SYNC -c CONNECTION --record {folder}/NAME.jsonl"
+            Problem::not_found(format!("no cassettes: {folder} holds no .jsonl file")).advise(
+                "record one with",
+                command!(
+                    "run INTEGRATION/SYNC -c CONNECTION --record {file}",
+                    file.display()
                 ),
             ),
         );

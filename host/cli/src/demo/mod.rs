@@ -30,10 +30,11 @@ use tidegate_engine::cursor::Cursor;
 use tidegate_engine::grant::HostPattern;
 use tidegate_engine::record::{Counts, Record};
 use tidegate_engine::run::Outcome;
-use tidegate_engine::store::{ActionFilter, Durability, ReadChanges};
+use tidegate_engine::store::{ActionFilter, Durability};
 use tidegate_engine::{ConnectionKey, Name};
+use tidegate_http::views;
 use tidegate_service::control::{
-    Control, DeployRequest, GrantChanges, Local, NewConnection, SyncRequest,
+    Control, DeployRequest, GrantChanges, Local, NewConnection, ReadModel, SyncRequest,
 };
 use tidegate_service::display;
 use tidegate_service::problem::{Kind as ProblemKind, Problem, Result};
@@ -218,7 +219,7 @@ impl Story<'_> {
         if !plan.missing.is_empty() {
             return Err(Problem::internal(format!(
                 "the demo doesn't grant {}",
-                plan.missing.join(", ")
+                views::flags(&plan.missing).join(", ")
             )));
         }
         let integration = self.control.deploy(request).await?;
@@ -319,9 +320,10 @@ impl Story<'_> {
     ) -> Result<(Cursor, Vec<ChangeLine>)> {
         let name: Name = model.parse()?;
         let (mut after, mut lines) = (after, Vec::new());
+        let known = self.control.known_model(&key.model(name)).await?;
         loop {
-            let read = ReadChanges {
-                model: key.model(name.clone()),
+            let read = ReadModel {
+                model: known.clone(),
                 after,
                 filter: ActionFilter::ALL,
                 limit: 1000,

@@ -1,6 +1,8 @@
 //! What the demo shows at its end: an object for programs, tables for people.
 
 use std::path::PathBuf;
+use tidegate_engine::command;
+use tidegate_engine::command_line::CommandLine;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -121,23 +123,20 @@ impl Report {
         block
     }
 
-    fn next_commands(&self) -> [String; 3] {
-        let tidegate = program::here();
+    fn next_commands(&self) -> [CommandLine; 3] {
         let data = program::path(&self.directory);
-        let last_run = self
-            .syncs
-            .last()
-            .map(|line| line.run.to_string())
-            .unwrap_or_default();
+        let last_run = self.syncs.last().map(|line| line.run.to_string());
         [
-            format!(
-                "{tidegate} records {} Contact --connection {} --filter deleted --limit 5 --data {data}",
+            command!(
+                "records {integration} Contact --connection {connection} --filter deleted --limit 5",
                 self.plugin.name,
                 super::CONNECTION
-            ),
-            format!("{tidegate} logs {last_run} --data {data}"),
-            format!("{tidegate} new my-sync"),
+            )
+            .option("--data", &data),
+            command!("logs {run}", last_run.unwrap_or_default()).option("--data", &data),
+            command!("new my-sync"),
         ]
+        .map(|command| command.of_program(program::here()))
     }
 }
 

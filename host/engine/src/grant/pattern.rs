@@ -108,6 +108,45 @@ impl HostPattern {
         })
     }
 
+    /// The port, if this is every name on another port than https' own, which no option grants.
+    #[must_use]
+    pub fn any_host_port(&self) -> Option<u16> {
+        (self.host == PatternHost::Any && self.port != 443).then_some(self.port)
+    }
+
+    /// The addresses that it names, if it names no host.
+    #[must_use]
+    pub fn range(&self) -> Option<IpNet> {
+        match &self.host {
+            PatternHost::Range(net) => Some(*net),
+            _ => None,
+        }
+    }
+
+    /// Whether every URL within `other` is within this pattern.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        use PatternHost::{Any, Name, Range, Suffix};
+        let hosts = match (&self.host, &other.host) {
+            (Any, Any | Name(_) | Suffix(_)) => true,
+            (Name(mine), Name(theirs)) => mine == theirs,
+            // The star stands for one label at least.
+            (Suffix(mine), Name(theirs)) => {
+                theirs.len() > mine.len() && theirs.ends_with(mine.as_str())
+            }
+            (Suffix(mine), Suffix(theirs)) => theirs.ends_with(mine.as_str()),
+            (Range(mine), Range(theirs)) => mine.contains(theirs),
+            _ => false,
+        };
+        hosts && self.https == other.https && self.port == other.port
+    }
+
+    /// Whether some URL is within both: of two patterns, one covers the other or they have nothing in common.
+    #[must_use]
+    pub fn meets(&self, other: &Self) -> bool {
+        self.covers(other) || other.covers(self)
+    }
+
     /// Whether a request to `url` is within this pattern.
     #[must_use]
     pub fn matches(&self, url: &Url) -> bool {

@@ -161,3 +161,32 @@ fn every_host_is_a_pattern_only_where_it_is_asked_for() {
         assert_eq!(HostPattern::any_host().matches(&url), matches, "{url}");
     }
 }
+
+#[test]
+fn a_pattern_covers_what_lies_within_it() {
+    // (a, b, a covers b, b covers a)
+    let rows = [
+        ("https://*", "https://a.example", true, false),
+        ("https://*", "https://*.a.example", true, false),
+        ("https://*", "https://*", true, true),
+        ("https://*", "http://a.example", false, false),
+        ("https://*", "https://a.example:8443", false, false),
+        ("https://*:8443", "https://a.example:8443", true, false),
+        ("https://*", "https://10.0.0.1", false, false),
+        ("https://a.example", "https://a.example", true, true),
+        ("https://a.example", "https://b.example", false, false),
+        ("https://*.a.example", "https://x.a.example", true, false),
+        ("https://*.a.example", "https://a.example", false, false),
+        ("https://*.a.example", "https://xa.example", false, false),
+        ("https://*.a.example", "https://*.b.a.example", true, false),
+        ("http://10.0.0.0/8", "http://10.1.0.0/16", true, false),
+        ("http://10.0.0.0/8", "http://10.1.2.3", true, false),
+        ("http://10.0.0.0/8", "http://11.1.2.3", false, false),
+    ];
+    let parse = |text| HostPattern::parse_wide(text).unwrap();
+    for (a, b, covers, is_covered) in rows {
+        assert_eq!(parse(a).covers(&parse(b)), covers, "{a} and {b}");
+        assert_eq!(parse(b).covers(&parse(a)), is_covered, "{b} and {a}");
+        assert_eq!(parse(a).meets(&parse(b)), covers || is_covered, "{a}, {b}");
+    }
+}

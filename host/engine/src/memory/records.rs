@@ -304,11 +304,20 @@ impl State {
         &self,
         model: &ModelKey,
         ids: &[String],
+        bytes_max: u64,
     ) -> Result<Vec<Option<Record>>, StoreError> {
         self.connection(&model.connection)?;
         let feed = self.feeds.get(model);
-        let find = |id| Some(feed?.records.get(id)?.record.clone());
-        Ok(ids.iter().map(find).collect())
+        let (mut bytes, mut records) = (0_u64, Vec::new());
+        for id in ids {
+            let stored = feed.and_then(|feed| feed.records.get(id));
+            bytes = bytes.saturating_add(stored.map_or(0, |stored| stored.body_len));
+            if bytes > bytes_max && !records.is_empty() {
+                break;
+            }
+            records.push(stored.map(|stored| stored.record.clone()));
+        }
+        Ok(records)
     }
 
     pub(super) fn models(

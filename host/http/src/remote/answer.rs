@@ -17,14 +17,14 @@ use tidegate_engine::job::JobId;
 use tidegate_engine::request::{KeptAnswer, NewRequest, RequestKey};
 use tidegate_engine::run::RunId;
 use tidegate_engine::schedule::{Definition, ScheduleId};
-use tidegate_engine::store::{DeliveryFilter, JobFilter, ReadChanges, RunFilter, ScheduleFilter};
+use tidegate_engine::store::{DeliveryFilter, JobFilter, RunFilter, ScheduleFilter};
 use tidegate_engine::upkeep::Scope;
 use tidegate_engine::webhook::EndpointId;
 use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name, Timestamp};
 use tidegate_service::control::{
     BackfillRequest, ConnectionUpdate, Control, DeployRequest, EndpointUpdate, InvokeLater,
-    NewApiKey, NewConnection, NewConnections, NewEndpoint, NewSchedule, ProxyRequest,
-    ReplayRequest, RotateKeys, TriggerRequest,
+    KnownModel, NewApiKey, NewConnection, NewConnections, NewEndpoint, NewSchedule, ProxyRequest,
+    ReadModel, ReplayRequest, RotateKeys, TriggerRequest,
 };
 use tidegate_service::problem::{Problem, Result};
 
@@ -139,8 +139,9 @@ async fn once(control: &dyn Control, call: &str, args: &[u8]) -> Result<Value> {
         keys_status() => control.keys_status();
         rotate_keys(request: RotateKeys) => control.rotate_keys(request);
         request(request: ProxyRequest) => control.request(request);
-        read_changes(read: ReadChanges) => control.read_changes(read);
-        records(model: ModelKey, ids: Vec<String>) => control.records(&model, &ids);
+        known_model(model: ModelKey) => control.known_model(&model);
+        read_changes(read: ReadModel) => control.read_changes(read);
+        records(model: KnownModel, ids: Vec<String>, bytes_max: u64) => control.records(&model, &ids, bytes_max);
         runs(filter: RunFilter) => control.runs(filter);
         run(id: RunId) => control.run(id);
         cancel_run(id: RunId) => control.cancel_run(id);

@@ -14,8 +14,7 @@ use tidegate_engine::request::{Begun, KeptAnswer, NewRequest, RequestKey};
 use tidegate_engine::run::{LogLine, Run, RunId};
 use tidegate_engine::schedule::{Definition, Due, Fire, Schedule, ScheduleId};
 use tidegate_engine::store::{
-    Changes, DeliveryFilter, JobFilter, ModelStats, ReadChanges, Replayed, RunFilter,
-    ScheduleFilter,
+    Changes, DeliveryFilter, JobFilter, ModelStats, Replayed, RunFilter, ScheduleFilter,
 };
 use tidegate_engine::upkeep::{CheckReport, Dropped, Pruned, Scope, StoreStats};
 use tidegate_engine::webhook::{Attempt, Delivery, Endpoint, EndpointId};
@@ -24,9 +23,9 @@ use tidegate_runtime::Inspection;
 use tidegate_service::control::{
     AddedConnections, BackfillRequest, Backfilled, ConnectionUpdate, Control, DeployPlan,
     DeployRequest, EndpointSecret, EndpointUpdate, InvokeLater, InvokeRequest, Invoked, KeysStatus,
-    Later, MadeApiKey, NewApiKey, NewConnection, NewConnections, NewEndpoint, NewSchedule,
-    Progress, ProxyRequest, ProxyResponse, ReplayRequest, RotateKeys, Rotated, Signature,
-    SyncRequest, SyncStatus, TriggerRequest, Webhooks, Work, clear,
+    KnownModel, Later, MadeApiKey, NewApiKey, NewConnection, NewConnections, NewEndpoint,
+    NewSchedule, Progress, ProxyRequest, ProxyResponse, ReadModel, ReplayRequest, RotateKeys,
+    Rotated, Signature, SyncRequest, SyncStatus, TriggerRequest, Webhooks, Work, clear,
 };
 use tidegate_service::problem::Result;
 use tidegate_service::transfer::{Brought, ExportScope, ImportTerms, Totals};
@@ -145,12 +144,21 @@ impl Control for Remote {
         self.call("request", (&request,)).await
     }
 
-    async fn read_changes(&self, read: ReadChanges) -> Result<Changes> {
+    async fn known_model(&self, model: &ModelKey) -> Result<KnownModel> {
+        self.call("known_model", (model,)).await
+    }
+
+    async fn read_changes(&self, read: ReadModel) -> Result<Changes> {
         self.call("read_changes", (&read,)).await
     }
 
-    async fn records(&self, model: &ModelKey, ids: &[String]) -> Result<Vec<Option<Record>>> {
-        self.call("records", (model, ids)).await
+    async fn records(
+        &self,
+        model: &KnownModel,
+        ids: &[String],
+        bytes_max: u64,
+    ) -> Result<Vec<Option<Record>>> {
+        self.call("records", (model, ids, bytes_max)).await
     }
 
     async fn runs(&self, filter: RunFilter) -> Result<Vec<Run>> {

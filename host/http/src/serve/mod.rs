@@ -27,6 +27,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tidegate_engine::command;
 
 use ipnet::IpNet;
 use tidegate_runtime::Clock;
@@ -250,7 +251,8 @@ async fn check_address(control: &dyn Control, listen: SocketAddr) -> Result<()> 
     let message = format!(
         "{listen} is reachable from other machines, and there is no API key yet that would open it"
     );
-    Err(Problem::invalid(message).hint(
-        "make one with: tidegate api-keys create --name NAME --scope manage, or listen on 127.0.0.1",
+    Err(Problem::invalid(message).advise(
+        "listen on 127.0.0.1, or make one with",
+        command!("api-keys create --name NAME --scope manage"),
     ))
 }

@@ -12,7 +12,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tidegate_engine::limits::API_HEADER_BYTES;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{oneshot, watch};
@@ -27,6 +26,7 @@ use crate::v1::{Answering, Bounds, Peer, Place, Places};
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 /// Most bytes of a connection's read and write buffers, each; a part of an answer comes on top.
 const BUFFER_BYTES: usize = 64 * 1024;
+const _: () = assert!(BUFFER_BYTES as u64 == 2 * tidegate_engine::limits::API_HEADER_BYTES);
 
 /// Where connections come from.
 pub(super) enum Listener {
@@ -176,7 +176,8 @@ impl Connection {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.bounds.header)
-            .max_header_size(usize::try_from(API_HEADER_BYTES).unwrap_or(usize::MAX))
+            // Between the limit and this, the API says in words that it is too much (`v1/trace.rs`).
+            .max_header_size(BUFFER_BYTES)
             .max_buf_size(BUFFER_BYTES)
             .serve_connection(io, service);
         tokio::pin!(connection);

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tidegate_engine::command;
 
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, WWW_AUTHENTICATE};
@@ -246,8 +247,8 @@ fn check_scope(entry: &Entry, scope: KeyScope) -> Answer<()> {
         return Ok(());
     }
     let detail = format!("the route needs the scope {scope}, which the API key does not have");
-    let hint = format!("make one with: tidegate api-keys create --name NAME --scope {scope}");
-    Err(Failed::new(Type::NarrowScope, detail).hint(hint))
+    let create = command!("api-keys create --name NAME --scope {scope}", scope);
+    Err(Failed::new(Type::NarrowScope, detail).advise("make one with", create))
 }
 
 /// The text after `Bearer`.

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tidegate_engine::Name;
+use tidegate_engine::command;
 use tidegate_engine::grant::{FeedGrant, Grants, HostPattern, PatternError, RateLimit};
 use tidegate_engine::integration::{self, Digest};
 use tidegate_engine::limits::{COMPONENT_BYTES, LimitValues};
@@ -195,8 +196,8 @@ impl From<DeployPlan> for Plan {
             grants: plan.grants,
             config: plan.config,
             warnings: plan.warnings,
-            missing: plan.missing,
-            unused: plan.unused,
+            missing: views::flags(&plan.missing),
+            unused: views::flags(&plan.unused),
         }
     }
 }
@@ -224,8 +225,10 @@ struct Rollback {
 async fn upload(State(app): State<App>, Whole(body): Whole) -> Answer<Json<Component>> {
     if app.signatures_only {
         let detail = "this server deploys signed components only, and the API takes no signatures";
-        return Err(Failed::new(Type::Forbidden, detail)
-            .hint("deploy it on the server's machine with: tidegate deploy FILE"));
+        return Err(Failed::new(Type::Forbidden, detail).advise(
+            "deploy it on the server's machine with",
+            command!("deploy FILE"),
+        ));
     }
     let bytes = body.len() as u64;
     let inspection = app.control.put_component(body.into()).await?;

@@ -7,6 +7,7 @@ use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use tidegate_engine::command_line::CommandLine;
 use tidegate_engine::run::Failure;
 use tidegate_service::problem::{Kind, Problem};
 use utoipa::ToSchema;
@@ -55,6 +56,7 @@ types! {
     TooLarge "too-large" 413 "The request is too large";
     WrongMedia "wrong-media-type" 415 "The body is of another type than the route takes";
     Misdirected "misdirected" 421 "The request is for another server";
+    LongHead "long-head" 431 "The request's line and headers are too large";
     BadPlugin "bad-plugin" 422 "The component can't be deployed";
     Rejected "rejected" 422 "The action, or the outside API, said no";
     RateLimited "rate-limited" 429 "Too much is asked at once";
@@ -146,6 +148,13 @@ impl Failed {
         self.details.hint = Some(hint.to_string());
         self.details.lists = false;
         self
+    }
+
+    /// Say with which command it is done.
+    #[must_use]
+    #[allow(clippy::needless_pass_by_value, reason = "it is made for this")]
+    pub(crate) fn advise(self, what: &str, command: CommandLine) -> Self {
+        self.hint(format_args!("{what}: {command}"))
     }
 
     #[must_use]

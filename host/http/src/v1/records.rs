@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tidegate_engine::cursor::Cursor;
 use tidegate_engine::limits::{API_IDS, API_PAGE_RECORDS, API_WAIT_MS};
 use tidegate_engine::store::ActionFilter;
-use tidegate_engine::{ConnectionKey, ConnectionName, Name, Timestamp};
+use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name, Timestamp};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
@@ -33,6 +33,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
     routes
         .add(Rule::READ, routes!(models))
         .add(Rule::READ.untimed(), routes!(records))
+        .add(Rule::READ, routes!(lookup))
 }
 
 /// A model of a connection.
@@ -45,6 +46,16 @@ struct ModelPath {
     connection: ConnectionName,
     #[param(value_type = String)]
     model: Name,
+}
+
+impl ModelPath {
+    fn key(&self) -> ModelKey {
+        let key = ConnectionKey {
+            integration: self.integration.clone(),
+            connection: self.connection.clone(),
+        };
+        key.model(self.model.clone())
+    }
 }
 
 /// What to read.
@@ -63,11 +74,21 @@ struct RecordsQuery {
     /// each change.
     modified_after: Option<String>,
     /// Only the records with these ids, as they are now: with commas, or as a JSON list. Goes with none of
-    /// cursor, filter and modified_after.
+    /// cursor, filter and modified_after. A list that is too long for a URL goes to `…/records/lookup`.
     ids: Option<String>,
     /// If there is nothing, wait for so many seconds.
     #[param(maximum = 55)]
     wait: Option<u64>,
+}
+
+/// Which records to look up.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Lookup)]
+struct LookupBody {
+    /// Ids of records, each once.
+    #[schema(max_items = 1000)]
+    ids: Vec<String>,
 }
 
 /// A page of a change feed, oldest first, each record once, in its latest state.
@@ -138,17 +159,13 @@ async fn records(
     headers: HeaderMap,
 ) -> Answer<Response> {
     let form = Form::of(&headers);
-    let key = ConnectionKey {
-        integration: path.integration,
-        connection: path.connection,
-    };
-    let model = key.model(path.model);
     if let Some(ids) = query.ids {
         if query.cursor.is_some() || query.filter.is_some() || query.modified_after.is_some() {
             let detail = "ids goes without cursor, filter and modified_after";
             return Err(Failed::invalid(detail));
         }
         let ids = parse_ids(&ids)?;
+        let model = app.control.known_model(&path.key()).await?;
         return feed::by_ids(&app, &model, &ids, &hold).await;
     }
     // An event stream that was cut goes on where it was.
@@ -160,7 +177,7 @@ async fn records(
     let feed = Feed {
         app: app.clone(),
         allowance,
-        model,
+        model: app.control.known_model(&path.key()).await?,
         after: cursor.map(parse_cursor).transpose()?,
         filter: parse_filter(query.filter.as_deref())?,
         modified_after: query
@@ -194,6 +211,26 @@ async fn records(
         }
     }
     .map(IntoResponse::into_response)
+}
+
+/// Look records up by their ids
+///
+/// The records with these ids as they are now, deleted ones included, each once, in the order asked; those that there never were are
+/// left out. The same as `ids` of the change feed, for lists that are too long for a URL. It changes nothing.
+#[utoipa::path(post,
+    path = "/v1/integrations/{integration}/connections/{connection}/models/{model}/records/lookup",
+    tag = "records", params(ModelPath), request_body = LookupBody,
+    responses((status = 200, description = "All of them; there is no next page", body = RecordsPage)),
+)]
+async fn lookup(
+    State(app): State<App>,
+    Path(path): Path<ModelPath>,
+    Extension(hold): Extension<Arc<Hold>>,
+    Json(body): Json<LookupBody>,
+) -> Answer<Response> {
+    check_ids(&body.ids)?;
+    let model = app.control.known_model(&path.key()).await?;
+    feed::by_ids(&app, &model, &body.ids, &hold).await
 }
 
 fn parse_cursor(text: &str) -> Answer<Cursor> {
@@ -239,9 +276,14 @@ fn parse_ids(text: &str) -> Answer<Vec<String>> {
         })?,
         false => text.split(',').map(str::to_owned).collect(),
     };
-    if ids.len() as u64 > API_IDS {
-        let detail = format!("ids: {} of them; the limit api_ids is {API_IDS}", ids.len());
-        return Err(Failed::invalid(detail));
-    }
+    check_ids(&ids)?;
     Ok(ids)
+}
+
+fn check_ids(ids: &[String]) -> Answer<()> {
+    if ids.len() as u64 <= API_IDS {
+        return Ok(());
+    }
+    let detail = format!("ids: {} of them; the limit api_ids is {API_IDS}", ids.len());
+    Err(Failed::invalid(detail))
 }

@@ -205,6 +205,7 @@ fn document(operation: &mut Operation, path: &str, rule: &Rule) {
         Type::Stopping,
         Type::Misdirected,
         Type::RateLimited,
+        Type::LongHead,
     ];
     match rule.scope {
         Some(scope) => {

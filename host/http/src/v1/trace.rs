@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
+use tidegate_engine::limits::API_HEADER_BYTES;
 use tidegate_service::spans;
 use tracing::Instrument;
 
@@ -43,7 +44,7 @@ pub(super) async fn trace(State(app): State<App>, request: Request, next: Next) 
     let span = spans::request(&id, &method, &route, request.headers());
     let place = request.extensions().get::<Place>().cloned();
     let names = if is_own { &Names::Any } else { &app.names };
-    let meant = host::check(&request, names);
+    let meant = host::check(&request, names).and_then(|()| check_head(&request));
     let answer = async {
         match meant {
             Ok(()) => next.run(request).await,
@@ -124,6 +125,25 @@ fn to_stranger(app: &App, place: &Place, route: &str, response: Response) -> Res
         response.headers_mut().insert(CONNECTION, close);
     }
     response
+}
+
+/// That line and headers are within their limit. The connection takes twice as much, so that whoever asks for too much at once is
+/// told so in words.
+fn check_head(request: &Request) -> Result<(), Failed> {
+    let line = request.uri().path_and_query();
+    let line = line.map_or(0, |target| target.as_str().len());
+    // `: ` and the line's end.
+    let headers = request.headers().iter();
+    let headers = headers.map(|(name, value)| name.as_str().len() + value.len() + 4);
+    let bytes = line as u64 + headers.sum::<usize>() as u64;
+    if bytes <= API_HEADER_BYTES {
+        return Ok(());
+    }
+    let detail = format!(
+        "the request's line and headers have {bytes} bytes; the limit api_header_bytes is {API_HEADER_BYTES}"
+    );
+    let hint = "many ids of records go in the body of POST …/records/lookup";
+    Err(Failed::new(Type::LongHead, detail).hint(hint))
 }
 
 /// The client's own id if it is one, or a new one.

@@ -1,6 +1,7 @@
 //! What a check of a connection came to, in plain words.
 
 use serde::Serialize;
+use tidegate_engine::command;
 use tidegate_engine::run::{Failure, FailureClass, Level, LogLine, Outcome, Run, RunId};
 use tidegate_engine::{ConnectionName, Name};
 use tidegate_service::problem::{Kind, Problem};
@@ -89,10 +90,14 @@ fn judge(run: &Run, plugin: &str) -> Verdict {
                 "the API does not accept the credentials of connection {key}{}: {said}",
                 status(failure)
             ))
-            .hint(format!(
-                "give it others: tidegate connections update {} {} --secret KEY=…",
-                key.integration, key.connection
-            )),
+            .advise(
+                "give it others",
+                command!(
+                    "connections update {integration} {connection} --secret KEY=…",
+                    key.integration,
+                    key.connection
+                ),
+            ),
         ),
         (FailureClass::Unsupported, _) => (
             "no-check",
@@ -107,7 +112,7 @@ fn judge(run: &Run, plugin: &str) -> Verdict {
             failed(format!(
                 "the check of connection {key} was not let through: {said}"
             ))
-            .hint("grants are given by: tidegate deploy FILE --as INTEGRATION"),
+            .advise("grants are given by", command!("deploy FILE --as {integration}", key.integration)),
         ),
         (_, Some("http-connect" | "http-timeout")) => (
             "unreachable",
@@ -121,7 +126,7 @@ fn judge(run: &Run, plugin: &str) -> Verdict {
                 failure.class.as_str(),
                 status(failure)
             ))
-            .hint(format!("tidegate logs {}", run.id)),
+            .advise("see what it said", command!("logs {run}", run.id)),
         ),
     };
     Verdict {

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tidegate_engine::Name;
+use tidegate_engine::grant::GrantFlag;
 use tidegate_engine::grant::Grants;
 use tidegate_engine::integration::{self, Digest};
 use tidegate_service::control::DeployPlan;
@@ -80,8 +81,14 @@ impl Deployed {
             digest: current.digest,
             previous_version: plan.previous.as_ref().map(|(version, _)| version.clone()),
             grants: current.grants.clone(),
-            missing: plan.missing.clone(),
+            missing: super::flags(&plan.missing),
             signed_by,
         }
     }
+}
+
+/// Options of `tidegate deploy`, as a shell takes them.
+#[must_use]
+pub fn flags(flags: &[GrantFlag]) -> Vec<String> {
+    flags.iter().map(ToString::to_string).collect()
 }

@@ -18,7 +18,7 @@ mod webhook;
 pub use api_key::ApiKey;
 pub use check::Check;
 pub use connection::{Connection, ConnectionWithModels, Model};
-pub use integration::{Deployed, Integration};
+pub use integration::{Deployed, Integration, flags};
 pub use job::{Job, JobWithOutput};
 pub use record::{Record, write_record};
 pub use run::{Invoked, Run, in_one_line};

@@ -2,7 +2,10 @@
 
 use tidegate_contract::tidegate::plugin::feed::{Action, Change, Host, HostWithStore, Source};
 use tidegate_contract::tidegate::plugin::records::Error;
+use tidegate_engine::grant::FeedGrant;
 use tidegate_engine::grant::FeedPattern;
+use tidegate_engine::grant::GrantFlag;
+use tidegate_engine::grant::Whose;
 use tidegate_engine::store::{ActionFilter, ReadChanges};
 use tidegate_engine::{ConnectionKey, ModelKey};
 use tidegate_engine::{cassette, record};
@@ -92,14 +95,18 @@ fn resolve(live: &Live, source: &Source) -> Result<ModelKey, Error> {
             .map_err(|error: tidegate_engine::name::NameError| invalid(live, error.to_string()))?,
     };
     if !live.feeds.iter().any(|grant| grant.allows(&feed, &of, own)) {
-        let (whose, flag) = if of == *own {
-            (String::new(), feed.to_string())
+        let (whose, granted) = if of == *own {
+            (String::new(), Whose::Same)
         } else {
-            (format!(" of the connection {of}"), format!("{feed}@{of}"))
+            (format!(" of the connection {of}"), Whose::Connection(of))
         };
+        let flag = GrantFlag::Feed(FeedGrant {
+            feed: feed.clone(),
+            of: granted,
+        });
         let message = format!(
             "the feed {feed}{whose} is not granted: the manifest must request it and the operator grant it \
-             with --allow-feed {flag}"
+             with {flag}"
         );
         return Err(error(live, not_granted(message)));
     }

@@ -1,6 +1,7 @@
 //! `state`: what the plugin knows of its run.
 
 use std::sync::PoisonError;
+use tidegate_engine::grant::GrantFlag;
 
 use serde_json::{Map, Value};
 use tidegate_contract::tidegate::plugin::records::Error;
@@ -42,8 +43,11 @@ impl<T: Send> HostWithStore<T> for Imports {
         let live = accessor.with(|mut access| access.get().live("state.merge-metadata"))?;
         let _held = live.hold(patch.len()).await?;
         if !live.metadata_write {
-            let message = "merging metadata needs the capability metadata_write: the manifest must request it \
-                           and the operator grant it with --allow-metadata-write";
+            let message = format!(
+                "merging metadata needs the capability metadata_write: the manifest must request it and the \
+                 operator grant it with {}",
+                GrantFlag::MetadataWrite
+            );
             return Ok(Err(error(&live, not_granted(message))));
         }
         let patch = without_secrets(&live, "the metadata", patch);

@@ -1,6 +1,5 @@
 //! What a live run reaches: the egress gate and the store, with their errors in a guest's words.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,9 +10,10 @@ use tidegate_engine::cursor::Cursor;
 use tidegate_engine::record::{Action, Counts, Page, PageError, Record};
 use tidegate_engine::run::{Blame, Failure, FailureClass, Fence, Figures, RunId, TOKEN_REJECTED};
 use tidegate_engine::store::{
-    Commit, Durability, EndSnapshot, Ended, Proof, ReadChanges, SnapshotGuard, Stored, Unseen,
+    Commit, Durability, EndSnapshot, Ended, ModelError, Proof, ReadChanges, SnapshotGuard, Stored,
+    Unseen, check_model,
 };
-use tidegate_engine::{ConnectionKey, ModelKey, Name, Store, StoreError, integration};
+use tidegate_engine::{ConnectionKey, Name, Store, StoreError};
 use tracing::Instrument;
 
 use super::refusal;
@@ -168,8 +168,15 @@ impl Outside {
     pub(super) async fn read_feed(&self, read: ReadChanges) -> Result<Vec<Change>, Refusal> {
         let (model, from_start) = (read.model.clone(), read.after.is_none());
         let changes = self.store.read_changes(read).await.map_err(store_refusal)?;
+        // A feed without changes is fine, that of a misspelt model is not.
         if from_start && changes.records.is_empty() {
-            self.check_model(&model).await?;
+            let checked = check_model(&*self.store, &model).await;
+            checked.map_err(|error| match error {
+                ModelError::Store(error) => store_refusal(error),
+                unknown @ ModelError::Unknown { .. } => {
+                    refusal(RefusalKind::Denied, unknown.to_string())
+                }
+            })?;
         }
         let next = changes.next;
         let change = |record: Record| Change {
@@ -185,31 +192,6 @@ impl Outside {
             last_modified_at: record.last_modified_at,
         };
         Ok(changes.records.into_iter().map(change).collect())
-    }
-
-    /// A feed without changes is fine, that of a misspelt model is not.
-    async fn check_model(&self, model: &ModelKey) -> Result<(), Refusal> {
-        let key = &model.connection;
-        let integration = self.store.integration(&key.integration).await;
-        let integration = integration.map_err(store_refusal)?;
-        let connection = self.store.connection(key).await.map_err(store_refusal)?;
-        let mut config = integration.current.config.clone();
-        integration::merge(&mut config, &connection.config);
-        let manifest = &integration.current.manifest;
-        let declared = manifest.models.iter().map(|model| model.name.clone());
-        let synced = manifest.syncs_for(&config).into_iter();
-        let synced = synced.flat_map(|sync| sync.models);
-        let known: BTreeSet<Name> = declared.chain(synced).collect();
-        if known.contains(&model.model) {
-            return Ok(());
-        }
-        let known: Vec<&str> = known.iter().map(Name::as_str).collect();
-        let message = format!(
-            "{key} has no model {}; it has: {}",
-            model.model,
-            known.join(", ")
-        );
-        Err(refusal(RefusalKind::Denied, message))
     }
 
     pub(super) async fn merge_metadata(

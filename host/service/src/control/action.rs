@@ -1,6 +1,7 @@
 //! One foreground run of an action: its input checked before, its output by the schema after.
 
 use std::sync::Arc;
+use tidegate_engine::command;
 
 use serde_json::{Map, Value};
 use tidegate_engine::Name;
@@ -140,10 +141,14 @@ fn find<'a>(
     let problem = Problem::not_found(message);
     let syncs = manifest.syncs_for(config);
     Err(if syncs.iter().any(|sync| sync.name == *action) {
-        problem.hint(format!(
-            "it is a sync: tidegate run {}/{action}",
-            integration.name
-        ))
+        problem.advise(
+            "it is a sync",
+            command!(
+                "run {integration}/{sync} -c CONNECTION",
+                integration.name,
+                action
+            ),
+        )
     } else if known.is_empty() {
         problem.hint("it has none for this connection")
     } else {

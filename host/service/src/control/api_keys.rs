@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
+use tidegate_engine::command;
 
 use tidegate_engine::api_key::{ApiKey, ApiKeyId, KeyScope, key_text};
 use tidegate_engine::grant::RateLimit;
@@ -61,7 +62,7 @@ pub(super) async fn create(local: &Local, new: NewApiKey) -> Result<MadeApiKey> 
 pub(super) async fn revoke(local: &Local, id: ApiKeyId) -> Result<()> {
     match local.store.remove_api_key(id).await {
         Err(error @ StoreError::NotFound { .. }) => {
-            Err(Problem::from(error).hint("list them with: tidegate api-keys list"))
+            Err(Problem::from(error).advise("list them with", command!("api-keys list")))
         }
         removed => Ok(removed?),
     }

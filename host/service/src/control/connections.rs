@@ -401,6 +401,8 @@ pub(super) async fn remove(local: &Local, key: &ConnectionKey) -> Result<Dropped
     let dropped = local.store.remove_connection(key, local.clock.now()).await;
     local.flights.stop(key);
     local.tokens.forget(key);
+    // Whoever follows its records learns that there are none any more.
+    local.changes.tell(key);
     let dropped = dropped?;
     forget_cassettes(local).await?;
     Ok(dropped)

@@ -1,6 +1,7 @@
 //! A connection's secrets, opened for one run: credentials, and what nothing kept or shown may hold.
 
 use std::sync::Arc;
+use tidegate_engine::command;
 
 use tidegate_egress::{Credentials, Secret, SecretTexts, TokenEndpoint};
 use tidegate_engine::integration::Connection;
@@ -99,8 +100,17 @@ fn tokens(
         );
         let (integration, connection) = (&key.integration, &key.connection);
         return Err(Problem::new(Kind::RunFailed, message).hint(format!(
-            "give it new credentials: tidegate connections update {integration} {connection} --secret KEY=…, or see \
-             whether they are accepted now: tidegate connections test {integration} {connection}"
+            "give it new credentials with `{}`, or see whether they are accepted now: {}",
+            command!(
+                "connections update {integration} {connection} --secret KEY=…",
+                integration,
+                connection
+            ),
+            command!(
+                "connections test {integration} {connection}",
+                integration,
+                connection
+            )
         )));
     }
     let grants = &site.integration.current.grants;

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 use tidegate_egress::AddressPolicy;
+use tidegate_engine::command;
 use tidegate_engine::connection::{CONFIG_BYTES_MAX, check_size};
-use tidegate_engine::grant::{FeedGrant, Grants, HostPattern, HostRequest};
+use tidegate_engine::grant::{GrantFlag, Grants};
 use tidegate_engine::integration::{Deployment, Integration, NewDeployment};
 use tidegate_engine::limits::{self, LimitValues, Limits};
-use tidegate_engine::manifest::{FeedRequest, Manifest, ResolvedSync};
+use tidegate_engine::manifest::{Manifest, ResolvedSync};
 use tidegate_engine::{Name, StoreError};
 use tidegate_runtime::{InspectError, Inspection, RuntimeError};
 
+use super::grants::{missing_grants, unused_grants};
 use super::local::Local;
 use super::schedules::ensure_all;
 use super::schema::{self, Schema};
@@ -57,8 +59,8 @@ pub(super) async fn plan(local: &Local, request: &DeployRequest) -> Result<Deplo
     check_size("the integration's config", &config, CONFIG_BYTES_MAX).map_err(Problem::invalid)?;
     Ok(DeployPlan {
         warnings,
-        missing: missing(manifest, &grants),
-        unused: unused(manifest, &grants),
+        missing: missing_grants(manifest, &grants),
+        unused: unused_grants(manifest, &grants),
         integration,
         grants,
         config,
@@ -152,7 +154,7 @@ pub(super) async fn inspect(local: &Local, bytes: &[u8]) -> Result<Inspection> {
 }
 
 /// What nobody may be granted, whichever way.
-pub(super) fn check_grants(grants: &Grants) -> Result<()> {
+pub fn check_grants(grants: &Grants) -> Result<()> {
     grants.private.iter().try_for_each(check_private)?;
     limits::check(&grants.limits).map_err(Problem::invalid)
 }
@@ -200,25 +202,23 @@ fn check_in_flight(manifest: &Manifest, grants: &Grants, room: u64) -> Result<()
     if at_once(&asked) <= room || at_once(&held) <= room {
         return Ok(());
     }
-    let (at_once, most) = (held.http_in_flight, room / held.http_response_bytes.max(1));
+    let body = held.http_response_bytes.max(held.http_request_bytes).max(1);
+    let (requests, most) = (held.http_in_flight, room / body);
     let message = format!(
         "the manifest requests more at once than the limit runs_held_bytes = {room} has room for: \
-         http_in_flight = {at_once} times http_response_bytes = {} and http_request_bytes = {}",
+         http_in_flight = {requests} times http_response_bytes = {} and http_request_bytes = {}",
         held.http_response_bytes, held.http_request_bytes
     );
-    Err(Problem::new(Kind::Plugin, message).hint(format!(
-        "deploy it with --limit http_in_flight={}, or with smaller answers, or raise the room with: \
-         tidegate serve --runs-held-bytes",
-        most.max(1)
-    )))
-}
-
-/// The flag that grants a host.
-pub fn allow_host(pattern: &HostPattern) -> String {
-    match *pattern == HostPattern::any_host() {
-        true => "--allow-any-host".to_owned(),
-        false => format!("--allow-host '{pattern}'"),
-    }
+    let wide = command!("serve --runs-held-bytes {bytes}", at_once(&held));
+    let hint = match most {
+        // One body is more than the room.
+        0 => format!("deploy it with smaller bodies, or raise the room with: {wide}"),
+        most => format!(
+            "deploy it with {}, or with smaller bodies, or raise the room with: {wide}",
+            GrantFlag::Limit("http_in_flight".to_owned(), most)
+        ),
+    };
+    Err(Problem::new(Kind::Plugin, message).hint(hint))
 }
 
 /// A range so wide that it opens the whole address space is a mistake.
@@ -246,118 +246,6 @@ pub fn check_opens(range: &IpNet) -> std::result::Result<(), String> {
          addresses are open, and where clouds keep their secrets never is",
         ranges.join(", ")
     ))
-}
-
-/// Requests that nothing grants, as the flags that would grant them.
-fn missing(manifest: &Manifest, grants: &Grants) -> Vec<String> {
-    let requested = &manifest.capabilities;
-    let mut missing = Vec::new();
-    for host in &requested.hosts {
-        match host {
-            HostRequest::BaseUrl if grants.hosts.is_empty() => missing.push(
-                "--allow-host with the origin of the connections' base URLs (the plugin asks for base-url)".to_owned(),
-            ),
-            HostRequest::Pattern(pattern) if !grants.hosts.contains(pattern) => {
-                missing.push(allow_host(pattern));
-            }
-            _ => {}
-        }
-    }
-    missing.extend(missing_token_hosts(manifest, grants));
-    for feed in &requested.feeds {
-        match feed {
-            FeedRequest::Feed(feed) if !grants.feeds.iter().any(|grant| grant.feed == *feed) => {
-                missing.push(format!("--allow-feed {feed}"));
-            }
-            FeedRequest::Config if grants.feeds.is_empty() => {
-                missing
-                    .push("--allow-feed INTEGRATION/MODEL (the config names the feeds)".to_owned());
-            }
-            _ => {}
-        }
-    }
-    if requested.metadata_write && !grants.metadata_write {
-        missing.push("--allow-metadata-write".to_owned());
-    }
-    for (name, value) in &requested.limits {
-        let most = limits::TABLE
-            .iter()
-            .find(|l| l.name == name)
-            .map_or(*value, |l| l.request_max);
-        if *value > most && !grants.limits.contains_key(name) {
-            missing.push(format!("--limit {name}={value} (without it, {most})"));
-        }
-    }
-    missing
-}
-
-/// Token endpoints that nothing grants. Where the config names them, they are known only later.
-fn missing_token_hosts(manifest: &Manifest, grants: &Grants) -> Vec<String> {
-    let mut missing = Vec::new();
-    let nothing = Map::new();
-    for request in manifest
-        .auth
-        .iter()
-        .filter_map(|a| a.token_request(&nothing))
-    {
-        let flag = match request {
-            Ok(request) if grants.token_hosts.iter().any(|g| g.matches(&request.url)) => continue,
-            Err(_) if !grants.token_hosts.is_empty() => continue,
-            Ok(request) => HostPattern::of_origin(&request.url)
-                .map(|origin| format!("--allow-token-host '{origin}'")),
-            Err(_) => Some(
-                "--allow-token-host with the origin of the token URL, for connections with OAuth 2"
-                    .to_owned(),
-            ),
-        };
-        missing.extend(flag.filter(|flag| !missing.contains(flag)));
-    }
-    missing
-}
-
-/// Grants that have no effect because the manifest doesn't ask for them.
-fn unused(manifest: &Manifest, grants: &Grants) -> Vec<String> {
-    let requested = &manifest.capabilities;
-    let open = [HostRequest::BaseUrl, HostRequest::Granted];
-    let is_open = requested.hosts.iter().any(|host| open.contains(host));
-    let asked = |pattern: &HostPattern| {
-        is_open
-            || requested
-                .hosts
-                .iter()
-                .any(|r| matches!(r, HostRequest::Pattern(p) if p == pattern))
-    };
-    let mut unused: Vec<String> = grants
-        .hosts
-        .iter()
-        .filter(|p| !asked(p))
-        .map(allow_host)
-        .collect();
-    let buys_tokens = manifest
-        .auth
-        .iter()
-        .any(|auth| auth.token_request(&Map::new()).is_some());
-    if !buys_tokens {
-        let flags = grants.token_hosts.iter();
-        unused.extend(flags.map(|host| format!("--allow-token-host '{host}'")));
-    }
-    let asks_feed = |grant: &FeedGrant| {
-        requested.feeds.iter().any(|r| match r {
-            FeedRequest::Config => true,
-            FeedRequest::Feed(feed) => *feed == grant.feed,
-        })
-    };
-    unused.extend(
-        grants
-            .feeds
-            .iter()
-            .filter(|f| !asks_feed(f))
-            .map(|f| format!("--allow-feed '{f}'")),
-    );
-    if grants.metadata_write && !requested.metadata_write {
-        unused.push("--allow-metadata-write".to_owned());
-    }
-    unused
 }
 
 /// Check that all schemas of a manifest are such, where nobody is served meanwhile.
@@ -424,13 +312,63 @@ pub(super) fn find_sync(
     let problem = Problem::not_found(message);
     let actions = integration.current.manifest.actions_for(config);
     Err(if actions.iter().any(|action| action.name == *sync) {
-        problem.hint(format!(
-            "it is an action: tidegate invoke {}/{sync}",
-            integration.name
-        ))
+        problem.advise(
+            "it is an action",
+            command!(
+                "invoke {integration}/{action} -c CONNECTION",
+                integration.name,
+                sync
+            ),
+        )
     } else if syncs.is_empty() {
         problem.hint("it has none for this connection; is its config missing?")
     } else {
         problem.listing("syncs", syncs.iter().map(|s| s.name.as_str()))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_way_out_that_is_advised_is_one() {
+        const MIB: u64 = 1 << 20;
+        // (http_in_flight, http_request_bytes, http_response_bytes, room)
+        for (in_flight, request, response, room) in [
+            (64, 8 * MIB, 64 * MIB, 512 * MIB),
+            // Requests are the larger ones.
+            (64, 64 * MIB, MIB, 512 * MIB),
+            (64, 64 * MIB, 64 * MIB, 64 * MIB),
+            (64, 64 * MIB, 64 * MIB, 63 * MIB),
+        ] {
+            let manifest = json!({
+                "manifest": 1, "name": "big", "version": "1.0.0",
+                "capabilities": {"limits": {
+                    "http_in_flight": in_flight, "http_request_bytes": request, "http_response_bytes": response,
+                }},
+            });
+            let manifest = Manifest::parse(&manifest.to_string()).unwrap();
+            let refused = check_in_flight(&manifest, &Grants::default(), room).unwrap_err();
+            let words = shlex::split(&refused.hint.unwrap()).unwrap();
+            let after = |option: &str| {
+                let at = words.iter().position(|word| word == option)?;
+                Some(words[at + 1].trim_end_matches(',').to_owned())
+            };
+            let wide = after("--runs-held-bytes").unwrap().parse().unwrap();
+            check_in_flight(&manifest, &Grants::default(), wide).unwrap();
+            let Some(limit) = after("--limit") else {
+                assert!(room < 64 * MIB, "{words:?}");
+                continue;
+            };
+            let (name, value) = limit.split_once('=').unwrap();
+            let grants = Grants {
+                limits: LimitValues::from([(name.to_owned(), value.parse().unwrap())]),
+                ..Grants::default()
+            };
+            check_in_flight(&manifest, &grants, room).unwrap();
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! What an import brings, held to what holds for what is deployed and for what is added.
 
 use std::collections::BTreeSet;
+use tidegate_engine::command;
 
 use async_trait::async_trait;
 use tidegate_engine::StoreError;
@@ -35,7 +36,7 @@ impl Checks for Imported<'_> {
                 Kind::Plugin,
                 format!("component {digest} is not here, and a signature is required, which an export has not"),
             )
-            .hint("deploy it with its signature first, with: tidegate deploy FILE")),
+            .advise("deploy it with its signature first", command!("deploy FILE"))),
             Err(error) => Err(error.into()),
         }
     }
@@ -86,8 +87,10 @@ async fn check_integration(local: &Local, integration: &Integration) -> Result<(
                 "the manifest is not what the component sha256:{} says of itself: the export was changed",
                 deployment.digest.short()
             );
-            let hint = format!("deploy the component itself: tidegate deploy FILE --as {name}");
-            return Err(Problem::new(Kind::Plugin, message).at(&place).hint(hint));
+            let deploy = command!("deploy FILE --as {integration}", name);
+            return Err(Problem::new(Kind::Plugin, message)
+                .at(&place)
+                .advise("deploy the component itself", deploy));
         }
     }
     Ok(())
@@ -148,8 +151,14 @@ fn check_sealed(connection: &Connection) -> Result<()> {
                 "its secrets were given for {origin}, and its base URL is {}: the export was changed",
                 connection.base_url
             );
-            Err(Problem::new(Kind::Secrets, message).hint(
-                "import it as it was, and change the base URL then: tidegate connections update --base-url",
+            Err(Problem::new(Kind::Secrets, message).advise(
+                "import it as it was, and change the base URL then",
+                command!(
+                    "connections update {integration} {connection} --base-url {url}",
+                    connection.key.integration,
+                    connection.key.connection,
+                    connection.base_url
+                ),
             ))
         }
     }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
+use tidegate_engine::command;
 
 use futures::future::BoxFuture;
 use tidegate_engine::job::{Job, JobId, JobState, JobTarget, NewJob, Priority, Retry};
@@ -130,7 +131,7 @@ pub(super) async fn list(local: &Local, filter: JobFilter) -> Result<Vec<Job>> {
 
 pub(super) async fn show(local: &Local, id: JobId) -> Result<Job> {
     let job = local.store.job(id).await.map_err(Problem::from);
-    job.map_err(|problem| problem.hint("list them with: tidegate jobs"))
+    job.map_err(|problem| problem.advise("list them with", command!("jobs list")))
 }
 
 /// What the action of a job returned, as long as that is kept.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tidegate_engine::command;
 
 use async_trait::async_trait;
 use ipnet::IpNet;
@@ -16,16 +17,15 @@ use tidegate_engine::integration::{Connection, Digest, Integration};
 use tidegate_engine::record::Record;
 use tidegate_engine::request::{Begun, KeptAnswer, NewRequest, RequestKey};
 use tidegate_engine::run::{Blame, Failure, FailureClass, LogLine, Run, RunId, Trigger};
-use tidegate_engine::store::{Changes, ModelStats, ReadChanges, RunFilter};
+use tidegate_engine::store::{Changes, ModelStats, RunFilter};
 use tidegate_engine::upkeep::{CheckReport, Dropped, Pruned, Scope, StoreStats};
-use tidegate_engine::{
-    ConnectionKey, ConnectionName, ModelKey, Name, Store, StoreError, Timestamp,
-};
+use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name, Store, Timestamp};
 use tidegate_runtime::{Clock, Inspection, Runtime, RuntimeOptions};
 use tidegate_store::{Options, SledStore};
 use tokio::sync::{RwLock, watch};
 
 use super::flights::{Flights, Stop};
+use super::model::{KnownModel, ReadModel};
 use super::plugins::Plugins;
 use super::proxy::egress_proxy;
 use super::schemas::Schemas;
@@ -42,8 +42,6 @@ use crate::transfer::{Brought, ExportScope, ImportTerms, Totals};
 
 /// Where precompiled components lie in the data directory.
 const CACHE: &str = "cache";
-/// Most names listed in a hint.
-const HINT_NAMES_MAX: usize = 20;
 
 /// The engine in this process.
 #[derive(Debug)]
@@ -195,91 +193,6 @@ impl Local {
     pub(super) fn key_ring(&self) -> Result<KeyRing> {
         KeyRing::load(&self.data)
     }
-
-    /// An integration, or a problem that lists those there are.
-    pub(super) async fn find_integration(&self, name: &Name) -> Result<Arc<Integration>> {
-        match self.store.integration(name).await {
-            Err(error @ StoreError::NotFound { .. }) => {
-                let known = self.store.integrations(None, HINT_NAMES_MAX).await?;
-                let problem = Problem::from(error);
-                Err(match known.is_empty() {
-                    true => problem.hint("deploy one with: tidegate deploy FILE.wasm"),
-                    false => problem.listing("integrations", known.iter().map(|i| i.name.as_str())),
-                })
-            }
-            found => Ok(found?),
-        }
-    }
-
-    /// A connection, or a problem that lists those there are.
-    pub(super) async fn find_connection(&self, key: &ConnectionKey) -> Result<Connection> {
-        match self.store.connection(key).await {
-            Err(StoreError::NotFound { .. }) => {
-                let integration = self.find_integration(&key.integration).await?;
-                let known = self
-                    .store
-                    .connections(&integration.name, None, HINT_NAMES_MAX)
-                    .await?;
-                let problem = Problem::not_found(format!(
-                    "integration {} has no connection {:?}",
-                    key.integration,
-                    key.connection.as_str()
-                ));
-                let names = known.iter().map(|c| c.key.connection.as_str());
-                Err(match known.is_empty() {
-                    true => problem.hint(format!(
-                        "add it with: tidegate connections add {} {} --base-url URL",
-                        key.integration, key.connection
-                    )),
-                    false => problem.listing("connections", names),
-                })
-            }
-            found => Ok(found?),
-        }
-    }
-
-    /// A connection's config: the integration's with the connection's own over it.
-    pub(super) fn config(
-        integration: &Integration,
-        connection: &Connection,
-    ) -> serde_json::Map<String, serde_json::Value> {
-        let mut config = integration.current.config.clone();
-        tidegate_engine::integration::merge(&mut config, &connection.config);
-        config
-    }
-
-    /// Check that the model is one that the connection has, or may get.
-    pub(super) async fn check_model(&self, model: &ModelKey) -> Result<()> {
-        let integration = self.find_integration(&model.connection.integration).await?;
-        let connection = self.find_connection(&model.connection).await?;
-        let config = Self::config(&integration, &connection);
-        let manifest = &integration.current.manifest;
-        let mut known: Vec<Name> = manifest.models.iter().map(|m| m.name.clone()).collect();
-        known.extend(
-            manifest
-                .syncs_for(&config)
-                .into_iter()
-                .flat_map(|sync| sync.models),
-        );
-        known.extend(
-            self.store
-                .models(&model.connection)
-                .await?
-                .into_iter()
-                .map(|(name, _)| name),
-        );
-        known.sort();
-        known.dedup();
-        if known.contains(&model.model) {
-            return Ok(());
-        }
-        let message = format!(
-            "integration {} has no model {:?}",
-            integration.name,
-            model.model.as_str()
-        );
-        Err(Problem::not_found(message).listing("models", known.iter().map(Name::as_str)))
-    }
 }
 
 #[async_trait]
@@ -401,18 +314,26 @@ impl Control for Local {
         super::request::send(self, request).await
     }
 
-    async fn read_changes(&self, read: ReadChanges) -> Result<Changes> {
-        self.check_model(&read.model).await?;
-        Ok(self.store.read_changes(read).await?)
+    async fn known_model(&self, model: &ModelKey) -> Result<KnownModel> {
+        Self::known_model(self, model).await
+    }
+
+    async fn read_changes(&self, read: ReadModel) -> Result<Changes> {
+        Ok(self.store.read_changes(read.into()).await?)
     }
 
     fn watch(&self, key: &ConnectionKey) -> watch::Receiver<()> {
         self.changes.watch(key)
     }
 
-    async fn records(&self, model: &ModelKey, ids: &[String]) -> Result<Vec<Option<Record>>> {
-        self.check_model(model).await?;
-        Ok(self.store.records(model, ids).await?)
+    async fn records(
+        &self,
+        model: &KnownModel,
+        ids: &[String],
+        bytes_max: u64,
+    ) -> Result<Vec<Option<Record>>> {
+        let found = self.store.records_within(model.key(), ids, bytes_max);
+        Ok(found.await?)
     }
 
     async fn runs(&self, filter: RunFilter) -> Result<Vec<Run>> {
@@ -426,7 +347,7 @@ impl Control for Local {
 
     async fn run(&self, id: RunId) -> Result<Run> {
         let run = self.store.run(id).await.map_err(Problem::from);
-        run.map_err(|problem| problem.hint("list them with: tidegate runs"))
+        run.map_err(|problem| problem.advise("list them with", command!("runs")))
     }
 
     async fn cancel_run(&self, id: RunId) -> Result<()> {

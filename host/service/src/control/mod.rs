@@ -14,7 +14,9 @@ mod deploy;
 mod empty;
 mod endpoint_keys;
 mod events;
+mod find;
 pub mod flights;
+mod grants;
 mod ids;
 mod imported;
 mod jobs;
@@ -22,6 +24,7 @@ mod keys;
 mod later;
 mod launch;
 mod local;
+mod model;
 mod pages;
 mod plugins;
 mod probe;
@@ -49,14 +52,14 @@ use ipnet::IpNet;
 use serde_json::{Map, Value};
 use tidegate_engine::api_key::{ApiKey, ApiKeyId};
 use tidegate_engine::connection::ConnectionFilter;
-use tidegate_engine::grant::{FeedGrant, Grants, HostPattern, RateLimit};
+use tidegate_engine::grant::{FeedGrant, GrantFlag, Grants, HostPattern, RateLimit};
 use tidegate_engine::idempotency::IdempotencyKey;
 use tidegate_engine::integration::{Connection, Digest, Integration};
 use tidegate_engine::limits::LimitValues;
 use tidegate_engine::record::Record;
 use tidegate_engine::request::{Begun, KeptAnswer, NewRequest, RequestKey};
 use tidegate_engine::run::{Figures, LogLine, Run, RunId};
-use tidegate_engine::store::{Changes, Durability, ModelStats, ReadChanges, RunFilter};
+use tidegate_engine::store::{Changes, Durability, ModelStats, RunFilter};
 use tidegate_engine::upkeep::{CheckReport, Dropped, Pruned, Scope, StoreStats};
 use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name, Timestamp};
 use tidegate_runtime::Inspection;
@@ -67,12 +70,14 @@ pub use api_keys::{MadeApiKey, NewApiKey};
 pub use connections::{
     AddedConnections, ConnectionUpdate, NewConnection, NewConnections, ObjectChange,
 };
-pub use deploy::{allow_host, check_opens, inspect_problem};
+pub use deploy::{check_grants, check_opens, inspect_problem};
+pub use grants::missing_grants;
 pub use jobs::TriggerRequest;
 pub use keys::{KeyStatus, KeysStatus, RotateKeys, Rotated};
 pub use later::{InvokeLater, Later};
 pub(crate) use launch::new_run_id;
 pub use local::Local;
+pub use model::{KnownModel, ReadModel};
 pub use proxy::egress_proxy;
 pub(crate) use schedules::ensure_all as ensure_schedules;
 pub use schedules::{BackfillRequest, Backfilled, NewSchedule};
@@ -128,10 +133,10 @@ pub struct DeployPlan {
     /// What is not as its author may think, such as a pattern that is not checked.
     #[serde(default)]
     pub warnings: Vec<String>,
-    /// What the manifest requests and nothing grants, as the flags that would.
-    pub missing: Vec<String>,
+    /// What the manifest requests and nothing grants.
+    pub missing: Vec<GrantFlag>,
     /// Grants that the manifest doesn't request, so that they have no effect.
-    pub unused: Vec<String>,
+    pub unused: Vec<GrantFlag>,
     /// What is deployed under this name now: version and digest.
     pub previous: Option<(String, Digest)>,
 }
@@ -299,10 +304,18 @@ pub trait Control: Work + Webhooks {
     /// Send one request. `Ok` whatever the answer's status is.
     async fn request(&self, request: ProxyRequest) -> Result<ProxyResponse>;
 
-    async fn read_changes(&self, read: ReadChanges) -> Result<Changes>;
+    /// A model to read records of; a problem if the connection has none of that name.
+    async fn known_model(&self, model: &ModelKey) -> Result<KnownModel>;
+    async fn read_changes(&self, read: ReadModel) -> Result<Changes>;
     /// Sees the commits for a connection that this process makes from now on.
     fn watch(&self, key: &ConnectionKey) -> watch::Receiver<()>;
-    async fn records(&self, model: &ModelKey, ids: &[String]) -> Result<Vec<Option<Record>>>;
+    /// The latest states of as many of the first ids as have bodies of at most so many bytes together, of one at least.
+    async fn records(
+        &self,
+        model: &KnownModel,
+        ids: &[String],
+        bytes_max: u64,
+    ) -> Result<Vec<Option<Record>>>;
     async fn runs(&self, filter: RunFilter) -> Result<Vec<Run>>;
     async fn run(&self, id: RunId) -> Result<Run>;
     /// Stop a run of this process; it ends shortly, as cancelled. `Conflict` if it has ended.

@@ -1,6 +1,7 @@
 //! Trying a run again that did not succeed: by its job if that can be, else by a new one.
 
 use tidegate_engine::StoreError;
+use tidegate_engine::command;
 use tidegate_engine::job::{Job, JobState, JobTarget};
 use tidegate_engine::run::{Outcome, Run, RunId, Target};
 
@@ -129,18 +130,25 @@ fn not_kept(run: RunId, target: &Target) -> Problem {
     let key = target.connection();
     let name = target.name();
     match target {
-        Target::Event { .. } => {
-            conflict(format!("run {run} is a check of a connection")).hint(format!(
-                "check it again: tidegate connections test {} {}",
-                key.integration, key.connection
-            ))
-        }
+        Target::Event { .. } => conflict(format!("run {run} is a check of a connection")).advise(
+            "check it again",
+            command!(
+                "connections test {integration} {connection}",
+                key.integration,
+                key.connection
+            ),
+        ),
         _ => conflict(format!(
             "run {run} is of the action {name}, and its input is not kept"
         ))
-        .hint(format!(
-            "invoke it again: tidegate invoke {}/{name} --connection {}",
-            key.integration, key.connection
-        )),
+        .advise(
+            "invoke it again",
+            command!(
+                "invoke {integration}/{action} --connection {connection}",
+                key.integration,
+                name,
+                key.connection
+            ),
+        ),
     }
 }

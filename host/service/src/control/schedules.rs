@@ -1,6 +1,7 @@
 //! Schedules: made, changed, paused and previewed; and those that manifests make.
 
 use serde::{Deserialize, Serialize};
+use tidegate_engine::command;
 use tidegate_engine::integration::{Connection, Integration};
 use tidegate_engine::job::JobTarget;
 use tidegate_engine::manifest::ResolvedSync;
@@ -81,7 +82,7 @@ pub(super) async fn put(local: &Local, new: NewSchedule) -> Result<Schedule> {
 
 pub(super) async fn find(local: &Local, id: ScheduleId) -> Result<Schedule> {
     let schedule = local.store.schedule(id).await.map_err(Problem::from);
-    schedule.map_err(|problem| problem.hint("list them with: tidegate schedules list"))
+    schedule.map_err(|problem| problem.advise("list them with", command!("schedules list")))
 }
 
 pub(super) async fn list(local: &Local, filter: ScheduleFilter) -> Result<Vec<Schedule>> {
@@ -139,7 +140,7 @@ pub(super) async fn remove(local: &Local, id: ScheduleId) -> Result<()> {
         let message =
             format!("{id} is the default of its integration's manifest, and would be made again");
         return Err(Problem::new(Kind::Conflict, message)
-            .hint(format!("pause it with: tidegate schedules pause {id}")));
+            .advise("pause it with", command!("schedules pause {schedule}", id)));
     }
     let now = local.clock.now();
     Ok(local.store.remove_schedule(id, now).await?)

@@ -7,6 +7,7 @@
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
+use tidegate_engine::command;
 
 use serde::{Deserialize, Serialize};
 use tidegate_engine::integration::Digest;
@@ -79,6 +80,8 @@ pub fn refused(digest: Digest) -> Problem {
     let message = format!(
         "component {digest} was never deployed with a signature here, and a signature is required"
     );
-    Problem::new(Kind::Plugin, message)
-        .hint("deploy it with its signature first, with: tidegate deploy FILE")
+    Problem::new(Kind::Plugin, message).advise(
+        "deploy it with its signature first",
+        command!("deploy FILE"),
+    )
 }

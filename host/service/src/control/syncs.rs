@@ -2,6 +2,7 @@
 //! pausing them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use tidegate_engine::command;
 
 use serde::{Deserialize, Serialize};
 use tidegate_engine::integration::Connection;
@@ -116,10 +117,15 @@ async fn start_default(
         "sync {} of {} has no schedule that is due again, and its manifest has no default to start",
         sync.name, connection.key
     );
-    Err(Problem::new(Kind::Conflict, message).hint(format!(
-        "make one, such as: tidegate schedules add {integration}/{} --connection {name} --every 1h",
-        sync.name
-    )))
+    Err(Problem::new(Kind::Conflict, message).advise(
+        "make one, such as",
+        command!(
+            "schedules add {integration}/{sync} --connection {connection} --every 1h",
+            integration,
+            sync.name,
+            name
+        ),
+    ))
 }
 
 /// What a command made of a schedule, unless somebody has removed it meanwhile.

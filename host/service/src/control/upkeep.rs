@@ -18,7 +18,7 @@ use crate::problem::{Problem, Result};
 use crate::transfer::{self, Brought, ExportScope, ImportTerms, Totals};
 
 pub(super) async fn prune(local: &Local, model: &ModelKey, age: Duration) -> Result<Pruned> {
-    local.check_model(model).await?;
+    local.known_model(model).await?;
     let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
     let before = Timestamp(local.clock.now().0.saturating_sub(age));
     Ok(local.store.prune(model, before).await?)
@@ -28,7 +28,7 @@ pub(super) async fn drop_scope(local: &Local, scope: &Scope) -> Result<Dropped> 
     match scope {
         Scope::Integration(name) => drop(local.find_integration(name).await?),
         Scope::Connection(key) => drop(local.find_connection(key).await?),
-        Scope::Model(key) => local.check_model(key).await?,
+        Scope::Model(key) => drop(local.known_model(key).await?),
     }
     events::dropped(local, scope).await?;
     match local.store.drop_scope(scope).await {
@@ -111,7 +111,7 @@ pub(super) async fn export(
                 integration: integration.clone(),
                 connection: connection.clone(),
             };
-            local.check_model(&key.model(model.clone())).await?;
+            local.known_model(&key.model(model.clone())).await?;
         }
     }
     transfer::export(&*local.store, scope, local.clock.now(), out).await

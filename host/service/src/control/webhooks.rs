@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use tidegate_engine::command;
 
 use async_trait::async_trait;
 use tidegate_engine::store::{DeliveryFilter, Replay, Replayed};
@@ -189,7 +190,7 @@ async fn check(local: &Local, endpoint: &Endpoint) -> Result<()> {
 
 async fn find(local: &Local, id: EndpointId) -> Result<Endpoint> {
     let found = local.store.endpoint(id).await.map_err(Problem::from);
-    found.map_err(|problem| problem.hint("list them with: tidegate webhooks list"))
+    found.map_err(|problem| problem.advise("list them with", command!("webhooks list")))
 }
 
 /// Change an endpoint, again if somebody else was quicker.
@@ -281,11 +282,8 @@ async fn replay(local: &Local, request: ReplayRequest) -> Result<Replayed> {
             "endpoint {} is disabled: nothing is delivered to it",
             endpoint.id
         );
-        let hint = format!(
-            "enable it first: tidegate webhooks update {} --enable",
-            endpoint.id
-        );
-        return Err(Problem::new(Kind::Conflict, message).hint(hint));
+        let enable = command!("webhooks update {endpoint} --enable", endpoint.id);
+        return Err(Problem::new(Kind::Conflict, message).advise("enable it first", enable));
     }
     let replay = Replay {
         endpoint: request.endpoint,
@@ -370,7 +368,7 @@ impl Local {
 async fn remove(local: &Local, id: EndpointId) -> Result<()> {
     match local.store.remove_endpoint(id).await {
         Err(error @ StoreError::NotFound { .. }) => {
-            Err(Problem::from(error).hint("list them with: tidegate webhooks list"))
+            Err(Problem::from(error).advise("list them with", command!("webhooks list")))
         }
         done => Ok(done?),
     }

@@ -10,6 +10,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use tidegate_engine::command;
 
 use zeroize::Zeroizing;
 
@@ -188,14 +189,15 @@ impl KeyRing {
         let (whose, again) = match owner.into() {
             Owner::Connection(key) => (
                 format!("credentials of connection {key}"),
-                format!(
-                    "tidegate connections update {} {} --secret KEY=…",
-                    key.integration, key.connection
+                command!(
+                    "connections update {integration} {connection} --secret KEY=…",
+                    key.integration,
+                    key.connection
                 ),
             ),
             Owner::Endpoint(id) => (
                 format!("signing secrets of endpoint {id}"),
-                format!("tidegate webhooks rotate-secret {id} --now"),
+                command!("webhooks rotate-secret {endpoint} --now", id),
             ),
         };
         let (why, hint) = match (unopened, self.current.is_some()) {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, Read};
 use std::sync::Arc;
+use tidegate_engine::command;
+use tidegate_engine::command_line::CommandLine;
 
 use async_trait::async_trait;
 use serde::Deserialize;
@@ -164,7 +166,7 @@ impl Import<'_> {
     fn head(&self, line: &str) -> Result<()> {
         let head: HeadRead = serde_json::from_str(line).map_err(|_| {
             Problem::invalid("this is no export of tidegate: its first line would say {\"tidegate_export\": 1, …}")
-                .hint("write one with: tidegate data export --output FILE")
+                .advise("write one with", command!("data export --output FILE"))
         })?;
         match head.tidegate_export {
             1..=VERSION => Ok(()),
@@ -408,27 +410,53 @@ fn parse<'a, T: Deserialize<'a>>(line: &'a str) -> Result<T> {
 
 /// What the store says about a part, with what to do about it.
 fn explain(error: StoreError) -> Problem {
-    let drop = |scope: String| {
-        Some(format!(
-            "remove it first with: tidegate data drop {scope} --yes"
-        ))
-    };
+    let advise = |what: &str, command: CommandLine| Some(format!("{what}: {command}"));
+    let drop = |command| advise("remove it first with", command);
     let hint = match &error {
-        StoreError::Exists { what: "integration", name } => drop(name.clone()),
-        StoreError::Exists { what, name } => match (*what, name.split('/').collect::<Vec<_>>().as_slice()) {
-            ("connection", [integration, connection]) => drop(format!("{integration} -c {connection}")),
-            ("model", [integration, connection, model]) => {
-                drop(format!("{integration} {model} -c {connection}"))
+        StoreError::Exists {
+            what: "integration",
+            name,
+        } => drop(command!("data drop {integration} --yes", name)),
+        StoreError::Exists { what, name } => {
+            match (*what, name.split('/').collect::<Vec<_>>().as_slice()) {
+                ("connection", [integration, connection]) => drop(command!(
+                    "data drop {integration} -c {connection} --yes",
+                    integration,
+                    connection
+                )),
+                ("model", [integration, connection, model]) => drop(command!(
+                    "data drop {integration} {model} -c {connection} --yes",
+                    integration,
+                    model,
+                    connection
+                )),
+                ("record", _) => Some(
+                    "an export has each record once: this one was changed or put together"
+                        .to_owned(),
+                ),
+                _ => None,
             }
-            ("record", _) => Some("an export has each record once: this one was changed or put together".to_owned()),
-            _ => None,
-        },
-        StoreError::NotFound { what: "integration", name } => Some(format!(
+        }
+        StoreError::NotFound {
+            what: "integration",
+            name,
+        } => Some(format!(
             "deploy {name} first, or import an export of the whole integration"
         )),
-        StoreError::NotFound { what: "connection", .. } => Some(
-            "add it first with: tidegate connections add, or import an export of the whole connection".to_owned(),
-        ),
+        StoreError::NotFound {
+            what: "connection",
+            name,
+        } => {
+            let (integration, connection) = name.split_once('/').unwrap_or(("INTEGRATION", name));
+            advise(
+                "import an export of the whole connection, or add it first with",
+                command!(
+                    "connections add {integration} {connection} --base-url URL",
+                    integration,
+                    connection
+                ),
+            )
+        }
         _ => None,
     };
     let mut problem = Problem::from(error.clone());

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use tidegate_engine::command;
 
 use tidegate_engine::board::{Change, Fired, Outcomes};
 use tidegate_engine::job::{Job, JobId, JobState};
@@ -78,8 +79,8 @@ impl Writer {
         }
         if idle > 0 {
             self.notes.push(format!(
-                "{idle} schedules are never due, as the rows of their connections are damaged: tidegate data check \
-                 says which"
+                "{idle} schedules are never due, as the rows of their connections are damaged; which says: {}",
+                command!("data check")
             ));
         }
         let prefix = Key::new(Tag::Queued);

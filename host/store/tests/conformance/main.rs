@@ -302,6 +302,7 @@ impl Pair {
                 let key = common::model(CONNECTIONS[*connection], MODELS[*model]);
                 let ids: Vec<String> = (*first..first + count).rev().map(id).collect();
                 let _ = both!(self, store => store.records(&key, &ids));
+                let _ = both!(self, store => store.records_within(&key, &ids, 40));
             }
             Step::Hashes {
                 model,

@@ -1,6 +1,7 @@
 //! `tidegate connections add`: one connection.
 
-use tidegate_engine::grant::HostPattern;
+use tidegate_engine::command;
+use tidegate_engine::grant::{GrantFlag, HostPattern};
 use tidegate_service::control::NewConnection;
 use tidegate_service::problem::Result;
 use url::Url;
@@ -59,9 +60,14 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
         .iter()
         .any(|pattern| pattern.matches(&base_url));
     if let (false, Some(pattern)) = (granted, HostPattern::of_origin(&base_url)) {
+        // All hosts, as those that are given replace those that were.
+        let hosts = integration.current.grants.hosts.iter().cloned();
+        let hosts = hosts.chain([pattern.clone()]).map(GrantFlag::Host);
+        let deploy = command!("deploy FILE --as {integration}", key.integration);
         output::notice(format!(
-            "note: {} may not send requests to {pattern} yet; deploy it with --allow-host '{pattern}'",
-            key.integration
+            "note: {} may not send requests to {pattern} yet; deploy it again with: {}",
+            key.integration,
+            hosts.fold(deploy, |command, host| command.with(host))
         ));
     }
     Ok(())

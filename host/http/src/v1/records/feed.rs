@@ -11,11 +11,12 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use tidegate_engine::Timestamp;
 use tidegate_engine::cursor::Cursor;
 use tidegate_engine::limits::API_PAGE_BYTES;
 use tidegate_engine::record::Record;
-use tidegate_engine::store::{ActionFilter, Changes, ReadChanges, SMALL_READ};
-use tidegate_engine::{ModelKey, Timestamp};
+use tidegate_engine::store::{ActionFilter, Changes, SMALL_READ};
+use tidegate_service::control::{KnownModel, ReadModel};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -34,14 +35,15 @@ const PART_BYTES: usize = 64 * 1024;
 /// How often to look for what no commit of this process tells of: imports, drops.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-/// Records looked up at once by their ids: each has at most 4 MiB.
-const IDS_AT_ONCE: usize = 8;
+/// Bytes of bodies that are looked up at once by their ids: all of most requests, and so few that it is known in time
+/// when it is too much.
+const IDS_BYTES: u64 = 4 << 20;
 
 /// What is read.
 pub(super) struct Feed {
     pub(super) app: App,
     pub(super) allowance: Allowance,
-    pub(super) model: ModelKey,
+    pub(super) model: KnownModel,
     pub(super) after: Option<Cursor>,
     pub(super) filter: ActionFilter,
     pub(super) modified_after: Option<Timestamp>,
@@ -99,7 +101,7 @@ impl Feed {
     }
 
     async fn read(&self, limit: usize) -> Answer<Changes> {
-        let read = ReadChanges {
+        let read = ReadModel {
             model: self.model.clone(),
             after: self.after,
             filter: self.filter,
@@ -123,7 +125,7 @@ impl Feed {
             false => Some(self.allowance.stream()?),
         };
         let first = loop {
-            let mut commits = self.app.control.watch(&self.model.connection);
+            let mut commits = self.app.control.watch(&self.model.key().connection);
             let first = self.part(limit).await?;
             let any = first
                 .changes
@@ -232,11 +234,11 @@ impl<S: Source> Source for Begun<S> {
 /// The records with these ids, those that are there, each once, in the order asked. There is no next page.
 pub(super) async fn by_ids(
     app: &App,
-    model: &ModelKey,
+    model: &KnownModel,
     ids: &[String],
     hold: &Hold,
 ) -> Answer<Response> {
-    let read = ReadChanges {
+    let read = ReadModel {
         model: model.clone(),
         after: None,
         filter: ActionFilter::ALL,
@@ -248,11 +250,13 @@ pub(super) async fn by_ids(
     let ids: Vec<String> = ids.iter().filter(|id| seen.insert(*id)).cloned().collect();
     let mut out = b"{\"records\":[".to_vec();
     let (mut bytes, mut separator) = (0, false);
-    // A few at a time, so that it is known in time when it is too much.
-    for ids in ids.chunks(IDS_AT_ONCE) {
-        let records = app.control.records(model, ids).await?;
+    let mut left = ids.as_slice();
+    while !left.is_empty() {
+        let records = app.control.records(model, left, IDS_BYTES).await?;
+        // One at least is answered of whatever is asked.
+        left = left.get(records.len().max(1)..).unwrap_or_default();
         for record in records.iter().flatten() {
-            bytes += record.body.as_ref().map_or(0, String::len) as u64;
+            bytes += body_bytes(record) as u64;
             if bytes > API_PAGE_BYTES {
                 let detail = format!(
                     "ids: the bodies of these records are more than the limit api_page_bytes, {API_PAGE_BYTES} bytes"
@@ -331,7 +335,7 @@ pub(super) struct Following {
 impl Following {
     pub(super) async fn begin(mut feed: Feed) -> Answer<(Self, Permit)> {
         let permit = feed.allowance.stream()?;
-        let commits = feed.app.control.watch(&feed.model.connection);
+        let commits = feed.app.control.watch(&feed.model.key().connection);
         let first = feed.part(PART_RECORDS).await?;
         let following = Self {
             feed,

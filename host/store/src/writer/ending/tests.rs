@@ -135,7 +135,9 @@ impl Scene {
         let changes = self.reader.changes(&read(model("acme", "Contact")));
         let feed = changes.unwrap().0.records;
         let ids: Vec<String> = (0..ALL).map(|number| format!("r{number:03}")).collect();
-        let found = self.reader.records(&model("acme", "Contact"), &ids);
+        let found = self
+            .reader
+            .records(&model("acme", "Contact"), &ids, u64::MAX);
         let Found::All(records) = found.unwrap() else {
             panic!("something is not flushed");
         };
