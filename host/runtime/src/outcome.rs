@@ -1,17 +1,13 @@
 //! What a trap, a limit or a failure means: how the run ended and who is to blame.
 
 use tidegate_contract::tidegate::plugin::types::{Failure as GuestFailure, FailureKind};
-use tidegate_engine::limits::Limits;
+use tidegate_engine::limits::{FAILURE_MESSAGE_BYTES_MAX, Limits, UPSTREAM_BODY_BYTES_MAX};
 use tidegate_engine::run::{Blame, Failure, FailureClass, Outcome, Upstream};
 use wasmtime::Trap;
 
 use crate::meter::Exhausted;
 use crate::output;
 use crate::state::{Notes, Spent};
-
-/// Most bytes kept of a failure's message and of an upstream's body.
-const MESSAGE_BYTES_MAX: usize = 8 * 1024;
-const UPSTREAM_BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// Limits on a whole run, after which continuing makes sense if it has got somewhere. The others
 /// would be hit again at the same place.
@@ -165,7 +161,7 @@ fn from_guest(failure: GuestFailure, notes: Notes) -> Failure {
     Failure {
         class,
         blame,
-        message: cut(failure.message, MESSAGE_BYTES_MAX),
+        message: cut(failure.message, FAILURE_MESSAGE_BYTES_MAX),
         limit: limit
             .filter(|_| class == FailureClass::Limit || blame == Blame::Host)
             .map(|(name, _)| name.to_owned()),

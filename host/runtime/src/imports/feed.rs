@@ -3,6 +3,7 @@
 use tidegate_contract::tidegate::plugin::feed::{Action, Change, Host, HostWithStore, Source};
 use tidegate_contract::tidegate::plugin::records::Error;
 use tidegate_engine::grant::FeedPattern;
+use tidegate_engine::limits::{READ_BYTES_MAX, READ_CHANGES_MAX};
 use tidegate_engine::store::{ActionFilter, ReadChanges};
 use tidegate_engine::{ConnectionKey, ModelKey};
 use tidegate_engine::{cassette, record};
@@ -12,11 +13,6 @@ use super::records::error;
 use super::taken::hold_until_taken;
 use crate::state::{Imports, Live, RunState};
 use crate::world::{Held, changes_bytes};
-
-/// Most changes of one read.
-const READ_CHANGES_MAX: u32 = 10_000;
-/// A read stops after the change that reaches this many bytes of bodies.
-const READ_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 impl Host for RunState {}
 
