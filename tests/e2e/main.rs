@@ -20,6 +20,7 @@ mod bad_records;
 mod bodies;
 mod cassettes;
 mod commands;
+mod conformance;
 mod connections;
 mod data;
 mod data_directory;
