@@ -45,6 +45,10 @@ pub(super) struct Committed {
     pub(super) skipped: Vec<(Name, record::Skipped)>,
 }
 
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "an error as `or_else` gives it"
+)]
 pub(super) fn invalid<T>(text: impl ToString) -> Result<T, StoreError> {
     Err(StoreError::Invalid(text.to_string()))
 }
