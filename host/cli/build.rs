@@ -2,7 +2,7 @@
 
 fn main() {
     // Relative to this package. Files named by `include_str!` are tracked without help.
-    for folder in ["../../plugin-sdk", "../../plugins/demo-crm"] {
+    for folder in ["../../plugin-sdk", "../rules", "../../plugins/demo-crm"] {
         println!("cargo::rerun-if-changed={folder}");
     }
 }

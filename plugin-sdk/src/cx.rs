@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tidegate_rules::limits::GET_IDS_MAX;
 
 use crate::failure::of_store;
 use crate::feed::FeedReader;
@@ -16,9 +17,6 @@ use crate::http::RequestBuilder;
 use crate::plugin::SharedHandler;
 use crate::records::{Commit, OnBadRecord, Tally};
 use crate::{Failure, Result};
-
-/// At most so many ids go into one `records.get` (the contract's limit).
-const GET_IDS_MAX: usize = 1_000;
 
 /// The run: its requests, its records, and what it knows of itself. Cheap to clone.
 #[derive(Clone)]

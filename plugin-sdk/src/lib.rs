@@ -19,7 +19,6 @@ pub mod log;
 mod plugin;
 pub mod prelude;
 mod records;
-mod surrogates;
 mod text;
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -39,9 +38,9 @@ pub use crate::plugin::{
     TemplateAuth, TokenUrl,
 };
 pub use crate::records::{Commit, CommitOutcome, OnBadRecord};
-pub use crate::surrogates::mended;
 pub use futures;
 pub use serde_json;
+pub use tidegate_rules::surrogates::mended;
 
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]

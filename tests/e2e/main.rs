@@ -22,6 +22,7 @@ mod blame;
 mod bodies;
 mod cassettes;
 mod commands;
+mod conformance;
 mod connections;
 mod data;
 mod data_directory;

@@ -89,7 +89,7 @@ impl Template {
         let data = format!("{manifest:?}");
         let pages = (TEXT_AT + manifest.len()) / 65536 + 2;
         let place: String = [TEXT_AT, manifest.len()]
-            .map(|number| (number as u32).to_le_bytes())
+            .map(|number| u32::try_from(number).unwrap().to_le_bytes())
             .concat()
             .iter()
             .map(|byte| format!("\\{byte:02x}"))

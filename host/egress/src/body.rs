@@ -10,14 +10,14 @@ use tidegate_engine::run::Blame;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::address::Refused;
 use crate::decode::{self, Decoder, Undecodable};
 use crate::error::EgressError;
 use crate::gate;
 use crate::held::{Account, Share};
 use crate::meter::Meter;
 use crate::resolve::LookupError;
-use crate::target::shown;
+use tidegate_rules::address::Refused;
+use tidegate_rules::request::shown;
 
 /// What has to come within the idle time-out, unless the body ends.
 const PROGRESS_BYTES: usize = 1024;

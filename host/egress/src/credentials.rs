@@ -13,7 +13,6 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use crate::error::EgressError;
-use crate::headers;
 use crate::token::TokenSource;
 
 /// Why secrets can't be put on requests. The operator must act; no text holds a secret.
@@ -240,7 +239,7 @@ fn parse_header(name: &str) -> Result<HeaderName, CredentialsError> {
             "a header's name has letters, digits and dashes",
         )
     })?;
-    match headers::reserved(&parsed) {
+    match tidegate_rules::request::reserved(&parsed) {
         Some(reason) => Err(CredentialsError::HeaderName(name.to_owned(), reason)),
         None => Ok(parsed),
     }

@@ -14,7 +14,7 @@ use crate::gate::Gate;
 use crate::policy::Policy;
 use crate::retry::Retry;
 use crate::session::{Request, Response, Session};
-use crate::target::shown;
+use tidegate_rules::request::shown;
 
 /// A token endpoint, and what the operator allows of it.
 #[derive(Debug, Clone)]

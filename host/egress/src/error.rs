@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tidegate_engine::run::Blame;
+use tidegate_rules::request::RequestError;
 
 use crate::held::Overdrawn;
 
@@ -187,6 +188,17 @@ impl EgressError {
             "the run has used up its {what}: limit {limit} = {value}; commit what you have and end"
         );
         Self::Exhausted { limit, message }
+    }
+}
+
+impl From<RequestError> for EgressError {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Invalid(message) => Self::Invalid { message },
+            RequestError::TooLarge { limit, what, value } => {
+                Self::too_large(limit, Blame::Guest, &what, value)
+            }
+        }
     }
 }
 

@@ -8,7 +8,6 @@ use rustls::pki_types::CertificateDer;
 use tidegate_engine::Name;
 use url::{Host, Url};
 
-use crate::address::{self, AddressPolicy, Refused};
 use crate::budget::Budget;
 use crate::client;
 use crate::clients::Clients;
@@ -20,8 +19,9 @@ use crate::registry::Registry;
 use crate::resolve::{Guard, LookupError, Resolve, SystemResolver};
 use crate::retry::{SystemTimers, Timers};
 use crate::session::Session;
-use crate::target::{self, shown};
 use crate::throttle::Throttle;
+use tidegate_rules::address::{self, AddressPolicy, Refused};
+use tidegate_rules::request::{self, shown};
 
 /// What a gate is made of.
 #[derive(Debug, Clone)]
@@ -118,7 +118,7 @@ impl Gate {
     /// Where it goes, or the refusal that [`Session::send`] would give. Nothing is sent and no name
     /// is looked up: a name is judged by its addresses when it is connected to.
     pub fn judge(&self, policy: &Policy, text: &str) -> Result<Url, EgressError> {
-        let url = target::resolve(text, &policy.base_url)?;
+        let url = request::resolve(text, &policy.base_url)?;
         judge_url(&url, policy, &self.guard(policy))?;
         Ok(url)
     }
@@ -149,7 +149,7 @@ impl Gate {
 
 /// What can be said of a URL without looking its name up: its form, its origin, its literal.
 fn judge_url(url: &Url, policy: &Policy, guard: &Guard) -> Result<(), EgressError> {
-    target::check(url)?;
+    request::check_url(url)?;
     policy.check_origin(url)?;
     match url.host() {
         Some(Host::Ipv4(ip)) => judge(url, guard, IpAddr::V4(ip)),

@@ -51,7 +51,6 @@
 //! - Runs of two connections share no open connection, no TLS ticket and no cookie. There are no cookies.
 //! - Everything has a limit, and an error that names it.
 
-mod address;
 mod body;
 mod budget;
 mod client;
@@ -75,11 +74,9 @@ mod said;
 mod sent;
 mod session;
 mod stopwatch;
-mod target;
 mod throttle;
 mod token;
 
-pub use address::{AddressPolicy, Refused};
 pub use credentials::{Credentials, CredentialsError};
 pub use endpoint::TokenEndpoint;
 pub use error::{EgressError, Missing, TokenFault};
@@ -94,6 +91,7 @@ pub use said::{Quota, Said};
 pub use sent::Sent;
 pub use session::deliver::{Answer, Receiver};
 pub use session::{Request, Response, Session};
+pub use tidegate_rules::address::{AddressPolicy, Refused};
 // Whoever gives the gate credentials has secrets.
 pub use tidegate_engine::redact::{Secret, SecretTexts};
 pub use token::TokenSource;

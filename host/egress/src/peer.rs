@@ -13,9 +13,9 @@ use hyper_util::client::legacy::connect::{Connection, HttpInfo};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::address::{AddressPolicy, Refused};
 use crate::proxy::Route;
 use crate::resolve::Guard;
+use tidegate_rules::address::{AddressPolicy, Refused};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 

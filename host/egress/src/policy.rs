@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::credentials::Credentials;
 use crate::error::{EgressError, Missing};
-use crate::target::shown;
+use tidegate_rules::request::shown;
 
 /// What one run may reach, as whom, and how much of it.
 #[derive(Debug, Clone)]

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use tidegate_engine::redact::Secret;
 use url::{Host, Url};
 
-use crate::address::Refused;
+use tidegate_rules::address::Refused;
 
 /// A proxy that all requests go through, `http://[user:password@]host[:port]`.
 ///

@@ -12,7 +12,8 @@ use url::Url;
 use crate::error::EgressError;
 use crate::headers;
 use crate::sent::Sent;
-use crate::target::{URL_BYTES_MAX, shown};
+use tidegate_rules::limits::URL_BYTES_MAX;
+use tidegate_rules::request::shown;
 
 /// Most redirects that are followed for one request.
 pub(crate) const REDIRECTS_MAX: usize = 3;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolving};
 
-use crate::address::{AddressPolicy, Refused};
 use crate::proxy::Route;
+use tidegate_rules::address::{AddressPolicy, Refused};
 
 /// Most addresses of one name that are tried.
 const ANSWERS_MAX: usize = 16;

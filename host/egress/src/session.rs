@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::StatusCode;
 use reqwest::Client;
 use tidegate_engine::redact::Secret;
 use tidegate_engine::run::Blame;
@@ -27,12 +27,9 @@ use crate::retry::{self, Retry};
 use crate::said::Said;
 use crate::sent::{self, Sent};
 use crate::stopwatch::Stopwatch;
-use crate::target::{self, shown};
 use crate::throttle::Pass;
 use crate::{body, client, headers};
-
-/// Longest method, in bytes.
-const METHOD_BYTES_MAX: usize = 32;
+use tidegate_rules::request::{self, shown};
 
 /// A request as the guest makes it.
 #[derive(Debug, Clone, Default)]
@@ -209,42 +206,28 @@ impl Session {
 impl Inner {
     /// The guest's request, checked, and the time for each attempt.
     fn accept(&self, request: &Request) -> Result<(Hop, Duration), EgressError> {
-        let limits = &self.policy.limits;
-        let method = method(&request.method)?;
-        let url = target::resolve(&request.url, &self.policy.base_url)?;
-        let key = request.idempotency_key.as_deref();
-        let headers = headers::outgoing(&request.headers, key, limits)?;
         let body = request.body.clone().unwrap_or_default();
-        if body.len() as u64 > limits.http_request_bytes {
-            let limit = limits.http_request_bytes;
-            let what = format!("the request's body of {} bytes is", body.len());
-            return Err(EgressError::too_large(
-                "http_request_bytes",
-                Blame::Guest,
-                &what,
-                limit,
-            ));
-        }
-        let most = limits.http_timeout_ms;
-        let time = request
-            .timeout_ms
-            .map_or(most, |ms| u64::from(ms).min(most));
-        if time == 0 {
-            return Err(EgressError::invalid(
-                "a time-out of 0 ms leaves no time for an answer",
-            ));
-        }
+        let asked = request::Request {
+            method: &request.method,
+            url: &request.url,
+            headers: &request.headers,
+            body_bytes: body.len(),
+            timeout_ms: request.timeout_ms,
+            idempotency_key: request.idempotency_key.as_deref(),
+        };
+        let checked = request::check(&asked, &self.policy.base_url, &self.policy.limits)?;
+        let request::Checked { method, url, .. } = checked;
         Ok((
             Hop {
                 is_own: self.policy.is_own_origin(&url),
                 only_reads: redirect::is_safe(&method) || request.retry == Retry::Always,
                 method,
                 url,
-                headers,
+                headers: headers::with_own(checked.headers),
                 body,
                 sent: Sent::default(),
             },
-            Duration::from_millis(time),
+            Duration::from_millis(checked.timeout_ms),
         ))
     }
 
@@ -444,27 +427,6 @@ impl Inner {
             blame: Blame::Host,
             message: message.clone(),
         })
-    }
-}
-
-fn method(text: &str) -> Result<Method, EgressError> {
-    let shape = !text.is_empty()
-        && text.len() <= METHOD_BYTES_MAX
-        && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'-');
-    let parsed = shape
-        .then(|| Method::from_bytes(text.as_bytes()).ok())
-        .flatten();
-    match parsed {
-        // A tunnel would leave the gate, and an echo would hand out the connection's credentials.
-        Some(Method::CONNECT | Method::TRACE) => Err(EgressError::invalid(format!(
-            "the method {text} can't be used"
-        ))),
-        Some(method) => Ok(method),
-        None => {
-            let shown: String = text.chars().take(METHOD_BYTES_MAX).collect();
-            let message = format!("{shown:?} is not a method; methods are upper case, such as GET");
-            Err(EgressError::invalid(message))
-        }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::meter::{Meter, Why};
 use crate::registry::{Registry, Remembered};
 use crate::retry::Timers;
 use crate::said::Said;
-use crate::target::shown;
+use tidegate_rules::request::shown;
 
 use pace::{Pace, Wait};
 

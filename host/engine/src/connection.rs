@@ -8,10 +8,10 @@ use serde_json::{Map, Value};
 
 use crate::integration::Connection;
 
+pub use crate::limits::METADATA_BYTES_MAX;
+
 /// Most bytes of a connection's or an integration's config as JSON: the guest gets it whole.
 pub const CONFIG_BYTES_MAX: usize = 256 * 1024;
-/// Most bytes of a connection's metadata as JSON, whoever writes it.
-pub const METADATA_BYTES_MAX: usize = 64 * 1024;
 /// Most tags of a connection.
 pub const TAGS_MAX: usize = 32;
 /// Most bytes of a tag's key, which is ASCII letters, digits, `-`, `_`, `.`, `:` and `/`.

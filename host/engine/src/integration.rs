@@ -14,6 +14,8 @@ use crate::job::JobTarget;
 use crate::manifest::Manifest;
 use crate::{ConnectionKey, Name, Timestamp};
 
+pub use tidegate_rules::metadata::merge;
+
 /// The sha256 of a component's bytes: a plugin's identity.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -206,71 +208,5 @@ impl fmt::Debug for Connection {
             .field("base_url", &self.base_url.as_str())
             .field("secret_names", &self.secret_names)
             .finish_non_exhaustive()
-    }
-}
-
-/// Merge `patch` over `base`: RFC 7396, on objects.
-pub fn merge(base: &mut Map<String, Value>, patch: &Map<String, Value>) {
-    for (key, value) in patch {
-        match (base.get_mut(key), value) {
-            (_, Value::Null) => {
-                base.remove(key);
-            }
-            (Some(Value::Object(old)), Value::Object(new)) => merge(old, new),
-            (_, Value::Object(new)) => {
-                let mut object = Map::new();
-                merge(&mut object, new);
-                base.insert(key.clone(), Value::Object(object));
-            }
-            _ => {
-                base.insert(key.clone(), value.clone());
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn merges_as_rfc_7396_does() {
-        let rows = [
-            (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
-            (
-                json!({"a": "b"}),
-                json!({"b": "c"}),
-                json!({"a": "b", "b": "c"}),
-            ),
-            (
-                json!({"a": "b", "b": 1}),
-                json!({"a": null}),
-                json!({"b": 1}),
-            ),
-            (json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"})),
-            (
-                json!({"a": {"b": "c"}}),
-                json!({"a": {"b": "d", "c": null}}),
-                json!({"a": {"b": "d"}}),
-            ),
-            (
-                json!({"a": [1]}),
-                json!({"a": [1, 2]}),
-                json!({"a": [1, 2]}),
-            ),
-            (
-                json!({}),
-                json!({"a": {"bb": {"ccc": null}}}),
-                json!({"a": {"bb": {}}}),
-            ),
-        ];
-        for (base, patch, want) in rows {
-            let (Value::Object(mut base), Value::Object(patch)) = (base, patch) else {
-                panic!("rows are objects");
-            };
-            merge(&mut base, &patch);
-            assert_eq!(Value::Object(base), want);
-        }
     }
 }

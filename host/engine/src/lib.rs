@@ -1,24 +1,19 @@
-//! The rules of Tidegate, without I/O.
+//! What Tidegate is about, without I/O.
 //!
 //! Floor 1: nothing here reads a clock, a file, a socket or the environment, and nothing here knows
 //! wasmtime, sled, reqwest or tokio. Times come in as [`Timestamp`]s, ids are chosen by the caller,
 //! and what must be stored goes out through the [`Store`] trait.
 //!
+//! The rules that a plugin's native tests keep too are in `tidegate_rules` (floor 0), whose modules are
+//! modules of this crate as well.
+//!
 //! # Layout
 //!
 //! | module | its one job |
 //! |---|---|
-//! | [`name`] | names and keys: what things are called and how they nest |
-//! | [`command_line`] | commands that messages advise, quoted for a shell |
-//! | [`time`] | a moment in Unix milliseconds |
-//! | [`manifest`] | what a plugin says of itself, parsed and checked |
-//! | [`grant`] | which origins, ranges and feeds the operator allows |
-//! | [`limits`] | every bound with unit, default and reason |
 //! | [`token`] | how long an access token is used |
 //! | [`integration`] | deployments and connections |
 //! | [`connection`] | bounds, filters and updates of connections |
-//! | [`record`] | records, pages, changes and their rules |
-//! | [`canonical`] | the hash by which a changed body is told from an unchanged one |
 //! | [`cursor`] | a consumer's place in a change feed, as opaque text |
 //! | [`health`] | which syncs and actions of a connection fail, and which of them are held |
 //! | [`idempotency`] | keys under which an action acts once |
@@ -39,32 +34,28 @@
 pub mod api_key;
 pub mod bell;
 pub mod board;
-pub mod canonical;
 pub mod cassette;
-pub mod command_line;
 pub mod connection;
 pub mod cursor;
-pub mod grant;
 pub mod health;
 mod id;
 pub mod idempotency;
 pub mod integration;
 pub mod job;
-pub mod limits;
-pub mod manifest;
 pub mod memory;
-pub mod name;
-pub mod record;
 pub mod redact;
 pub mod request;
 pub mod run;
 pub mod schedule;
 pub mod store;
-pub mod time;
 pub mod token;
 pub mod transfer;
 pub mod upkeep;
 pub mod webhook;
+
+pub use tidegate_rules::{
+    canonical, command, command_line, grant, limits, manifest, metadata, name, record, time,
+};
 
 pub use name::{ConnectionKey, ConnectionName, ModelKey, Name, SyncKey};
 pub use store::{Store, StoreError};

@@ -20,6 +20,7 @@ use crate::redact::Redactor;
 use crate::{ConnectionKey, Name, SyncKey, Timestamp, is_default};
 
 pub use log::{Level, LogLine, LogSource};
+pub use tidegate_rules::Blame;
 pub use waited::Waited;
 
 /// Identifies a run: `run_` and a ULID, so that ids sort by start time.
@@ -180,33 +181,6 @@ impl Outcome {
             Self::Stalled => "stalled",
             Self::Cancelled => "cancelled",
             Self::Skipped => "skipped",
-        }
-    }
-}
-
-/// Who must act so that it works.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Blame {
-    /// The plugin's author.
-    Guest,
-    /// Tidegate, or the machine it runs on.
-    Host,
-    /// The outside API.
-    Upstream,
-    /// Whoever deployed, granted and configured.
-    Operator,
-}
-
-impl Blame {
-    /// The word for people and programs.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Guest => "guest",
-            Self::Host => "host",
-            Self::Upstream => "upstream",
-            Self::Operator => "operator",
         }
     }
 }

@@ -12,7 +12,6 @@ mod known;
 mod requests;
 mod runs;
 mod schedules;
-mod snapshot;
 mod webhooks;
 
 use std::sync::Arc;
@@ -42,7 +41,9 @@ pub use known::{ModelError, check_model};
 pub use requests::Requests;
 pub use runs::{OUTCOMES, RunFilter};
 pub use schedules::{Again, Backfill, PutSchedule, ScheduleFilter, Schedules};
-pub use snapshot::{EndSnapshot, Ended, Proof, SnapshotGuard, SnapshotRefusal, Unseen};
+pub use tidegate_rules::snapshot::{
+    EndSnapshot, Ended, Proof, SnapshotGuard, SnapshotRefusal, Unseen,
+};
 
 /// Why a command did not happen. Nothing of it was stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

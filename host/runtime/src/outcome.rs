@@ -1,7 +1,7 @@
 //! What a trap, a limit or a failure means: how the run ended and who is to blame.
 
 use tidegate_contract::tidegate::plugin::types::{Failure as GuestFailure, FailureKind};
-use tidegate_engine::limits::Limits;
+use tidegate_engine::limits::{FAILURE_MESSAGE_BYTES_MAX, Limits, UPSTREAM_BODY_BYTES_MAX};
 use tidegate_engine::run::{Blame, Failure, FailureClass, Outcome, Upstream};
 use wasmtime::Trap;
 
@@ -9,10 +9,6 @@ use crate::cause::RUN_LENGTH_LIMITS;
 use crate::meter::Exhausted;
 use crate::output;
 use crate::state::{Notes, Spent};
-
-/// Most bytes kept of a failure's message and of an upstream's body.
-const MESSAGE_BYTES_MAX: usize = 8 * 1024;
-const UPSTREAM_BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// What wasmtime says, in an error without a type of its own, when a call copies too many bytes.
 pub(crate) const FUEL_IS_GONE: &str = "fuel allocated for hostcalls";
@@ -138,7 +134,7 @@ fn from_guest(failure: GuestFailure, notes: Notes) -> Failure {
     Failure {
         class,
         blame,
-        message: cut(failure.message, MESSAGE_BYTES_MAX),
+        message: cut(failure.message, FAILURE_MESSAGE_BYTES_MAX),
         // Room that all runs together had not is nobody's fault here, and a later run may find some.
         limit: limit
             .filter(|_| class == FailureClass::Limit || blame == Blame::Host)

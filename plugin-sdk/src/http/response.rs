@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde_json::error::Category;
+use tidegate_rules::limits::UPSTREAM_BODY_BYTES_MAX;
 
 use super::pace::Pace;
 use crate::failure::FailureKind;
@@ -12,8 +13,6 @@ use crate::host::Answer;
 use crate::text::{excerpt, truncated};
 use crate::{Cx, Failure, Result};
 
-/// How much of an answer's body goes into a failure (the contract's limit).
-const UPSTREAM_BODY_MAX: usize = 64 * 1024;
 /// How much of an answer's body goes into a message.
 const EXCERPT_MAX: usize = 160;
 /// Methods that change nothing (RFC 9110 §9.2.1, and the registry that it begins).
@@ -232,7 +231,7 @@ impl Response {
         let body = String::from_utf8_lossy(&self.answer.body);
         failure.upstream(
             self.status(),
-            truncated(&body, UPSTREAM_BODY_MAX).to_owned(),
+            truncated(&body, UPSTREAM_BODY_BYTES_MAX).to_owned(),
         )
     }
 
@@ -354,6 +353,6 @@ impl DecodeError {
             ),
         )
         .code(code)
-        .upstream(status, truncated(body, UPSTREAM_BODY_MAX).to_owned())
+        .upstream(status, truncated(body, UPSTREAM_BODY_BYTES_MAX).to_owned())
     }
 }

@@ -8,15 +8,19 @@ use std::rc::Rc;
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use tidegate_rules::limits::LimitValues;
+use tidegate_rules::request::check_url;
+use url::Url;
 
 use super::clock::Clock;
-use super::declared::{Declared, Grants};
+use super::declared::{self, Grants};
 use super::outcome::Outcome;
 use super::reply::{Matcher, Reply};
 use super::request::Request;
 use super::seam::{Handle, Logging};
 use super::state::{Expected, Run, Shared, State, Trouble, TroubleKind};
 use super::store::Records;
+use crate::failure::of_store;
 use crate::host::Change;
 use crate::{Cx, Failure, Plugin, Result, RunContext};
 
@@ -38,9 +42,10 @@ impl FakeHost {
         let state = State {
             base_url: None,
             allowed: Vec::new(),
+            limits: LimitValues::new(),
             config: json!({}),
             metadata: json!({}),
-            records: Records::new(),
+            records: Records::default(),
             checkpoints: BTreeMap::new(),
             feeds: BTreeMap::new(),
             expected: Vec::new(),
@@ -77,9 +82,24 @@ impl FakeHost {
     }
 
     /// Grant this origin, as `deploy --allow-host` does, to a plugin that asks for what is `granted`.
+    ///
+    /// Panics when no operator could grant it.
     #[must_use]
+    #[track_caller]
+    #[allow(clippy::panic, reason = "a test's mistake")]
     pub fn allow_host(self, origin: impl Into<String>) -> Self {
-        self.with(|state| state.allowed.push(origin.into()))
+        match origin.into().parse() {
+            Ok(pattern) => self.with(|state| state.allowed.push(pattern)),
+            Err(error) => panic!("no operator can grant this: {error}"),
+        }
+    }
+
+    /// Set a limit, as `deploy --limit NAME=VALUE` does; the plugin's own wish counts no more then.
+    #[must_use]
+    pub fn limit(self, name: impl Into<String>, value: u64) -> Self {
+        self.with(|state| {
+            state.limits.insert(name.into(), value);
+        })
     }
 
     /// The connection's config, an object.
@@ -102,14 +122,21 @@ impl FakeHost {
     }
 
     /// A stored record.
+    ///
+    /// Panics when the host would not store it.
     #[must_use]
+    #[track_caller]
     pub fn record(
         self,
         model: impl Into<String>,
         id: impl Into<String>,
         body: impl Into<Value>,
     ) -> Self {
-        self.with(|state| state.records.put(model.into(), id.into(), body.into()))
+        let (model, id, body) = (model.into(), id.into(), body.into());
+        self.with(|state| {
+            let put = state.records.put(&model, &id, &body);
+            assert!(put.is_ok(), "{model} {id:?} can't be stored: {put:?}");
+        })
     }
 
     /// A change in the feed of another integration's model; they are read in the order added, each record where it
@@ -202,7 +229,7 @@ impl FakeHost {
     /// everything is always refused.
     #[must_use]
     pub fn snapshot_delete_percent(self, percent: u64) -> Self {
-        self.with(|state| state.records.snapshot_delete_percent = percent)
+        self.limit("snapshot_delete_percent", percent)
     }
 
     /// Run a sync.
@@ -289,12 +316,11 @@ impl FakeHost {
         name: &str,
         work: impl Future<Output = Result<T>>,
     ) -> Outcome<T> {
-        let declared = match Declared::of(plugin) {
-            Ok(declared) => declared,
-            Err(problems) => panic!("the host would refuse this plugin: {}", problems.join("; ")),
+        let grants = match self.grants(plugin, kind, name) {
+            Ok(grants) => grants,
+            Err(reason) => panic!("the host would refuse {reason}"),
         };
-        let config = self.shared.state.borrow().config.clone();
-        self.begin(kind, name, declared.grants(kind, name, &config));
+        self.begin(kind, name, grants);
         let result = {
             let _logging = Logging::to(&self.shared);
             self.shared.clock.drive(work, &self.shared.killed)
@@ -308,6 +334,24 @@ impl FakeHost {
         self.end(kind, name, result)
     }
 
+    /// What a run may do, or what the host would refuse.
+    fn grants(
+        &self,
+        plugin: &Plugin,
+        kind: &str,
+        name: &str,
+    ) -> std::result::Result<Grants, String> {
+        let state = self.shared.state.borrow();
+        if let Some(base) = &state.base_url {
+            let url = Url::parse(base).map_err(|error| format!("the base URL {base}: {error}"))?;
+            check_url(&url).map_err(|error| format!("the base URL: {error}"))?;
+        }
+        let manifest =
+            declared::manifest(plugin).map_err(|error| format!("this plugin: {error}"))?;
+        declared::grants(&manifest, kind, name, &state.config, &state.limits)
+            .map_err(|error| format!("what the operator sets: {error}"))
+    }
+
     fn begin(&self, kind: &str, name: &str, grants: Grants) {
         let mut state = self.shared.state.borrow_mut();
         state.runs += 1;
@@ -318,6 +362,7 @@ impl FakeHost {
         let checkpoint = state.checkpoints.get(name).filter(|_| kind == "sync");
         state.run = Run {
             grants,
+            sync: (kind == "sync").then(|| name.to_owned()),
             checkpoint: checkpoint.cloned(),
             trouble: state.trouble.take(),
             ..Run::default()
@@ -328,6 +373,10 @@ impl FakeHost {
     fn end<T>(&self, kind: &str, name: &str, result: Result<T>) -> Outcome<T> {
         let mut state = self.shared.state.borrow_mut();
         let run = std::mem::take(&mut state.run);
+        let result = match run.ends_with {
+            Some(error) => result.and_then(|_| Err(of_store(&format!("{kind} {name}"), error))),
+            None => result,
+        };
         let checkpoint = state.checkpoints.get(name).filter(|_| kind == "sync");
         let outcome = Outcome {
             result,

@@ -26,7 +26,7 @@
 //! ```
 //!
 //! It keeps records, checkpoints and metadata over several runs, and enforces the contract's
-//! rules (hosts, models, ids, sizes), so that a test fails where the real host would refuse. It
+//! rules with the code of the real host, so that a test fails where that would refuse. It
 //! does not repeat requests, as the real host does: a canned 503 is what came back at the end.
 //! Its clock is virtual: sleeping takes no time, and time passes only while all of the plugin
 //! waits.
@@ -42,7 +42,6 @@ mod seam;
 mod snapshots;
 mod state;
 mod store;
-mod store_rules;
 
 pub use self::fake::FakeHost;
 pub use self::outcome::{Committed, LogLine, Outcome};

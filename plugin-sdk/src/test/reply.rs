@@ -4,6 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use serde_json::Value;
+use tidegate_rules::limits::Limits;
+use tidegate_rules::request::broken_size;
+use url::Url;
 
 use super::request::Request;
 use crate::host::{Answer, HttpError};
@@ -85,13 +88,12 @@ impl Matcher {
     }
 
     pub(super) fn matches(&self, request: &Request) -> bool {
-        let url = if self.url.contains("://") {
-            request.url.split(['?', '#']).next().unwrap_or_default()
-        } else {
-            &request.path
+        let is_it = match Url::parse(&self.url) {
+            Ok(url) => request.url.split('?').next() == Some(url.as_str()),
+            Err(_) => request.path == self.url,
         };
         self.method.is_none_or(|method| method == request.method)
-            && url == self.url
+            && is_it
             && self
                 .query
                 .iter()
@@ -219,11 +221,24 @@ impl Reply {
         self
     }
 
-    pub(super) fn into_answer(self, url: &str) -> Result<Answer, HttpError> {
-        self.answer.map(|mut answer| {
-            answer.url = url.to_owned();
-            answer
-        })
+    /// The answer as the host hands it on: names of headers in lower case, and nothing that is too large.
+    pub(super) fn into_answer(self, url: &str, limits: &Limits) -> Result<Answer, HttpError> {
+        let mut answer = self.answer?;
+        url.clone_into(&mut answer.url);
+        for (name, _) in &mut answer.headers {
+            name.make_ascii_lowercase();
+        }
+        let sizes = answer.headers.iter();
+        let bytes = sizes.map(|(name, value)| name.len() + value.len()).sum();
+        let broken = broken_size(answer.headers.len(), bytes, limits);
+        let most = limits.http_response_bytes;
+        let is_long = answer.body.len() as u64 > most;
+        match broken.or(is_long.then_some(("http_response_bytes", most))) {
+            None => Ok(answer),
+            Some((limit, value)) => Err(HttpError::too_large(format!(
+                "the response of {url} is beyond the limit {limit} = {value}"
+            ))),
+        }
     }
 }
 

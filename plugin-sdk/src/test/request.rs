@@ -1,6 +1,7 @@
 //! A request as the fake host got it.
 
 use serde_json::Value;
+use url::Url;
 
 use crate::host::{Request as Raw, Retry};
 
@@ -10,7 +11,7 @@ use crate::host::{Request as Raw, Retry};
 pub struct Request {
     /// Upper case.
     pub method: String,
-    /// Absolute.
+    /// Absolute, in the spelling of the URL standard.
     pub url: String,
     /// The URL's path; under the connection's base URL, the part after the base.
     pub path: String,
@@ -29,42 +30,27 @@ pub struct Request {
 }
 
 impl Request {
-    /// The request with its URL made absolute. Fails as the host does.
-    pub(super) fn new(raw: Raw, base_url: Option<&str>) -> Result<Self, String> {
-        let url = absolute(&raw.url, base_url)?;
-        let without_fragment = url.split('#').next().unwrap_or_default();
-        let (before, query) = match without_fragment.split_once('?') {
-            Some((before, query)) => (before, query),
-            None => (without_fragment, ""),
-        };
-        let base = base_url.unwrap_or_default().trim_end_matches('/');
-        let path = match before.strip_prefix(base) {
-            Some(rest) if !base.is_empty() && (rest.is_empty() || rest.starts_with('/')) => rest,
-            _ => {
-                let start = before.find("://").map_or(0, |at| at + 3);
-                let host = before.get(start..).unwrap_or_default();
-                host.find('/').and_then(|at| host.get(at..)).unwrap_or("/")
-            }
-        };
-        let decoded = query
-            .split('&')
-            .filter(|pair| !pair.is_empty())
-            .map(|pair| {
-                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-                (decode(name), decode(value))
-            })
-            .collect();
-        Ok(Request {
-            path: path.to_owned(),
-            query: decoded,
-            url,
+    /// The request as it would go out.
+    pub(super) fn new(raw: Raw, url: &Url, base_url: Option<&Url>) -> Self {
+        let base = base_url.filter(|base| base.origin() == url.origin());
+        let below = base.and_then(|base| {
+            let rest = url.path().strip_prefix(base.path().trim_end_matches('/'))?;
+            (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+        });
+        let query = url.query_pairs();
+        Request {
+            path: below.unwrap_or(url.path()).to_owned(),
+            query: query
+                .map(|(name, value)| (name.into_owned(), value.into_owned()))
+                .collect(),
+            url: url.to_string(),
             method: raw.method,
             headers: raw.headers,
             body: raw.body,
             timeout_ms: raw.timeout_ms,
             retry: raw.retry,
             idempotency_key: raw.idempotency_key,
-        })
+        }
     }
 
     /// The first query parameter of this name, decoded.
@@ -92,95 +78,55 @@ fn first(pairs: &[(String, String)], named: impl Fn(&str) -> bool) -> Option<&st
     found.map(|(_, value)| value.as_str())
 }
 
-fn absolute(url: &str, base_url: Option<&str>) -> Result<String, String> {
-    if url.contains("://") && !url.starts_with('/') {
-        return Ok(url.to_owned());
-    }
-    let base = base_url
-        .ok_or_else(|| format!("the URL {url} is relative, and the connection has no base URL"))?;
-    let base = base.trim_end_matches('/');
-    let separator = if url.starts_with(['/', '?']) || url.is_empty() {
-        ""
-    } else {
-        "/"
-    };
-    Ok(format!("{base}{separator}{url}"))
-}
-
-/// Undo percent-encoding; `+` is a space.
-fn decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find(['%', '+']) {
-        let (before, from) = rest.split_at(at);
-        bytes.extend_from_slice(before.as_bytes());
-        let encoded = from.get(1..3).filter(|_| from.starts_with('%'));
-        let byte = encoded.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        let length = if byte.is_some() { 3 } else { 1 };
-        let plain = if from.starts_with('+') { b' ' } else { b'%' };
-        bytes.push(byte.unwrap_or(plain));
-        rest = from.get(length..).unwrap_or_default();
-    }
-    bytes.extend_from_slice(rest.as_bytes());
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Request, absolute, decode};
+    use url::Url;
+
+    use super::Request;
     use crate::host::{Request as Raw, Retry};
 
-    #[test]
-    fn decodes() {
-        for (text, decoded) in [
-            ("a%20b+c", "a b c"),
-            ("%C3%A9", "é"),
-            ("100%", "100%"),
-            ("%zz%4", "%zz%4"),
-        ] {
-            assert_eq!(decode(text), decoded);
-        }
+    fn request(url: &str) -> Request {
+        let raw = Raw {
+            method: "GET".to_owned(),
+            url: url.to_owned(),
+            headers: Vec::new(),
+            body: None,
+            timeout_ms: None,
+            retry: Retry::Never,
+            idempotency_key: None,
+        };
+        let base = Url::parse("https://h/v1").unwrap();
+        Request::new(raw, &Url::parse(url).unwrap(), Some(&base))
     }
 
     #[test]
-    fn urls_are_made_absolute() {
-        let base = Some("https://h/v1/");
-        for (url, expected) in [
-            ("/items?page=2", "https://h/v1/items?page=2"),
-            ("items", "https://h/v1/items"),
-            ("?q=1", "https://h/v1?q=1"),
-            ("https://other/x", "https://other/x"),
-            ("/r?to=https://x", "https://h/v1/r?to=https://x"),
-        ] {
-            assert_eq!(absolute(url, base).unwrap(), expected);
-        }
-        assert!(absolute("/items", None).is_err());
+    fn queries_are_decoded() {
+        let request = request("https://h/v1?a=b%20c+d&e=%C3%A9&f=100%&g&h=%zz%4");
+        let query: Vec<(&str, &str)> = request
+            .query
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let expected = [
+            ("a", "b c d"),
+            ("e", "é"),
+            ("f", "100%"),
+            ("g", ""),
+            ("h", "%zz%4"),
+        ];
+        assert_eq!(query, expected);
     }
 
     #[test]
     fn paths_are_seen_from_the_base() {
         for (url, path) in [
-            ("/items?x=1", "/items"),
-            ("https://h/v1/items", "/items"),
+            ("https://h/v1/items?x=1", "/items"),
             ("https://h/v1", ""),
             ("https://h/v12/items", "/v12/items"),
-            ("https://other/v1/items#top", "/v1/items"),
+            ("https://other/v1/items", "/v1/items"),
             ("https://other", "/"),
         ] {
-            let raw = Raw {
-                method: "GET".to_owned(),
-                url: url.to_owned(),
-                headers: Vec::new(),
-                body: None,
-                timeout_ms: None,
-                retry: Retry::Never,
-                idempotency_key: None,
-            };
-            assert_eq!(
-                Request::new(raw, Some("https://h/v1")).unwrap().path,
-                path,
-                "{url}"
-            );
+            assert_eq!(request(url).path, path, "{url}");
         }
     }
 }

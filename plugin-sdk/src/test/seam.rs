@@ -5,21 +5,23 @@ use std::fmt;
 use std::future;
 use std::rc::Rc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
+use tidegate_rules::grant::FeedPattern;
+use tidegate_rules::limits::{METADATA_BYTES_MAX, READ_BYTES_MAX, READ_CHANGES_MAX};
+use tidegate_rules::manifest::FeedRequest;
+use tidegate_rules::{ConnectionName, metadata, record};
 
 use super::gate;
 use super::outcome::{Committed, LogLine};
 use super::reply::Reply;
 use super::request::Request;
-use super::state::{Expected, Shared, TroubleKind};
-use super::store;
+use super::snapshots::Puller;
+use super::state::{Expected, Shared, State, TroubleKind};
+use super::store::{self, invalid};
 use crate::host::{
-    Answer, Change, Host, HttpError, Level, ModelOutcome, Page, Proof, Request as Raw, Skipped,
-    SnapshotEnd, Source, StoreError, Unseen,
+    Answer, Change, Host, HttpError, Level, ModelOutcome, Page, Proof, Request as Raw, SnapshotEnd,
+    Source, StoreError, StoreErrorKind, Unseen,
 };
-
-const METADATA_MAX: usize = 64 * 1024;
-const FEED_LIMIT_MAX: u32 = 10_000;
 
 /// What a [`Cx`](crate::Cx) holds natively.
 #[derive(Clone)]
@@ -71,7 +73,10 @@ impl Handle {
                 "the run was cancelled (fake host)".to_owned(),
             )),
             Some(TroubleKind::StoreFails) => {
-                Err(StoreError::other("the disk is full (fake host)".to_owned()))
+                let error = StoreError::other("the disk is full (fake host)".to_owned());
+                let run = &mut self.shared.state.borrow_mut().run;
+                run.ends_with.get_or_insert(error.clone());
+                Err(error)
             }
             Some(TroubleKind::Killed) | None => Ok(()),
         }
@@ -94,6 +99,26 @@ impl Handle {
         trouble.map(|trouble| trouble.kind)
     }
 
+    /// One call about snapshots.
+    fn pull<T>(
+        &self,
+        call: impl FnOnce(&mut store::Records, Puller<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut state = self.shared.state.borrow_mut();
+        let State { records, run, .. } = &mut *state;
+        let by = Puller {
+            sync: run.sync.as_deref(),
+            grants: &run.grants,
+        };
+        let answer = call(records, by);
+        if let Err(error) = &answer
+            && error.kind == StoreErrorKind::Refused
+        {
+            run.ends_with.get_or_insert(error.clone());
+        }
+        answer
+    }
+
     fn store_checkpoint(&self, checkpoint: Option<&str>) {
         let mut state = self.shared.state.borrow_mut();
         if let (Some(text), "sync") = (checkpoint, state.context.kind.as_str()) {
@@ -105,28 +130,32 @@ impl Handle {
 
 impl Host for Handle {
     async fn send(&self, request: Raw) -> Result<Answer, HttpError> {
-        let request = self.shared.receive(request).map_err(HttpError::invalid)?;
-        let checked = {
+        let (request, url) = {
             let mut state = self.shared.state.borrow_mut();
+            state.pay_for_a_request()?;
+            let base = state.base();
+            let limits = &state.run.grants.limits;
+            let checked = gate::check(&request, base.as_ref(), limits)?;
+            let request = Request::new(request, &checked.url, base.as_ref());
             state.run.requests.push(request.clone());
-            state.run.in_flight += 1;
-            state.run.in_flight_max = state.run.in_flight_max.max(state.run.in_flight);
-            gate::check(
-                &request,
-                &state.run.grants.hosts,
-                state.base_url.as_deref(),
-                &state.allowed,
-            )
+            (request, checked.url)
         };
         // A request that the plugin drops is no longer in flight either.
-        let _in_flight = InFlight(&self.shared);
-        checked?;
+        let _in_flight = self.shared.in_flight().await;
+        {
+            let state = self.shared.state.borrow();
+            let base = state.base();
+            gate::judge(&url, &state.run.grants, base.as_ref(), &state.allowed)?;
+        }
         let Some(reply) = self.answer(&request) else {
             let text = "nothing answers this request (see the test's output)".to_owned();
             return Err(HttpError::other(text));
         };
         self.shared.clock.sleep(reply.delay_ms).await;
-        reply.into_answer(&request.url)
+        let mut state = self.shared.state.borrow_mut();
+        let answer = reply.into_answer(&request.url, &state.run.grants.limits)?;
+        state.received(answer.body.len())?;
+        Ok(answer)
     }
 
     async fn commit(
@@ -135,28 +164,30 @@ impl Host for Handle {
         checkpoint: Option<String>,
     ) -> Result<Vec<ModelOutcome>, StoreError> {
         self.writable()?;
-        let store::Committed {
-            outcome,
-            twice,
-            skipped,
-        } = {
+        let (twice, store::Committed { outcome, skipped }) = {
             let mut state = self.shared.state.borrow_mut();
-            let models = state.run.grants.models.clone();
-            state
-                .records
-                .commit(&pages, checkpoint.as_deref(), &models)?
+            let State { records, run, .. } = &mut *state;
+            let is_sync = run.sync.is_some();
+            let (prepared, twice) =
+                store::prepared(&pages, checkpoint.as_deref(), &run.grants, is_sync)?;
+            run.records += prepared.iter().map(|page| page.len() as u64).sum::<u64>();
+            let most = run.grants.limits.records_per_run;
+            if run.records > most {
+                return invalid(format!(
+                    "the run has saved more records than the limit records_per_run, {most}"
+                ));
+            }
+            (twice, records.commit(prepared)?)
         };
         if !twice.is_empty() {
             let ids = twice.join(", ");
-            log(
-                Level::Warn,
-                &format!("ids that occur twice in a commit: {ids}"),
-                "",
-            );
+            let text =
+                format!("ids more than once in one commit, the last of each was taken: {ids}");
+            log(Level::Warn, &text, "");
         }
         for (
             model,
-            Skipped {
+            record::Skipped {
                 id,
                 position,
                 reason,
@@ -183,19 +214,15 @@ impl Host for Handle {
         ids: Vec<String>,
     ) -> Result<Vec<Option<String>>, StoreError> {
         let state = self.shared.state.borrow();
-        state.records.get(&model, &ids, &state.run.grants.models)
+        state.records.get(&model, &ids, &state.run.grants)
     }
 
     async fn begin_snapshot(&self, model: String, restart: bool) -> Result<bool, StoreError> {
-        let mut state = self.shared.state.borrow_mut();
-        let models = state.run.grants.models.clone();
-        state.records.begin_snapshot(&model, restart, &models)
+        self.pull(|records, by| records.begin_snapshot(&model, restart, by))
     }
 
     async fn unseen(&self, model: String, after: u64, limit: u32) -> Result<Unseen, StoreError> {
-        let mut state = self.shared.state.borrow_mut();
-        let models = state.run.grants.models.clone();
-        state.records.unseen(&model, after, limit, &models)
+        self.pull(|records, by| records.unseen(&model, after, limit, by))
     }
 
     async fn repeat_snapshot(
@@ -204,13 +231,8 @@ impl Host for Handle {
         checkpoint: Option<String>,
     ) -> Result<u64, StoreError> {
         self.writable()?;
-        let unseen = {
-            let mut state = self.shared.state.borrow_mut();
-            let models = state.run.grants.models.clone();
-            state
-                .records
-                .repeat_snapshot(&model, checkpoint.as_deref(), &models)?
-        };
+        let unseen =
+            self.pull(|records, by| records.repeat_snapshot(&model, checkpoint.as_deref(), by))?;
         self.store_checkpoint(checkpoint.as_deref());
         self.committed(Committed {
             pages: Vec::new(),
@@ -228,13 +250,8 @@ impl Host for Handle {
         checkpoint: Option<String>,
     ) -> Result<SnapshotEnd, StoreError> {
         self.writable()?;
-        let end = {
-            let mut state = self.shared.state.borrow_mut();
-            let models = state.run.grants.models.clone();
-            state
-                .records
-                .end_snapshot(&model, proof, checkpoint.as_deref(), &models)?
-        };
+        let end = self
+            .pull(|records, by| records.end_snapshot(&model, proof, checkpoint.as_deref(), by))?;
         self.store_checkpoint(checkpoint.as_deref());
         self.committed(Committed {
             pages: Vec::new(),
@@ -257,14 +274,22 @@ impl Host for Handle {
     ) -> Result<Vec<Change>, StoreError> {
         let state = self.shared.state.borrow();
         let name = format!("{}/{}", source.integration, source.model);
-        let feeds = &state.run.grants.feeds;
-        if !feeds.iter().any(|feed| *feed == name || feed == "config") {
+        let feed: FeedPattern = name.parse().or_else(invalid)?;
+        if let Some(connection) = &source.connection {
+            connection.parse::<ConnectionName>().or_else(invalid)?;
+        }
+        let asked = state.run.grants.feeds.iter();
+        if !asked.into_iter().any(|asked| match asked {
+            FeedRequest::Config => true,
+            FeedRequest::Feed(asked) => *asked == feed,
+        }) {
             return Err(StoreError::denied(format!(
                 "{name} is not among the plugin's feeds: add .feed(\"{name}\")"
             )));
         }
-        if !(1..=FEED_LIMIT_MAX).contains(&limit) {
-            return Err(StoreError::invalid(format!("a limit of {limit}")));
+        if !(1..=READ_CHANGES_MAX).contains(&limit) {
+            let text = format!("limit is {limit}; it must be 1 to {READ_CHANGES_MAX}");
+            return invalid(text);
         }
         let key = (source.integration, source.model);
         let changes = state.feeds.get(&key).map(Vec::as_slice).unwrap_or_default();
@@ -272,7 +297,7 @@ impl Host for Handle {
             None => 0,
             Some(cursor) => match changes.iter().position(|change| change.cursor == *cursor) {
                 Some(at) => at + 1,
-                None => return Err(StoreError::invalid(format!("no cursor `{cursor}`"))),
+                None => return invalid(format!("no cursor `{cursor}`")),
             },
         };
         // As a real feed, it has a record once: where it changed last.
@@ -282,7 +307,13 @@ impl Host for Handle {
         };
         let after = changes.iter().enumerate().skip(after).filter(is_last);
         let after = after.map(|(_, change)| change.clone());
-        Ok(after.take(limit as usize).collect())
+        let mut bytes = 0;
+        let fits = |change: &Change| {
+            let before = bytes;
+            bytes += change.body.as_ref().map_or(0, String::len);
+            before < READ_BYTES_MAX
+        };
+        Ok(after.take(limit as usize).take_while(fits).collect())
     }
 
     fn checkpoint(&self) -> Option<String> {
@@ -303,19 +334,15 @@ impl Host for Handle {
             let text = "the plugin did not ask for it: add .metadata_write()";
             return Err(StoreError::denied(text.to_owned()));
         }
-        let patch = decoded(&patch);
-        if !patch.is_object() {
-            return Err(StoreError::invalid("the patch is not an object".to_owned()));
-        }
-        let mut merged = state.metadata.clone();
-        merge(&mut merged, patch);
-        let bytes = merged.to_string().len();
-        if bytes > METADATA_MAX {
-            return Err(StoreError::invalid(format!(
-                "metadata of {bytes} bytes; at most {METADATA_MAX}"
-            )));
-        }
-        state.metadata = merged;
+        let patch: Map<String, Value> = match serde_json::from_str(&patch) {
+            Ok(patch) => patch,
+            Err(error) => {
+                return invalid(format!("the metadata patch is not a JSON object: {error}"));
+            }
+        };
+        let stored = state.metadata.as_object().cloned().unwrap_or_default();
+        let merged = metadata::merged(&stored, &patch, METADATA_BYTES_MAX).or_else(invalid)?;
+        state.metadata = Value::Object(merged);
         Ok(())
     }
 
@@ -338,36 +365,8 @@ impl fmt::Debug for Handle {
     }
 }
 
-struct InFlight<'a>(&'a Shared);
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.state.borrow_mut().run.in_flight -= 1;
-    }
-}
-
 fn decoded(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_default()
-}
-
-/// RFC 7396.
-fn merge(target: &mut Value, patch: Value) {
-    let Value::Object(patch) = patch else {
-        *target = patch;
-        return;
-    };
-    if !target.is_object() {
-        *target = Value::Object(serde_json::Map::new());
-    }
-    if let Value::Object(target) = target {
-        for (key, value) in patch {
-            if value.is_null() {
-                target.remove(&key);
-            } else {
-                merge(target.entry(key).or_insert(Value::Null), value);
-            }
-        }
-    }
 }
 
 thread_local! {
@@ -409,50 +408,5 @@ pub(crate) fn log(level: Level, message: &str, fields: &str) {
             fields: decoded(fields),
         }),
         None => eprintln!("{level}: {message} {fields}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::merge;
-
-    /// The examples of RFC 7396, appendix A, that start from an object.
-    #[test]
-    fn merging() {
-        for (mut target, patch, expected) in [
-            (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
-            (
-                json!({"a": "b"}),
-                json!({"b": "c"}),
-                json!({"a": "b", "b": "c"}),
-            ),
-            (json!({"a": "b"}), json!({"a": null}), json!({})),
-            (
-                json!({"a": "b", "b": "c"}),
-                json!({"a": null}),
-                json!({"b": "c"}),
-            ),
-            (json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"})),
-            (
-                json!({"a": {"b": "c"}}),
-                json!({"a": {"b": "d", "c": null}}),
-                json!({"a": {"b": "d"}}),
-            ),
-            (
-                json!({"e": null}),
-                json!({"a": 1}),
-                json!({"e": null, "a": 1}),
-            ),
-            (
-                json!({}),
-                json!({"a": {"bb": {"ccc": null}}}),
-                json!({"a": {"bb": {}}}),
-            ),
-        ] {
-            merge(&mut target, patch);
-            assert_eq!(target, expected);
-        }
     }
 }

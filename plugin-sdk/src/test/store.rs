@@ -1,174 +1,140 @@
-//! The records of the fake host: the contract's rules, and counting.
+//! The records of the fake host. What may be stored, and what is a change, the contract's rules say.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use tidegate_rules::Name;
+use tidegate_rules::canonical::{self, BodyHash};
+use tidegate_rules::limits::{GET_IDS_MAX, SKIPPED_REASON_BYTES_MAX};
+use tidegate_rules::record::{self, Save};
 
+use super::declared::Grants;
 use super::snapshots::Snapshot;
-use super::store_rules::{
-    check_body, check_checkpoint, check_id, check_model, check_sizes, invalid,
-};
 use crate::host::{ModelOutcome, Page, Skipped, StoreError};
-
-const GET_IDS_MAX: usize = 1_000;
+use crate::text::truncated;
 
 /// What the fake host stores of records, over several runs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Records {
-    pub(super) live: BTreeMap<String, BTreeMap<String, Value>>,
+    pub(super) live: BTreeMap<String, BTreeMap<String, Stored>>,
     /// A number for each id of a model, in the order in which they were stored first.
     pub(super) places: BTreeMap<String, BTreeMap<String, u64>>,
-    /// The open snapshots, by model.
-    pub(super) snapshots: BTreeMap<String, Snapshot>,
-    /// How much of a model a snapshot may delete.
-    pub(super) snapshot_delete_percent: u64,
+    /// The open snapshots, by model and sync.
+    pub(super) snapshots: BTreeMap<String, BTreeMap<String, Snapshot>>,
 }
 
-/// What to do with an id: save a body, or delete.
-type Change = Option<Value>;
+/// A record that is not deleted.
+#[derive(Debug, Clone)]
+pub(super) struct Stored {
+    /// JSON text, as it was saved.
+    body: String,
+    hash: BodyHash,
+}
+
+impl Stored {
+    fn value(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_default()
+    }
+}
 
 /// What a commit did.
 #[derive(Debug, Default)]
 pub(super) struct Committed {
     pub(super) outcome: Vec<ModelOutcome>,
-    /// For the log.
-    pub(super) twice: Vec<String>,
-    pub(super) skipped: Vec<(String, Skipped)>,
+    /// What was left out, for the log.
+    pub(super) skipped: Vec<(Name, record::Skipped)>,
+}
+
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "an error as `or_else` gives it"
+)]
+pub(super) fn invalid<T>(text: impl ToString) -> Result<T, StoreError> {
+    Err(StoreError::invalid(text.to_string()))
+}
+
+/// The model, if the run may write it.
+pub(super) fn granted(grants: &Grants, model: &str) -> Result<Name, StoreError> {
+    record::granted(&grants.models, model).map_err(StoreError::denied)
 }
 
 impl Records {
-    pub(super) fn new() -> Self {
-        Records {
-            live: BTreeMap::new(),
-            places: BTreeMap::new(),
-            snapshots: BTreeMap::new(),
-            snapshot_delete_percent: 50,
-        }
-    }
-
     pub(super) fn of(&self, model: &str) -> BTreeMap<String, Value> {
-        self.live.get(model).cloned().unwrap_or_default()
+        let live = self.live.get(model).into_iter().flatten();
+        live.map(|(id, stored)| (id.clone(), stored.value()))
+            .collect()
     }
 
     pub(super) fn all(&self) -> BTreeMap<String, BTreeMap<String, Value>> {
-        self.live.clone()
+        let models = self.live.keys();
+        models
+            .map(|model| (model.clone(), self.of(model)))
+            .collect()
     }
 
-    pub(super) fn put(&mut self, model: String, id: String, body: Value) {
-        self.place(&model, &id);
-        self.live.entry(model).or_default().insert(id, body);
+    /// A record that is there before any run.
+    pub(super) fn put(&mut self, model: &str, id: &str, body: &Value) -> Result<(), String> {
+        let mut body = body.to_string();
+        let hash = canonical::settle(&mut body).map_err(|error| error.to_string())?;
+        self.place(model, id);
+        let live = self.live.entry(model.to_owned()).or_default();
+        live.insert(id.to_owned(), Stored { body, hash });
+        Ok(())
     }
 
-    /// Apply all pages, or nothing.
-    pub(super) fn commit(
-        &mut self,
-        pages: &[Page],
-        checkpoint: Option<&str>,
-        models: &[String],
-    ) -> Result<Committed, StoreError> {
-        check_sizes(pages)?;
-        if let Some(checkpoint) = checkpoint {
-            check_checkpoint(checkpoint)?;
-        }
-        let mut order: Vec<&str> = Vec::new();
-        let mut changes: BTreeMap<&str, BTreeMap<&str, Change>> = BTreeMap::new();
+    /// Apply all pages, which were checked.
+    pub(super) fn commit(&mut self, pages: Vec<record::Page>) -> Result<Committed, StoreError> {
         let mut committed = Committed::default();
         for page in pages {
-            check_model(&page.model, models)?;
-            if !order.contains(&page.model.as_str()) {
-                order.push(&page.model);
-            }
-            let of_model = changes.entry(&page.model).or_default();
-            for (position, id) in page.delete.iter().enumerate() {
-                check_id(id).or_else(|problem| {
-                    let model = &page.model;
-                    invalid(format!("{model}: delete[{position}]: the id {problem}"))
-                })?;
-                if of_model.insert(id, None).is_some() {
-                    committed.twice.push(format!("{} `{id}`", page.model));
-                }
-            }
-            let mut skipped = page.skipped.clone();
-            for (position, saved) in page.save.iter().enumerate() {
-                let body = check_id(&saved.id)
-                    .map_err(|problem| format!("the id {problem}"))
-                    .and_then(|()| check_body(&saved.body));
-                match body {
-                    Ok(body) => {
-                        if of_model.insert(&saved.id, Some(body)).is_some() {
-                            let id = &saved.id;
-                            committed.twice.push(format!("{} `{id}`", page.model));
-                        }
-                    }
-                    Err(reason) => skipped.push(Skipped {
-                        id: Some(saved.id.clone()).filter(|id| !id.is_empty()),
-                        position: u32::try_from(position).unwrap_or(u32::MAX),
-                        reason,
-                    }),
-                }
-            }
-            if let Some(first) = skipped.first()
-                && skipped.len() as u64 > u64::from(page.may_skip)
-            {
-                let (at, reason, most) = (first.position, &first.reason, page.may_skip);
-                return invalid(format!(
-                    "{}: save[{at}]: {reason} (and the page has more such records than the {most} that may \
-                     be skipped)",
-                    page.model
-                ));
-            }
-            let named = skipped.into_iter().map(|s| (page.model.clone(), s));
+            committed.outcome.push(self.apply(&page)?);
+            let model = page.model;
+            let named = page.skipped.into_iter().map(|s| (model.clone(), s));
             committed.skipped.extend(named);
         }
-        committed.outcome = order
-            .into_iter()
-            .map(|model| {
-                let changes = changes.remove(model).unwrap_or_default();
-                let of_model = committed.skipped.iter().filter(|(of, _)| of == model);
-                let skipped: Vec<&Skipped> = of_model.map(|(_, skipped)| skipped).collect();
-                self.apply(model, changes, &skipped)
-            })
-            .collect();
         Ok(committed)
     }
 
-    fn apply(
-        &mut self,
-        model: &str,
-        changes: BTreeMap<&str, Change>,
-        skipped: &[&Skipped],
-    ) -> ModelOutcome {
-        for (id, _) in changes.iter().filter(|(_, change)| change.is_some()) {
-            self.place(model, id);
+    fn apply(&mut self, page: &record::Page) -> Result<ModelOutcome, StoreError> {
+        let model = page.model.as_str();
+        for save in &page.save {
+            self.place(model, &save.id);
         }
         let live = self.live.entry(model.to_owned()).or_default();
-        let mut snapshot = self.snapshots.get_mut(model);
         let mut outcome = ModelOutcome {
             model: model.to_owned(),
-            skipped: u32::try_from(skipped.len()).unwrap_or(u32::MAX),
+            skipped: u32::try_from(page.skipped.len()).unwrap_or(u32::MAX),
             ..ModelOutcome::default()
         };
-        if let Some(snapshot) = &mut snapshot {
-            let ids = skipped.iter().filter_map(|skipped| skipped.id.clone());
-            snapshot.seen.extend(ids);
-            snapshot.holes |= skipped.iter().any(|skipped| skipped.id.is_none());
-        }
-        for (id, change) in changes {
-            let Some(body) = change else {
-                outcome.deleted += u32::from(live.remove(id).is_some());
-                continue;
-            };
-            if let Some(snapshot) = &mut snapshot {
-                snapshot.seen.insert(id.to_owned());
+        for id in &page.delete {
+            match live.remove(id) {
+                Some(_) => outcome.deleted += 1,
+                None => outcome.unchanged += 1,
             }
+        }
+        for Save { id, body, hash } in &page.save {
+            let Some(hash) = *hash else {
+                return invalid("a page that was not prepared");
+            };
             match live.get(id) {
-                Some(stored) if *stored == body => outcome.unchanged += 1,
+                Some(stored) if stored.hash == hash => {
+                    outcome.unchanged += 1;
+                    continue;
+                }
                 Some(_) => outcome.updated += 1,
                 None => outcome.added += 1,
             }
-            live.insert(id.to_owned(), body);
+            let body = body.clone();
+            live.insert(id.clone(), Stored { body, hash });
         }
-        outcome
+        for snapshot in self
+            .snapshots
+            .entry(model.to_owned())
+            .or_default()
+            .values_mut()
+        {
+            snapshot.saw(page);
+        }
+        Ok(outcome)
     }
 
     fn place(&mut self, model: &str, id: &str) {
@@ -181,15 +147,67 @@ impl Records {
         &self,
         model: &str,
         ids: &[String],
-        models: &[String],
+        grants: &Grants,
     ) -> Result<Vec<Option<String>>, StoreError> {
-        check_model(model, models)?;
+        granted(grants, model)?;
         if ids.len() > GET_IDS_MAX {
             let count = ids.len();
-            return invalid(format!("{count} ids at once; at most {GET_IDS_MAX}"));
+            return invalid(format!("{count} ids; the most at once is {GET_IDS_MAX}"));
         }
         let live = self.live.get(model);
-        let body = |id: &String| live.and_then(|live| live.get(id)).map(Value::to_string);
+        let body = |id: &String| Some(live?.get(id)?.body.clone());
         Ok(ids.iter().map(body).collect())
+    }
+}
+
+/// The pages of a commit as they are stored, and the ids that came twice. `checkpoint`: of a sync only.
+pub(super) fn prepared(
+    pages: &[Page],
+    checkpoint: Option<&str>,
+    grants: &Grants,
+    is_sync: bool,
+) -> Result<(Vec<record::Page>, Vec<String>), StoreError> {
+    let mut prepared = Vec::with_capacity(pages.len());
+    for page in pages {
+        prepared.push(of_guest(page, granted(grants, &page.model)?));
+    }
+    let twice = record::prepare(&mut prepared, &grants.limits).or_else(invalid)?;
+    check_checkpoint(checkpoint, grants, is_sync)?;
+    Ok((prepared, twice))
+}
+
+/// A checkpoint is a sync's, and within its limit.
+pub(super) fn check_checkpoint(
+    checkpoint: Option<&str>,
+    grants: &Grants,
+    is_sync: bool,
+) -> Result<(), StoreError> {
+    match checkpoint {
+        None => Ok(()),
+        Some(_) if !is_sync => invalid("only a sync has a checkpoint"),
+        Some(text) => record::check_checkpoint(text, &grants.limits).or_else(invalid),
+    }
+}
+
+fn of_guest(page: &Page, model: Name) -> record::Page {
+    let save = page.save.iter().map(|saved| Save {
+        id: saved.id.clone(),
+        body: saved.body.clone(),
+        hash: None,
+    });
+    let skipped = page
+        .skipped
+        .iter()
+        .map(|skipped: &Skipped| record::Skipped {
+            id: skipped.id.clone(),
+            position: skipped.position,
+            reason: truncated(&skipped.reason, SKIPPED_REASON_BYTES_MAX).to_owned(),
+        });
+    record::Page {
+        model,
+        save: save.collect(),
+        delete: page.delete.clone(),
+        skipped: skipped.collect(),
+        may_skip: page.may_skip,
     }
 }

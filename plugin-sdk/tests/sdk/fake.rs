@@ -47,7 +47,9 @@ fn a_response_that_nobody_asked_for() {
 }
 
 #[test]
-#[should_panic(expected = "the host would refuse this plugin: sync `s` is declared twice")]
+#[should_panic(
+    expected = "the host would refuse this plugin: the manifest is not valid at syncs: \"s\" is listed twice"
+)]
 fn a_declaration_that_the_host_would_refuse() {
     let plugin = plugin(get_x).sync(Sync::new("s", get_x));
     host().run_sync(plugin, "s");

@@ -92,7 +92,8 @@ fn later_runs_read_changes_and_deletions() {
             totals.deleted,
             totals.unchanged
         ),
-        (0, 1, 1, 1)
+        (0, 1, 1, 2),
+        "c_9 was not stored"
     );
     assert_eq!(ids(&outcome), ["c_2", "c_3"]);
     assert_eq!(outcome.checkpoint(), Some(&json!({ "since": "T3" })));

@@ -56,6 +56,10 @@ pub fn hostile() -> PathBuf {
     component("tests/plugins/hostile")
 }
 
+pub fn conformance() -> PathBuf {
+    component("tests/plugins/conformance")
+}
+
 pub fn chance() -> PathBuf {
     component("tests/plugins/chance")
 }

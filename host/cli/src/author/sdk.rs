@@ -2,7 +2,7 @@
 //!
 //! The copy is unpacked into the user's cache directory, under its version and the digest of its
 //! content, so that two builds of tidegate never share one. It lies there as it does in the
-//! checkout (`plugin-sdk`, `plugins/demo-crm`), with the lock file of the build: a demo without a
+//! checkout (`plugin-sdk`, `host/rules`, which it depends on, `plugins/demo-crm`), with the lock file of the build: a demo without a
 //! checkout compiles the versions that were tested.
 
 use std::fs;
@@ -13,11 +13,13 @@ use tidegate_engine::integration::Digest;
 use tidegate_service::problem::{Kind, Problem, Result};
 
 const SDK_NAME: &str = "tidegate-sdk";
-/// Where both lie, in the checkout and in the unpacked copy.
+/// Where they lie, in the checkout and in the unpacked copy.
 const SDK: &str = "plugin-sdk";
+const RULES: &str = "host/rules";
 const DEMO_PLUGIN: &str = "plugins/demo-crm";
 
 static SDK_FOLDER: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../plugin-sdk");
+static RULES_FOLDER: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../rules");
 static DEMO_FOLDER: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../plugins/demo-crm");
 static SDK_MANIFEST: &str = include_str!("../../../../plugin-sdk/Cargo.toml");
 static WORKSPACE: &str = include_str!("../../templates/sdk-workspace.toml");
@@ -53,7 +55,7 @@ pub(crate) fn given(path: &Path) -> Result<PathBuf> {
         .map_err(|error| refused(&error.to_string()))
 }
 
-/// The folder that holds both: the checkout if it still is there with this version, else the copy.
+/// The folder that holds them: the checkout if it still is there with this version, else the copy.
 fn home() -> Result<PathBuf> {
     if let Some(checkout) = checkout() {
         return Ok(checkout);
@@ -123,6 +125,7 @@ fn files() -> Vec<(String, &'static [u8])> {
         ("Cargo.lock".to_owned(), LOCK_FILE.as_bytes()),
     ];
     collect(SDK, &SDK_FOLDER, &mut files);
+    collect(RULES, &RULES_FOLDER, &mut files);
     collect(DEMO_PLUGIN, &DEMO_FOLDER, &mut files);
     files.sort();
     files

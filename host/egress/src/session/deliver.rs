@@ -20,7 +20,6 @@ use tidegate_engine::{ConnectionKey, Timestamp};
 use url::Url;
 
 use super::Session;
-use crate::address::AddressPolicy;
 use crate::error::EgressError;
 use crate::gate::{self, Gate};
 use crate::headers;
@@ -29,7 +28,8 @@ use crate::redirect::Hop;
 use crate::said::Said;
 use crate::sent::Sent;
 use crate::stopwatch::Stopwatch;
-use crate::target::shown;
+use tidegate_rules::address::AddressPolicy;
+use tidegate_rules::request::{self, shown};
 
 /// The URL of a webhook endpoint or of a collector of traces, with connections that are kept for the
 /// next message to it. Clones are the same receiver.
@@ -135,7 +135,8 @@ impl Receiver {
         let mut watch = Stopwatch::new(Duration::from_millis(self.time.ms));
         let check = gate::check(&self.url, &inner.policy, &inner.guard);
         watch.run(check).await.map_err(|_| self.late())??;
-        let mut headers = headers::outgoing(headers, None, &inner.policy.limits)?;
+        let headers = request::headers(headers, None, &inner.policy.limits)?;
+        let mut headers = headers::with_own(headers);
         // The answer is for the log only, where it stands as it came.
         headers.remove(header::ACCEPT_ENCODING);
         let hop = Hop {

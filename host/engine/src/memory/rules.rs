@@ -10,9 +10,10 @@ use crate::canonical::BodyHash;
 use crate::cursor::{Cursor, CursorError};
 use crate::health::{Health, Hold};
 use crate::idempotency::KeyUse;
-use crate::integration::{Connection, Deployment, Integration, NewDeployment, merge};
+use crate::integration::{Connection, Deployment, Integration, NewDeployment};
 use crate::job::{Job, JobTarget, NewJob};
 use crate::limits::API_KEYS;
+use crate::metadata;
 use crate::record::{self, Counts, Page, PageError, Save};
 use crate::run::{
     Basis, Blame, Failure, FailureClass, Fence, Figures, NewRun, Outcome, Run, RunEnd, RunId,
@@ -91,17 +92,7 @@ pub fn merged_metadata(
     patch: &Map<String, Value>,
     bytes_max: usize,
 ) -> Result<Map<String, Value>, StoreError> {
-    let mut metadata = connection.metadata.clone();
-    merge(&mut metadata, patch);
-    let bytes = serde_json::to_string(&metadata).map_or(usize::MAX, |text| text.len());
-    if bytes > bytes_max {
-        return Err(PageError::LongMetadata {
-            bytes,
-            max: bytes_max,
-        }
-        .into());
-    }
-    Ok(metadata)
+    Ok(metadata::merged(&connection.metadata, patch, bytes_max)?)
 }
 
 /// The row of a run that just started, from this checkpoint if it is a sync's.

@@ -8,6 +8,7 @@ use super::{Cron, DstGap, Interval, ScheduleError, Timing};
 use crate::health::Hold;
 use crate::job::{JobTarget, Priority, Retry};
 use crate::limits::SCHEDULE_PAYLOAD_BYTES;
+use crate::manifest::ScheduleSpec;
 use crate::{Name, Timestamp, is_default};
 
 /// Most rules of one schedule, and most exclusions, each.
@@ -56,6 +57,22 @@ fn utc() -> String {
 }
 
 impl When {
+    /// The same as a manifest has it; `None` for an interval that is none, which no manifest that was
+    /// checked has.
+    #[must_use]
+    pub fn of(spec: &ScheduleSpec) -> Option<Self> {
+        Some(match spec {
+            ScheduleSpec::Every { every } => Self::Every {
+                every: every.parse().ok()?,
+            },
+            ScheduleSpec::Cron { cron, timezone } => Self::Cron {
+                cron: cron.clone(),
+                timezone: timezone.clone(),
+                dst_gap: DstGap::Shift,
+            },
+        })
+    }
+
     /// Checked and ready to be asked.
     pub fn timing(&self) -> Result<Timing, ScheduleError> {
         Ok(match self {

@@ -6,6 +6,7 @@ use tidegate_engine::grant::FeedGrant;
 use tidegate_engine::grant::FeedPattern;
 use tidegate_engine::grant::GrantFlag;
 use tidegate_engine::grant::Whose;
+use tidegate_engine::limits::{READ_BYTES_MAX, READ_CHANGES_MAX};
 use tidegate_engine::store::{ActionFilter, ReadChanges};
 use tidegate_engine::{ConnectionKey, ModelKey};
 use tidegate_engine::{cassette, record};
@@ -15,11 +16,6 @@ use super::records::{error, invalid, not_granted};
 use super::taken::hold_until_taken;
 use crate::state::{Imports, Live, RunState};
 use crate::world::{Held, changes_bytes};
-
-/// Most changes of one read.
-const READ_CHANGES_MAX: u32 = 10_000;
-/// A read stops after the change that reaches this many bytes of bodies.
-const READ_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 impl Host for RunState {}
 

@@ -10,7 +10,7 @@ use tidegate_contract::tidegate::plugin::records::{
 use tidegate_egress::Share;
 use tidegate_engine::Name;
 use tidegate_engine::cassette::{CommitAsk, Refusal, RefusalKind};
-use tidegate_engine::limits::SKIPPED_LOGGED;
+use tidegate_engine::limits::{GET_IDS_MAX, SKIPPED_LOGGED, SKIPPED_REASON_BYTES_MAX};
 use tidegate_engine::record::{self, Counts, Page, PageError, Save, Skipped};
 use tidegate_engine::run::{Blame, Level};
 use wasmtime::component::Accessor;
@@ -21,15 +21,12 @@ use crate::log::cut;
 use crate::state::{Imports, Live, RunState};
 use crate::world::{bodies_bytes, page_refusal, refusal};
 
-/// Most ids of one `get`: the answer is held in memory whole.
-const GET_IDS_MAX: usize = 1000;
 /// Most bytes of bodies that one look into the store may bring.
 const GET_BYTES: u64 = 32 * 1024 * 1024;
 
 /// Bodies of a commit that are checked where the call is: handing fewer to another thread takes longer.
 const PREPARED_INLINE_BYTES: usize = 32 * 1024;
-/// How much is kept of the reason for which a record is skipped, and shown of its id.
-const SKIPPED_REASON_BYTES_MAX: usize = 1024;
+/// How much is shown of the id of a record that is skipped.
 const ID_SHOWN_BYTES_MAX: usize = 512;
 
 impl Host for RunState {}
@@ -357,19 +354,8 @@ fn tell_of_secrets(live: &Live, pages: &[Page]) {
 }
 
 pub(super) fn granted(live: &Live, model: &str) -> Result<Name, Error> {
-    let found = live.models.iter().find(|name| name.as_str() == model);
-    found.cloned().ok_or_else(|| {
-        let model: String = model.chars().take(100).collect();
-        let known = live
-            .models
-            .iter()
-            .map(Name::as_str)
-            .collect::<Vec<_>>()
-            .join(", ");
-        let message =
-            format!("the manifest does not list the model {model:?} here; it lists: {known}");
-        error(live, refusal(RefusalKind::Denied, message))
-    })
+    record::granted(&live.models, model)
+        .map_err(|message| error(live, refusal(RefusalKind::Denied, message)))
 }
 
 /// What the guest is told about a refusal; what the operator must know is noted.

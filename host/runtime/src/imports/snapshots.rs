@@ -4,15 +4,13 @@ use std::sync::Arc;
 
 use tidegate_contract::tidegate::plugin::records::{Error, Proof, SnapshotEnd, UnseenPage};
 use tidegate_egress::Share;
+use tidegate_engine::limits::UNSEEN_MAX;
 use tidegate_engine::record::Counts;
 use tidegate_engine::store;
 
 use super::records::{checked_checkpoint, error, granted, invalid, is_elsewhere};
 use crate::state::Live;
 use crate::world::unseen_bytes;
-
-/// Most ids of one `unseen`.
-const UNSEEN_MAX: u32 = 1000;
 
 /// The ids, and what of the run's account they take.
 pub(super) async fn unseen(

@@ -7,13 +7,11 @@ use serde_json::{Map, Value};
 use tidegate_contract::tidegate::plugin::records::Error;
 use tidegate_contract::tidegate::plugin::state::{Host, HostWithStore};
 use tidegate_engine::integration;
+use tidegate_engine::limits::METADATA_BYTES_MAX;
 use wasmtime::component::Accessor;
 
 use super::records::{error, invalid, not_granted, without_secrets};
 use crate::state::{Imports, RunState};
-
-/// Most bytes of a connection's metadata: it is handed to the guest whole.
-const METADATA_BYTES_MAX: usize = 64 * 1024;
 
 impl Host for RunState {
     fn checkpoint(&mut self) -> wasmtime::Result<Option<String>> {

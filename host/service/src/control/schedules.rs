@@ -244,7 +244,7 @@ pub(super) fn put_default(
     sync: &ResolvedSync,
     now: Timestamp,
 ) -> Option<PutSchedule> {
-    let when = sync.schedule.as_ref()?.when()?;
+    let when = When::of(sync.schedule.as_ref()?)?;
     let target = JobTarget::Sync {
         connection: connection.key.clone(),
         sync: sync.name.clone(),

@@ -41,9 +41,9 @@ fn one_bad_record_does_not_stop_the_rest() {
         ("null", "it begins: null"),
         (r#"{"id":"a\nb"}"#, "control character"),
         (r#"{"id":"x","n":1e400}"#, "out of range"),
-        (long.as_str(), "longer than 512 bytes"),
-        (large.as_str(), "at most 1048576"),
-        (deep.as_str(), "deeper than 64 levels"),
+        (long.as_str(), "the limit record_id_bytes is 512"),
+        (large.as_str(), "the limit record_bytes is 1048576"),
+        (deep.as_str(), "the limit json_depth, 64"),
     ] {
         let api = |config: Value| {
             model(config)

@@ -122,7 +122,7 @@ fn check_save(
 }
 
 /// Check and hash a body, and leave of repeated members the last.
-pub(crate) fn check_body(model: &Name, save: &mut Save) -> Result<BodyHash, PageError> {
+pub fn check_body(model: &Name, save: &mut Save) -> Result<BodyHash, PageError> {
     canonical::settle(&mut save.body).map_err(|reason| {
         let (model, id) = (model.clone(), save.id.clone());
         if reason.is_too_deep() {
@@ -152,12 +152,7 @@ pub fn check_is_json(checkpoint: &str) -> Result<(), PageError> {
         })
 }
 
-pub(crate) fn check_id(
-    model: &Name,
-    index: usize,
-    id: &str,
-    limits: &Limits,
-) -> Result<(), PageError> {
+pub fn check_id(model: &Name, index: usize, id: &str, limits: &Limits) -> Result<(), PageError> {
     let model = || model.clone();
     if id.is_empty() {
         return Err(PageError::EmptyId {
@@ -183,6 +178,19 @@ pub(crate) fn check_id(
         });
     }
     Ok(())
+}
+
+/// The model of this name, if a run may write it.
+pub fn granted(models: &[Name], model: &str) -> Result<Name, String> {
+    let found = models.iter().find(|name| name.as_str() == model);
+    found.cloned().ok_or_else(|| {
+        let model: String = model.chars().take(100).collect();
+        let known: Vec<&str> = models.iter().map(Name::as_str).collect();
+        format!(
+            "the manifest does not list the model {model:?} here; it lists: {}",
+            known.join(", ")
+        )
+    })
 }
 
 fn keep_last(page: &mut Page, repeated: &mut Vec<String>) {
@@ -218,7 +226,7 @@ fn keep_last(page: &mut Page, repeated: &mut Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::Blame;
+    use crate::Blame;
 
     fn page(save: &[(&str, &str)], delete: &[&str]) -> Page {
         Page {

@@ -24,7 +24,7 @@ macro_rules! fixed {
 
 fixed! {
     STACK_BYTES stack_bytes = MIB, "The guest's call stack; the same for every instance of one engine.";
-    JSON_DEPTH json_depth = crate::canonical::DEPTH_MAX as u64, "Nesting of a record's body.";
+    JSON_DEPTH json_depth = 64, "Nesting of a record's body.";
     SKIPPED_LOGGED skipped_logged = 100, "Skipped records that a run's log names, each with its reason; further ones are counted.";
     ACTION_INPUT_BYTES action_input_bytes = 8 * MIB, "An action's input: it is handed to the guest whole.";
     COMPONENT_BYTES component_bytes = 64 * MIB, "A component's file; a Python plugin has about 18 MB.";

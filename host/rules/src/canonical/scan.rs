@@ -6,7 +6,8 @@ use super::error::{BodyError, Reason};
 use super::number;
 
 /// How deep objects and lists may nest.
-pub const DEPTH_MAX: usize = 64;
+#[expect(clippy::cast_possible_truncation, reason = "a constant far below")]
+pub const DEPTH_MAX: usize = crate::limits::JSON_DEPTH as usize;
 
 /// Where a member of an object is in the output, once what is pending is copied there.
 #[derive(Debug, Clone)]

@@ -39,7 +39,7 @@ pub enum DstGap {
 }
 
 impl DstGap {
-    pub(super) fn is_shift(&self) -> bool {
+    pub fn is_shift(&self) -> bool {
         *self == Self::Shift
     }
 }
@@ -142,7 +142,7 @@ impl Cron {
         &self.zone
     }
 
-    pub(super) fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
+    pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
         let from = moment(after)?.to_zoned(self.zone.clone());
         if !self.is_fixed {
             return timestamp(self.find(&from)?.timestamp());
@@ -160,7 +160,7 @@ impl Cron {
     }
 
     /// Whether it is due at `at`, or the clock on the wall shows one of its times, the second time, too.
-    pub(super) fn names(&self, at: Timestamp) -> bool {
+    pub fn names(&self, at: Timestamp) -> bool {
         let shown = moment(at).filter(|_| at.0.is_multiple_of(1000));
         let shown = shown.map(|shown| shown.to_zoned(self.zone.clone()));
         let shows =
@@ -170,7 +170,7 @@ impl Cron {
     }
 
     /// The minutes of a day at which it is due, on a day that it names.
-    pub(super) fn minutes_of_day(&self) -> Vec<u64> {
+    pub fn minutes_of_day(&self) -> Vec<u64> {
         let mut minutes = Vec::new();
         // Its midnight, too.
         let just_before = moment(Timestamp(LONG_AGO.0 - 1000));
@@ -190,7 +190,7 @@ impl Cron {
     }
 
     /// The first day that it names from `day` on, both counted from the epoch.
-    pub(super) fn day_from(&self, day: i64) -> Option<i64> {
+    pub fn day_from(&self, day: i64) -> Option<i64> {
         let start = Moment::from_millisecond(day.checked_mul(DAY_MS)?).ok()?;
         let start = start.to_zoned(TimeZone::UTC);
         let next = self.parsed.find_next_occurrence(&start, true).ok()?;
@@ -198,13 +198,13 @@ impl Cron {
     }
 
     /// By how much the clock on the wall is ahead of UTC.
-    pub(super) fn ahead_of_utc_ms(&self, at: Timestamp) -> i64 {
+    pub fn ahead_of_utc_ms(&self, at: Timestamp) -> i64 {
         let offset = moment(at).map(|at| self.zone.to_offset(at).seconds());
         i64::from(offset.unwrap_or_default()) * 1000
     }
 
     /// When that clock changes between two times, and by how much.
-    pub(super) fn clock_changes(&self, from: u64, until: u64) -> Vec<(u64, u64)> {
+    pub fn clock_changes(&self, from: u64, until: u64) -> Vec<(u64, u64)> {
         let Some(start) = moment(Timestamp(from)) else {
             return Vec::new();
         };
@@ -242,7 +242,7 @@ impl Cron {
 
     /// The end of the hour or day around `at` of which it is due in every minute, if there is one in which the
     /// clock does not change.
-    pub(super) fn block_end(&self, at: Timestamp) -> Option<Timestamp> {
+    pub fn block_end(&self, at: Timestamp) -> Option<Timestamp> {
         let block_ms = self.block_ms?;
         let from = moment(at)?;
         let offset_ms = i64::from(self.zone.to_offset(from).seconds()) * 1000;

@@ -5,12 +5,14 @@
 //! the code bears: [`check`] refuses it where it is set, and [`Limits::resolve`] lowers what was
 //! stored. `docs/limits.md` is tested against [`TABLE`] and [`FIXED`].
 
+mod calls;
 mod fixed;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use calls::*;
 pub use fixed::*;
 
 /// One row of [`TABLE`].

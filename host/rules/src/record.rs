@@ -7,11 +7,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::canonical::{BodyError, BodyHash};
-use crate::run::Blame;
-use crate::{Name, Timestamp, is_default};
+use crate::{Blame, Name, Timestamp, is_default};
 
-pub(crate) use prepare::{check_body, check_id};
-pub use prepare::{check_checkpoint, check_is_json, prepare};
+pub use prepare::{check_body, check_checkpoint, check_id, check_is_json, granted, prepare};
 
 /// What last happened to a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -1,8 +1,8 @@
 //! Which IP addresses may be connected to: every special range, and what lies inside another address.
 
+use crate::grant::GrantFlag;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use tidegate_engine::grant::GrantFlag;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -309,12 +309,12 @@ impl AddressPolicy {
     }
 
     /// Whether the host itself listens on this port, so that an address alone doesn't decide.
-    pub(crate) fn listens_on(&self, port: u16) -> bool {
+    pub fn listens_on(&self, port: u16) -> bool {
         self.own.iter().any(|own| own.port() == port)
     }
 
     /// Whether it listens on this port of every address of this machine, whichever those are.
-    pub(crate) fn listens_everywhere_on(&self, port: u16) -> bool {
+    pub fn listens_everywhere_on(&self, port: u16) -> bool {
         let everywhere = |own: &SocketAddr| own.port() == port && own.ip().is_unspecified();
         self.own.iter().any(everywhere)
     }
@@ -386,7 +386,7 @@ impl AddressPolicy {
     }
 }
 
-pub(crate) fn own_listener(socket: SocketAddr) -> Refused {
+pub fn own_listener(socket: SocketAddr) -> Refused {
     let reason = format!("where Tidegate itself listens (port {})", socket.port());
     Refused {
         address: socket.ip(),

@@ -17,7 +17,6 @@
 mod error;
 mod number;
 mod scan;
-mod surrogates;
 mod unique;
 
 use std::cell::RefCell;
@@ -72,7 +71,9 @@ pub fn hash_value(json: &str) -> Result<BodyHash, BodyError> {
 pub fn settle(body: &mut String) -> Result<BodyHash, BodyError> {
     let scanned = match hash_and_repeats(body, false) {
         Err(error) if error.is_half_a_pair() => {
-            surrogates::mend(body);
+            if let Some(mended) = crate::surrogates::mended(body) {
+                *body = mended;
+            }
             hash_and_repeats(body, false)
         }
         scanned => scanned,
@@ -89,7 +90,7 @@ fn hash_of(text: &str, any: bool) -> Result<BodyHash, BodyError> {
 }
 
 /// The hash, and whether a member occurs more than once somewhere.
-pub(crate) fn hash_and_repeats(text: &str, any: bool) -> Result<(BodyHash, bool), BodyError> {
+pub fn hash_and_repeats(text: &str, any: bool) -> Result<(BodyHash, bool), BodyError> {
     SCANNER.with_borrow_mut(|scanner| {
         let (canonical, repeats) = scanner.canonical(text, any)?;
         let mut bytes = [0; 16];

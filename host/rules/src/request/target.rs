@@ -1,15 +1,10 @@
 //! Where a request goes: the guest's text and the connection's base URL make one URL, or an error.
 
-use tidegate_engine::grant::HostPattern;
 use url::{ParseError, Url};
 
-use crate::error::EgressError;
-
-/// Longest URL, in bytes; servers refuse longer ones too.
-pub(crate) const URL_BYTES_MAX: usize = 16 * 1024;
-
-/// Longest name of a host, in bytes (RFC 1035 §2.3.4, without the root's dot and the length).
-const HOST_BYTES_MAX: usize = 253;
+use super::RequestError;
+use crate::grant::HostPattern;
+use crate::limits::{HOST_BYTES_MAX, URL_BYTES_MAX};
 
 /// The URL that the guest's `text` means, for a connection at `base`.
 ///
@@ -17,16 +12,16 @@ const HOST_BYTES_MAX: usize = 253;
 /// one slash between, and has to stay below it: `..` that leads out is refused, because it comes
 /// from an id that nobody escaped. `//host/…` is refused rather than taken for a path, because
 /// everywhere else it means another host. A fragment is dropped; a base URL's query is not used.
-pub(crate) fn resolve(text: &str, base: &Url) -> Result<Url, EgressError> {
+pub fn resolve(text: &str, base: &Url) -> Result<Url, RequestError> {
     if text.len() > URL_BYTES_MAX {
-        return Err(EgressError::invalid(format!(
+        return Err(RequestError::invalid(format!(
             "the URL has {} bytes; the most is {URL_BYTES_MAX}",
             text.len()
         )));
     }
     // The parser would drop these silently, and then the URL says something else than its text.
     if text.chars().any(|c| c.is_control()) || text.trim() != text {
-        return Err(EgressError::invalid(format!(
+        return Err(RequestError::invalid(format!(
             "the URL {} has spaces around it or a control character in it",
             quoted(text)
         )));
@@ -35,21 +30,21 @@ pub(crate) fn resolve(text: &str, base: &Url) -> Result<Url, EgressError> {
         Ok(url) => url,
         Err(ParseError::RelativeUrlWithoutBase) => append(text, base)?,
         Err(error) => {
-            return Err(EgressError::invalid(format!(
+            return Err(RequestError::invalid(format!(
                 "{} is not a URL: {error}",
                 quoted(text)
             )));
         }
     };
     url.set_fragment(None);
-    check(&url)?;
+    check_url(&url)?;
     Ok(url)
 }
 
-fn append(text: &str, base: &Url) -> Result<Url, EgressError> {
+fn append(text: &str, base: &Url) -> Result<Url, RequestError> {
     let path = text.split(['?', '#']).next().unwrap_or_default();
     if path.starts_with("//") || path.contains('\\') {
-        return Err(EgressError::invalid(format!(
+        return Err(RequestError::invalid(format!(
             "{} is unclear: write https://… for another host, or one / for a path of the base URL",
             quoted(text)
         )));
@@ -63,12 +58,13 @@ fn append(text: &str, base: &Url) -> Result<Url, EgressError> {
     } else {
         "/"
     };
-    let url = Url::parse(&format!("{prefix}{between}{text}"))
-        .map_err(|error| EgressError::invalid(format!("{} is not a URL: {error}", quoted(text))))?;
+    let url = Url::parse(&format!("{prefix}{between}{text}")).map_err(|error| {
+        RequestError::invalid(format!("{} is not a URL: {error}", quoted(text)))
+    })?;
     let below = base.path().trim_end_matches('/');
     let rest = url.path().strip_prefix(below);
     if url.origin() != base.origin() || !rest.is_some_and(|r| r.is_empty() || r.starts_with('/')) {
-        return Err(EgressError::invalid(format!(
+        return Err(RequestError::invalid(format!(
             "{} leads out of the base URL's path {below:?}; escape ids in paths, or write the whole URL",
             quoted(text)
         )));
@@ -77,8 +73,8 @@ fn append(text: &str, base: &Url) -> Result<Url, EgressError> {
 }
 
 /// What holds for every URL that is sent to, redirects too.
-pub(crate) fn check(url: &Url) -> Result<(), EgressError> {
-    let refuse = |reason: &str| Err(EgressError::invalid(format!("{}: {reason}", shown(url))));
+pub fn check_url(url: &Url) -> Result<(), RequestError> {
+    let refuse = |reason: &str| Err(RequestError::invalid(format!("{}: {reason}", shown(url))));
     if !matches!(url.scheme(), "http" | "https") {
         return refuse("only http and https URLs can be requested");
     }
@@ -102,7 +98,7 @@ pub(crate) fn check(url: &Url) -> Result<(), EgressError> {
 }
 
 /// A URL for messages: without user, query and fragment, where secrets may be, and not too long.
-pub(crate) fn shown(url: &Url) -> String {
+pub fn shown(url: &Url) -> String {
     let text = match url.host_str() {
         Some(host) => {
             let port = url
@@ -238,7 +234,7 @@ mod tests {
                         error.to_string().contains(part),
                         "{base} + {text:?}: {error}"
                     );
-                    assert!(matches!(error, EgressError::Invalid { .. }));
+                    assert!(matches!(error, RequestError::Invalid(_)));
                 }
                 _ => panic!("{base} + {text:?} gave {got:?}"),
             }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::Name;
 use crate::grant::{FeedPattern, HostRequest, RateLimit};
 use crate::limits::{self, LimitValues};
-use crate::schedule::{Cron, DstGap, ScheduleError, Timing, When};
+use crate::schedule::{Cron, ScheduleError, Timing};
 
 use auth::pointer_get;
 pub use auth::{Auth, AuthName, TEMPLATES_MAX};
@@ -98,22 +98,6 @@ pub enum ScheduleSpec {
 }
 
 impl ScheduleSpec {
-    /// The same as a schedule has it; `None` for an interval that is none, which no manifest that was
-    /// checked has.
-    #[must_use]
-    pub fn when(&self) -> Option<When> {
-        Some(match self {
-            Self::Every { every } => When::Every {
-                every: every.parse().ok()?,
-            },
-            Self::Cron { cron, timezone } => When::Cron {
-                cron: cron.clone(),
-                timezone: timezone.clone(),
-                dst_gap: DstGap::Shift,
-            },
-        })
-    }
-
     /// When that is.
     pub fn timing(&self) -> Result<Timing, ScheduleError> {
         match self {
