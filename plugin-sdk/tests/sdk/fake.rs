@@ -88,3 +88,41 @@ fn responses_are_taken_in_their_order() {
     });
     assert_eq!(outcome.assert_ok().in_flight_max, 1);
 }
+
+#[test]
+fn requests_wait_until_fewer_are_in_flight() {
+    // (the limit that the operator sets, the most at once, how long it takes)
+    for (limit, most, ms) in [
+        (None, 16, 2_000),
+        (Some(3), 3, 7_000),
+        (Some(64), 20, 1_000),
+    ] {
+        let host = host().now(0).respond_always(
+            any("/x"),
+            Reply::json(json!(1)).delay(std::time::Duration::from_secs(1)),
+        );
+        let host = match limit {
+            Some(limit) => host.limit("http_in_flight", limit),
+            None => host,
+        };
+        let outcome = run(&host, move |cx| async move {
+            let all = (0..20).map(|_| cx.get("/x").send());
+            try_join_all(all).await?;
+            assert_eq!(cx.now(), ms);
+            Ok(())
+        });
+        assert_eq!(outcome.assert_ok().in_flight_max, most);
+    }
+}
+
+#[test]
+#[should_panic(expected = "the host would refuse what the operator sets: unknown limit \"http\"")]
+fn a_limit_that_there_is_none_of() {
+    run(&host().limit("http", 1), get_x);
+}
+
+#[test]
+#[should_panic(expected = "no operator can grant this")]
+fn a_grant_that_there_is_none_of() {
+    drop(host().allow_host("https://*"));
+}
