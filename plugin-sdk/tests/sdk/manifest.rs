@@ -70,7 +70,9 @@ fn of_a_plugin_with_everything() {
             Model::new("Contact")
                 .describe("a person")
                 .schema(json!({ "type": "object" })),
-        );
+        )
+        .on_event("connection-removed", |_, _: Value| async { Ok(()) })
+        .check(|_| async { Ok(()) });
     assert_eq!(
         manifest(&plugin),
         json!({
@@ -98,6 +100,7 @@ fn of_a_plugin_with_everything() {
                 { "name": "Contact", "description": "a person", "schema": { "type": "object" } },
                 { "name": "Company" }
             ],
+            "events": ["connection-check", "connection-removed"],
             "capabilities": {
                 "hosts": ["base-url"],
                 "feeds": ["crm/Contact"],
@@ -136,7 +139,7 @@ fn of_a_plugin_with_nothing() {
     let expected = json!({
         "manifest": 1, "name": "p", "version": "0.1.0",
         "sdk": concat!("tidegate-sdk ", env!("CARGO_PKG_VERSION")),
-        "syncs": [], "actions": [], "models": [], "auth": [],
+        "syncs": [], "actions": [], "models": [], "events": [], "auth": [],
         "capabilities": { "hosts": [], "feeds": [], "metadata_write": false, "limits": {} }
     });
     assert_eq!(manifest(&Plugin::new("p", "0.1.0")), expected);
