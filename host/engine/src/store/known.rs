@@ -73,7 +73,7 @@ mod tests {
         let store = MemoryStore::default();
         let manifest = json!({
             "manifest": 1, "name": "crm", "version": "0.1.0",
-            "models": [{"name": "Described"}],
+            "models": [{"name": "Described"}, {"name": "Synced"}],
             "syncs": [
                 {"name": "all", "models": ["Synced"]},
                 {"name": "*", "models": ["*"], "each": "/models"},
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn records_of_a_thousand_ids_are_one_read_and_of_large_ones_several() {
+    fn a_thousand_ids_are_looked_up_in_one_read() {
         let store = block_on(store());
         let model = key().model("Synced".parse().unwrap());
         let ids: Vec<String> = (0..1000).map(|number| format!("id-{number}")).collect();
