@@ -21,10 +21,15 @@ fn run(grants: &str, origin: &str) -> (Tidegate, crate::support::cli::Finished) 
 /// The run was denied: the operator's to change, with the flag that would do it.
 #[track_caller]
 fn expect_denied(finished: &crate::support::cli::Finished, parts: &[&str]) {
+    expect_denied_to(finished, "operator", parts);
+}
+
+#[track_caller]
+fn expect_denied_to(finished: &crate::support::cli::Finished, blame: &str, parts: &[&str]) {
     finished.expect_refusal(RUN_FAILED, parts);
     let run = finished.json();
     assert_eq!(run["failure"]["class"], "config", "{run}");
-    assert_eq!(run["failure"]["blame"], "operator", "{run}");
+    assert_eq!(run["failure"]["blame"], blame, "{run}");
     assert_eq!(run["failure"]["code"], "http-denied", "{run}");
 }
 
@@ -109,7 +114,8 @@ fn a_redirect_passes_the_gate_again() {
         server.origin()
     );
     let (_, denied) = run(&grants, &server.origin());
-    expect_denied(&denied, &[&other.origin()]);
+    // The manifest does not ask for the other origin.
+    expect_denied_to(&denied, "guest", &[&other.origin()]);
     assert_eq!(server.requests().len(), 1);
     assert!(
         other.requests().is_empty(),

@@ -48,9 +48,10 @@ const AT_ONCE: usize = 4;
 /// (`tests/e2e/actions/input.rs`), a time that no component within the other bounds takes to
 /// compile (`host/runtime/src/inspect.rs`), the checks of values and what is kept of schemas
 /// (`host/service/src/control/schema`, `tests/e2e/api/memory.rs`), a wait of many runs for room (`tests/e2e/api/memory.rs`),
-/// those of token endpoints (`tests/e2e/oauth`), those of `connections test` (`tests/e2e/pace.rs`), and the longest
+/// those of token endpoints (`tests/e2e/oauth`), those of `connections test` (`tests/e2e/pace.rs`), the wait before a
+/// removal (`tests/e2e/api/events.rs`; that for all connections of an integration is six times as long), and the longest
 /// pause that an API is believed (`tests/e2e/pace.rs`, `host/engine/tests/scheduler/retries.rs`).
-const ELSEWHERE: [&str; 15] = [
+const ELSEWHERE: [&str; 17] = [
     "log_lines",
     "log_line_bytes",
     "skipped_logged",
@@ -65,6 +66,8 @@ const ELSEWHERE: [&str; 15] = [
     "token_timeout_ms",
     "check_timeout_ms",
     "check_idle_timeout_ms",
+    "event_removed_ms",
+    "events_removed_ms",
     "retry_after_max_ms",
 ];
 

@@ -194,7 +194,9 @@ fn store() -> Vec<Case> {
         sync("commits an id that is too long", "long-id")
             .breaks("record_id_bytes")
             .blame("upstream"),
-        sync("commits an id with control characters", "control-id").says("control character"),
+        sync("commits an id with control characters", "control-id")
+            .blame("upstream")
+            .says("control character"),
         sync("commits a list", "no-object").says("not a JSON object"),
         sync("commits half a document", "no-json").says("ends too early"),
         sync("commits a body nested a hundred thousand deep", "deep-body")
@@ -202,7 +204,7 @@ fn store() -> Vec<Case> {
             .blame("upstream"),
         sync("writes a model that it doesn't list", "undeclared-model")
             .class("config")
-            .blame("operator")
+            .blame("guest")
             .says("does not list the model"),
         sync("writes metadata without a grant", "metadata")
             .class("config")
@@ -252,11 +254,11 @@ fn web() -> Vec<Case> {
         sync("sends TRACE", "trace").says("TRACE"),
         sync("asks the machine's metadata service", "metadata-service")
             .class("config")
-            .blame("operator")
+            .blame("guest")
             .says("169.254.169.254"),
         sync("asks the private network", "private-network")
             .class("config")
-            .blame("operator")
+            .blame("guest")
             .says("10.1.2.3"),
     ]
 }

@@ -96,7 +96,7 @@ pub fn cases() -> Vec<Case> {
             redirect(stream, "http://169.254.169.254/latest/");
         })
         .class("config")
-        .blame("operator")
+        .blame("guest")
         .says("169.254.169.254"),
         case("a redirect to a file", |stream| {
             redirect(stream, "file:///etc/passwd");

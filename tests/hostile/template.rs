@@ -33,7 +33,7 @@ const TYPES: &str = r#"
     (export "upstream" (type $upstream (eq $u)))
     (type $f (record (field "kind" $kind) (field "message" string) (field "code" (option string))
       (field "payload" (option string)) (field "upstream" (option $upstream))
-      (field "retry-after-ms" (option u64))))
+      (field "retry-after-ms" (option u64)) (field "cause" (option u64))))
     (export "failure" (type (eq $f)))))
   (import "tidegate:plugin/types@0.2.0" (instance $types (type $types-type)))
   (alias export $types "failure" (type $failure))
@@ -45,8 +45,9 @@ const TYPES: &str = r#"
   (import "tidegate:plugin/log@0.2.0" (instance $log (type $log-type)))
 
   (type $records-type (instance
-    (type $e (variant (case "denied" string) (case "invalid" string) (case "refused" string)
-      (case "fenced" string) (case "other" string)))
+    (type $k (enum "denied" "invalid" "refused" "fenced" "other"))
+    (export "error-kind" (type $kind (eq $k)))
+    (type $e (record (field "kind" $kind) (field "message" string) (field "cause" u64)))
     (export "error" (type $error (eq $e)))
     (export "get" (func async (param "model" string) (param "ids" (list string))
       (result (result (list (option string)) (error $error)))))))
@@ -100,13 +101,9 @@ impl Template {
             &self.manifest_code
         };
         let (sync_code, sync_lift) = if self.waits {
-            // Success is 0 in all sixteen parts of the result.
-            let zeros = "(i32.const 0)".repeat(15);
+            // The result has too many parts for parameters, so it is where a pointer says. Success is zeros.
             (
-                format!(
-                    "{} (call $return {zeros} (i64.const 0)) (i32.const 0)",
-                    self.sync
-                ),
+                format!("{} (call $return (i32.const 0)) (i32.const 0)", self.sync),
                 "async (callback (core func $main \"callback\"))",
             )
         } else {
@@ -131,7 +128,7 @@ impl Template {
     (import "host" "log" (func $log (param i32 i32 i32 i32 i32)))
     (import "host" "get" (func $get (param i32 i32 i32 i32 i32)))
     (import "host" "waitable-set-new" (func $waitable-set-new (result i32)))
-    (import "host" "return" (func $return (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i64)))
+    (import "host" "return" (func $return (param i32)))
     (data (i32.const 16) "{place}")
     (data (i32.const {TEXT_AT}) {data})
     {module}

@@ -363,8 +363,8 @@ pub trait Store:
     async fn logs(&self, run: RunId, from: u64, limit: usize) -> Result<Vec<LogLine>, StoreError>;
 
     async fn read_changes(&self, read: ReadChanges) -> Result<Changes, StoreError>;
-    /// Records by id, deleted ones included, in the order asked: of as many of the first ids as have bodies of at most
-    /// `bytes_max` bytes together (as they were saved), of one at least. Whoever gets fewer than there are ids asks for the rest.
+    /// Records by id, deleted ones included, in the order asked: up to the one whose body (as it was saved) makes more
+    /// than `bytes_max` bytes together, but of one id at least. Whoever gets fewer than there are ids asks for the rest.
     async fn records_within(
         &self,
         model: &ModelKey,

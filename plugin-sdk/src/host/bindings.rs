@@ -920,7 +920,8 @@ pub mod tidegate {
                 Timeout,
                 /// Name not found, refused, reset, TLS, cut off in the middle, after retries. (upstream)
                 Connect,
-                /// Headers or body beyond the limit; the message names the limit. (upstream)
+                /// Headers or body beyond the limit; the message names the limit. (upstream; guest where they are the
+                /// request's own)
                 TooLarge,
                 /// The request itself is malformed. (guest)
                 Invalid,
@@ -1616,7 +1617,7 @@ pub mod tidegate {
                 pub added: u32,
                 pub updated: u32,
                 pub deleted: u32,
-                /// Saved with the body that was stored already; costs no write.
+                /// Saved with the body that was stored already, or deleted though it was not stored; costs no write.
                 pub unchanged: u32,
                 /// Left out: those of `page.skipped`, and those that the host found.
                 pub skipped: u32,

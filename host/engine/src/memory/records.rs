@@ -312,7 +312,7 @@ impl State {
         for id in ids {
             let stored = feed.and_then(|feed| feed.records.get(id));
             bytes = bytes.saturating_add(stored.map_or(0, |stored| stored.body_len));
-            if bytes > bytes_max && !records.is_empty() {
+            if stored.is_some() && bytes > bytes_max && !records.is_empty() {
                 break;
             }
             records.push(stored.map(|stored| stored.record.clone()));

@@ -43,6 +43,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use tidegate_engine::cursor::Cursor;
+use tidegate_engine::job::{JobId, JobTarget, NewJob};
 use tidegate_engine::memory::MemoryStore;
 use tidegate_engine::record::{Page, Save, Skipped};
 use tidegate_engine::run::{
@@ -338,10 +339,7 @@ impl Pair {
                     store.deploy(new).await.unwrap();
                 }
                 let new: Vec<_> = ["acme", "bolt"].map(new_connection).into();
-                let told: Vec<_> = new
-                    .iter()
-                    .map(|new| work::told(&new.key, Timestamp(now)))
-                    .collect();
+                let told: Vec<_> = new.iter().map(|new| told(&new.key, now)).collect();
                 let together =
                     both!(self, store => store.add_connections(new.clone(), told.clone()));
                 if together.is_err() {
@@ -487,4 +485,15 @@ proptest! {
     fn sled_does_what_memory_does(steps in vec(step(), 1..120)) {
         run(&steps);
     }
+}
+
+/// The job that tells of a new connection.
+fn told(connection: &tidegate_engine::ConnectionKey, now: u64) -> NewJob {
+    let target = JobTarget::Event {
+        connection: connection.clone(),
+        event: "connection-created".parse().unwrap(),
+    };
+    let now = Timestamp(now);
+    let id = JobId::derived(now, &[connection.to_string().as_bytes()]);
+    work::job(id, target, now)
 }

@@ -145,17 +145,7 @@ fn target(what: u8) -> JobTarget {
 }
 
 /// A job that may start at `now` and is tried again as usual.
-/// The job that tells of a new connection.
-pub(crate) fn told(connection: &tidegate_engine::ConnectionKey, now: Timestamp) -> NewJob {
-    let target = JobTarget::Event {
-        connection: connection.clone(),
-        event: "connection-created".parse().unwrap(),
-    };
-    let id = JobId::derived(now, &[connection.to_string().as_bytes()]);
-    job(id, target, now)
-}
-
-fn job(id: JobId, target: JobTarget, now: Timestamp) -> NewJob {
+pub(crate) fn job(id: JobId, target: JobTarget, now: Timestamp) -> NewJob {
     NewJob {
         id,
         target,

@@ -122,6 +122,13 @@ fn plugin() -> Plugin {
         .action(Action::new("picky", calls::takes_many_forms).input(many_forms()))
 }
 
+/// The failure for a call past the SDK that was refused.
+fn refused(error: &tidegate_sdk::__wasm::bindings::tidegate::plugin::records::Error) -> Failure {
+    let mut failure = Failure::other(format!("{error:?}"));
+    failure.cause = Some(error.cause);
+    failure
+}
+
 /// Two hundred forms that each item may have, so that one that has none is tried as often.
 fn many_forms() -> Value {
     let forms = (1..=200).map(|length| json!({ "type": "string", "minLength": length }));

@@ -68,7 +68,7 @@ pub async fn large_checkpoint(cx: Cx) -> Result<()> {
 pub async fn checkpoint_no_json(_: Cx) -> Result<()> {
     match records::commit(Vec::new(), Some("{\"page\": ".to_owned())).await {
         Ok(_) => Ok(()),
-        Err(error) => Err(Failure::other(format!("{error:?}"))),
+        Err(error) => Err(crate::refused(&error)),
     }
 }
 
@@ -116,7 +116,7 @@ async fn store_one(_: &Cx, id: &str, body: &str) -> Result<()> {
     };
     match records::commit(vec![page], None).await {
         Ok(_) => Ok(()),
-        Err(error) => Err(Failure::other(format!("{error:?}"))),
+        Err(error) => Err(crate::refused(&error)),
     }
 }
 
