@@ -239,7 +239,12 @@ impl<T> Context<T> for Option<T> {
 
 /// The failure for a request that got no answer.
 pub(crate) fn of_http(request: &str, error: HttpError) -> Failure {
-    let (kind, code) = match error.kind {
+    let HttpError {
+        kind,
+        message,
+        cause,
+    } = error;
+    let (kind, code) = match kind {
         HttpErrorKind::Denied => (FailureKind::Config, "http-denied"),
         HttpErrorKind::Timeout => (FailureKind::Transient, "http-timeout"),
         HttpErrorKind::Connect => (FailureKind::Transient, "http-connect"),
@@ -249,19 +254,24 @@ pub(crate) fn of_http(request: &str, error: HttpError) -> Failure {
         HttpErrorKind::Other => (FailureKind::Other, "http-other"),
         HttpErrorKind::Token => (FailureKind::Transient, "http-token"),
     };
-    let failure = Failure::new(kind, format!("{request}: {}", error.message)).code(code);
-    failure.of(error.cause)
+    let failure = Failure::new(kind, format!("{request}: {message}")).code(code);
+    failure.of(cause)
 }
 
 /// The failure for a store that said no.
 pub(crate) fn of_store(what: &str, error: StoreError) -> Failure {
-    let (kind, code) = match error.kind {
+    let StoreError {
+        kind,
+        message,
+        cause,
+    } = error;
+    let (kind, code) = match kind {
         StoreErrorKind::Denied => (FailureKind::Config, "store-denied"),
         StoreErrorKind::Invalid => (FailureKind::Other, "store-invalid"),
         StoreErrorKind::Refused => (FailureKind::Other, "snapshot-refused"),
         StoreErrorKind::Fenced => (FailureKind::Other, "fenced"),
         StoreErrorKind::Other => (FailureKind::Transient, "store-unavailable"),
     };
-    let failure = Failure::new(kind, format!("{what}: {}", error.message)).code(code);
-    failure.of(error.cause)
+    let failure = Failure::new(kind, format!("{what}: {message}")).code(code);
+    failure.of(cause)
 }

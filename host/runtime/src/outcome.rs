@@ -67,7 +67,7 @@ pub(crate) fn judge(
         Ending::Failed(failure) => {
             let payload = failure.payload.as_ref().map_or(0, String::len);
             let too_long = output::too_long("the failure's payload", payload, limits);
-            Some(too_long.unwrap_or_else(|| from_guest(failure, notes)))
+            Some(too_long.unwrap_or_else(|| from_guest(failure, &notes)))
         }
         Ending::Trapped(error) => Some(from_trap(&error, refused_growth)),
         Ending::Exhausted(Exhausted::HostCalls) => Some(Failure::limit(
@@ -111,7 +111,7 @@ pub(crate) fn judge(
     }
 }
 
-fn from_guest(failure: GuestFailure, notes: Notes) -> Failure {
+fn from_guest(failure: GuestFailure, notes: &Notes) -> Failure {
     let cause = notes.causes.of(failure.cause);
     let (class, blame) = match failure.kind {
         FailureKind::Transient => (FailureClass::Transient, Blame::Upstream),

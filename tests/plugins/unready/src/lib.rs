@@ -4,7 +4,7 @@ use tidegate_sdk::prelude::*;
 
 fn plugin() -> Plugin {
     println!("looking for the settings");
-    let settings: Option<&str> = None;
+    let settings = std::env::var("SETTINGS").ok();
     let name = settings.expect("the settings are there");
     Plugin::new(name, env!("CARGO_PKG_VERSION"))
 }
