@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tidegate_engine::integration::Digest;
-use tidegate_engine::run::{Figures, NewRun, RunId, Target, Trigger};
+use tidegate_engine::run::{Figures, RunId};
 use tidegate_engine::store::{Commit, Durability, EndSnapshot, Proof, SnapshotGuard};
 use tidegate_engine::upkeep::Scope;
-use tidegate_engine::{Store, SyncKey, Timestamp};
+use tidegate_engine::{Store, Timestamp};
 use tidegate_store::SledStore;
 
 use crate::{Bench, Failure, common};
@@ -87,21 +86,7 @@ impl Probe {
         let connection = common::key("other");
         common::connect(&**store, connection.clone()).await;
         let run = RunId::from_parts(Timestamp(1), 2);
-        let new = NewRun {
-            id: run,
-            target: Target::Sync(SyncKey {
-                connection,
-                sync: "pull".parse()?,
-                variant: "base".parse()?,
-            }),
-            plugin: Digest::of(b"bench"),
-            plugin_version: "1.0.0".into(),
-            trigger: Trigger::Manual,
-            attempt: 1,
-            job: None,
-            reset: false,
-            now: Timestamp(1),
-        };
+        let new = crate::new_run(connection, run);
         let fence = store.start_run(new).await?.fence;
         Ok(Probe {
             store: Arc::clone(store),

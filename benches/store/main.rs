@@ -80,6 +80,25 @@ fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
+/// A run of the connection's sync that nobody's component does.
+fn new_run(connection: ConnectionKey, id: RunId) -> NewRun {
+    NewRun {
+        id,
+        target: Target::Sync(SyncKey {
+            connection,
+            sync: "pull".parse().expect("a name"),
+            variant: Name::base_variant(),
+        }),
+        plugin: Digest::of(b"bench"),
+        plugin_version: "1.0.0".into(),
+        trigger: Trigger::Manual,
+        attempt: 1,
+        job: None,
+        reset: false,
+        now: Timestamp(1),
+    }
+}
+
 struct Bench {
     store: Arc<SledStore>,
     records: usize,
@@ -96,24 +115,7 @@ impl Bench {
         let connection = common::key("acme");
         common::connect(&*store, connection.clone()).await;
         let run = RunId::from_parts(Timestamp(1), 1);
-        let sync = SyncKey {
-            connection: connection.clone(),
-            sync: "pull".parse()?,
-            variant: "base".parse()?,
-        };
-        let started = store
-            .start_run(NewRun {
-                id: run,
-                target: Target::Sync(sync),
-                plugin: Digest::of(b"bench"),
-                plugin_version: "1.0.0".into(),
-                trigger: Trigger::Manual,
-                attempt: 1,
-                job: None,
-                reset: false,
-                now: Timestamp(1),
-            })
-            .await?;
+        let started = store.start_run(new_run(connection.clone(), run)).await?;
         let model = "Customer".parse()?;
         Ok(Self {
             store,

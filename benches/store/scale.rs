@@ -3,11 +3,10 @@
 use std::path::Path;
 use std::time::Instant;
 
-use tidegate_engine::integration::Digest;
 use tidegate_engine::record::{Page, Save};
-use tidegate_engine::run::{Figures, NewRun, Outcome, RunEnd, RunId, Target, Trigger};
+use tidegate_engine::run::{Figures, Outcome, RunEnd, RunId};
 use tidegate_engine::store::{Commit, Durability};
-use tidegate_engine::{ConnectionKey, Store, SyncKey, Timestamp};
+use tidegate_engine::{ConnectionKey, Store, Timestamp};
 use tidegate_store::SledStore;
 
 use crate::common::{self, cpu};
@@ -88,22 +87,7 @@ async fn add(store: &SledStore, number: usize) -> Result<(), Failure> {
 /// One run that changes a record of each model.
 async fn sync(store: &SledStore, number: usize, run: usize, version: usize) -> Result<(), Failure> {
     let id = RunId::from_parts(Timestamp(1 + run as u64), run as u128);
-    let sync = SyncKey {
-        connection: key(number),
-        sync: "pull".parse()?,
-        variant: "base".parse()?,
-    };
-    let new = NewRun {
-        id,
-        target: Target::Sync(sync),
-        plugin: Digest::of(b"bench"),
-        plugin_version: "1.0.0".into(),
-        trigger: Trigger::Manual,
-        attempt: 1,
-        job: None,
-        reset: false,
-        now: Timestamp(1),
-    };
+    let new = crate::new_run(key(number), id);
     let fence = store.start_run(new).await?.fence;
     let page = |model: usize| -> Result<Page, Failure> {
         Ok(Page {

@@ -16,6 +16,9 @@ struct Row {
 #[test]
 fn blame_is_the_cause_s_and_not_that_of_the_words() {
     let server = Server::start(|request| {
+        if request.path() == "/ok" {
+            return Reply::json(&json!({}));
+        }
         let again = request
             .header("host")
             .map(|host| format!("http://{host}/loop"));
@@ -37,6 +40,11 @@ fn blame_is_the_cause_s_and_not_that_of_the_words() {
         refused,
         judged: ("guest", "other", Value::Null),
     };
+    let spent = |sync| Row {
+        sync,
+        refused: "requests",
+        judged: ("guest", "limit", json!("http_requests")),
+    };
     let rows = [
         upstream("passed-on"),
         upstream("reworded"),
@@ -44,14 +52,25 @@ fn blame_is_the_cause_s_and_not_that_of_the_words() {
         limit("passed-on"),
         limit("reworded"),
         own("record"),
+        spent("passed-on"),
+        // Whatever fails once the run may ask no more is a consequence of that,
+        spent("unrelated"),
+        // unless the plugin says that it is something else.
+        Row {
+            sync: "rejects",
+            refused: "requests",
+            judged: ("operator", "rejected", Value::Null),
+        },
     ];
     let tidegate = Tidegate::new();
-    tidegate.deploy(
-        &component("tests/plugins/subscriber"),
-        "crm",
-        &server.origin(),
-    );
-    for refused in ["loop", "record"] {
+    let origin = server.origin();
+    let grants = format!("--allow-host {origin} --allow-private 127.0.0.0/8");
+    tidegate
+        .cmd("deploy")
+        .arg(component("tests/plugins/subscriber"))
+        .words(&format!("--as crm --yes {grants} --limit http_requests=5"))
+        .ok();
+    for refused in ["loop", "record", "requests"] {
         tidegate
             .cmd(&format!(
                 "connections add crm {refused} --base-url {}",

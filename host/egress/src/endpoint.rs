@@ -2,8 +2,7 @@
 
 use bytes::Bytes;
 use ipnet::IpNet;
-use tidegate_engine::grant::GrantFlag;
-use tidegate_engine::grant::{HostPattern, HostRequest};
+use tidegate_engine::grant::{GrantFlag, HostPattern, HostRequest};
 use tidegate_engine::limits::{Limits, TOKEN_RESPONSE_BYTES, TOKEN_TIMEOUT_MS};
 use tidegate_engine::redact::SecretTexts;
 use tidegate_engine::{ConnectionKey, Timestamp};

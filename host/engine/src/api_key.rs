@@ -3,7 +3,6 @@
 //! The key itself, `tgk_` and 32 random bytes in base64url, is shown once; what is kept is its sha256.
 //! It has 256 bits of chance, so that a plain hash is enough: there is nothing to guess.
 
-use crate::command;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
@@ -13,6 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
+use crate::command;
 use crate::grant::RateLimit;
 use crate::integration::Digest;
 

@@ -4,7 +4,6 @@ mod acting;
 mod log;
 mod waited;
 
-use crate::command;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,6 +11,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::command;
 use crate::cursor::Cursor;
 use crate::integration::Digest;
 use crate::job::JobId;

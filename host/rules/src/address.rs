@@ -1,10 +1,11 @@
 //! Which IP addresses may be connected to: every special range, and what lies inside another address.
 
-use crate::grant::GrantFlag;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use crate::grant::GrantFlag;
 
 /// What may become of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -59,11 +59,13 @@ impl Causes {
         self.count
     }
 
+    /// The limit on the whole run that is used up, if one is: what a failure without a cause may be about.
+    pub(crate) fn spent(&self) -> Option<Cause> {
+        self.spent
+    }
+
     /// What a failure is about that hands `number` back.
-    pub(crate) fn of(&self, number: Option<u64>) -> Option<Cause> {
-        let Some(number) = number else {
-            return self.spent;
-        };
+    pub(crate) fn of(&self, number: u64) -> Option<Cause> {
         let back = usize::try_from(self.count.checked_sub(number)?).ok()?;
         let place = self.latest.len().checked_sub(back + 1)?;
         self.latest.get(place).copied()
@@ -89,8 +91,8 @@ mod tests {
     #[test]
     fn the_latest_are_found_by_their_numbers() {
         let mut causes = Causes::default();
-        assert_eq!(causes.of(Some(0)), None);
-        assert_eq!(causes.of(Some(1)), None);
+        assert_eq!(causes.of(0), None);
+        assert_eq!(causes.of(1), None);
         for wait in 1..=2_500 {
             assert_eq!(causes.add(cause(None, wait)), wait);
         }
@@ -104,19 +106,19 @@ mod tests {
             (u64::MAX, false),
         ] {
             let expected = found.then(|| cause(None, number));
-            assert_eq!(causes.of(Some(number)), expected, "{number}");
+            assert_eq!(causes.of(number), expected, "{number}");
         }
-        assert_eq!(causes.of(None), None);
+        assert_eq!(causes.spent(), None);
     }
 
     #[test]
     fn a_limit_on_the_whole_run_is_the_cause_of_what_has_none() {
         let mut causes = Causes::default();
         causes.add(cause(Some("record_bytes"), 1));
-        assert_eq!(causes.of(None), None);
+        assert_eq!(causes.spent(), None);
         causes.add(cause(Some("http_requests"), 2));
         causes.add(cause(None, 3));
-        assert_eq!(causes.of(None), Some(cause(Some("http_requests"), 2)));
-        assert_eq!(causes.of(Some(3)), Some(cause(None, 3)));
+        assert_eq!(causes.spent(), Some(cause(Some("http_requests"), 2)));
+        assert_eq!(causes.of(3), Some(cause(None, 3)));
     }
 }

@@ -112,7 +112,14 @@ pub(crate) fn judge(
 }
 
 fn from_guest(failure: GuestFailure, notes: &Notes) -> Failure {
-    let cause = notes.causes.of(failure.cause);
+    let cause = match failure.cause {
+        Some(number) => notes.causes.of(number),
+        // Of a failure that says something, it is no consequence.
+        None => notes
+            .causes
+            .spent()
+            .filter(|_| failure.kind == FailureKind::Other && failure.upstream.is_none()),
+    };
     let (class, blame) = match failure.kind {
         FailureKind::Transient => (FailureClass::Transient, Blame::Upstream),
         FailureKind::Auth => (FailureClass::Auth, Blame::Operator),

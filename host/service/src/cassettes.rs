@@ -8,11 +8,11 @@
 use std::fs::{self, File};
 use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use tidegate_engine::command;
 
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 use tidegate_engine::ConnectionKey;
+use tidegate_engine::command;
 use tidegate_engine::run::RunId;
 
 use crate::notice::notice;

@@ -11,6 +11,14 @@ pub fn show_by(show: fn(&str)) {
     let _ = SHOW.set(show);
 }
 
+/// Say that something went wrong beside a result: in the log, or where there is none as a notice.
+pub(crate) fn warn(text: impl std::fmt::Display) {
+    match tracing::dispatcher::has_been_set() {
+        true => tracing::warn!("{text}"),
+        false => notice(text),
+    }
+}
+
 /// Say something in one line.
 pub fn notice(text: impl std::fmt::Display) {
     let text = text.to_string();

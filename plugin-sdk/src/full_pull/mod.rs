@@ -251,7 +251,7 @@ impl FullPull {
         if !doubtful && self.pass.answers == 1 {
             return self.close(Proof::OneAnswer, text(None)?).await;
         }
-        if !doubtful && self.pass.agrees() {
+        if !doubtful && self.two_passes_prove && self.pass.agrees() {
             let proof = Proof::TwoPasses;
             return self.close(proof, text(None)?).await;
         }

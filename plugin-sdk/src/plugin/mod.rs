@@ -149,7 +149,8 @@ impl Plugin {
         self.on_event(CHECK, move |cx, _: IgnoredAny| handler(cx))
     }
 
-    /// Answer an event, for example `connection-created`. `P` is decoded from the event's
+    /// Answer an event: `connection-created`, which comes at least once and again when it fails, or
+    /// `connection-removed`, which comes once and may take 10 s. `P` is decoded from the event's
     /// payload. Kinds without a handler are answered with `unsupported`.
     pub fn on_event<P, O, F, Fut>(mut self, kind: impl Into<String>, handler: F) -> Self
     where

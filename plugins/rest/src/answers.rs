@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 
 use tidegate_sdk::{PageSizes, Response};
 
-use crate::config::{Model, Pagination, Style};
+use crate::config::{Model, Pagination, Style, WithDeletes};
 use crate::paging::Body;
 use crate::plan::Key;
 
@@ -40,6 +40,8 @@ pub(crate) struct Answers {
     asked: Option<(Key, u64)>,
     sizes: RefCell<PageSizes>,
     answers: Cell<u64>,
+    /// What deletes nothing of a list of several answers, as nothing could prove it.
+    unproven: Option<Key>,
 }
 
 impl Answers {
@@ -53,6 +55,7 @@ impl Answers {
             asked: size.map(|size| (key.at("pagination.page_size_parameter"), size)),
             sizes: RefCell::default(),
             answers: Cell::new(0),
+            unproven: can_prove_nothing(model).then(|| key.at("full_pull_with_deletes")),
         }
     }
 
@@ -130,6 +133,15 @@ impl Answers {
                 Part::Etag => format!("`{key}`: {answers} a header `{name}`, so that it changes nothing"),
             });
         }
+        if let Some(key) = &self.unproven
+            && (answers > 1 || (self.asked.is_some() && may_go_on))
+        {
+            findings.push(format!(
+                "`{key}`: what is gone can't be told of a list that comes in several answers by cursor or link, so \
+                 nothing is deleted: say how to ask for one record (`confirm`), or that the list is sorted by what \
+                 does not change (`pagination.stable_order`)"
+            ));
+        }
         if let Some((key, asked)) = &self.asked
             && let Some(finding) = sizes.finding(*asked)
         {
@@ -137,6 +149,21 @@ impl Answers {
         }
         findings
     }
+}
+
+/// Whether deletions are wanted, and neither a request for one record nor a second reading could prove one.
+fn can_prove_nothing(model: &Model) -> bool {
+    let pagination = &model.pagination;
+    let is_opaque = matches!(
+        pagination.style,
+        Style::Cursor | Style::Link | Style::NextUrl
+    );
+    let is_ordered = model.incremental.as_ref().is_some_and(|i| i.ordered);
+    matches!(model.full_pull_with_deletes, WithDeletes::Whether(true))
+        && is_opaque
+        && !is_ordered
+        && pagination.stable_order != Some(true)
+        && model.detail.is_none()
 }
 
 fn places(model: &Model, pagination: &Pagination, key: &Key) -> Vec<Place> {

@@ -134,6 +134,10 @@ impl Component {
             let lines = manifest.actions.iter().map(action_line);
             label("actions", lines.collect());
         }
+        if !manifest.events.is_empty() {
+            let kinds: Vec<String> = manifest.events.iter().map(ToString::to_string).collect();
+            label("events", vec![kinds.join(", ")]);
+        }
         label(
             "models",
             manifest
@@ -363,6 +367,7 @@ mod tests {
                 {"name": "*", "models": ["*"], "each": "/models"},
             ],
             "actions": [{"name": "create", "description": "Makes one"}],
+            "events": ["connection-check", "connection-removed"],
             "models": [{"name": "Contact"}],
             "capabilities": {
                 "hosts": ["base-url", "https://*.example.com", "https://*"], "feeds": ["config", "a/B"],

@@ -1,9 +1,9 @@
 //! A plugin's crate, found.
 
 use std::path::{Path, PathBuf};
-use tidegate_engine::command;
 
 use serde::Deserialize;
+use tidegate_engine::command;
 use tidegate_service::problem::{Kind, Problem, Result};
 
 use super::toolchain;

@@ -2,10 +2,10 @@
 
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
-use tidegate_engine::command;
 
 use clap::Subcommand;
 use serde_json::json;
+use tidegate_engine::command;
 use tidegate_engine::run::RunId;
 use tidegate_engine::{ConnectionKey, ConnectionName, Name};
 use tidegate_service::cassettes::{self, Keep, RING_BYTES_MAX, RING_RUNS_MAX, Ring};

@@ -3,9 +3,9 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tidegate_engine::command;
 
 use serde_json::Value;
+use tidegate_engine::command;
 use tidegate_engine::idempotency::IdempotencyKey;
 use tidegate_engine::limits::ACTION_INPUT_BYTES;
 use tidegate_engine::run::{Blame, Failure, FailureClass, Outcome};

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tidegate_engine::command;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use tidegate_engine::command;
 use tidegate_engine::run::{Figures, Level, LogLine, Outcome, Run, RunId};
 use tidegate_engine::store::Durability;
 use tidegate_engine::{ConnectionKey, ConnectionName, Name};

@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use tidegate_engine::command;
 
 use serde::Serialize;
+use tidegate_engine::command;
 use tidegate_service::cassettes::Take;
 use tidegate_service::problem::{Kind, Problem, Result};
 use tidegate_service::replay::{self, Options, Report, Stage};

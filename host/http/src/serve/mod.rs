@@ -27,9 +27,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tidegate_engine::command;
 
 use ipnet::IpNet;
+use tidegate_engine::command;
 use tidegate_runtime::Clock;
 use tidegate_service::control::flights::Stop;
 use tidegate_service::control::{Control, Local};

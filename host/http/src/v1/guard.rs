@@ -4,7 +4,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tidegate_engine::command;
 
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, WWW_AUTHENTICATE};
@@ -14,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tidegate_engine::api_key::{ApiKeyId, KeyScope};
+use tidegate_engine::command;
 use tidegate_engine::integration::Digest;
 use tokio::runtime::Handle;
 use tokio::time::Instant;

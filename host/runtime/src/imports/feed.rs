@@ -2,10 +2,7 @@
 
 use tidegate_contract::tidegate::plugin::feed::{Action, Change, Host, HostWithStore, Source};
 use tidegate_contract::tidegate::plugin::records::Error;
-use tidegate_engine::grant::FeedGrant;
-use tidegate_engine::grant::FeedPattern;
-use tidegate_engine::grant::GrantFlag;
-use tidegate_engine::grant::Whose;
+use tidegate_engine::grant::{FeedGrant, FeedPattern, GrantFlag, Whose};
 use tidegate_engine::limits::{READ_BYTES_MAX, READ_CHANGES_MAX};
 use tidegate_engine::store::{ActionFilter, ReadChanges};
 use tidegate_engine::{ConnectionKey, ModelKey};

@@ -1,11 +1,11 @@
 //! `state`: what the plugin knows of its run.
 
 use std::sync::PoisonError;
-use tidegate_engine::grant::GrantFlag;
 
 use serde_json::{Map, Value};
 use tidegate_contract::tidegate::plugin::records::Error;
 use tidegate_contract::tidegate::plugin::state::{Host, HostWithStore};
+use tidegate_engine::grant::GrantFlag;
 use tidegate_engine::integration;
 use tidegate_engine::limits::METADATA_BYTES_MAX;
 use wasmtime::component::Accessor;

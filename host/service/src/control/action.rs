@@ -1,10 +1,10 @@
 //! One foreground run of an action: its input checked before, its output by the schema after.
 
 use std::sync::Arc;
-use tidegate_engine::command;
 
 use serde_json::{Map, Value};
 use tidegate_engine::Name;
+use tidegate_engine::command;
 use tidegate_engine::idempotency::{IdempotencyKey, KeyUse};
 use tidegate_engine::integration::Integration;
 use tidegate_engine::limits::ACTION_INPUT_BYTES;

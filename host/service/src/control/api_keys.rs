@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
-use tidegate_engine::command;
 
 use tidegate_engine::api_key::{ApiKey, ApiKeyId, KeyScope, key_text};
+use tidegate_engine::command;
 use tidegate_engine::grant::RateLimit;
 use tidegate_engine::integration::Digest;
 use tidegate_engine::{StoreError, Timestamp};

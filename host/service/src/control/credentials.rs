@@ -1,9 +1,9 @@
 //! A connection's secrets, opened for one run: credentials, and what nothing kept or shown may hold.
 
 use std::sync::Arc;
-use tidegate_engine::command;
 
 use tidegate_egress::{Credentials, Secret, SecretTexts, TokenEndpoint};
+use tidegate_engine::command;
 use tidegate_engine::integration::Connection;
 use tidegate_engine::manifest::{Auth, TokenRequest};
 use tidegate_engine::redact::SECRET_BYTES_MIN;

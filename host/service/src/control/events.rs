@@ -18,6 +18,7 @@ use super::jobs::new_job_id;
 use super::launch::{self, Launch, Site};
 use super::local::Local;
 use super::pages::{PAGE, Pages};
+use crate::notice::warn;
 use crate::problem::{Problem, Result};
 
 pub(super) const CREATED: &str = "connection-created";
@@ -92,7 +93,9 @@ pub(super) async fn removed(local: &Local, key: &ConnectionKey) {
         },
         Err(problem) => problem.to_string(),
     };
-    tracing::warn!(connection = %key, "the plugin did not take the event {REMOVED}: {why}");
+    warn(format!(
+        "{key}: the plugin did not take the event {REMOVED}: {why}"
+    ));
 }
 
 /// `None` if the plugin does not want to know.
@@ -162,11 +165,10 @@ pub(super) async fn dropped(local: &Local, scope: &Scope) -> Result<()> {
         }
     }
     if untold > 0 {
-        tracing::warn!(
-            integration = %integration,
-            "{untold} connections go without their plugin's being told: it took longer than the limit \
-             events_removed_ms, {EVENTS_REMOVED_MS} ms"
-        );
+        warn(format!(
+            "{integration}: {untold} connections go without their plugin's being told: it took longer than the \
+             limit events_removed_ms, {EVENTS_REMOVED_MS} ms"
+        ));
     }
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! What an import brings, held to what holds for what is deployed and for what is added.
 
 use std::collections::BTreeSet;
-use tidegate_engine::command;
 
 use async_trait::async_trait;
 use tidegate_engine::StoreError;
+use tidegate_engine::command;
 use tidegate_engine::connection::{self, CONFIG_BYTES_MAX, check_size};
 use tidegate_engine::integration::{Connection, Digest, Integration};
 

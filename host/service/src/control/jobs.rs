@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
-use tidegate_engine::command;
 
 use futures::future::BoxFuture;
+use tidegate_engine::command;
 use tidegate_engine::job::{Job, JobId, JobState, JobTarget, NewJob, Priority, Retry};
 use tidegate_engine::run::{Blame, Failure, FailureClass, Figures, Outcome, RunEnd, RunId};
 use tidegate_engine::store::{Claimed, Durability, JobFilter};

@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tidegate_engine::command;
 
 use async_trait::async_trait;
 use ipnet::IpNet;
 use tidegate_egress::{Gate, GateOptions, Pool};
 use tidegate_engine::api_key::{ApiKey, ApiKeyId};
 use tidegate_engine::bell::Bell;
+use tidegate_engine::command;
 use tidegate_engine::connection::ConnectionFilter;
 use tidegate_engine::integration::{Connection, Digest, Integration};
 use tidegate_engine::record::Record;

@@ -7,9 +7,9 @@
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
-use tidegate_engine::command;
 
 use serde::{Deserialize, Serialize};
+use tidegate_engine::command;
 use tidegate_engine::integration::Digest;
 
 use super::local::Local;

@@ -2,9 +2,9 @@
 //! pausing them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use tidegate_engine::command;
 
 use serde::{Deserialize, Serialize};
+use tidegate_engine::command;
 use tidegate_engine::integration::Connection;
 use tidegate_engine::job::JobTarget;
 use tidegate_engine::manifest::ResolvedSync;

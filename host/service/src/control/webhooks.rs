@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use tidegate_engine::command;
 
 use async_trait::async_trait;
+use tidegate_engine::command;
 use tidegate_engine::store::{DeliveryFilter, Replay, Replayed};
 use tidegate_engine::webhook::{
     self, Attempt, Delivery, Disabled, Endpoint, EndpointId, Event, EventId, EventType,

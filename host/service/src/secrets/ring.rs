@@ -10,8 +10,8 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use tidegate_engine::command;
 
+use tidegate_engine::command;
 use zeroize::Zeroizing;
 
 use super::SecretMap;

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use tidegate_engine::command;
 
 use tidegate_engine::board::{Change, Fired, Outcomes};
+use tidegate_engine::command;
 use tidegate_engine::job::{Job, JobId, JobState};
 use tidegate_engine::schedule::{Fire, Pause, Schedule, ScheduleId};
 use tidegate_engine::store::{Backfill, PutSchedule, ScheduleFilter};

@@ -65,6 +65,10 @@ fn what_leads_nowhere_is_told() {
         keys["query"] = json!({ "bare": true });
         keys
     };
+    let deleting = |mut keys: Value, how: Value| {
+        keys["full_pull_with_deletes"] = how;
+        keys
+    };
     let incremental =
         |field: &str| json!({ "incremental": { "parameter": "since", "field": field } });
     // (the key, a config where it leads nowhere, and one where it leads somewhere)
@@ -133,6 +137,27 @@ fn what_leads_nowhere_is_told() {
             "pagination.page_size_parameter",
             paged("page", json!({ "page_size": 2 })),
             paged("page", json!({})),
+        ),
+        (
+            "full_pull_with_deletes",
+            deleting(cursor(json!({ "cursor_pointer": "/next" })), json!(true)),
+            deleting(
+                cursor(json!({ "cursor_pointer": "/next", "stable_order": true })),
+                json!(true),
+            ),
+        ),
+        (
+            "full_pull_with_deletes",
+            deleting(paged("link", json!({})), json!(true)),
+            deleting(paged("link", json!({})), json!({ "confirm": "/m/{id}" })),
+        ),
+        (
+            "full_pull_with_deletes",
+            deleting(
+                paged("next_url", json!({ "url_pointer": "/next" })),
+                json!(true),
+            ),
+            deleting(paged("page", json!({})), json!(true)),
         ),
         (
             "conditional",

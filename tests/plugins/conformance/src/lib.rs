@@ -54,7 +54,11 @@ async fn run(cx: &Cx) -> Result<()> {
     for step in config.cases.get(&name).into_iter().flatten() {
         let answer = match steps::take(cx, &name, &texts::expand(step)).await {
             Ok(value) => json!({ "ok": value }),
-            Err(failure) => json!({ "fails": failure.code, "says": ends_of(&failure.message) }),
+            Err(failure) => json!({
+                "fails": failure.code,
+                "says": ends_of(&failure.message),
+                "caused": failure.cause.is_some(),
+            }),
         };
         info!("{ANSWER}{answer}");
     }

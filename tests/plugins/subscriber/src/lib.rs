@@ -13,6 +13,7 @@ fn plugin() -> Plugin {
         .sync(Sync::new("passed-on", passed_on).model(MODEL))
         .sync(Sync::new("reworded", reworded).model(MODEL))
         .sync(Sync::new("unrelated", unrelated).model(MODEL))
+        .sync(Sync::new("rejects", rejects).model(MODEL))
 }
 
 tidegate_sdk::export!(plugin);
@@ -47,6 +48,9 @@ async fn refused(cx: &Cx) -> Result<()> {
             page.save(&json!({ "id": 1, "text": long }))?;
             page.commit().await.map(drop)
         }
+        Some("requests") => loop {
+            cx.get("/ok").send().await?;
+        },
         _ => cx.get("/loop").send().await.map(drop),
     }
 }
@@ -63,4 +67,9 @@ async fn reworded(cx: Cx) -> Result<()> {
 async fn unrelated(cx: Cx) -> Result<()> {
     let _ = refused(&cx).await;
     Err(Failure::other("and then there was a bug"))
+}
+
+async fn rejects(cx: Cx) -> Result<()> {
+    let _ = refused(&cx).await;
+    Err(Failure::rejected("the customer is blocked"))
 }
