@@ -49,7 +49,7 @@ const AT_ONCE: usize = 4;
 /// compile (`host/runtime/src/inspect.rs`), the checks of values and what is kept of schemas
 /// (`host/service/src/control/schema`, `tests/e2e/api/memory.rs`), a wait of many runs for room (`tests/e2e/api/memory.rs`),
 /// those of token endpoints (`tests/e2e/oauth`), those of `connections test` (`tests/e2e/pace.rs`), the wait before a
-/// removal (`tests/e2e/api/events.rs`; that for all connections of an integration is six times as long), and the longest
+/// removal (`tests/e2e/api/events.rs`), and the longest
 /// pause that an API is believed (`tests/e2e/pace.rs`, `host/engine/tests/scheduler/retries.rs`).
 const ELSEWHERE: [&str; 17] = [
     "log_lines",

@@ -145,3 +145,35 @@ fn all_connections_of_an_integration_that_is_dropped_hear_of_it() {
         .collect();
     assert_eq!(asked(&server)[..3], deleted);
 }
+
+/// Eight are told at a time, and each of them is waited for.
+#[test]
+fn an_integration_goes_whatever_its_plugin_does() {
+    const CONNECTIONS: usize = 26;
+    let gate = Gate::default();
+    let held = gate.clone();
+    let server = Server::start(move |request| match request.method.as_str() {
+        "DELETE" => Reply::status(204).behind(&held),
+        _ => Reply::json(&json!({ "id": "s" })),
+    });
+    let served = Served::start(deployed(&server.origin()));
+    let names: Vec<String> = (0..CONNECTIONS).map(|n| format!("c{n}")).collect();
+    for name in &names {
+        served.tidegate.connect("crm", name, &server.origin());
+    }
+    for name in &names {
+        served.told(name);
+    }
+    served.tidegate.cmd("data drop crm --yes").ok();
+    gate.open();
+    let asked = asked(&server);
+    let told = asked.iter().filter(|line| line.starts_with("DELETE"));
+    let told = told.count();
+    assert!((8..CONNECTIONS).contains(&told), "{told}");
+    let log = served.running.kill().stdout;
+    let untold = format!("{} connections go without", CONNECTIONS - told);
+    assert!(
+        log.contains(&untold) && log.contains("events_removed_ms"),
+        "{log}"
+    );
+}

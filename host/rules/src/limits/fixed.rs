@@ -61,7 +61,7 @@ fixed! {
     CHECK_TIMEOUT_MS check_timeout_ms = 10_000, "One attempt of a request of `connections test`, from connect to the last byte.";
     CHECK_IDLE_TIMEOUT_MS check_idle_timeout_ms = 5_000, "How long its answer may make no progress.";
     EVENT_REMOVED_MS event_removed_ms = 10_000, "What a plugin has to answer that its connection is about to be removed; the removal goes on then.";
-    EVENTS_REMOVED_MS events_removed_ms = 60_000, "The same for all connections of an integration that is dropped.";
+    EVENTS_REMOVED_MS events_removed_ms = 30_000, "How long the connections of an integration that is dropped are told of it, eight at a time; those that are left go untold, with a warning.";
     RETRY_AFTER_MAX_MS retry_after_max_ms = 3_600_000, "The longest pause that an API is believed, be it of a job or of all requests; then it is asked once more.";
     WEBHOOK_ENDPOINTS webhook_endpoints = 100, "Webhook endpoints: each event is matched against all of them as it is written.";
     WEBHOOK_PENDING webhook_pending = 100_000, "Deliveries that wait for one endpoint; one more disables it, with an event, rather than being lost.";
