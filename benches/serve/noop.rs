@@ -6,10 +6,10 @@
 use std::time::Instant;
 
 use serde_json::json;
-use tidegate_engine::board::Caps;
+use tidegate_engine::board::ConcurrencyLimits;
 use tidegate_engine::job::JobTarget;
 use tidegate_engine::run::{Figures, Outcome, RunEnd, RunId};
-use tidegate_engine::schedule::{Definition, Origin, ScheduleId, When};
+use tidegate_engine::schedule::{Definition, Origin, ScheduleId, ScheduleRule};
 use tidegate_engine::store::{Claim, Jobs, PutSchedule, Schedules};
 use tidegate_engine::{Name, Store, Timestamp};
 use tidegate_store::{Options, SledStore};
@@ -21,7 +21,7 @@ use crate::{from_env, rounded};
 const FIRED_AT_ONCE: usize = 500;
 const CLAIMED_AT_ONCE: usize = 32;
 const RUNNING: u32 = 64;
-/// When they are due for the first time, and for the second.
+/// ScheduleRule they are due for the first time, and for the second.
 const FIRST: Timestamp = Timestamp(1_800_000_000_000);
 const SECOND: Timestamp = Timestamp(FIRST.0 + 3_600_000);
 
@@ -128,10 +128,10 @@ async fn work(store: &SledStore, now: Timestamp, jobs: usize, runs: u128) {
                 runs: (first..first + wanted as u128)
                     .map(|n| RunId::from_parts(now, n))
                     .collect(),
-                caps: Caps {
+                caps: ConcurrencyLimits {
                     total: RUNNING,
                     per_integration: RUNNING,
-                    ..Caps::default()
+                    ..ConcurrencyLimits::default()
                 },
                 now,
                 lease_until: Timestamp(now.0 + 30_000),
@@ -167,7 +167,7 @@ async fn prepare(store: &SledStore, schedules: usize, spread: Spread) {
             allow_deletes: false,
         };
         let offset = 1000 * (number * spread.0 / schedules) as u64;
-        let moments = [FIRST, SECOND].map(|moment| When::At {
+        let moments = [FIRST, SECOND].map(|moment| ScheduleRule::At {
             at: Timestamp(moment.0 + offset),
         });
         let put = PutSchedule {

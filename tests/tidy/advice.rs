@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use tidegate_cli::Unusable;
+use tidegate_cli::CommandLineError;
 
 use super::{documents, files, read};
 
@@ -264,7 +264,7 @@ fn every_command_that_documents_show_is_one() {
                 match tidegate_cli::check(words) {
                     Ok(()) => {}
                     // What a line leaves out, it need not have.
-                    Err(Unusable::Incomplete(_)) if line.contains('…') => {}
+                    Err(CommandLineError::Incomplete(_)) if line.contains('…') => {}
                     Err(why) => panic!("{file} shows `{line}`: {why:?}"),
                 }
             }
@@ -275,7 +275,7 @@ fn every_command_that_documents_show_is_one() {
                     shown.insert(words[1].clone());
                     match tidegate_cli::check(words) {
                         // A sentence may name a command without all that it takes.
-                        Ok(()) | Err(Unusable::Incomplete(_)) => {}
+                        Ok(()) | Err(CommandLineError::Incomplete(_)) => {}
                         Err(why) => panic!("{file} names `{quoted}`: {why:?}"),
                     }
                 }
@@ -329,7 +329,10 @@ fn what_the_parser_alone_lets_through_is_refused_too() {
         "tidegate deploy FILE --nosuch",
         "tidegate nosuch",
     ] {
-        assert!(matches!(check(wrong), Err(Unusable::Wrong(_))), "{wrong}");
+        assert!(
+            matches!(check(wrong), Err(CommandLineError::Wrong(_))),
+            "{wrong}"
+        );
     }
     for incomplete in [
         "tidegate jobs",
@@ -338,7 +341,7 @@ fn what_the_parser_alone_lets_through_is_refused_too() {
     ] {
         let checked = check(incomplete);
         assert!(
-            matches!(checked, Err(Unusable::Incomplete(_))),
+            matches!(checked, Err(CommandLineError::Incomplete(_))),
             "{checked:?}"
         );
     }

@@ -280,6 +280,34 @@ fn words_that_must_not_be() {
     }
 }
 
+/// Question words, prepositions and adverbs: they say nothing about what a type is.
+const NO_TYPE_NAMES: &str = "\
+    About Above After Again Against Ahead Already Also Always Around As At Away Back Because Before Behind Below \
+    Beside Between Beyond By Down During Each Early Else Ever Far For From Hence Here How In Inside Instead Into \
+    Late Later Maybe Meanwhile Near Never Next Not Now Of Off Often On Once Only Onto Out Outside Over Past Per \
+    Perhaps Quite Rather Since So Soon Still Then There Through Thus To Together Under Until Up Upon Very Via \
+    What When Where Which While Who Whole Whom Whose Why With Within Without Yet";
+
+#[test]
+fn types_are_named_by_what_they_are() {
+    let forbidden: BTreeSet<&str> = NO_TYPE_NAMES.split_whitespace().collect();
+    for file in code() {
+        let text = read(&file);
+        for line in text.lines() {
+            let mut words = line
+                .split(|c: char| !c.is_alphanumeric() && c != '_')
+                .skip_while(|word| !["struct", "enum", "trait", "type"].contains(word));
+            let name = words.nth(1).unwrap_or_default();
+            let comment = line.trim_start().starts_with("//");
+            assert!(
+                comment || !forbidden.contains(name),
+                "{} names a type {name}",
+                file.display()
+            );
+        }
+    }
+}
+
 #[test]
 fn tests_wait_for_events_and_not_for_time() {
     let waits = ["thread::sl", "time::sl"].map(|start| format!("{start}eep("));

@@ -21,4 +21,4 @@ mod output;
 mod secrets;
 mod signature;
 
-pub use commands::{Unusable, check, main};
+pub use commands::{CommandLineError, check, main};

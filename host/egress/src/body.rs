@@ -10,7 +10,7 @@ use tidegate_engine::run::Blame;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::decode::{self, Decoder, Undecodable};
+use crate::decode::{self, BodyDecodeError, Decoder};
 use crate::error::EgressError;
 use crate::gate;
 use crate::held::{Account, Share};
@@ -44,13 +44,13 @@ pub(crate) async fn read(
     if length > most {
         return Err(too_large());
     }
-    let undecodable = |why: Undecodable| match why {
-        Undecodable::TooLarge => too_large(),
-        Undecodable::Damaged(error) => EgressError::Other {
+    let undecodable = |why: BodyDecodeError| match why {
+        BodyDecodeError::TooLarge => too_large(),
+        BodyDecodeError::Damaged(error) => EgressError::Other {
             blame: Blame::Upstream,
             message: format!("{}: the gzip body is damaged: {error}", shown(url)),
         },
-        Undecodable::Cut => EgressError::Connect {
+        BodyDecodeError::Cut => EgressError::Connect {
             message: format!(
                 "{}: the gzip body ends too early, or is damaged",
                 shown(url)
@@ -93,8 +93,8 @@ pub(crate) async fn read(
         }
         share.grow_to(text.len() as u64).await?;
         body = text.into();
-        let said = headers.get(header::CONTENT_TYPE);
-        let now = said.and_then(|value| decode::with_utf8(value.to_str().ok()?).parse().ok());
+        let hints = headers.get(header::CONTENT_TYPE);
+        let now = hints.and_then(|value| decode::with_utf8(value.to_str().ok()?).parse().ok());
         if let Some(now) = now {
             headers.insert(header::CONTENT_TYPE, now);
         }

@@ -21,16 +21,16 @@ const SAVED_MAX: u64 = 50;
 
 /// The budget of one (integration, origin).
 #[derive(Debug, Default)]
-pub(crate) struct Budget(Mutex<Purse>);
+pub(crate) struct Budget(Mutex<Bucket>);
 
 #[derive(Debug)]
-struct Purse {
+struct Bucket {
     balance: u64,
     /// Until when the free ones were counted; `None` before the first request.
     counted: Option<Instant>,
 }
 
-impl Default for Purse {
+impl Default for Bucket {
     fn default() -> Self {
         Self {
             balance: FREE * PRICE,
@@ -42,34 +42,34 @@ impl Default for Purse {
 impl Budget {
     /// A request is sent for the first time.
     pub(crate) fn earn(&self, now: Instant) {
-        let mut purse = self.refilled(now);
-        purse.balance = (purse.balance + EARNED).min(SAVED_MAX * PRICE);
+        let mut bucket = self.refilled(now);
+        bucket.balance = (bucket.balance + EARNED).min(SAVED_MAX * PRICE);
     }
 
     /// May a request be sent again? It is paid for if so.
     pub(crate) fn pay(&self, now: Instant) -> bool {
-        let mut purse = self.refilled(now);
-        let left = purse.balance.checked_sub(PRICE);
+        let mut bucket = self.refilled(now);
+        let left = bucket.balance.checked_sub(PRICE);
         if let Some(left) = left {
-            purse.balance = left;
+            bucket.balance = left;
         }
         left.is_some()
     }
 
-    fn refilled(&self, now: Instant) -> std::sync::MutexGuard<'_, Purse> {
-        let mut purse = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = purse
+    fn refilled(&self, now: Instant) -> std::sync::MutexGuard<'_, Bucket> {
+        let mut bucket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = bucket
             .counted
             .map(|counted| now.saturating_duration_since(counted));
         let come_back = since.map_or(0, |time| {
             time.as_millis() * u128::from(PRICE) / FREE_EVERY.as_millis()
         });
-        if purse.balance < FREE * PRICE {
+        if bucket.balance < FREE * PRICE {
             let come_back = u64::try_from(come_back).unwrap_or(u64::MAX);
-            purse.balance = purse.balance.saturating_add(come_back).min(FREE * PRICE);
+            bucket.balance = bucket.balance.saturating_add(come_back).min(FREE * PRICE);
         }
-        purse.counted = purse.counted.max(Some(now));
-        purse
+        bucket.counted = bucket.counted.max(Some(now));
+        bucket
     }
 }
 
@@ -79,8 +79,8 @@ impl Remembered for Budget {
     }
 
     fn used(&self) -> Option<Instant> {
-        let purse = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        purse.counted
+        let bucket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        bucket.counted
     }
 }
 

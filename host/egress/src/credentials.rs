@@ -35,7 +35,7 @@ pub enum CredentialsError {
         "a query credential needs a parameter's name; the manifest or the config has an empty one"
     )]
     QueryName,
-    #[error("these credentials buy tokens, and are no credentials of requests themselves")]
+    #[error("tokens are requested with these credentials; requests do not carry them")]
     Source,
 }
 

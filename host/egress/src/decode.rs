@@ -23,7 +23,7 @@ pub(crate) const STEP: usize = 1024;
 
 /// Why a body can't be had.
 #[derive(Debug)]
-pub(crate) enum Undecodable {
+pub(crate) enum BodyDecodeError {
     /// It is beyond the limit.
     TooLarge,
     /// It is not gzip from some place on.
@@ -139,11 +139,12 @@ impl Decoder {
     }
 
     /// Take a part of the body, of at most [`STEP`] bytes.
-    pub(crate) fn step(&mut self, bytes: &[u8]) -> Result<(), Undecodable> {
+    pub(crate) fn step(&mut self, bytes: &[u8]) -> Result<(), BodyDecodeError> {
         match &mut self.state {
-            State::Plain(sink) => sink.write_all(bytes).map_err(|_| Undecodable::TooLarge),
+            State::Plain(sink) => sink.write_all(bytes).map_err(|_| BodyDecodeError::TooLarge),
             State::Beginning(sink) => {
-                sink.write_all(bytes).map_err(|_| Undecodable::TooLarge)?;
+                sink.write_all(bytes)
+                    .map_err(|_| BodyDecodeError::TooLarge)?;
                 if sink.body.len() < MAGIC.len() {
                     return Ok(());
                 }
@@ -161,21 +162,21 @@ impl Decoder {
             State::Gzip(decoder) => {
                 let written = decoder.write_all(bytes);
                 written.map_err(|error| match decoder.get_ref().is_over {
-                    true => Undecodable::TooLarge,
-                    false => Undecodable::Damaged(error),
+                    true => BodyDecodeError::TooLarge,
+                    false => BodyDecodeError::Damaged(error),
                 })
             }
         }
     }
 
     /// The whole body, and whether it was gzip.
-    pub(crate) fn finish(self) -> Result<(Bytes, bool), Undecodable> {
+    pub(crate) fn finish(self) -> Result<(Bytes, bool), BodyDecodeError> {
         match self.state {
             State::Plain(sink) | State::Beginning(sink) => Ok((sink.body.into(), false)),
             State::Gzip(mut decoder) => match decoder.try_finish() {
                 Ok(()) => Ok((std::mem::take(decoder.get_mut()).body.into(), true)),
-                Err(_) if decoder.get_ref().is_over => Err(Undecodable::TooLarge),
-                Err(_) => Err(Undecodable::Cut),
+                Err(_) if decoder.get_ref().is_over => Err(BodyDecodeError::TooLarge),
+                Err(_) => Err(BodyDecodeError::Cut),
             },
         }
     }
@@ -290,7 +291,7 @@ mod tests {
         list: &[(&'static str, &str)],
         body: &[u8],
         chunk: usize,
-    ) -> Result<(Bytes, bool), Undecodable> {
+    ) -> Result<(Bytes, bool), BodyDecodeError> {
         let mut decoder = Decoder::new(&headers(list), 100, 0);
         for chunk in body.chunks(chunk) {
             decoder.step(chunk)?;
@@ -349,21 +350,27 @@ mod tests {
         for chunk in [1, 9, 100] {
             for cut in [whole.len() - 9, whole.len() - 1, 11] {
                 let found = decoded(&coded, &whole[..cut], chunk);
-                assert!(matches!(found, Err(Undecodable::Cut)), "{cut}: {found:?}");
+                assert!(
+                    matches!(found, Err(BodyDecodeError::Cut)),
+                    "{cut}: {found:?}"
+                );
             }
             assert!(decoded(&coded, &wrong, chunk).is_err());
             let garbage = [whole.clone(), b"and more".to_vec()].concat();
             let found = decoded(&coded, &garbage, chunk);
             assert!(
-                matches!(found, Err(Undecodable::Damaged(_) | Undecodable::Cut)),
+                matches!(
+                    found,
+                    Err(BodyDecodeError::Damaged(_) | BodyDecodeError::Cut)
+                ),
                 "{found:?}"
             );
             // The limit is on what comes of it, over all members.
             let large = gzip(&"x".repeat(60)).repeat(2);
             let found = decoded(&coded, &large, chunk);
-            assert!(matches!(found, Err(Undecodable::TooLarge)), "{found:?}");
+            assert!(matches!(found, Err(BodyDecodeError::TooLarge)), "{found:?}");
             let found = decoded(&[], &[b'x'; 101], chunk);
-            assert!(matches!(found, Err(Undecodable::TooLarge)), "{found:?}");
+            assert!(matches!(found, Err(BodyDecodeError::TooLarge)), "{found:?}");
         }
     }
 

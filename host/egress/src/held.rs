@@ -299,8 +299,8 @@ mod tests {
         let second = waiting.await.unwrap();
         let refused = one.hold(beyond_own(8 * KIB)).await.unwrap_err();
         assert_eq!(refused.limit(), "runs_held_bytes");
-        let said = refused.to_string();
-        assert!(said.contains("runs_held_bytes = 10240"), "{said}");
+        let hints = refused.to_string();
+        assert!(hints.contains("runs_held_bytes = 10240"), "{hints}");
         // What could never fit is not waited for.
         let never = one.hold(beyond_own(11 * KIB)).now_or_never();
         assert!(never.unwrap().is_err());

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use tidegate_engine::limits::Limits;
-use tidegate_engine::run::Waited;
+use tidegate_engine::run::WaitTimes;
 
 use crate::error::EgressError;
 
@@ -24,12 +24,12 @@ pub struct Figures {
     pub bytes_out: u64,
     /// Answers by status. Requests without one got none.
     pub statuses: BTreeMap<u16, u64>,
-    pub waited: Waited,
+    pub waited: WaitTimes,
 }
 
 /// Why a request waited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Why {
+pub(crate) enum WaitReason {
     RateLimit,
     Pace,
     RetryAfter,
@@ -46,7 +46,7 @@ pub(crate) struct Meter {
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     statuses: Mutex<BTreeMap<u16, u64>>,
-    waited: Mutex<Waited>,
+    waited: Mutex<WaitTimes>,
 }
 
 impl Meter {
@@ -78,14 +78,14 @@ impl Meter {
     }
 
     /// A request has waited for so long.
-    pub(crate) fn waited(&self, why: Why, time: Duration) {
+    pub(crate) fn waited(&self, why: WaitReason, time: Duration) {
         let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let mut waited = self.waited.lock().unwrap_or_else(PoisonError::into_inner);
         let sum = match why {
-            Why::RateLimit => &mut waited.rate_limit_ms,
-            Why::Pace => &mut waited.pace_ms,
-            Why::RetryAfter => &mut waited.retry_after_ms,
-            Why::Backoff => &mut waited.backoff_ms,
+            WaitReason::RateLimit => &mut waited.rate_limit_ms,
+            WaitReason::Pace => &mut waited.pace_ms,
+            WaitReason::RetryAfter => &mut waited.retry_after_ms,
+            WaitReason::Backoff => &mut waited.backoff_ms,
         };
         *sum = sum.saturating_add(ms);
     }

@@ -92,9 +92,9 @@ mod tests {
 
     /// Busy until a moment.
     #[derive(Debug, Default)]
-    struct Until(OnceLock<Instant>);
+    struct BusyUntil(OnceLock<Instant>);
 
-    impl Remembered for Until {
+    impl Remembered for BusyUntil {
         fn is_idle(&self, now: Instant) -> bool {
             self.0.get().is_none_or(|until| *until <= now)
         }
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn one_value_for_all_who_ask_and_another_for_others() {
-        let registry = Registry::<u32, Until>::default();
+        let registry = Registry::<u32, BusyUntil>::default();
         let now = Instant::now();
         let first = registry.get(&1, "https://a", now);
         assert!(Arc::ptr_eq(&first, &registry.get(&1, "https://a", now)));
@@ -118,7 +118,7 @@ mod tests {
         let now = Instant::now();
         let later = now + Duration::from_secs(9);
         // Owners come and go: the busy ones stay.
-        let registry = Registry::<u32, Until>::default();
+        let registry = Registry::<u32, BusyUntil>::default();
         for owner in 0..100_000 {
             let value = registry.get(&owner, "https://a", now);
             if owner < 10 {

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use http::Method;
 
 use crate::error::EgressError;
-use crate::said::Said;
+use crate::hints::RateLimitHints;
 use crate::session::Response;
 use crate::throttle::UPSTREAM_WAIT_MAX;
 
@@ -116,7 +116,7 @@ pub fn is_idempotent(method: &str) -> bool {
 /// `attempt` counts from 1.
 pub(crate) fn wait(
     attempt: u32,
-    outcome: &Result<(Response, Said), EgressError>,
+    outcome: &Result<(Response, RateLimitHints), EgressError>,
     timers: &dyn Timers,
 ) -> Option<Wait> {
     if attempt >= ATTEMPTS_MAX {
@@ -132,8 +132,8 @@ pub(crate) fn wait(
             time: backoff(),
             is_asked: false,
         }),
-        Ok((response, said)) if said.may_pass(response.status) => {
-            let asked = said.wait().unwrap_or_default();
+        Ok((response, hints)) if hints.may_pass(response.status) => {
+            let asked = hints.wait().unwrap_or_default();
             let backoff = backoff();
             (asked <= UPSTREAM_WAIT_MAX).then(|| Wait {
                 // `Retry-After: 0` says that there is no need to wait, not that there is a hurry.
@@ -177,7 +177,10 @@ mod tests {
         }
     }
 
-    fn answer(status: u16, retry_after: Option<u64>) -> Result<(Response, Said), EgressError> {
+    fn answer(
+        status: u16,
+        retry_after: Option<u64>,
+    ) -> Result<(Response, RateLimitHints), EgressError> {
         let response = Response {
             status,
             headers: Vec::new(),
@@ -186,16 +189,16 @@ mod tests {
             retry_after: None,
             share: None,
         };
-        let said = Said {
+        let hints = RateLimitHints {
             retry_after: retry_after.map(Duration::from_secs),
-            ..Said::default()
+            ..RateLimitHints::default()
         };
-        Ok((response, said))
+        Ok((response, hints))
     }
 
     #[test]
     fn waits_grow_and_end() {
-        let failed: Result<(Response, Said), _> = Err(EgressError::connect("reset"));
+        let failed: Result<(Response, RateLimitHints), _> = Err(EgressError::connect("reset"));
         let waits: Vec<_> = (1..=4).map(|n| wait(n, &failed, &Fixed)).collect();
         let ms = |ms| {
             Some(Wait {
@@ -227,7 +230,7 @@ mod tests {
             let time = Duration::from_millis(ms);
             Some(Wait { time, is_asked })
         };
-        for (attempt, said, want) in [
+        for (attempt, hints, want) in [
             // No hurry: our own back-off.
             (1, 0, wanted(500, false)),
             (3, 1, wanted(2000, false)),
@@ -236,19 +239,19 @@ mod tests {
             (1, 61, None),
             (1, u64::MAX, None),
         ] {
-            let got = wait(attempt, &answer(429, Some(said)), &Fixed);
-            assert_eq!(got, want, "{said}");
+            let got = wait(attempt, &answer(429, Some(hints)), &Fixed);
+            assert_eq!(got, want, "{hints}");
         }
         // A quota that is used up says so, too; a 403 with one is no refusal of the credentials.
         let quota = |seconds| {
             let reset = Duration::from_secs(seconds);
             let remaining = 0;
-            let said = Said {
-                quota: Some(crate::said::Quota { remaining, reset }),
+            let hints = RateLimitHints {
+                quota: Some(crate::hints::Quota { remaining, reset }),
                 is_spent: true,
-                ..Said::default()
+                ..RateLimitHints::default()
             };
-            answer(403, None).map(|(response, _)| (response, said))
+            answer(403, None).map(|(response, _)| (response, hints))
         };
         assert_eq!(wait(1, &quota(5), &Fixed), wanted(5000, true));
         assert_eq!(wait(1, &quota(600), &Fixed), None);

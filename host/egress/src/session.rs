@@ -16,18 +16,18 @@ use tracing::Instrument;
 use url::Url;
 
 use crate::credentials::Credentials;
+use crate::deadline::Deadline;
 use crate::error::EgressError;
 use crate::gate::{self, Gate};
 use crate::held::{Account, Share};
-use crate::meter::{Figures, Meter, Why};
+use crate::hints::RateLimitHints;
+use crate::meter::{Figures, Meter, WaitReason};
 use crate::policy::Policy;
 use crate::redirect::{self, Hop, REDIRECTS_MAX};
 use crate::resolve::Guard;
 use crate::retry::{self, Retry};
-use crate::said::Said;
 use crate::sent::{self, Sent};
-use crate::stopwatch::Stopwatch;
-use crate::throttle::Pass;
+use crate::throttle::Permit;
 use crate::{body, client, headers};
 use tidegate_rules::request::{self, shown};
 
@@ -193,8 +193,8 @@ impl Session {
             };
             timers.sleep(wait.time).await;
             let why = match wait.is_asked {
-                true => Why::RetryAfter,
-                false => Why::Backoff,
+                true => WaitReason::RetryAfter,
+                false => WaitReason::Backoff,
             };
             self.0.meter.waited(why, wait.time);
             self.0.meter.retried();
@@ -238,24 +238,24 @@ impl Inner {
         first: &Hop,
         time: Duration,
         renewals: &mut u32,
-    ) -> Result<(Response, Said), EgressError> {
-        let mut watch = Stopwatch::new(time);
+    ) -> Result<(Response, RateLimitHints), EgressError> {
+        let mut watch = Deadline::new(time);
         let late = |_| late(&first.url, time);
         let check = |url: Url| async move { gate::check(&url, &self.policy, &self.guard).await };
         watch.run(check(first.url.clone())).await.map_err(late)??;
         let mut hop = first.clone();
         for _ in 0..=self.redirects {
             let mut token = self.token(&hop).await?;
-            let (answer, said) = loop {
-                let pass = self.turn(&hop.url).await?;
-                let exchange = self.exchange(&hop, pass, token.as_ref());
-                let (answer, said) = watch.run(exchange).await.map_err(late)??;
+            let (answer, hints) = loop {
+                let permit = self.turn(&hop.url).await?;
+                let exchange = self.exchange(&hop, permit, token.as_ref());
+                let (answer, hints) = watch.run(exchange).await.map_err(late)??;
                 // The server has done nothing, so that any method may be repeated.
                 if answer.status() != StatusCode::UNAUTHORIZED || *renewals == 0 {
-                    break (answer, said);
+                    break (answer, hints);
                 }
                 let Some(newer) = self.renewed(token.as_ref()).await? else {
-                    break (answer, said);
+                    break (answer, hints);
                 };
                 *renewals -= 1;
                 token = Some(newer);
@@ -269,8 +269,8 @@ impl Inner {
             let Some(next) = next else {
                 let finish = self.finish(answer, hop.url);
                 let mut response = watch.run(finish).await.map_err(late)??;
-                response.retry_after = said.wait();
-                return Ok((response, said));
+                response.retry_after = hints.wait();
+                return Ok((response, hints));
             };
             let checked = watch.run(check(next.url.clone())).await.map_err(late)?;
             checked.map_err(|error| redirect::explain(error, &hop.url))?;
@@ -296,7 +296,7 @@ impl Inner {
     }
 
     /// Wait until the connection may send one more request to this origin.
-    async fn turn(&self, url: &Url) -> Result<Pass, EgressError> {
+    async fn turn(&self, url: &Url) -> Result<Permit, EgressError> {
         let Policy {
             connection,
             rate_limit,
@@ -304,8 +304,8 @@ impl Inner {
         } = &self.policy;
         let timers = self.gate.timers();
         let throttle = self.gate.throttle();
-        let pass = throttle.pass(connection, url, *rate_limit, timers, &self.meter);
-        pass.await
+        let permit = throttle.permit(connection, url, *rate_limit, timers, &self.meter);
+        permit.await
     }
 
     /// Send one request that the gate has let through and whose turn it is, and wait for the
@@ -313,9 +313,9 @@ impl Inner {
     async fn exchange(
         &self,
         hop: &Hop,
-        pass: Pass,
+        permit: Permit,
         token: Option<&Secret>,
-    ) -> Result<(reqwest::Response, Said), EgressError> {
+    ) -> Result<(reqwest::Response, RateLimitHints), EgressError> {
         let span = tracing::debug_span!(
             "egress",
             otel.kind = "client",
@@ -335,9 +335,9 @@ impl Inner {
         self.count(answer.as_ref().ok().map(reqwest::Response::status));
         let answer = answer?;
         let timers = self.gate.timers();
-        let said = Said::read(answer.headers(), timers.now());
-        pass.heard(answer.status(), &said, timers.instant());
-        Ok((answer, said))
+        let hints = RateLimitHints::read(answer.headers(), timers.now());
+        permit.heard(answer.status(), &hints, timers.instant());
+        Ok((answer, hints))
     }
 
     /// Count a request of a run, by the status of its answer if there is one.

@@ -13,10 +13,10 @@ use tokio::sync::Notify;
 use url::Url;
 
 use crate::error::EgressError;
-use crate::meter::{Meter, Why};
+use crate::hints::RateLimitHints;
+use crate::meter::{Meter, WaitReason};
 use crate::registry::{Registry, Remembered};
 use crate::retry::Timers;
-use crate::said::Said;
 use tidegate_rules::request::shown;
 
 use pace::{Pace, Wait};
@@ -29,11 +29,11 @@ const SPREAD_MAX: Duration = Duration::from_secs(1);
 
 /// The lanes of a process.
 #[derive(Debug, Default)]
-pub(crate) struct Throttle(Registry<ConnectionKey, Lane>);
+pub(crate) struct Throttle(Registry<ConnectionKey, OriginLimiter>);
 
 /// The way of one connection's requests to one origin.
 #[derive(Debug, Default)]
-struct Lane {
+struct OriginLimiter {
     pace: Mutex<Pace>,
     /// A scout is back.
     answered: Notify,
@@ -41,50 +41,50 @@ struct Lane {
 
 /// The permission to send one request. Held until it is answered.
 #[derive(Debug)]
-pub(crate) struct Pass {
-    lane: Arc<Lane>,
+pub(crate) struct Permit {
+    limiter: Arc<OriginLimiter>,
     is_scout: bool,
 }
 
 impl Throttle {
     /// Wait until a request of this connection may go to `url`, and count in `meter` how long and why.
     /// Waiting ends with the future: a run that is cancelled or out of time drops it.
-    pub(crate) async fn pass(
+    pub(crate) async fn permit(
         &self,
         connection: &ConnectionKey,
         url: &Url,
         rate: Option<RateLimit>,
         timers: &dyn Timers,
         meter: &Meter,
-    ) -> Result<Pass, EgressError> {
+    ) -> Result<Permit, EgressError> {
         let start = timers.instant();
         let origin = url.origin().ascii_serialization();
-        let lane = self.0.get(connection, &origin, start);
+        let limiter = self.0.get(connection, &origin, start);
         let mut turn = None;
         loop {
-            let mut answered = pin!(lane.answered.notified());
+            let mut answered = pin!(limiter.answered.notified());
             answered.as_mut().enable();
             let now = timers.instant();
-            let went = lane.lock().go(now, rate, &mut turn);
+            let went = limiter.lock().go(now, rate, &mut turn);
             let waited = |why| meter.waited(why, timers.instant().saturating_duration_since(now));
             let (why, time) = match went {
                 Ok(is_scout) => {
-                    let lane = Arc::clone(&lane);
-                    return Ok(Pass { lane, is_scout });
+                    let limiter = Arc::clone(&limiter);
+                    return Ok(Permit { limiter, is_scout });
                 }
                 Err(Wait::Scout) => {
                     answered.await;
-                    waited(Why::Pace);
+                    waited(WaitReason::Pace);
                     continue;
                 }
-                Err(Wait::Turn(at)) => (Why::RateLimit, at.saturating_duration_since(now)),
+                Err(Wait::Turn(at)) => (WaitReason::RateLimit, at.saturating_duration_since(now)),
                 Err(Wait::Upstream(until)) => {
                     let time = until.saturating_duration_since(now);
                     if time > UPSTREAM_WAIT_MAX {
                         return Err(throttled(url, time));
                     }
                     let spread = timers.jitter((time / 10).min(SPREAD_MAX));
-                    (Why::Pace, time + spread)
+                    (WaitReason::Pace, time + spread)
                 }
             };
             timers.sleep(time).await;
@@ -107,31 +107,31 @@ fn throttled(url: &Url, retry_after: Duration) -> EgressError {
     }
 }
 
-impl Pass {
+impl Permit {
     /// The answer's status and what it says hold for all requests of the lane from now on.
-    pub(crate) fn heard(&self, status: StatusCode, said: &Said, now: Instant) {
-        self.lane.lock().heard(status, said, now);
+    pub(crate) fn heard(&self, status: StatusCode, hints: &RateLimitHints, now: Instant) {
+        self.limiter.lock().heard(status, hints, now);
     }
 }
 
-impl Drop for Pass {
+impl Drop for Permit {
     fn drop(&mut self) {
-        let mut pace = self.lane.lock();
+        let mut pace = self.limiter.lock();
         pace.landed();
         if self.is_scout {
             pace.scout_is_back();
-            self.lane.answered.notify_waiters();
+            self.limiter.answered.notify_waiters();
         }
     }
 }
 
-impl Lane {
+impl OriginLimiter {
     fn lock(&self) -> MutexGuard<'_, Pace> {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Remembered for Lane {
+impl Remembered for OriginLimiter {
     fn is_idle(&self, now: Instant) -> bool {
         self.lock().is_idle(now)
     }
@@ -144,13 +144,13 @@ impl Remembered for Lane {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::said::Quota;
+    use crate::hints::Quota;
 
     #[tokio::test]
     async fn after_a_pause_one_goes_ahead_and_the_rest_hear_what_it_heard() {
         #[derive(Debug)]
-        struct Still(Instant);
-        impl Timers for Still {
+        struct StoppedClock(Instant);
+        impl Timers for StoppedClock {
             fn now(&self) -> std::time::SystemTime {
                 std::time::SystemTime::UNIX_EPOCH
             }
@@ -171,38 +171,38 @@ mod tests {
         };
         let throttle = Throttle::default();
         let start = Instant::now();
-        let pass = |seconds| {
-            let timers = Still(start + Duration::from_secs(seconds));
+        let permit = |seconds| {
+            let timers = StoppedClock(start + Duration::from_secs(seconds));
             let (throttle, connection, url) = (&throttle, &connection, &url);
             async move {
                 throttle
-                    .pass(connection, url, None, &timers, &Meter::default())
+                    .permit(connection, url, None, &timers, &Meter::default())
                     .await
                     .unwrap()
             }
         };
-        let pause = Said {
+        let pause = RateLimitHints {
             retry_after: Some(Duration::from_secs(9)),
-            ..Said::default()
+            ..RateLimitHints::default()
         };
         let too_many = StatusCode::TOO_MANY_REQUESTS;
-        pass(0).await.heard(too_many, &pause, start);
+        permit(0).await.heard(too_many, &pause, start);
         // (what the scout's answer is, whether the next one may go then)
-        let quota = Said {
+        let quota = RateLimitHints {
             quota: Some(Quota {
                 remaining: 1,
                 reset: Duration::from_secs(9),
             }),
-            ..Said::default()
+            ..RateLimitHints::default()
         };
         for (after, heard, goes) in [(9, Some((too_many, pause)), false), (18, None, true)] {
-            let scout = pass(after).await;
-            let mut next = pin!(pass(after));
+            let probe = permit(after).await;
+            let mut next = pin!(permit(after));
             assert!(futures::poll!(&mut next).is_pending(), "alone");
-            if let Some((status, said)) = heard {
-                scout.heard(status, &said, start + Duration::from_secs(after));
+            if let Some((status, hints)) = heard {
+                probe.heard(status, &hints, start + Duration::from_secs(after));
             }
-            drop(scout);
+            drop(probe);
             assert_eq!(
                 futures::poll!(&mut next).is_ready(),
                 goes,
@@ -210,11 +210,11 @@ mod tests {
             );
         }
         // All of a crowd go once a scout is back, as far as it says.
-        pass(18)
+        permit(18)
             .await
             .heard(StatusCode::OK, &quota, start + Duration::from_secs(18));
-        let passes = [pass(18).await];
-        assert!(futures::poll!(pin!(pass(18))).is_pending());
+        let passes = [permit(18).await];
+        assert!(futures::poll!(pin!(permit(18))).is_pending());
         drop(passes);
     }
 }

@@ -20,7 +20,7 @@ use std::time::{Duration, SystemTime};
 use bolero::{TypeGenerator, check};
 use common::policy;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use tidegate_egress::{AddressPolicy, Gate, GateOptions, Policy, Proxy, Said};
+use tidegate_egress::{AddressPolicy, Gate, GateOptions, Policy, Proxy, RateLimitHints};
 use tidegate_engine::grant::HostPattern;
 use url::{Host, Url};
 
@@ -236,7 +236,7 @@ fn pace_headers() {
                 }
             }
             let now = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::from(*now));
-            let said = Said::read(&headers, now);
+            let said = RateLimitHints::read(&headers, now);
             assert!(said.retry_after.is_none() || headers.contains_key("retry-after"));
             assert!(
                 said.quota.is_none() || headers.keys().any(|name| name.as_str().contains("limit"))
@@ -248,7 +248,7 @@ fn pace_headers() {
                     turned.append(HeaderName::from_static(name), value.clone());
                 }
             }
-            assert_eq!(Said::read(&turned, now), said);
+            assert_eq!(RateLimitHints::read(&turned, now), said);
         });
 }
 

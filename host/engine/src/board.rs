@@ -19,8 +19,8 @@ use crate::run::RunId;
 use crate::schedule::{Calendar, Fire, Schedule, ScheduleId};
 use crate::{ConnectionKey, StoreError, Timestamp};
 
-pub use jobs::{Ended, Settled};
-pub use queue::Caps;
+pub use jobs::{Ended, JobEnd};
+pub use queue::ConcurrencyLimits;
 use queue::Queue;
 pub use schedules::{Change, Fired};
 
@@ -38,7 +38,7 @@ pub struct Board {
     queue: Queue,
     leases: BTreeMap<RunId, Lease>,
     /// Of connections something of which is held, as far as they have schedules.
-    standings: BTreeMap<ConnectionKey, Standing>,
+    standings: BTreeMap<ConnectionKey, ConnectionHolds>,
     /// The latest moment of which it has heard.
     latest: Timestamp,
 }
@@ -79,7 +79,7 @@ pub trait Outcomes {
 
 /// What is held of a connection.
 #[derive(Debug)]
-struct Standing {
+struct ConnectionHolds {
     /// The token endpoint rejects its credentials.
     is_rejected: bool,
     health: Health,
@@ -117,7 +117,7 @@ impl Board {
             self.standings.remove(&connection.key);
             return;
         }
-        let standing = Standing {
+        let standing = ConnectionHolds {
             is_rejected: connection.auth_failed.is_some(),
             health: connection.health.clone(),
         };

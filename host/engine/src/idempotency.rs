@@ -107,12 +107,12 @@ pub enum Keyed {
     /// It has started, and holds the key.
     Started(Started),
     /// An earlier run has the result; no run was started.
-    Kept(Box<Kept>),
+    Kept(Box<StoredResult>),
 }
 
 /// The result of an earlier run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct StoredResult {
     /// It succeeded, was rejected, or failed after it had acted.
     pub run: Run,
     /// What it returned, JSON text; `None` for a failure.
@@ -125,7 +125,7 @@ pub enum Queued {
     /// The job that holds the key, or has the result. It may be an earlier one.
     Job(Box<Job>),
     /// A run that was no job's has the result; nothing was queued.
-    Kept(Box<Kept>),
+    Kept(Box<StoredResult>),
 }
 
 /// What a store remembers of a key.
@@ -147,7 +147,7 @@ pub struct KeyRow {
 
 /// What a start under a known key comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Use {
+pub enum KeyDecision {
     /// Act.
     Act,
     /// Answer with the result of this run.
@@ -214,12 +214,12 @@ impl KeyRow {
     }
 
     /// What a start under this key, which has not expired, comes to.
-    pub fn judge(&self, wanted: &KeyUse) -> Result<Use, StoreError> {
+    pub fn judge(&self, wanted: &KeyUse) -> Result<KeyDecision, StoreError> {
         self.check_input(wanted)?;
         match (self.expires_at, self.kept, self.run) {
             (None, _, _) => Err(self.busy(&wanted.key)),
-            (Some(_), true, Some(run)) => Ok(Use::Answer(run)),
-            (Some(_), _, _) => Ok(Use::Act),
+            (Some(_), true, Some(run)) => Ok(KeyDecision::Answer(run)),
+            (Some(_), _, _) => Ok(KeyDecision::Act),
         }
     }
 

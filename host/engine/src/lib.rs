@@ -32,7 +32,6 @@
 //! | [`memory`] | that trait in memory: the obviously correct backend |
 
 pub mod api_key;
-pub mod bell;
 pub mod board;
 pub mod cassette;
 pub mod connection;
@@ -43,6 +42,7 @@ pub mod idempotency;
 pub mod integration;
 pub mod job;
 pub mod memory;
+pub mod notifier;
 pub mod redact;
 pub mod request;
 pub mod run;

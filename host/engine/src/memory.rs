@@ -27,12 +27,12 @@ use async_trait::async_trait;
 use serde_json::{Map, Value};
 
 use crate::api_key::{ApiKey, ApiKeyId};
-use crate::bell::Bell;
 use crate::board::Board;
 use crate::canonical::BodyHash;
 use crate::idempotency::{KeyUse, Keyed};
 use crate::integration::{Connection, Digest, Integration, NewDeployment};
 use crate::job::{Job, JobId, NewJob};
+use crate::notifier::Notifier;
 use crate::record::{Counts, Record};
 use crate::request::{RequestKey, RequestRow};
 use crate::run::{Failure, Fence, LogLine, NewRun, Run, RunEnd, RunId};
@@ -51,7 +51,7 @@ pub struct MemoryStore {
     state: Mutex<State>,
     /// How many commands it was given.
     calls: AtomicU64,
-    deliveries_changed: Bell,
+    deliveries_changed: Notifier,
 }
 
 #[derive(Debug, Default)]
@@ -95,7 +95,7 @@ impl MemoryStore {
                 ..State::default()
             }),
             calls: AtomicU64::new(0),
-            deliveries_changed: Bell::default(),
+            deliveries_changed: Notifier::default(),
         }
     }
 
@@ -117,7 +117,7 @@ impl MemoryStore {
         }
         let done = command(&mut state);
         if std::mem::take(&mut state.webhooks.changed) {
-            self.deliveries_changed.ring();
+            self.deliveries_changed.notify();
         }
         done
     }

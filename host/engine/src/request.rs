@@ -2,7 +2,7 @@
 //!
 //! A key belongs to the API key that sends it. It is taken before the request is done, and what comes of it
 //! is written down after, in commands of their own: a request whose server died in between may have been
-//! done or not, and a repeat of it is told so ([`Begun::Unanswered`]). One that failed is forgotten.
+//! done or not, and a repeat of it is told so ([`RequestStart::Unanswered`]). One that failed is forgotten.
 //! Actions have keys of another kind, which know more ([`crate::idempotency`]).
 
 use serde::{Deserialize, Serialize};
@@ -20,9 +20,9 @@ pub struct RequestKey {
 
 /// Tells one request from another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Print(String);
+pub struct Fingerprint(String);
 
-impl Print {
+impl Fingerprint {
     /// Of the parts that make a request what it is.
     #[must_use]
     pub fn of(parts: &[&[u8]]) -> Self {
@@ -40,14 +40,14 @@ impl Print {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewRequest {
     pub key: RequestKey,
-    pub print: Print,
+    pub print: Fingerprint,
     pub now: Timestamp,
 }
 
 /// What a request that was done is answered with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct KeptAnswer {
+pub struct StoredAnswer {
     pub status: u16,
     /// The header of that name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,19 +61,19 @@ pub struct KeptAnswer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RequestRow {
-    print: Print,
+    print: Fingerprint,
     begun_at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    answer: Option<KeptAnswer>,
+    answer: Option<StoredAnswer>,
 }
 
 /// What comes of beginning a request under a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Begun {
+pub enum RequestStart {
     /// It is to be done: nobody else has the key.
     First,
     /// It was done.
-    Again(KeptAnswer),
+    Again(StoredAnswer),
     /// It was begun, and never answered.
     Unanswered,
     /// The key is another request's.
@@ -91,7 +91,7 @@ impl RequestRow {
     }
 
     #[must_use]
-    pub fn answered(self, answer: KeptAnswer) -> Self {
+    pub fn answered(self, answer: StoredAnswer) -> Self {
         Self {
             answer: Some(answer),
             ..self
@@ -111,11 +111,11 @@ impl RequestRow {
 
     /// What it means for a request with the same key.
     #[must_use]
-    pub fn judge(&self, print: &Print) -> Begun {
+    pub fn judge(&self, print: &Fingerprint) -> RequestStart {
         match &self.answer {
-            _ if self.print != *print => Begun::Other,
-            Some(answer) => Begun::Again(answer.clone()),
-            None => Begun::Unanswered,
+            _ if self.print != *print => RequestStart::Other,
+            Some(answer) => RequestStart::Again(answer.clone()),
+            None => RequestStart::Unanswered,
         }
     }
 }
@@ -127,9 +127,9 @@ mod tests {
     #[test]
     fn parts_don_t_run_into_each_other() {
         let prints = [
-            Print::of(&[b"POST", b"/v1/a"]),
-            Print::of(&[b"POST/v1/a", b""]),
-            Print::of(&[b"POST", b"/v1/a", b""]),
+            Fingerprint::of(&[b"POST", b"/v1/a"]),
+            Fingerprint::of(&[b"POST/v1/a", b""]),
+            Fingerprint::of(&[b"POST", b"/v1/a", b""]),
         ];
         assert!(prints[0] != prints[1] && prints[1] != prints[2] && prints[0] != prints[2]);
     }

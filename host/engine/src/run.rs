@@ -21,7 +21,7 @@ use crate::{ConnectionKey, Name, SyncKey, Timestamp, is_default};
 
 pub use log::{Level, LogLine, LogSource};
 pub use tidegate_rules::Blame;
-pub use waited::Waited;
+pub use waited::WaitTimes;
 
 /// Identifies a run: `run_` and a ULID, so that ids sort by start time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -325,7 +325,7 @@ pub struct Figures {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub statuses: BTreeMap<u16, u64>,
     #[serde(skip_serializing_if = "is_default")]
-    pub waited: Waited,
+    pub waited: WaitTimes,
     #[serde(skip_serializing_if = "is_default")]
     pub bytes_out: u64,
     /// Bodies after decompression.

@@ -35,12 +35,12 @@ use crate::upkeep::{CheckReport, Dropped, Pruned, Scope, StoreStats};
 use crate::{ConnectionKey, ModelKey, Name, SyncKey, Timestamp};
 
 pub use api_keys::ApiKeys;
-pub use early::{Early, Stored};
-pub use jobs::{Claim, Claimed, Forgotten, JobFilter, Jobs, QueueFigures};
+pub use early::{Durable, EarlyAck};
+pub use jobs::{Claim, Claimed, JobFilter, Jobs, QueueFigures, RetentionReport};
 pub use known::{ModelError, check_model};
 pub use requests::Requests;
 pub use runs::{OUTCOMES, RunFilter};
-pub use schedules::{Again, Backfill, PutSchedule, ScheduleFilter, Schedules};
+pub use schedules::{Backfill, PutSchedule, RefirePolicy, ScheduleFilter, Schedules};
 pub use tidegate_rules::snapshot::{
     EndSnapshot, Ended, Proof, SnapshotGuard, SnapshotRefusal, Unseen,
 };
@@ -231,7 +231,7 @@ pub struct ModelStats {
 /// transaction ([`Webhooks`]).
 #[async_trait]
 pub trait Store:
-    ApiKeys + Early + Requests + Schedules + Jobs + Webhooks + Send + Sync + std::fmt::Debug
+    ApiKeys + EarlyAck + Requests + Schedules + Jobs + Webhooks + Send + Sync + std::fmt::Debug
 {
     /// Keep a component's bytes under their digest. Idempotent.
     async fn put_component(&self, bytes: Vec<u8>) -> Result<Digest, StoreError>;

@@ -24,13 +24,13 @@ mod endpoint;
 mod event;
 mod id;
 mod outbox;
+mod payloads;
 mod redact;
 mod retry;
 mod room;
 mod sign;
-mod telling;
 
-pub use delivery::{Attempt, Delivery, DeliveryState, NoAnswer, NoAnswerKind};
+pub use delivery::{Attempt, Delivery, DeliveryError, DeliveryErrorKind, DeliveryState};
 pub use early::{Head, due, probed};
 pub use endpoint::{
     Disabled, Endpoint, EndpointError, SealedSecret, WhyDisabled, check, updated, without_query,
@@ -38,8 +38,8 @@ pub use endpoint::{
 pub use event::{Event, EventType, EventTypeError, NewEvent};
 pub use id::{EndpointId, EventId, IdError};
 pub use outbox::{Outbox, route};
+pub use payloads::{connection_failed, endpoint_disabled, run_ended, schedule_paused};
 pub use redact::kept_response;
-pub use retry::{ATTEMPTS, Settled, delay_ms, replayed, settled};
-pub use room::{Standing, Waiting, choose};
+pub use retry::{ATTEMPTS, AttemptedDelivery, delay_ms, replayed, settled};
+pub use room::{EndpointHealth, Waiting, choose};
 pub use sign::{SecretError, SigningSecret, VerifyError, signature, verify};
-pub use telling::{connection_failed, endpoint_disabled, run_ended, schedule_paused};

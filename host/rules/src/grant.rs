@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::LimitValues;
 
-pub use feed::{FeedError, FeedGrant, FeedPattern, Whose};
+pub use feed::{FeedError, FeedGrant, FeedPattern, FeedScope};
 pub use flag::GrantFlag;
 pub use pattern::{HostPattern, HostRequest, PatternError};
 pub use rate::{RATE_PER_MS_MAX, RateLimit, RateLimitError};

@@ -24,8 +24,8 @@ impl Default for Cores {
 
 impl Cores {
     /// Each poll of `run` takes a core, or waits for one.
-    pub(crate) fn share<F: Future + Unpin>(&self, run: F) -> OnCore<F> {
-        OnCore {
+    pub(crate) fn share<F: Future + Unpin>(&self, run: F) -> FairShare<F> {
+        FairShare {
             run,
             cores: Arc::clone(&self.0),
             in_line: None,
@@ -34,13 +34,13 @@ impl Cores {
 }
 
 /// A guest that is polled when it is its turn.
-pub(crate) struct OnCore<F> {
+pub(crate) struct FairShare<F> {
     run: F,
     cores: Arc<Semaphore>,
     in_line: Option<BoxFuture<'static, Result<OwnedSemaphorePermit, AcquireError>>>,
 }
 
-impl<F> OnCore<F> {
+impl<F> FairShare<F> {
     /// Wait for a turn. Nobody closes the semaphore, so there is always a permit at the end of the line.
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Option<OwnedSemaphorePermit>> {
         if self.in_line.is_none() {
@@ -58,7 +58,7 @@ impl<F> OnCore<F> {
     }
 }
 
-impl<F: Future + Unpin> Future for OnCore<F> {
+impl<F: Future + Unpin> Future for FairShare<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {

@@ -21,10 +21,10 @@ use crate::log::Lines;
 use crate::meter::Metered;
 use crate::outcome::Ending;
 use crate::random;
-use crate::run::{Plugin, Remains};
+use crate::run::{DeferredDrop, Plugin};
 use crate::state::{Live, RunState};
 use crate::stdio::Stdio;
-use crate::tape::{Stopped, TakingTurns};
+use crate::tape::{Stopped, TapeTurns};
 
 /// How a guest ended.
 pub(crate) struct Ended {
@@ -33,7 +33,7 @@ pub(crate) struct Ended {
     pub(crate) refused_growth: Option<&'static str>,
     /// What an action or event returned, JSON text.
     pub(crate) output: Option<String>,
-    pub(crate) remains: Remains,
+    pub(crate) deferred: DeferredDrop,
 }
 
 impl Runtime {
@@ -70,7 +70,7 @@ impl Runtime {
         let budget = Duration::from_millis(call.limits.cpu_ms);
         let calls_max = call.limits.host_calls;
         let ended = {
-            let run = TakingTurns::new(call.execute(plugin, &mut store), live.world.tape.clone());
+            let run = TapeTurns::new(call.execute(plugin, &mut store), live.calls.tape.clone());
             let metered = Metered {
                 run: Box::pin(run),
                 meter: &live.meter,
@@ -103,7 +103,7 @@ impl Runtime {
             ending,
             refused_growth,
             output,
-            remains: Remains::of(store),
+            deferred: DeferredDrop::of(store),
         }
     }
 }

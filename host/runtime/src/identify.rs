@@ -96,7 +96,7 @@ pub enum IdentifyError {
 /// Look at a file's outside.
 pub fn identify(bytes: &[u8]) -> Result<Identity, IdentifyError> {
     check_header(bytes)?;
-    let (imports, exports) = outside(bytes)?;
+    let (imports, exports) = live(bytes)?;
     let package = format!("{}/", tidegate_contract::PACKAGE);
     let ours: Vec<&String> = imports
         .iter()
@@ -186,7 +186,7 @@ fn check_header(bytes: &[u8]) -> Result<(), IdentifyError> {
 }
 
 /// Names of the outermost component's imports and exports.
-fn outside(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), IdentifyError> {
+fn live(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), IdentifyError> {
     let damaged = |error: wasmparser::BinaryReaderError| IdentifyError::Damaged {
         offset: error.offset(),
         reason: error.message().to_owned(),

@@ -18,7 +18,7 @@ use crate::limiter::Limiter;
 use crate::outcome::FUEL_IS_GONE;
 use crate::run::Plugin;
 use crate::state::RunState;
-use crate::stdio::{LastWords, Stdio};
+use crate::stdio::{PrintedTail, Stdio};
 
 /// Handles that a guest may hold while it makes its manifest, for which it needs none.
 const MANIFEST_HANDLES: usize = 100;
@@ -95,7 +95,7 @@ impl Runtime {
             table_elements: u64::MAX,
             ..Limits::default()
         };
-        let words = LastWords::default();
+        let words = PrintedTail::default();
         let state = RunState {
             wasi: WasiCtxBuilder::new()
                 .stdout(Stdio(words.clone()))

@@ -36,6 +36,7 @@
 
 mod bounds;
 mod cache;
+mod calls;
 mod cause;
 mod clock;
 mod cores;
@@ -55,7 +56,6 @@ mod run;
 mod state;
 mod stdio;
 mod tape;
-mod world;
 
 pub use bounds::TooLarge;
 pub use clock::Clock;
@@ -65,6 +65,6 @@ pub use inspect::{InspectError, Inspection};
 pub use meter::Meter;
 pub use output::OutputCheck;
 pub use replay::{Function, Replayed};
-pub use run::{Observer, Plugin, Remains, RunResult, RunSpec};
+pub use run::{DeferredDrop, Observer, Plugin, RunResult, RunSpec};
 pub use tape::Recording;
 pub use tidegate_contract::VERSION as CONTRACT_VERSION;

@@ -8,7 +8,7 @@ use wasmtime::Trap;
 use crate::cause::RUN_LENGTH_LIMITS;
 use crate::meter::Exhausted;
 use crate::output;
-use crate::state::{Notes, Spent};
+use crate::state::{CallLimitReached, HostNotes};
 
 /// What wasmtime says, in an error without a type of its own, when a call copies too many bytes.
 pub(crate) const FUEL_IS_GONE: &str = "fuel allocated for hostcalls";
@@ -44,7 +44,7 @@ pub(crate) enum Ending {
 /// Judge a run.
 pub(crate) fn judge(
     ending: Ending,
-    notes: Notes,
+    notes: HostNotes,
     refused_growth: Option<&'static str>,
     is_sync: bool,
     limits: &Limits,
@@ -111,7 +111,7 @@ pub(crate) fn judge(
     }
 }
 
-fn from_guest(failure: GuestFailure, notes: &Notes) -> Failure {
+fn from_guest(failure: GuestFailure, notes: &HostNotes) -> Failure {
     let cause = match failure.cause {
         Some(number) => notes.causes.of(number),
         // Of a failure that says something, it is no consequence.
@@ -197,7 +197,7 @@ fn from_trap(error: &wasmtime::Error, refused_growth: Option<&'static str>) -> F
         let message = format!("the plugin has more parts than the limit {limit}: {text}");
         return Failure::limit(limit, Blame::Guest, cut(message, 2000));
     }
-    if let Some(spent) = error.downcast_ref::<Spent>() {
+    if let Some(spent) = error.downcast_ref::<CallLimitReached>() {
         let (class, blame) = match spent.name {
             // What others hold is not this run's fault, and there is room later.
             "runs_held_bytes" => (FailureClass::Transient, Blame::Host),

@@ -12,12 +12,12 @@ use tidegate_engine::manifest::Manifest;
 use tidegate_engine::redact::SecretTexts;
 use tidegate_engine::run::{Figures, Target};
 
+use crate::calls::{HostCalls, SafePoint};
 use crate::engine::Runtime;
 use crate::meter::Meter;
 use crate::output::OutputCheck;
-use crate::run::{Given, Observer, Plugin};
+use crate::run::{Observer, Plugin, RunInput};
 use crate::tape::{Recording, Stop, Tape};
-use crate::world::{Rest, World};
 
 /// What a component says of the sync or action that it replays.
 #[derive(Debug)]
@@ -94,7 +94,7 @@ impl Runtime {
         } = function;
         let recording = recording.map(|recording| (recording, &head));
         let tape = Arc::new(Tape::replay(Player::new(cassette), recording));
-        let given = Given {
+        let given = RunInput {
             metadata: object(&head.metadata),
             output_check,
             head,
@@ -102,10 +102,10 @@ impl Runtime {
             models,
             // What was recorded is without them.
             secrets: SecretTexts::default(),
-            world: World {
-                outside: None,
+            calls: HostCalls {
+                live: None,
                 tape: Some(Arc::clone(&tape)),
-                rest: Rest::new(Arc::clone(&observer)),
+                rest: SafePoint::new(Arc::clone(&observer)),
             },
             meter: Arc::new(Meter::default()),
             cancelled: std::future::pending().boxed(),

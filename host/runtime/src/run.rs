@@ -19,10 +19,11 @@ use tidegate_engine::redact::SecretTexts;
 use tidegate_engine::run::{
     Blame, Failure, FailureClass, Fence, Figures, Level, LogLine, Outcome, RunId, Target, Trigger,
 };
-use tidegate_engine::store::{Durability, SnapshotGuard, Stored};
+use tidegate_engine::store::{Durability, Durable, SnapshotGuard};
 use tidegate_engine::{Name, Store};
 use wasmtime::component::Component;
 
+use crate::calls::{HostCalls, LiveBackend, SafePoint};
 use crate::clock::GuestClock;
 use crate::engine::{Runtime, RuntimeError};
 use crate::guest::{Call, Ended};
@@ -30,9 +31,8 @@ use crate::log::RunLog;
 use crate::meter::Meter;
 use crate::outcome::{self, judge};
 use crate::output::{self, OutputCheck};
-use crate::state::{Live, Notes, RunState};
+use crate::state::{HostNotes, Live, RunState};
 use crate::tape::{Recording, Tape};
-use crate::world::{Outside, Rest, World};
 
 /// How often log lines are stored while a run goes on.
 const LOG_FLUSH_EVERY: Duration = Duration::from_secs(1);
@@ -99,7 +99,7 @@ pub struct RunSpec {
     pub output_check: Option<OutputCheck>,
     pub durability: Durability,
     /// Nothing leaves the host before this.
-    pub stored: Stored,
+    pub stored: Durable,
     /// Whether a full pull may delete more than the limit `snapshot_delete_percent`, even everything.
     pub allow_deletes: bool,
     /// What the guest's randomness comes from: never the same for two runs.
@@ -130,15 +130,15 @@ pub struct RunResult {
     pub output: Option<String>,
     /// The cassette's bytes, or why there is no whole one; `None` if the run was not recorded.
     pub recorded: Option<Result<u64, String>>,
-    pub remains: Remains,
+    pub deferred: DeferredDrop,
 }
 
 /// What is left of the guest. Dropping it gives its memory back, which takes a while: best when nobody waits.
-pub struct Remains {
+pub struct DeferredDrop {
     _guest: Box<dyn Send>,
 }
 
-impl Remains {
+impl DeferredDrop {
     pub(crate) fn of(guest: impl Send + 'static) -> Self {
         Self {
             _guest: Box::new(guest),
@@ -146,21 +146,21 @@ impl Remains {
     }
 }
 
-impl fmt::Debug for Remains {
+impl fmt::Debug for DeferredDrop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Remains").finish_non_exhaustive()
     }
 }
 
 /// What a run is made of, live or replayed.
-pub(crate) struct Given {
+pub(crate) struct RunInput {
     pub(crate) head: Head,
     pub(crate) capabilities: Capabilities,
     pub(crate) models: Vec<Name>,
     pub(crate) metadata: Map<String, Value>,
     pub(crate) output_check: Option<OutputCheck>,
     pub(crate) secrets: SecretTexts,
-    pub(crate) world: World,
+    pub(crate) calls: HostCalls,
     pub(crate) meter: Arc<Meter>,
     pub(crate) cancelled: BoxFuture<'static, ()>,
 }
@@ -247,7 +247,7 @@ impl Runtime {
             },
         );
         spec.meter.watch_session(session.clone());
-        let outside = Outside {
+        let live = LiveBackend {
             session,
             store,
             run: spec.run,
@@ -261,17 +261,17 @@ impl Runtime {
             },
             clock: self.clock.clone(),
         };
-        let given = Given {
+        let given = RunInput {
             head,
             capabilities,
             models: spec.models,
             metadata: spec.connection.metadata,
             output_check: spec.output_check,
             secrets: spec.secrets,
-            world: World {
-                outside: Some(outside),
+            calls: HostCalls {
+                live: Some(live),
                 tape,
-                rest: Rest::new(Arc::clone(&observer)),
+                rest: SafePoint::new(Arc::clone(&observer)),
             },
             meter: spec.meter,
             cancelled: spec.cancelled,
@@ -310,7 +310,7 @@ impl Runtime {
     pub(crate) async fn perform(
         &self,
         plugin: &Plugin,
-        mut given: Given,
+        mut given: RunInput,
         observer: Arc<dyn Observer>,
     ) -> RunResult {
         let output_check = given.output_check.take();
@@ -318,9 +318,9 @@ impl Runtime {
         let limits = Limits::resolve(&given.capabilities.limits, &head.grants.limits);
         let run = head.run;
         let meter = Arc::clone(&given.meter);
-        let tape = given.world.tape.clone();
+        let tape = given.calls.tape.clone();
         let observer: Arc<dyn Observer> = match &tape {
-            Some(tape) => Arc::new(Taped(observer, Arc::clone(tape))),
+            Some(tape) => Arc::new(RecordingObserver(observer, Arc::clone(tape))),
             None => observer,
         };
         let secrets = given.secrets.clone();
@@ -369,7 +369,7 @@ impl Runtime {
         output = output.map(|output| redactor.json(&output).into_owned());
         let stored = match lines.is_empty() {
             true => Ok(()),
-            false => live.world.append_logs(run, lines).await,
+            false => live.calls.append_logs(run, lines).await,
         };
         if let Err(error) = stored {
             // A run whose log is lost can't be trusted to be understood later.
@@ -393,12 +393,12 @@ impl Runtime {
             figures,
             output,
             recorded: tape.and_then(|tape| tape.finish(end)),
-            remains: ended.remains,
+            deferred: ended.deferred,
         }
     }
 
-    fn live(&self, given: Given, limits: Limits, log: RunLog) -> (Live, BoxFuture<'static, ()>) {
-        let Given {
+    fn live(&self, given: RunInput, limits: Limits, log: RunLog) -> (Live, BoxFuture<'static, ()>) {
+        let RunInput {
             head, capabilities, ..
         } = given;
         let key = head.target.connection();
@@ -419,10 +419,10 @@ impl Runtime {
         });
         let clock = GuestClock {
             clock: self.clock.clone(),
-            tape: given.world.tape.clone(),
+            tape: given.calls.tape.clone(),
         };
-        let account = match &given.world.outside {
-            Some(outside) => outside.session.account().clone(),
+        let account = match &given.calls.live {
+            Some(live) => live.session.account().clone(),
             // A replay, whose answers are on its tape.
             None => self.gate.held().account(limits.host_held_bytes),
         };
@@ -438,21 +438,21 @@ impl Runtime {
             secrets: given.secrets,
             metadata: Mutex::new(given.metadata),
             context: context.to_string(),
-            world: given.world,
+            calls: given.calls,
             meter: given.meter,
             account,
             log,
             clock,
-            notes: Mutex::new(Notes::default()),
+            notes: Mutex::new(HostNotes::default()),
         };
         (live, given.cancelled)
     }
 }
 
 /// Puts log lines on the tape too.
-struct Taped(Arc<dyn Observer>, Arc<Tape>);
+struct RecordingObserver(Arc<dyn Observer>, Arc<Tape>);
 
-impl Observer for Taped {
+impl Observer for RecordingObserver {
     fn log(&self, line: &LogLine) {
         self.1.log(line);
         self.0.log(line);
@@ -490,7 +490,7 @@ async fn flush_logs(run: RunId, log: RunLog, live: Arc<Live>) -> std::convert::I
         let lines = log.take_pending();
         if !lines.is_empty() {
             // A failure shows when the rest of the log is stored at the end.
-            let _ = live.world.append_logs(run, lines).await;
+            let _ = live.calls.append_logs(run, lines).await;
         }
     }
 }

@@ -12,12 +12,12 @@ use tidegate_engine::{ConnectionKey, Name};
 use wasmtime::component::{HasData, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use crate::calls::{AnswerShare, HostCalls};
 use crate::cause::{Cause, Causes};
 use crate::clock::GuestClock;
 use crate::limiter::Limiter;
 use crate::log::RunLog;
 use crate::meter::Meter;
-use crate::world::{Held, World};
 
 /// Data of a wasmtime store.
 pub(crate) struct RunState {
@@ -44,18 +44,18 @@ pub(crate) struct Live {
     pub(crate) metadata: Mutex<Map<String, Value>>,
     pub(crate) context: String,
     pub(crate) is_sync: bool,
-    pub(crate) world: World,
+    pub(crate) calls: HostCalls,
     pub(crate) meter: Arc<Meter>,
     /// What the run may hold of calls that have not ended.
     pub(crate) account: Account,
     pub(crate) log: RunLog,
     pub(crate) clock: GuestClock,
-    pub(crate) notes: Mutex<Notes>,
+    pub(crate) notes: Mutex<HostNotes>,
 }
 
 /// What the host noticed while the guest ran, for judging how the run ended.
 #[derive(Debug, Default)]
-pub(crate) struct Notes {
+pub(crate) struct HostNotes {
     /// What was refused, should the guest fail because of it.
     pub(crate) causes: Causes,
     /// A failure that counts even if the guest says that all went well.
@@ -70,7 +70,7 @@ pub(crate) struct Notes {
 
 impl Live {
     /// Note something for the judgement.
-    pub(crate) fn note(&self, change: impl FnOnce(&mut Notes)) {
+    pub(crate) fn note(&self, change: impl FnOnce(&mut HostNotes)) {
         change(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
@@ -96,19 +96,23 @@ impl Live {
     }
 
     /// What an answer of so many bytes takes of the account: counted where it came from, or else now.
-    pub(crate) async fn hold_answer(&self, held: Held, bytes: usize) -> wasmtime::Result<Share> {
+    pub(crate) async fn hold_answer(
+        &self,
+        held: AnswerShare,
+        bytes: usize,
+    ) -> wasmtime::Result<Share> {
         let share = match held {
             Some(share) => share,
             None => self.account.hold(bytes as u64).await,
         };
-        share.map_err(Spent::overdrawn)
+        share.map_err(CallLimitReached::overdrawn)
     }
 
     /// Count bytes that a call has copied.
     pub(crate) fn copied(&self, bytes: usize) -> wasmtime::Result<()> {
         let most = self.limits.host_call_total_bytes;
         if self.meter.copied(bytes as u64) > most {
-            return Err(Spent::trap("host_call_total_bytes", most));
+            return Err(CallLimitReached::trap("host_call_total_bytes", most));
         }
         Ok(())
     }
@@ -124,12 +128,12 @@ impl Live {
 /// A trap: a limit on host calls is used up.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("the plugin's calls of the host have used up the limit {name}, {most}")]
-pub(crate) struct Spent {
+pub(crate) struct CallLimitReached {
     pub(crate) name: &'static str,
     pub(crate) most: u64,
 }
 
-impl Spent {
+impl CallLimitReached {
     fn overdrawn(overdrawn: Overdrawn) -> wasmtime::Error {
         Self::trap(overdrawn.limit(), overdrawn.most())
     }
@@ -150,7 +154,7 @@ impl RunState {
         })?;
         let most = live.limits.host_calls;
         if live.meter.call() > most {
-            return Err(Spent::trap("host_calls", most));
+            return Err(CallLimitReached::trap("host_calls", most));
         }
         Ok(live)
     }

@@ -19,9 +19,9 @@ pub(crate) trait Sink: Clone + Unpin + Send + Sync + 'static {
 
 /// The end of what was printed.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct LastWords(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct PrintedTail(Arc<Mutex<Vec<u8>>>);
 
-impl LastWords {
+impl PrintedTail {
     /// As text, without the part of a line that it begins with; `None` when nothing was printed.
     pub(crate) fn text(&self) -> Option<String> {
         let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -40,7 +40,7 @@ impl LastWords {
     }
 }
 
-impl Sink for LastWords {
+impl Sink for PrintedTail {
     fn take(&self, bytes: &[u8]) {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         last.extend_from_slice(bytes);
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn the_end_is_kept_from_a_line_on() {
-        let words = LastWords::default();
+        let words = PrintedTail::default();
         assert_eq!(words.text(), None);
         words.take(b"  \n");
         assert_eq!(words.text(), None);

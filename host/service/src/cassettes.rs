@@ -38,7 +38,7 @@ pub struct Keep {
 
 /// A cassette in a ring.
 #[derive(Debug, Clone)]
-pub struct Kept {
+pub struct KeptCassette {
     pub key: ConnectionKey,
     pub run: RunId,
     pub bytes: u64,
@@ -131,7 +131,7 @@ impl Ring {
     }
 
     /// Its cassettes, oldest first.
-    pub(crate) fn list(&self) -> Result<Vec<Kept>> {
+    pub(crate) fn list(&self) -> Result<Vec<KeptCassette>> {
         let mut kept = Vec::new();
         for path in entries(&self.folder)? {
             let stem = path.file_stem().and_then(|stem| stem.to_str());
@@ -141,7 +141,7 @@ impl Ring {
                 .and_then(|run| run.parse().ok());
             if let Some(run) = run {
                 let metadata = fs::metadata(&path).map_err(|error| failed(&path, &error))?;
-                kept.push(Kept {
+                kept.push(KeptCassette {
                     key: self.key.clone(),
                     run,
                     bytes: metadata.len(),
@@ -192,7 +192,11 @@ pub(crate) fn rings(data: &Path) -> Result<Vec<Ring>> {
 }
 
 /// The cassettes of all rings, or of those of an integration or a connection, oldest first.
-pub fn list(data: &Path, integration: Option<&str>, connection: Option<&str>) -> Result<Vec<Kept>> {
+pub fn list(
+    data: &Path,
+    integration: Option<&str>,
+    connection: Option<&str>,
+) -> Result<Vec<KeptCassette>> {
     let mut found = Vec::new();
     for ring in rings(data)? {
         let key = ring.key();
@@ -258,13 +262,13 @@ fn create_private(folder: &Path) -> std::io::Result<()> {
 /// A cassette that is being written: to a temporary file beside its place, which it takes when it
 /// is whole.
 #[derive(Debug)]
-pub struct Take {
+pub struct CassetteWriter {
     temporary: NamedTempFile,
     file: Option<PathBuf>,
     ring: Option<(Ring, Keep)>,
 }
 
-impl Take {
+impl CassetteWriter {
     /// Begin to record a run of a connection, to `file` and to its ring, as far as they are wanted.
     pub(crate) fn begin(
         data: &Path,

@@ -16,7 +16,7 @@ use tidegate_runtime::{
     Clock, Function, Inspection, Observer, Plugin, Recording, Runtime, RuntimeOptions,
 };
 
-use crate::cassettes::Take;
+use crate::cassettes::CassetteWriter;
 use crate::control::{inspect_problem, output_check};
 use crate::display;
 use crate::problem::{Problem, Result};
@@ -117,7 +117,7 @@ pub struct Options {
     /// Compare log lines too.
     pub logs: bool,
     /// Write what happens as a cassette; it takes its place only when the replay is complete.
-    pub take: Option<Take>,
+    pub take: Option<CassetteWriter>,
 }
 
 /// Keeps log lines.

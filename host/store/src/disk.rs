@@ -30,7 +30,7 @@ use crate::open::{Options, Tuning, patiently};
 pub(crate) use view::{Rows, View, decode_part_key};
 use wal::Wal;
 pub(crate) use writes::Writes;
-use writes::Written;
+use writes::WrittenValue;
 
 /// The longest record of the write-ahead log, in bytes. What writes more is flushed through sled.
 const RECORD_MAX: usize = 1024 * 1024;
@@ -64,7 +64,7 @@ pub(crate) struct Disk {
 }
 
 /// Writes by key.
-type Changed = HashMap<sled::IVec, Written>;
+type Changed = HashMap<sled::IVec, WrittenValue>;
 
 #[derive(Default)]
 struct State {
@@ -111,7 +111,7 @@ impl std::fmt::Debug for Disk {
     }
 }
 
-fn batch<'a>(changed: impl Iterator<Item = (&'a sled::IVec, &'a Written)>) -> sled::Batch {
+fn batch<'a>(changed: impl Iterator<Item = (&'a sled::IVec, &'a WrittenValue)>) -> sled::Batch {
     let mut batch = sled::Batch::default();
     for (key, written) in changed {
         match written.value() {
@@ -241,7 +241,7 @@ impl Disk {
     /// the others; the log has them all.
     fn put_each<'a>(
         &self,
-        changed: impl Iterator<Item = (&'a sled::IVec, &'a Written)>,
+        changed: impl Iterator<Item = (&'a sled::IVec, &'a WrittenValue)>,
         number: u64,
     ) -> sled::Result<()> {
         let mut changed: Vec<_> = changed.collect();
@@ -429,7 +429,7 @@ impl Disk {
 
 impl State {
     /// What is written at a key, if sled may not have it.
-    fn get(&self, key: &[u8]) -> Option<&Written> {
+    fn get(&self, key: &[u8]) -> Option<&WrittenValue> {
         self.changed.get(key).or_else(|| self.older.get(key))
     }
 

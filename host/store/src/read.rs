@@ -2,7 +2,7 @@
 
 use tidegate_engine::canonical::BodyHash;
 use tidegate_engine::cursor::CursorError;
-use tidegate_engine::memory::rules::{self, FeedEnd, Place};
+use tidegate_engine::memory::rules::{self, FeedEnd, FeedPosition};
 use tidegate_engine::record::{Action, Record};
 use tidegate_engine::store::{Changes, ModelStats, ReadChanges};
 use tidegate_engine::{ConnectionKey, ModelKey, Name, StoreError};
@@ -73,7 +73,10 @@ impl<T> Found<T> {
 
 impl Reader {
     /// The next changes of a feed, and where the page goes on if it is to have more.
-    pub(crate) fn changes(&self, read: &ReadChanges) -> Result<(Changes, Place), StoreError> {
+    pub(crate) fn changes(
+        &self,
+        read: &ReadChanges,
+    ) -> Result<(Changes, FeedPosition), StoreError> {
         let number = || feed_number(&self.disk.view(), &read.model);
         let mut feed = number()?;
         loop {
@@ -97,13 +100,17 @@ impl Reader {
     pub(crate) fn go_on(
         &self,
         read: &ReadChanges,
-        place: Place,
-    ) -> Result<Option<(Changes, Place)>, StoreError> {
+        place: FeedPosition,
+    ) -> Result<Option<(Changes, FeedPosition)>, StoreError> {
         self.changes_of(place.cursor(0).feed, read, |_| Ok(place))
     }
 
     /// The answer for a feed without changes.
-    fn nothing(&self, feed: u64, read: &ReadChanges) -> Result<(Changes, Place), StoreError> {
+    fn nothing(
+        &self,
+        feed: u64,
+        read: &ReadChanges,
+    ) -> Result<(Changes, FeedPosition), StoreError> {
         let end = FeedEnd {
             store: self.store_id,
             feed,
@@ -124,8 +131,8 @@ impl Reader {
         &self,
         number: u64,
         read: &ReadChanges,
-        from: impl FnOnce(FeedEnd) -> Result<Place, CursorError>,
-    ) -> Result<Option<(Changes, Place)>, StoreError> {
+        from: impl FnOnce(FeedEnd) -> Result<FeedPosition, CursorError>,
+    ) -> Result<Option<(Changes, FeedPosition)>, StoreError> {
         let feed = self.feeds.get(number);
         let end = feed.with(&self.disk.view(), |feed| {
             feed.exists.then_some(FeedEnd {

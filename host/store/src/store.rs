@@ -1,10 +1,10 @@
 //! The store: the engine's trait on top of the writer thread and the readers beside it.
 
+mod access;
 mod early;
 mod jobs;
 mod lanes;
 mod schedules;
-mod ways;
 
 use std::fs::File;
 use std::path::Path;
@@ -13,12 +13,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
-use tidegate_engine::bell::Bell;
 use tidegate_engine::canonical::BodyHash;
 use tidegate_engine::idempotency::{KeyUse, Keyed};
 use tidegate_engine::integration::{Connection, Digest, Integration, NewDeployment};
 use tidegate_engine::job::NewJob;
 use tidegate_engine::memory::rules;
+use tidegate_engine::notifier::Notifier;
 use tidegate_engine::record::{Counts, Record};
 use tidegate_engine::run::{Failure, Fence, LogLine, NewRun, Run, RunEnd, RunId};
 use tidegate_engine::store::{
@@ -41,8 +41,8 @@ use crate::open::{self, DataDir, OpenError, Options};
 use crate::read::Reader;
 use crate::stats;
 use crate::writer::{End, Queue, Writer};
+use access::blocking;
 use lanes::Lanes;
-use ways::blocking;
 
 /// Bodies of a commit that are hashed without leaving the async thread: less than 0.1 ms of work.
 const HASH_INLINE_BYTES: usize = 32 * 1024;
@@ -56,7 +56,7 @@ pub struct SledStore {
     lanes: Lanes,
     components: Components,
     closed: AtomicBool,
-    pub(crate) deliveries_changed: Arc<Bell>,
+    pub(crate) deliveries_changed: Arc<Notifier>,
     notes: Vec<String>,
     _lock: File,
 }
@@ -74,7 +74,7 @@ impl SledStore {
         } = open::open(root, &options)?;
         let disk = Arc::new(disk);
         let feeds = Arc::new(Feeds::default());
-        let deliveries_changed = Arc::new(Bell::default());
+        let deliveries_changed = Arc::new(Notifier::default());
         let integrations = Arc::new(Integrations::default());
         let writer = Writer::open(
             Arc::clone(&disk),

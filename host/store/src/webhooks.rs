@@ -138,6 +138,6 @@ impl Webhooks for SledStore {
 
     async fn deliveries_changed(&self, heard: u64) -> Result<u64, StoreError> {
         self.check_open()?;
-        Ok(self.deliveries_changed.after(heard).await)
+        Ok(self.deliveries_changed.wait_past(heard).await)
     }
 }

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use tidegate_engine::record::{Page, Save};
 use tidegate_engine::run::Target;
-use tidegate_engine::store::Early;
+use tidegate_engine::store::EarlyAck;
 use tidegate_engine::upkeep::Scope;
 use tidegate_engine::{Store, StoreError, Timestamp};
 

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tidegate_engine::record::{Page, Save};
 use tidegate_engine::run::{Blame, Failure, FailureClass, Fence, Outcome, RunId, Target};
-use tidegate_engine::store::{Durability, Early};
+use tidegate_engine::store::{Durability, EarlyAck};
 use tidegate_engine::{Store, StoreError, Timestamp};
 use tidegate_store::{OpenError, Options, SledStore, Tuning};
 

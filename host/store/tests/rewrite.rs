@@ -125,7 +125,7 @@ fn a_store_that_is_open_is_left_alone() {
 
 /// What a kill leaves: directories to be made of a good database, and those of them that are
 /// damaged.
-struct Left {
+struct KillRemains {
     there: &'static [&'static str],
     broken: &'static [&'static str],
     note: &'static str,
@@ -134,23 +134,23 @@ struct Left {
 #[test]
 fn each_state_that_a_kill_leaves_heals() {
     let rows = [
-        Left {
+        KillRemains {
             there: &["db", "db.next"],
             broken: &["db.next"],
             note: "removed the unfinished copy",
         },
-        Left {
+        KillRemains {
             there: &["db.old", "db.next"],
             broken: &["db.old"],
             note: "finished an interrupted compaction",
         },
-        Left {
+        KillRemains {
             there: &["db", "db.old"],
             broken: &["db.old"],
             note: "removed what an interrupted compaction",
         },
         // Somebody removed the copy by hand.
-        Left {
+        KillRemains {
             there: &["db.old"],
             broken: &[],
             note: "removed what an interrupted compaction",

@@ -48,9 +48,9 @@ pub(super) trait Ask {
     async fn ask(&self, id: &str, stored: &str) -> Result<Presence>;
 }
 
-pub(super) struct Nobody;
+pub(super) struct NoConfirmation;
 
-impl Ask for Nobody {
+impl Ask for NoConfirmation {
     fn is_able(&self) -> bool {
         false
     }
@@ -60,9 +60,9 @@ impl Ask for Nobody {
     }
 }
 
-pub(super) struct By<F>(pub(super) F);
+pub(super) struct ConfirmWith<F>(pub(super) F);
 
-impl<F: AsyncFn(&str, &str) -> Result<Presence>> Ask for By<F> {
+impl<F: AsyncFn(&str, &str) -> Result<Presence>> Ask for ConfirmWith<F> {
     fn is_able(&self) -> bool {
         true
     }

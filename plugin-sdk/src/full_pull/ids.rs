@@ -11,7 +11,7 @@ const NAMED_MAX: usize = 10;
 /// Ids that were seen, to notice those that come twice. Of at most a million is something kept.
 #[derive(Debug, Default)]
 pub struct SeenIds {
-    hashes: HashSet<u64, BuildHasherDefault<Same>>,
+    hashes: HashSet<u64, BuildHasherDefault<PassThroughHasher>>,
     repeated: u64,
     named: Vec<String>,
 }
@@ -77,9 +77,9 @@ pub(super) fn hash(id: &str) -> u64 {
 
 /// What is put in is a hash already.
 #[derive(Debug, Default)]
-struct Same(u64);
+struct PassThroughHasher(u64);
 
-impl Hasher for Same {
+impl Hasher for PassThroughHasher {
     fn finish(&self) -> u64 {
         self.0
     }

@@ -25,7 +25,7 @@ use std::fmt;
 use serde::Serialize;
 
 pub use self::confirm::Presence;
-use self::confirm::{Ask, By, Nobody};
+use self::confirm::{Ask, ConfirmWith, NoConfirmation};
 pub use self::ids::SeenIds;
 pub use self::pass::Pass;
 use crate::failure::of_store;
@@ -200,7 +200,7 @@ impl FullPull {
         self,
         checkpoint: impl Fn(Option<&Pass>) -> C,
     ) -> Result<Finish> {
-        self.end(&Nobody, checkpoint).await
+        self.end(&NoConfirmation, checkpoint).await
     }
 
     /// Like [`finish`](Self::finish), with a function that asks the API about one record, given its
@@ -210,7 +210,7 @@ impl FullPull {
         checkpoint: impl Fn(Option<&Pass>) -> C,
         confirm: impl AsyncFn(&str, &str) -> Result<Presence>,
     ) -> Result<Finish> {
-        self.end(&By(confirm), checkpoint).await
+        self.end(&ConfirmWith(confirm), checkpoint).await
     }
 
     async fn end<C: Serialize>(

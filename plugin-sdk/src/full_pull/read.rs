@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::confirm::{ByRequest, Nobody};
+use super::confirm::{ByRequest, NoConfirmation};
 use super::{Finish, FullPull, Pass, SeenIds};
 use crate::host::SnapshotEnd;
 use crate::http::is_beyond;
@@ -10,21 +10,21 @@ use crate::{Commit, HttpPage, Paginate, Position, RequestBuilder, Result, info, 
 
 /// What is stored between the pages.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Stored {
+struct StoredPull {
     #[serde(skip_serializing_if = "Option::is_none")]
-    full_pull: Option<Under>,
+    full_pull: Option<OpenPull>,
 }
 
 /// A pull under way.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Under {
+struct OpenPull {
     pass: Pass,
-    at: At,
+    at: PullState,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum At {
+enum PullState {
     Start,
     Page(Position),
     /// Every page is stored.
@@ -60,8 +60,8 @@ impl FullPull {
         mut each: impl FnMut(&HttpPage, &mut Commit) -> Result<()>,
     ) -> Result<SnapshotEnd> {
         self.two_passes_prove |= style.counts();
-        let stored: Stored = self.cx.checkpoint()?.unwrap_or_default();
-        let mut at = At::Start;
+        let stored: StoredPull = self.cx.checkpoint()?.unwrap_or_default();
+        let mut at = PullState::Start;
         let resumes = match stored.full_pull {
             Some(under) => {
                 at = under.at;
@@ -72,12 +72,12 @@ impl FullPull {
         if resumes {
             info!("going on with the interrupted pull of {}", self.model);
         } else {
-            at = At::Start;
+            at = PullState::Start;
             self.begin().await?;
         }
         loop {
-            if !matches!(at, At::End) {
-                let (goes_on, before) = (matches!(at, At::Page(_)), self.pass.answers);
+            if !matches!(at, PullState::End) {
+                let (goes_on, before) = (matches!(at, PullState::Page(_)), self.pass.answers);
                 match self.pages(&request, &style, at, &mut each).await {
                     Err(failure)
                         if goes_on && self.pass.answers == before && is_beyond(&failure) =>
@@ -89,17 +89,22 @@ impl FullPull {
                         self.pass = Pass::default();
                         self.ids = SeenIds::default();
                         self.begin().await?;
-                        self.pages(&request, &style, At::Start, &mut each).await?;
+                        self.pages(&request, &style, PullState::Start, &mut each)
+                            .await?;
                     }
                     read => read?,
                 }
             }
-            at = At::Start;
-            let checkpoint = |pass: Option<&Pass>| Stored {
-                full_pull: pass.map(|pass| Under {
+            at = PullState::Start;
+            let checkpoint = |pass: Option<&Pass>| StoredPull {
+                full_pull: pass.map(|pass| OpenPull {
                     pass: pass.clone(),
                     // While candidates are asked about, it is still the pass that has ended.
-                    at: if pass.is_begun() { At::End } else { At::Start },
+                    at: if pass.is_begun() {
+                        PullState::End
+                    } else {
+                        PullState::Start
+                    },
                 }),
             };
             let finish = match self.confirm.take() {
@@ -107,7 +112,7 @@ impl FullPull {
                     let cx = self.cx.clone();
                     self.end(&ByRequest(&cx, &confirm), checkpoint).await?
                 }
-                None => self.end(&Nobody, checkpoint).await?,
+                None => self.end(&NoConfirmation, checkpoint).await?,
             };
             match finish {
                 Finish::Again(next) => self = *next,
@@ -120,12 +125,12 @@ impl FullPull {
         &mut self,
         request: &RequestBuilder,
         style: &Paginate,
-        at: At,
+        at: PullState,
         each: &mut impl FnMut(&HttpPage, &mut Commit) -> Result<()>,
     ) -> Result<()> {
         let from = match at {
-            At::Page(position) => Some(position),
-            At::Start | At::End => None,
+            PullState::Page(position) => Some(position),
+            PullState::Start | PullState::End => None,
         };
         let mut pages = request.clone().paginate(style.clone().from(from));
         while let Some(page) = pages.next().await? {
@@ -138,11 +143,14 @@ impl FullPull {
             for id in commit.skipped(&self.model) {
                 self.skipped(id.as_deref());
             }
-            let under = Under {
+            let under = OpenPull {
                 pass: self.pass.clone(),
-                at: page.next_position().cloned().map_or(At::End, At::Page),
+                at: page
+                    .next_position()
+                    .cloned()
+                    .map_or(PullState::End, PullState::Page),
             };
-            let stored = Stored {
+            let stored = StoredPull {
                 full_pull: Some(under),
             };
             commit.checkpoint(&stored)?.commit().await?;

@@ -153,7 +153,7 @@ impl Paginate {
 pub struct Pages {
     request: RequestBuilder,
     style: Paginate,
-    next: Next,
+    next: NextPage,
     /// Hashes of the cursors and URLs so far (kept small, and free of random numbers).
     seen: BTreeSet<u64>,
     count: u64,
@@ -171,7 +171,7 @@ pub struct Pages {
 }
 
 #[derive(Debug, Clone)]
-enum Next {
+enum NextPage {
     Start,
     At(Position),
     End,
@@ -185,7 +185,7 @@ impl Pages {
         }
         Pages {
             request,
-            next: style.from.clone().map_or(Next::Start, Next::At),
+            next: style.from.clone().map_or(NextPage::Start, NextPage::At),
             style,
             seen: BTreeSet::new(),
             count: 0,
@@ -210,9 +210,9 @@ impl Pages {
     /// of another size than asked for.
     pub async fn next(&mut self) -> Result<Option<HttpPage>> {
         let at = match &self.next {
-            Next::Start => None,
-            Next::At(position) => Some(position.clone()),
-            Next::End => return Ok(None),
+            NextPage::Start => None,
+            NextPage::At(position) => Some(position.clone()),
+            NextPage::End => return Ok(None),
         };
         if self.count == PAGES_MAX {
             return Err(self.looped(&format!("there are more than {PAGES_MAX} pages")));
@@ -220,7 +220,7 @@ impl Pages {
         let request = self.request_at(at.as_ref())?;
         let response = match request.send().await {
             Err(failure) if self.short && is_beyond(&failure) => {
-                self.next = Next::End;
+                self.next = NextPage::End;
                 self.beyond = true;
                 self.tell();
                 return Ok(None);
@@ -235,7 +235,7 @@ impl Pages {
             self.tell();
         }
         page.next.clone_from(&next);
-        self.next = next.map_or(Next::End, Next::At);
+        self.next = next.map_or(NextPage::End, NextPage::At);
         Ok(Some(page))
     }
 

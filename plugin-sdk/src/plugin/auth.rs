@@ -30,7 +30,7 @@ pub enum Auth {
     },
     /// Several headers and query parameters with several secrets.
     Template(TemplateAuth),
-    /// A token that the host buys and keeps fresh.
+    /// A token that the host requests and renews.
     OAuth(OAuth),
 }
 

@@ -1,4 +1,4 @@
-//! OAuth 2: the host buys tokens with the connection's secrets, keeps them fresh and puts them on.
+//! OAuth 2: the host requests tokens with the connection's secrets, renews them and sends them along.
 
 use super::auth::Auth;
 use crate::json::{Object, quoted};
@@ -15,7 +15,7 @@ pub struct OAuth {
 }
 
 impl OAuth {
-    /// The connection's `client_id` and `client_secret` buy tokens (RFC 6749, section 4.4).
+    /// Tokens are requested with the connection's `client_id` and `client_secret` (RFC 6749, section 4.4).
     pub fn client_credentials(token_url: impl Into<TokenUrl>) -> Self {
         OAuth {
             kind: "oauth2-client-credentials",
@@ -26,7 +26,7 @@ impl OAuth {
         }
     }
 
-    /// The connection's `refresh_token` buys tokens (RFC 6749, section 6), with its `client_id`, and
+    /// Tokens are requested with the connection's `refresh_token` (RFC 6749, section 6), its `client_id`, and
     /// its `client_secret` if it has one. The first `access_token` may be there too.
     pub fn refresh_token(token_url: impl Into<TokenUrl>) -> Self {
         OAuth {
@@ -99,7 +99,7 @@ impl From<OAuth> for Auth {
     }
 }
 
-/// Where tokens are bought: https, or http in a private network.
+/// Where tokens are requested: https, or http in a private network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TokenUrl {

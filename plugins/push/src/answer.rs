@@ -7,7 +7,7 @@ use serde_json::Value;
 use tidegate_sdk::prelude::*;
 use tidegate_sdk::{Expected, FailureKind, ItemResult, Response, Verdict, default_verdict};
 
-use crate::config::Per;
+use crate::config::RequestUnit;
 use crate::jq;
 use crate::plan::Request;
 use crate::results::{self, Results};
@@ -63,12 +63,12 @@ pub(crate) enum Answer {
     Acknowledged,
     Rejected(Failure),
     /// Each record by itself, in the order sent.
-    Each(Vec<Each>),
+    Each(Vec<ItemOutcome>),
 }
 
 /// What it made of one record.
 #[derive(Debug, Clone)]
-pub(crate) enum Each {
+pub(crate) enum ItemOutcome {
     Acknowledged,
     Rejected(Failure),
     /// Not now, or nobody knows.
@@ -101,7 +101,7 @@ pub(crate) fn read(
     if is_ruled {
         return Ok(Answer::Acknowledged);
     }
-    let is_list = request.per == Per::Page;
+    let is_list = request.per == RequestUnit::Page;
     if is_list || response.status() == MULTI_STATUS {
         if let Some(items) = response.item_results() {
             return of_items(request, response, &items, ids);

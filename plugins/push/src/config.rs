@@ -34,7 +34,7 @@ pub(crate) struct AuthNames {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Push {
-    pub(crate) from: From,
+    pub(crate) from: FeedSource,
     #[serde(default = "identity")]
     pub(crate) transform: String,
     pub(crate) save: Request,
@@ -55,7 +55,7 @@ pub(crate) struct Push {
 /// Whose change feed.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct From {
+pub(crate) struct FeedSource {
     pub(crate) integration: String,
     pub(crate) model: String,
     /// By default the one of the same name.
@@ -68,7 +68,7 @@ pub(crate) struct Request {
     pub(crate) method: Method,
     pub(crate) path: String,
     #[serde(default)]
-    pub(crate) per: Per,
+    pub(crate) per: RequestUnit,
     #[serde(default)]
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: Option<String>,
@@ -109,7 +109,7 @@ impl Method {
 /// What one request is about.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Per {
+pub(crate) enum RequestUnit {
     #[default]
     Record,
     Page,

@@ -39,7 +39,7 @@ fn at_destination(known: &str) -> &str {
 pub(crate) struct Page {
     /// The cursor after each change, in order.
     pub(crate) cursors: Vec<String>,
-    pub(crate) work: Vec<Work>,
+    pub(crate) work: Vec<PushItem>,
     pub(crate) counts: Counts,
     /// Why the change after the last one can't be pushed.
     pub(crate) failure: Option<Failure>,
@@ -47,7 +47,7 @@ pub(crate) struct Page {
 
 /// Something to be told to the destination.
 #[derive(Debug)]
-pub(crate) struct Work {
+pub(crate) struct PushItem {
     /// Which change of the page it is about.
     pub(crate) position: usize,
     pub(crate) id: String,
@@ -170,7 +170,7 @@ impl Page {
         let before = known.map(|known| known.get().to_owned());
         let there = before.as_deref().map(at_destination);
         let unsure = sending(save.as_deref().or(there).unwrap_or_default());
-        self.work.push(Work {
+        self.work.push(PushItem {
             position: self.cursors.len(),
             id: change.id,
             modified_at: change.last_modified_at,

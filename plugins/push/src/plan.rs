@@ -6,7 +6,7 @@ use std::time::Duration;
 use tidegate_sdk::Responses;
 use tidegate_sdk::prelude::*;
 
-use crate::config::{self, Config, From, Method, OnLeftOut, OnReject, Per};
+use crate::config::{self, Config, FeedSource, Method, OnLeftOut, OnReject, RequestUnit};
 use crate::jq::Jq;
 use crate::template::Template;
 
@@ -22,7 +22,7 @@ const GONE: [u16; 2] = [404, 410];
 pub(crate) struct Plan {
     /// Of the sync, and of the model that holds what was acknowledged.
     pub(crate) name: String,
-    pub(crate) from: From,
+    pub(crate) from: FeedSource,
     pub(crate) transform: Jq,
     pub(crate) save: Request,
     pub(crate) delete: Option<Request>,
@@ -37,7 +37,7 @@ pub(crate) struct Plan {
 pub(crate) struct Request {
     pub(crate) method: Method,
     pub(crate) path: Template,
-    pub(crate) per: Per,
+    pub(crate) per: RequestUnit,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Option<Jq>,
     /// Statuses that acknowledge it beside those of success.
@@ -91,8 +91,8 @@ impl Plan {
         }
         let delete = push.delete.as_ref().map(|delete| {
             let body = match delete.per {
-                Per::Record => None,
-                Per::Page => Some("."),
+                RequestUnit::Record => None,
+                RequestUnit::Page => Some("."),
             };
             Request::new(config, delete, body, &GONE, key.at("delete"))
         });
@@ -135,13 +135,14 @@ impl Request {
         if request.path.is_empty() {
             return Err(key.at("path").wrong("is empty"));
         }
-        if request.per == Per::Page && !path.is_constant() {
+        if request.per == RequestUnit::Page && !path.is_constant() {
             let problem =
                 "has a place for one record, but with `\"per\": \"page\"` a request is about many";
             return Err(key.at("path").wrong(problem));
         }
         let body = request.body.as_deref().or(body);
-        let body = body.map(|code| Jq::new(code, request.per == Per::Record, &key.at("body")));
+        let body =
+            body.map(|code| Jq::new(code, request.per == RequestUnit::Record, &key.at("body")));
         let gone = request.gone.as_deref().unwrap_or(gone);
         let results = request.results.as_deref();
         let results = results.map(|code| Jq::new(code, false, &key.at("results")));

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tidegate_sdk::Response;
 use tidegate_sdk::prelude::*;
 
-use crate::answer::{Answer, Each};
+use crate::answer::{Answer, ItemOutcome};
 use crate::plan::Request;
 
 /// What the expression made.
@@ -19,12 +19,12 @@ use crate::plan::Request;
 pub(crate) enum Results {
     All,
     None,
-    Each(Vec<One>),
+    Each(Vec<OneResult>),
 }
 
 /// The result of one record.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct One {
+pub(crate) struct OneResult {
     /// An HTTP status, or whether it was taken.
     status: Option<u16>,
     ok: bool,
@@ -97,8 +97,10 @@ impl Results {
             Results::Each(each) => {
                 let each = each.into_iter().map(|one| match (one.status, one.ok) {
                     (Some(status), _) => by_status(request, status, one.message.as_deref()),
-                    (None, true) => Each::Acknowledged,
-                    (None, false) => Each::Rejected(rejected(response, one.message.as_deref())),
+                    (None, true) => ItemOutcome::Acknowledged,
+                    (None, false) => {
+                        ItemOutcome::Rejected(rejected(response, one.message.as_deref()))
+                    }
                 });
                 Answer::Each(each.collect())
             }
@@ -107,19 +109,19 @@ impl Results {
 }
 
 /// What a status means for one record of a list.
-pub(crate) fn by_status(request: &Request, status: u16, message: Option<&str>) -> Each {
+pub(crate) fn by_status(request: &Request, status: u16, message: Option<&str>) -> ItemOutcome {
     let said = match message {
         Some(message) => format!("answered {status}: {message}"),
         None => format!("answered {status}"),
     };
     match status {
-        200..=299 => Each::Acknowledged,
-        status if request.gone.contains(&status) => Each::Acknowledged,
+        200..=299 => ItemOutcome::Acknowledged,
+        status if request.gone.contains(&status) => ItemOutcome::Acknowledged,
         408 | 425 | 429 | 500.. => {
             let failure = Failure::transient(said).code(format!("http-{status}"));
-            Each::Failed(failure)
+            ItemOutcome::Failed(failure)
         }
-        status => Each::Rejected(Failure::rejected(said).code(format!("http-{status}"))),
+        status => ItemOutcome::Rejected(Failure::rejected(said).code(format!("http-{status}"))),
     }
 }
 
@@ -151,7 +153,7 @@ fn of_list(items: Vec<Item>, ids: &[&str]) -> Result<Results, String> {
     let are_placed = objects
         .iter()
         .any(|item| item.id.is_some() || item.index.is_some());
-    let mut each: Vec<Option<One>> = vec![None; sent];
+    let mut each: Vec<Option<OneResult>> = vec![None; sent];
     for (position, item) in objects.into_iter().enumerate() {
         let place = if are_placed {
             placed(&item, ids)?
@@ -164,15 +166,15 @@ fn of_list(items: Vec<Item>, ids: &[&str]) -> Result<Results, String> {
             _ => return Err("it makes two results for one record".to_owned()),
         }
     }
-    let each: Option<Vec<One>> = each.into_iter().collect();
+    let each: Option<Vec<OneResult>> = each.into_iter().collect();
     each.map(Results::Each)
         .ok_or_else(|| "a record has no result".to_owned())
 }
 
 fn of_failed(failed: Vec<FailedItem>, ids: &[&str]) -> Result<Results, String> {
-    let taken = One {
+    let taken = OneResult {
         ok: true,
-        ..One::default()
+        ..OneResult::default()
     };
     let mut each = vec![taken; ids.len()];
     for item in failed {
@@ -223,7 +225,7 @@ fn placed(item: &ItemObject, ids: &[&str]) -> Result<usize, String> {
     place.ok_or_else(|| format!("it speaks of `{id}`, which was not sent"))
 }
 
-fn one(item: ItemObject) -> Result<One, String> {
+fn one(item: ItemObject) -> Result<OneResult, String> {
     let status = match item.status {
         None | Some(Value::Null) => None,
         Some(status) => {
@@ -243,7 +245,7 @@ fn one(item: ItemObject) -> Result<One, String> {
         Some(Value::String(text)) => Some(text),
         Some(other) => Some(other.to_string()),
     };
-    Ok(One {
+    Ok(OneResult {
         status,
         ok,
         message,

@@ -8,10 +8,10 @@ use jaq_json::Val;
 use sha2::{Digest, Sha256};
 use tidegate_sdk::prelude::*;
 
-use crate::answer::{self, Answer, Each};
-use crate::config::{OnReject, Per};
+use crate::answer::{self, Answer, ItemOutcome};
+use crate::config::{OnReject, RequestUnit};
 use crate::jq;
-use crate::page::Work;
+use crate::page::PushItem;
 use crate::plan::{Plan, Request};
 
 /// An idempotency key's length in bytes, before it is written in hexadecimal.
@@ -64,8 +64,8 @@ impl<'a> Sender<'a> {
     }
 
     /// Send all of it, or as much as goes.
-    pub(crate) async fn send(&self, work: &[Work]) -> Sent {
-        let (saves, deletes): (Vec<&Work>, Vec<&Work>) =
+    pub(crate) async fn send(&self, work: &[PushItem]) -> Sent {
+        let (saves, deletes): (Vec<&PushItem>, Vec<&PushItem>) =
             work.iter().partition(|work| work.save.is_some());
         let mut sent = Sent::default();
         self.send_by(&self.plan.save, &saves, &mut sent).await;
@@ -75,17 +75,17 @@ impl<'a> Sender<'a> {
         sent
     }
 
-    async fn send_by(&self, request: &Request, work: &[&Work], sent: &mut Sent) {
+    async fn send_by(&self, request: &Request, work: &[&PushItem], sent: &mut Sent) {
         match request.per {
-            Per::Record => self.send_each(request, work, sent).await,
-            Per::Page if work.is_empty() => {}
-            Per::Page => self.send_page(request, work, sent).await,
+            RequestUnit::Record => self.send_each(request, work, sent).await,
+            RequestUnit::Page if work.is_empty() => {}
+            RequestUnit::Page => self.send_page(request, work, sent).await,
         }
     }
 
     /// After a failure no further request is begun; those in flight are waited for, as what they
     /// acknowledge must not be sent again.
-    async fn send_each(&self, request: &Request, work: &[&Work], sent: &mut Sent) {
+    async fn send_each(&self, request: &Request, work: &[&PushItem], sent: &mut Sent) {
         let failed = Cell::new(false);
         let mut answers = stream::iter(work)
             .map(|work| async {
@@ -106,7 +106,7 @@ impl<'a> Sender<'a> {
         }
     }
 
-    async fn send_one(&self, request: &Request, work: &Work) -> Result<Answer> {
+    async fn send_one(&self, request: &Request, work: &PushItem) -> Result<Answer> {
         let record = &work.record;
         let path = request.path.fill(&work.id, record);
         let path =
@@ -117,7 +117,7 @@ impl<'a> Sender<'a> {
 
     /// One request for the page. When it is rejected and rejected records are to be passed over,
     /// each half is sent by itself, until the record that is to blame is alone.
-    async fn send_page(&self, request: &Request, work: &[&Work], sent: &mut Sent) {
+    async fn send_page(&self, request: &Request, work: &[&PushItem], sent: &mut Sent) {
         let mut left = VecDeque::from([work]);
         while let Some(work) = left.pop_front() {
             let list = work.iter().map(|work| match work.save {
@@ -146,7 +146,7 @@ impl<'a> Sender<'a> {
     }
 
     /// What an answer about these records means for each of them.
-    fn take_in(&self, work: &[&Work], answer: Result<Answer>, sent: &mut Sent) {
+    fn take_in(&self, work: &[&PushItem], answer: Result<Answer>, sent: &mut Sent) {
         match answer {
             Ok(Answer::Acknowledged) => {
                 sent.acknowledged
@@ -156,11 +156,11 @@ impl<'a> Sender<'a> {
             Ok(Answer::Each(each)) => {
                 for (work, each) in work.iter().zip(each) {
                     match each {
-                        Each::Acknowledged => {
+                        ItemOutcome::Acknowledged => {
                             sent.acknowledged.insert(work.position);
                         }
-                        Each::Rejected(failure) => self.reject(&[*work], failure, sent),
-                        Each::Failed(failure) => {
+                        ItemOutcome::Rejected(failure) => self.reject(&[*work], failure, sent),
+                        ItemOutcome::Failed(failure) => {
                             let failure = failure.context(self.named(&[*work]));
                             sent.failure.get_or_insert(failure);
                         }
@@ -179,7 +179,7 @@ impl<'a> Sender<'a> {
     }
 
     /// A rejection is a failure, unless such records are to be passed over.
-    fn reject(&self, work: &[&Work], failure: Failure, sent: &mut Sent) {
+    fn reject(&self, work: &[&PushItem], failure: Failure, sent: &mut Sent) {
         match self.plan.on_reject {
             OnReject::Skip => {
                 warn!("{} is passed over: {}", self.named(work), failure.message);
@@ -196,7 +196,7 @@ impl<'a> Sender<'a> {
     async fn ask(
         &self,
         request: &Request,
-        work: &[&Work],
+        work: &[&PushItem],
         path: &str,
         input: Val,
         id: &str,
@@ -239,7 +239,7 @@ impl<'a> Sender<'a> {
     }
 
     /// The same each time these changes are sent so, and different for any others.
-    fn key(&self, request: &Request, work: &[&Work], path: &str, body: Option<&str>) -> String {
+    fn key(&self, request: &Request, work: &[&PushItem], path: &str, body: Option<&str>) -> String {
         let mut hash = Sha256::new();
         let mut part = |text: &str| {
             hash.update(text.len().to_be_bytes());
@@ -263,7 +263,7 @@ impl<'a> Sender<'a> {
     }
 
     /// How messages name what a request is about.
-    fn named(&self, work: &[&Work]) -> String {
+    fn named(&self, work: &[&PushItem]) -> String {
         let feed = self.plan.feed();
         match work {
             [] => format!("nothing of {feed}"),

@@ -9,7 +9,7 @@ const NOT_MODIFIED: u16 = 304;
 
 /// How an API says so.
 #[derive(Debug)]
-pub(crate) struct Nothing {
+pub(crate) struct EmptyRule {
     /// On the first page of a pull.
     statuses: Vec<u16>,
     /// Beyond the last page, and on the first page of changes.
@@ -26,9 +26,9 @@ pub(crate) struct Asked {
     pub(crate) changes: bool,
 }
 
-impl Nothing {
+impl EmptyRule {
     pub(crate) fn new(model: &Model) -> Self {
-        Nothing {
+        EmptyRule {
             statuses: model.empty_statuses.clone(),
             end_statuses: model.pagination.end_statuses.clone().unwrap_or_default(),
             may_be_absent: model.records_may_be_absent,

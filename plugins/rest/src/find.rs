@@ -121,7 +121,7 @@ impl<'p> Place<'p> {
             .those(self.wanted, |pointer| pointer.segments.len() == self.depth);
         let list = self.finder.list.map_or(0, |index| 1 << index);
         if ends == 0 {
-            return deserializer.deserialize_any(Inside { place: self, found });
+            return deserializer.deserialize_any(ValueVisitor { place: self, found });
         }
         if ends == list && self.wanted == list {
             let items = deserializer.deserialize_any(List)?;
@@ -163,12 +163,12 @@ impl<'p> Place<'p> {
 }
 
 /// The inside of a value that pointers lead into.
-struct Inside<'p, 'f, 'de> {
+struct ValueVisitor<'p, 'f, 'de> {
     place: Place<'p>,
     found: &'f mut [Found<'de>],
 }
 
-impl<'de> DeserializeSeed<'de> for Inside<'_, '_, 'de> {
+impl<'de> DeserializeSeed<'de> for ValueVisitor<'_, '_, 'de> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -176,7 +176,7 @@ impl<'de> DeserializeSeed<'de> for Inside<'_, '_, 'de> {
     }
 }
 
-impl<'de> Visitor<'de> for Inside<'_, '_, 'de> {
+impl<'de> Visitor<'de> for ValueVisitor<'_, '_, 'de> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -186,7 +186,7 @@ impl<'de> Visitor<'de> for Inside<'_, '_, 'de> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(place) = map.next_key_seed(Name(self.place))? {
             match place {
-                Some(place) => map.next_value_seed(Inside {
+                Some(place) => map.next_value_seed(ValueVisitor {
                     place,
                     found: &mut *self.found,
                 })?,
@@ -201,7 +201,7 @@ impl<'de> Visitor<'de> for Inside<'_, '_, 'de> {
         loop {
             let more = match self.place.inner(&index.to_string()) {
                 Some(place) => elements
-                    .next_element_seed(Inside {
+                    .next_element_seed(ValueVisitor {
                         place,
                         found: &mut *self.found,
                     })?

@@ -14,7 +14,7 @@ use crate::config::{
 };
 use crate::confirm::Confirm;
 use crate::detail::Detail;
-use crate::empty::Nothing;
+use crate::empty::EmptyRule;
 use crate::find::{Finder, POINTERS_MAX};
 use crate::incremental::Incremental;
 use crate::paging::{Paging, Place};
@@ -37,7 +37,7 @@ pub(crate) struct Plan {
     pub(crate) full_pull: FullPull,
     pub(crate) detail: Option<Detail>,
     pub(crate) on_bad_record: OnBadRecord,
-    pub(crate) nothing: Nothing,
+    pub(crate) nothing: EmptyRule,
     /// Next URLs of another origin go to that of the base URL.
     at_base: bool,
     /// How to ask for a record that a full pull did not see.
@@ -114,7 +114,7 @@ impl Plan {
             full_pull: full_pull(model, &key)?,
             incremental,
             detail,
-            nothing: Nothing::new(model),
+            nothing: EmptyRule::new(model),
             at_base: at_base(&model.pagination, &key.at("pagination"))?,
             on_bad_record: match model.on_bad_record.or(config.on_bad_record) {
                 Some(BadRecord::Fail) => OnBadRecord::Fail,

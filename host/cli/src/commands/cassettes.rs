@@ -24,9 +24,9 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Record a connection's runs from now on, and keep the last ones
-    On(On),
+    On(OnArgs),
     /// Record a connection's runs no more
-    Off(Off),
+    Off(OffArgs),
     /// List the cassettes that are kept, oldest first
     List(List),
     /// Copy a run's cassette to a file
@@ -34,7 +34,7 @@ enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-struct On {
+struct OnArgs {
     integration: Name,
     connection: ConnectionName,
     /// How many runs to keep, within 256 MiB
@@ -44,7 +44,7 @@ struct On {
 }
 
 #[derive(Debug, clap::Args)]
-struct Off {
+struct OffArgs {
     integration: Name,
     connection: ConnectionName,
     /// Remove what was recorded too
@@ -77,7 +77,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     }
 }
 
-async fn on(global: &Global, args: On) -> Result<()> {
+async fn on(global: &Global, args: OnArgs) -> Result<()> {
     let key = ConnectionKey {
         integration: args.integration,
         connection: args.connection,
@@ -96,7 +96,7 @@ async fn on(global: &Global, args: On) -> Result<()> {
     Ok(())
 }
 
-fn off(global: &Global, args: &Off) -> Result<()> {
+fn off(global: &Global, args: &OffArgs) -> Result<()> {
     let key = ConnectionKey {
         integration: args.integration.clone(),
         connection: args.connection.clone(),

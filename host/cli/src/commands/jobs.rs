@@ -26,13 +26,13 @@ enum Command {
     /// List jobs, newest first
     List(List),
     /// Show one
-    Show(One),
+    Show(JobArg),
     /// Cancel one: what waits ends, what runs stops
-    Cancel(One),
+    Cancel(JobArg),
     /// Queue a dead one again
-    Redrive(One),
+    Redrive(JobArg),
     /// Give a dead one up
-    Discard(One),
+    Discard(JobArg),
 }
 
 #[derive(Debug, clap::Args)]
@@ -60,7 +60,7 @@ struct List {
 }
 
 #[derive(Debug, clap::Args)]
-struct One {
+struct JobArg {
     job: JobId,
     /// Print it as one JSON object
     #[arg(long)]
@@ -136,7 +136,7 @@ fn row(job: &Job) -> Vec<String> {
 }
 
 /// With what its action returned.
-async fn show_one(control: &dyn Control, one: &One) -> Result<()> {
+async fn show_one(control: &dyn Control, one: &JobArg) -> Result<()> {
     let job = control.job(one.job).await?;
     let returned = control.job_output(one.job).await?;
     if one.json {

@@ -158,7 +158,7 @@ pub fn main() -> ExitCode {
 
 /// Why the command line doesn't take some words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unusable {
+pub enum CommandLineError {
     /// What is there is right, but not all of it is there.
     Incomplete(String),
     Wrong(String),
@@ -166,11 +166,11 @@ pub enum Unusable {
 
 /// Whether the command line takes these words, the program's name first; nothing is run. Besides what the parser
 /// sees, a command says what it would refuse whatever the data directory holds.
-pub fn check(words: impl IntoIterator<Item = String>) -> std::result::Result<(), Unusable> {
+pub fn check(words: impl IntoIterator<Item = String>) -> std::result::Result<(), CommandLineError> {
     use clap::error::{ContextKind, ContextValue, ErrorKind};
     match parsed(words) {
         Ok(Command::Deploy(args)) => {
-            deploy::check(&args).map_err(|problem| Unusable::Wrong(problem.to_string()))
+            deploy::check(&args).map_err(|problem| CommandLineError::Wrong(problem.to_string()))
         }
         Ok(_) => Ok(()),
         Err(error) => {
@@ -181,14 +181,14 @@ pub fn check(words: impl IntoIterator<Item = String>) -> std::result::Result<(),
                 ErrorKind::MissingRequiredArgument
                 | ErrorKind::MissingSubcommand
                 | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-                    Err(Unusable::Incomplete(text))
+                    Err(CommandLineError::Incomplete(text))
                 }
                 ErrorKind::InvalidValue
                     if error.get(ContextKind::InvalidValue) == Some(&no_value) =>
                 {
-                    Err(Unusable::Incomplete(text))
+                    Err(CommandLineError::Incomplete(text))
                 }
-                _ => Err(Unusable::Wrong(text)),
+                _ => Err(CommandLineError::Wrong(text)),
             }
         }
     }
@@ -231,7 +231,7 @@ async fn dispatch(cli: Cli) -> Result<()> {
 }
 
 /// How a data directory is reached.
-enum Reached {
+enum Access {
     Here(Box<Local>),
     Server(Remote),
 }
@@ -265,25 +265,25 @@ impl Global {
     /// there.
     async fn open(&self) -> Result<Box<dyn Control>> {
         match self.reach().await? {
-            Reached::Here(local) => Ok(local),
-            Reached::Server(remote) => Ok(Box::new(remote)),
+            Access::Here(local) => Ok(local),
+            Access::Server(remote) => Ok(Box::new(remote)),
         }
     }
 
-    async fn reach_existing(&self) -> Result<Reached> {
+    async fn reach_existing(&self) -> Result<Access> {
         self.exists()?;
         self.reach().await
     }
 
-    async fn reach(&self) -> Result<Reached> {
+    async fn reach(&self) -> Result<Access> {
         if let Some(remote) = Remote::find(&self.data).await? {
-            return Ok(Reached::Server(remote));
+            return Ok(Access::Server(remote));
         }
         match Local::open(&self.data).await {
-            Ok(local) => Ok(Reached::Here(Box::new(local))),
+            Ok(local) => Ok(Access::Here(Box::new(local))),
             // Somebody holds it: a server that has just started, perhaps.
             Err(problem) => match Remote::find(&self.data).await? {
-                Some(remote) => Ok(Reached::Server(remote)),
+                Some(remote) => Ok(Access::Server(remote)),
                 None => Err(problem),
             },
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tidegate_engine::integration::Digest;
 use tidegate_engine::run::RunId;
-use tidegate_service::cassettes::{self, Take};
+use tidegate_service::cassettes::{self, CassetteWriter};
 use tidegate_service::problem::{Kind, Problem, Result};
 use tidegate_service::replay::{self, Options, Stage};
 
@@ -45,7 +45,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     let stage = Stage::set(&component).await?;
     let options = Options {
         logs: args.logs,
-        take: args.record.as_deref().map(Take::to).transpose()?,
+        take: args.record.as_deref().map(CassetteWriter::to).transpose()?,
     };
     let report = stage.play(&cassette, options).await?;
     if args.json {

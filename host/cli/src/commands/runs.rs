@@ -18,7 +18,7 @@ pub(super) struct Args {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    look: Look,
+    look: ListArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -37,7 +37,7 @@ struct Retry {
 
 /// Which runs to show.
 #[derive(Debug, clap::Args)]
-struct Look {
+struct ListArgs {
     /// One run, in full
     run: Option<RunId>,
     /// Only this integration's
@@ -73,7 +73,7 @@ async fn retry(global: &Global, args: &Retry) -> Result<()> {
     super::jobs::show(&job?, args.json)
 }
 
-async fn look(global: &Global, args: &Look) -> Result<()> {
+async fn look(global: &Global, args: &ListArgs) -> Result<()> {
     let control = global.open().await?;
     let runs = match args.run {
         Some(id) => vec![control.run(id).await?],
@@ -93,7 +93,7 @@ async fn look(global: &Global, args: &Look) -> Result<()> {
     Ok(())
 }
 
-fn filter(args: &Look) -> Result<RunFilter> {
+fn filter(args: &ListArgs) -> Result<RunFilter> {
     let connection = match (&args.integration, &args.connection) {
         (Some(integration), Some(connection)) => Some(ConnectionKey {
             integration: integration.clone(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use tidegate_engine::board::Caps;
+use tidegate_engine::board::ConcurrencyLimits;
 use tidegate_engine::limits::RUNS_HELD_BYTES;
 
 use super::Global;
@@ -61,13 +61,13 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_limit)]
     limit: Vec<(String, u64)>,
     /// Jobs that run at the same time, in all
-    #[arg(long, default_value_t = Caps::default().total, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = ConcurrencyLimits::default().total, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1000))]
     jobs: u32,
     /// The same for each integration
-    #[arg(long, default_value_t = Caps::default().per_integration, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = ConcurrencyLimits::default().per_integration, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1000))]
     jobs_per_integration: u32,
     /// The same for each connection
-    #[arg(long, default_value_t = Caps::default().per_connection, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = ConcurrencyLimits::default().per_connection, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1000))]
     jobs_per_connection: u32,
     /// What all runs together may hold of calls that have not ended, answers of HTTP included, in bytes
     #[arg(
@@ -157,7 +157,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
         allowed_hosts: args.allowed_host,
         signatures_only: args.require_signature,
         dispatch: dispatch::Options {
-            caps: Caps {
+            caps: ConcurrencyLimits {
                 total: args.jobs,
                 per_integration: args.jobs_per_integration,
                 per_connection: args.jobs_per_connection,

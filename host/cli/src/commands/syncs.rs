@@ -26,7 +26,7 @@ enum Command {
     /// Pause all schedules of one
     Pause(Pause),
     /// Resume them, or make the manifest's default schedule
-    Start(One),
+    Start(SyncArg),
 }
 
 #[derive(Debug, clap::Args)]
@@ -41,7 +41,7 @@ struct List {
 }
 
 #[derive(Debug, clap::Args)]
-struct One {
+struct SyncArg {
     /// The sync
     #[arg(value_name = "INTEGRATION/SYNC")]
     sync: FunctionName,
@@ -53,7 +53,7 @@ struct One {
     json: bool,
 }
 
-impl One {
+impl SyncArg {
     fn key(&self) -> ConnectionKey {
         ConnectionKey {
             integration: self.sync.integration.clone(),
@@ -65,7 +65,7 @@ impl One {
 #[derive(Debug, clap::Args)]
 struct Pause {
     #[command(flatten)]
-    one: One,
+    one: SyncArg,
     /// Why
     #[arg(long, default_value = "")]
     note: String,

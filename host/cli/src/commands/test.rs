@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use tidegate_engine::command;
-use tidegate_service::cassettes::Take;
+use tidegate_service::cassettes::CassetteWriter;
 use tidegate_service::problem::{Kind, Problem, Result};
 use tidegate_service::replay::{self, Options, Report, Stage};
 
@@ -70,7 +70,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
         if bless {
             let options = Options {
                 logs: false,
-                take: Some(Take::to(file)?),
+                take: Some(CassetteWriter::to(file)?),
             };
             stage.play(&cassette, options).await?;
             blessed += 1;

@@ -20,14 +20,14 @@ use tidegate_engine::{ConnectionKey, Timestamp};
 use url::Url;
 
 use super::Session;
+use crate::deadline::Deadline;
 use crate::error::EgressError;
 use crate::gate::{self, Gate};
 use crate::headers;
+use crate::hints::RateLimitHints;
 use crate::policy::Policy;
 use crate::redirect::Hop;
-use crate::said::Said;
 use crate::sent::Sent;
-use crate::stopwatch::Stopwatch;
 use tidegate_rules::address::AddressPolicy;
 use tidegate_rules::request::{self, shown};
 
@@ -132,7 +132,7 @@ impl Receiver {
     ) -> Result<Answer, EgressError> {
         let inner = &self.session.0;
         let started = Instant::now();
-        let mut watch = Stopwatch::new(Duration::from_millis(self.time.ms));
+        let mut watch = Deadline::new(Duration::from_millis(self.time.ms));
         let check = gate::check(&self.url, &inner.policy, &inner.guard);
         watch.run(check).await.map_err(|_| self.late())??;
         let headers = request::headers(headers, None, &inner.policy.limits)?;
@@ -151,7 +151,7 @@ impl Receiver {
         let transmitted = watch.run(inner.transmit(&hop, None)).await;
         let mut answer = transmitted.map_err(|_| self.late())??;
         let latency = started.elapsed();
-        let said = Said::read(answer.headers(), inner.gate.timers().now());
+        let hints = RateLimitHints::read(answer.headers(), inner.gate.timers().now());
         let status = answer.status().as_u16();
         let mut body = BytesMut::new();
         // What comes too late or breaks off is not needed.
@@ -159,7 +159,7 @@ impl Receiver {
         Ok(Answer {
             status,
             latency,
-            retry_after: said.retry_after,
+            retry_after: hints.retry_after,
             body: body.freeze(),
         })
     }

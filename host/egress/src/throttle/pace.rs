@@ -7,7 +7,7 @@ use http::StatusCode;
 use tidegate_engine::grant::RateLimit;
 use tidegate_engine::limits::RETRY_AFTER_MAX_MS;
 
-use crate::said::Said;
+use crate::hints::RateLimitHints;
 
 /// Longest that the upstream's word is believed before it is asked again: whoever writes a wrong
 /// date doesn't lock a connection out for ever.
@@ -25,14 +25,14 @@ pub(super) struct Pace {
     quota: Option<(u64, Instant)>,
     /// Sent, and not answered yet.
     in_flight: u64,
-    scout: Scout,
+    probe: Probe,
     used: Option<Instant>,
 }
 
 /// After a pause one request goes alone, and the others wait for what its answer says: a crowd
 /// would only be told to wait again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Scout {
+enum Probe {
     #[default]
     None,
     Wanted,
@@ -64,11 +64,11 @@ impl Pace {
                 *turn = None;
                 return Err(Wait::Upstream(until));
             }
-            self.scout = Scout::Wanted;
+            self.probe = Probe::Wanted;
         }
         self.paused = None;
         self.quota = self.quota.filter(|(_, until)| *until > now);
-        if self.scout == Scout::Sent {
+        if self.probe == Probe::Sent {
             *turn = None;
             return Err(Wait::Scout);
         }
@@ -86,9 +86,9 @@ impl Pace {
             *left -= 1;
         }
         self.in_flight += 1;
-        let is_scout = self.scout == Scout::Wanted;
+        let is_scout = self.probe == Probe::Wanted;
         if is_scout {
-            self.scout = Scout::Sent;
+            self.probe = Probe::Sent;
         }
         Ok(is_scout)
     }
@@ -106,12 +106,12 @@ impl Pace {
     }
 
     /// What an answer says holds from now on.
-    pub(super) fn heard(&mut self, status: StatusCode, said: &Said, now: Instant) {
+    pub(super) fn heard(&mut self, status: StatusCode, hints: &RateLimitHints, now: Instant) {
         // On other statuses `Retry-After` is about this one request.
-        if let (true, Some(time)) = (said.is_limit(status.as_u16()), said.retry_after) {
+        if let (true, Some(time)) = (hints.is_limit(status.as_u16()), hints.retry_after) {
             self.paused = self.paused.max(now.checked_add(time.min(PAUSE_MAX)));
         }
-        if let Some(quota) = said.quota.filter(|quota| !quota.reset.is_zero()) {
+        if let Some(quota) = hints.quota.filter(|quota| !quota.reset.is_zero()) {
             // Others may be on their way and not counted yet. At worst a few stay unused.
             let others = self.in_flight.saturating_sub(1);
             let until = now.checked_add(quota.reset.min(PAUSE_MAX));
@@ -126,7 +126,7 @@ impl Pace {
 
     /// The scout's answer was heard, or it failed.
     pub(super) fn scout_is_back(&mut self) {
-        self.scout = Scout::None;
+        self.probe = Probe::None;
     }
 
     /// Whether forgetting all this changes nothing.
@@ -144,7 +144,7 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::said::Quota;
+    use crate::hints::Quota;
 
     fn rate(text: &str) -> Option<RateLimit> {
         Some(text.parse().unwrap())
@@ -197,19 +197,19 @@ mod tests {
         }
     }
 
-    fn pause(seconds: u64) -> Said {
-        Said {
+    fn pause(seconds: u64) -> RateLimitHints {
+        RateLimitHints {
             retry_after: Some(Duration::from_secs(seconds)),
-            ..Said::default()
+            ..RateLimitHints::default()
         }
     }
 
-    fn quota(remaining: u64, seconds: u64) -> Said {
+    fn quota(remaining: u64, seconds: u64) -> RateLimitHints {
         let reset = Duration::from_secs(seconds);
-        Said {
+        RateLimitHints {
             quota: Some(Quota { remaining, reset }),
             is_spent: remaining == 0,
-            ..Said::default()
+            ..RateLimitHints::default()
         }
     }
 
@@ -235,29 +235,29 @@ mod tests {
             (200, quota(0, 0), 0, 0),
             (429, quota(0, u64::MAX), 3600, 3600),
         ];
-        for (status, said, first, second) in rows {
+        for (status, hints, first, second) in rows {
             let mut pace = Pace::default();
             assert!(pace.go(start, None, &mut None).is_ok());
-            pace.heard(StatusCode::from_u16(status).unwrap(), &said, start);
+            pace.heard(StatusCode::from_u16(status).unwrap(), &hints, start);
             pace.landed();
-            let silent = said.quota.is_none_or(|quota| quota.reset.is_zero());
+            let silent = hints.quota.is_none_or(|quota| quota.reset.is_zero());
             assert_eq!(
                 pace.is_idle(start),
                 first == 0 && silent,
-                "{status} {said:?}"
+                "{status} {hints:?}"
             );
             for wait in [first, second] {
                 match pace.go(start, None, &mut None) {
-                    Ok(_) => assert_eq!(wait, 0, "{status} {said:?}"),
-                    Err(Wait::Upstream(until)) => assert_eq!(until, at(wait), "{status} {said:?}"),
+                    Ok(_) => assert_eq!(wait, 0, "{status} {hints:?}"),
+                    Err(Wait::Upstream(until)) => assert_eq!(until, at(wait), "{status} {hints:?}"),
                     Err(_) => panic!("there is neither a rate nor a scout"),
                 }
             }
             assert!(
                 pace.go(at(3600), None, &mut None).is_ok(),
-                "{status} {said:?}"
+                "{status} {hints:?}"
             );
-            assert!(pace.is_idle(at(3600)), "{status} {said:?}");
+            assert!(pace.is_idle(at(3600)), "{status} {hints:?}");
         }
     }
 

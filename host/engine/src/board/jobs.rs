@@ -7,11 +7,11 @@ use crate::schedule::{Pause, Schedule};
 use crate::webhook::{NewEvent, schedule_paused};
 use crate::{StoreError, SyncKey, Timestamp};
 
-use super::{Board, Caps, Change, Lease};
+use super::{Board, Change, ConcurrencyLimits, Lease};
 
 /// What the end of a run means for its job.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Settled {
+pub struct JobEnd {
     /// The end as it is to be stored.
     pub end: RunEnd,
     pub job: Job,
@@ -43,8 +43,8 @@ impl Ended {
     }
 }
 
-impl From<Settled> for Ended {
-    fn from(settled: Settled) -> Self {
+impl From<JobEnd> for Ended {
+    fn from(settled: JobEnd) -> Self {
         let goes_on = settled.job.state == JobState::Queued;
         Self {
             end: settled.end,
@@ -150,7 +150,7 @@ impl Board {
     }
 
     /// The job that starts next, if one may: [`Self::claim`] takes it, with the same caps at the same time.
-    pub fn candidate(&mut self, caps: Caps, now: Timestamp) -> Option<JobId> {
+    pub fn candidate(&mut self, caps: ConcurrencyLimits, now: Timestamp) -> Option<JobId> {
         self.queue.first(now, caps)
     }
 
@@ -177,7 +177,7 @@ impl Board {
     pub fn claim(
         &mut self,
         run: RunId,
-        caps: Caps,
+        caps: ConcurrencyLimits,
         now: Timestamp,
         lease_until: Timestamp,
     ) -> Option<Job> {
@@ -230,7 +230,7 @@ impl Board {
     }
 
     /// The run of a job has ended, with the sync's checkpoint as `mark` tells it.
-    pub fn settle(&mut self, id: JobId, run: RunId, end: RunEnd, mark: u64) -> Option<Settled> {
+    pub fn settle(&mut self, id: JobId, run: RunId, end: RunEnd, mark: u64) -> Option<JobEnd> {
         let job = self.jobs.get(&id).filter(|job| job.run == Some(run))?;
         let end = judged(job, end, mark);
         let mut job = job.clone();
@@ -244,7 +244,7 @@ impl Board {
         self.put_job(&job);
         let mut changes = vec![Change::Job(job.clone())];
         let paused = self.count_failure(&job, end.at, &mut changes);
-        Some(Settled {
+        Some(JobEnd {
             end,
             job,
             paused,

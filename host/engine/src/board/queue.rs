@@ -24,13 +24,13 @@ const PLACES_MAX: usize = 1000;
 
 /// How many jobs may run at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Caps {
+pub struct ConcurrencyLimits {
     pub total: u32,
     pub per_integration: u32,
     pub per_connection: u32,
 }
 
-impl Default for Caps {
+impl Default for ConcurrencyLimits {
     fn default() -> Self {
         Self {
             total: 64,
@@ -44,7 +44,7 @@ type Order = (Priority, u64, JobId);
 
 /// What lets only some through at a time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Gate {
+enum ConcurrencyGroup {
     /// A sync runs once at a time.
     Sync(SyncKey),
     /// As a schedule's overlap policy says.
@@ -55,7 +55,7 @@ enum Gate {
     Key(String),
 }
 
-impl Gate {
+impl ConcurrencyGroup {
     /// Whether jobs of several connections may wait for it.
     fn is_shared(&self) -> bool {
         matches!(self, Self::Key(_))
@@ -68,12 +68,12 @@ struct Slot {
     due: Timestamp,
     lane: ConnectionKey,
     /// With how many may pass at the same time.
-    gates: Vec<(Gate, u32)>,
+    gates: Vec<(ConcurrencyGroup, u32)>,
     running: bool,
 }
 
 #[derive(Debug, Default)]
-struct Lane {
+struct ConnectionQueue {
     /// Of those that have not started, the ones whose time had come when last asked.
     ready: BTreeSet<Order>,
     head: Option<Order>,
@@ -82,7 +82,7 @@ struct Lane {
     running: u32,
 }
 
-impl Lane {
+impl ConnectionQueue {
     /// The first place from `from` on that is a step away from every other.
     fn free_place(&self, priority: Priority, from: u64) -> u64 {
         let (first, last) = all_of(priority).into_inner();
@@ -112,19 +112,19 @@ fn all_of(priority: Priority) -> RangeInclusive<Order> {
 /// The index.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    caps: Caps,
+    caps: ConcurrencyLimits,
     slots: BTreeMap<JobId, Slot>,
     waiting: BTreeSet<(Timestamp, JobId)>,
-    lanes: HashMap<ConnectionKey, Lane>,
+    lanes: HashMap<ConnectionKey, ConnectionQueue>,
     /// Lanes with ready jobs that their heads don't reckon with yet.
     ripened: BTreeSet<ConnectionKey>,
     /// The heads of all lanes that have one, by integration.
     heads: BTreeMap<Name, BTreeMap<Order, ConnectionKey>>,
     running: u32,
     running_of: HashMap<Name, u32>,
-    passed: HashMap<Gate, u32>,
-    /// Lanes with jobs behind a gate that lanes share ([`Gate::is_shared`]), and how many each has.
-    behind: HashMap<Gate, BTreeMap<ConnectionKey, usize>>,
+    passed: HashMap<ConcurrencyGroup, u32>,
+    /// Lanes with jobs behind a gate that lanes share ([`ConcurrencyGroup::is_shared`]), and how many each has.
+    behind: HashMap<ConcurrencyGroup, BTreeMap<ConnectionKey, usize>>,
 }
 
 impl Queue {
@@ -251,7 +251,7 @@ impl Queue {
 
     /// A sync runs that no job is for, or has ended.
     pub(super) fn set_busy(&mut self, sync: &SyncKey, busy: bool) {
-        let gate = Gate::Sync(sync.clone());
+        let gate = ConcurrencyGroup::Sync(sync.clone());
         if busy {
             *self.passed.entry(gate).or_default() += 1;
         } else {
@@ -263,13 +263,13 @@ impl Queue {
     /// The connection is removed: whatever ran for it runs no more.
     pub(super) fn forget_syncs(&mut self, connection: &ConnectionKey) {
         self.passed.retain(|gate, _| match gate {
-            Gate::Sync(sync) => sync.connection != *connection,
+            ConcurrencyGroup::Sync(sync) => sync.connection != *connection,
             _ => true,
         });
     }
 
     /// The job that starts next, if one may.
-    pub(super) fn first(&mut self, now: Timestamp, caps: Caps) -> Option<JobId> {
+    pub(super) fn first(&mut self, now: Timestamp, caps: ConcurrencyLimits) -> Option<JobId> {
         self.promote(now, caps);
         if self.running >= caps.total {
             return None;
@@ -308,7 +308,7 @@ impl Queue {
         }
     }
 
-    fn promote(&mut self, now: Timestamp, caps: Caps) {
+    fn promote(&mut self, now: Timestamp, caps: ConcurrencyLimits) {
         self.ripen(now);
         let mut touched = std::mem::take(&mut self.ripened);
         if caps != self.caps {
@@ -397,14 +397,17 @@ fn lower<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, u32>, key: &K) {
     }
 }
 
-fn gates(job: &Job) -> Vec<(Gate, u32)> {
-    let sync = job.target.sync().map(|sync| (Gate::Sync(sync), 1));
+fn gates(job: &Job) -> Vec<(ConcurrencyGroup, u32)> {
+    let sync = job
+        .target
+        .sync()
+        .map(|sync| (ConcurrencyGroup::Sync(sync), 1));
     let key = job.concurrency.as_ref();
     let key = key.map(|key| match job.fire {
-        Some(fire) => (Gate::Schedule(fire.schedule), key.max),
-        None => (Gate::Key(key.key.clone()), key.max),
+        Some(fire) => (ConcurrencyGroup::Schedule(fire.schedule), key.max),
+        None => (ConcurrencyGroup::Key(key.key.clone()), key.max),
     });
     let backfill = job.fire.filter(|_| job.trigger == Trigger::Backfill);
-    let backfill = backfill.map(|fire| (Gate::Backfill(fire.schedule), 1));
+    let backfill = backfill.map(|fire| (ConcurrencyGroup::Backfill(fire.schedule), 1));
     sync.into_iter().chain(key).chain(backfill).collect()
 }

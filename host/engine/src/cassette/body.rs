@@ -13,7 +13,7 @@ pub struct Body(Vec<u8>);
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
-enum Written<'a> {
+enum BodyText<'a> {
     Text(Cow<'a, str>),
     Base64(Cow<'a, str>),
 }
@@ -52,8 +52,8 @@ impl fmt::Debug for Body {
 impl Serialize for Body {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match std::str::from_utf8(&self.0) {
-            Ok(text) => Written::Text(text.into()),
-            Err(_) => Written::Base64(STANDARD.encode(&self.0).into()),
+            Ok(text) => BodyText::Text(text.into()),
+            Err(_) => BodyText::Base64(STANDARD.encode(&self.0).into()),
         }
         .serialize(serializer)
     }
@@ -61,9 +61,9 @@ impl Serialize for Body {
 
 impl<'de> Deserialize<'de> for Body {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Written::deserialize(deserializer)? {
-            Written::Text(text) => Ok(Self(text.into_owned().into_bytes())),
-            Written::Base64(text) => STANDARD
+        match BodyText::deserialize(deserializer)? {
+            BodyText::Text(text) => Ok(Self(text.into_owned().into_bytes())),
+            BodyText::Base64(text) => STANDARD
                 .decode(text.as_bytes())
                 .map(Self)
                 .map_err(serde::de::Error::custom),

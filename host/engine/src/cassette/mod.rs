@@ -27,7 +27,7 @@ mod write;
 
 pub use body::Body;
 pub use difference::{Difference, differences, log_differences};
-pub use player::{Found, Player};
+pub use player::{Playback, Player};
 pub use read::CassetteError;
 pub use shape::{
     Answer, Ask, Change, CommitAsk, End, Event, Exchange, Head, LoggedLine, Moment, PluginId,

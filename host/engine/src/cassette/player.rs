@@ -24,7 +24,7 @@ pub struct Player {
 
 /// What came of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
+pub enum Playback {
     /// It was recorded, with the place of its answer among all answers.
     Recorded { place: u64, answer: Answer },
     /// It was recorded, and no answer came.
@@ -66,21 +66,22 @@ impl Player {
     }
 
     /// The answer to a call.
-    pub fn find(&mut self, ask: &Ask) -> Found {
+    pub fn find(&mut self, ask: &Ask) -> Playback {
         let index = self
             .waiting
             .get_mut(&key(ask))
             .and_then(VecDeque::pop_front);
         let Some(call) = index.and_then(|index| self.calls.get_mut(index)) else {
-            return assumed(ask).map_or_else(|| Found::Missing(self.explain(ask)), Found::Assumed);
+            return assumed(ask)
+                .map_or_else(|| Playback::Missing(self.explain(ask)), Playback::Assumed);
         };
         match call.answer.take() {
             // A commit of other models than the recorded one: its counts would be for others.
             Some((place, answer)) if ask.takes(&answer) && same_models(ask, &call.ask) => {
-                Found::Recorded { place, answer }
+                Playback::Recorded { place, answer }
             }
-            Some(_) => assumed(ask).map_or(Found::Unanswered, Found::Assumed),
-            None => Found::Unanswered,
+            Some(_) => assumed(ask).map_or(Playback::Unanswered, Playback::Assumed),
+            None => Playback::Unanswered,
         }
     }
 

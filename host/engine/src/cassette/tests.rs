@@ -259,17 +259,17 @@ fn a_call_finds_its_answer_whatever_its_place() {
         ..Counts::default()
     };
     let answer = Answer::Counts(vec![counts]);
-    assert_eq!(found, Found::Recorded { place: 2, answer });
+    assert_eq!(found, Playback::Recorded { place: 2, answer });
     assert!(matches!(
         player.find(&get("/contacts?page=1")),
-        Found::Recorded { place: 1, .. }
+        Playback::Recorded { place: 1, .. }
     ));
-    assert_eq!(player.find(&Ask::Sleep { ms: 50 }), Found::Unanswered);
+    assert_eq!(player.find(&Ask::Sleep { ms: 50 }), Playback::Unanswered);
     assert!(!player.is_used_up());
 
     // What was not recorded.
-    let missing = |found: Found| match found {
-        Found::Missing(text) => text,
+    let missing = |found: Playback| match found {
+        Playback::Missing(text) => text,
         other => panic!("{other:?}"),
     };
     assert_eq!(
@@ -304,13 +304,13 @@ fn a_call_finds_its_answer_whatever_its_place() {
     let more = commit(&[("Contact", &[("z", "{}")], &["x", "y"])], None);
     assert_eq!(
         player.find(&more),
-        Found::Assumed(Answer::Counts(vec![added]))
+        Playback::Assumed(Answer::Counts(vec![added]))
     );
     let mut player = Player::new(&cassette());
     let other = commit(&[("Company", &[], &[])], None);
     assert_eq!(
         player.find(&other),
-        Found::Assumed(Answer::Counts(vec![Counts::default()]))
+        Playback::Assumed(Answer::Counts(vec![Counts::default()]))
     );
 }
 

@@ -4,12 +4,12 @@ use async_trait::async_trait;
 
 use super::MemoryStore;
 use crate::run::{Fence, NewRun, Run, RunEnd, RunId};
-use crate::store::{Early, Started, Store, StoreError, Stored};
+use crate::store::{Durable, EarlyAck, Started, Store, StoreError};
 
 #[async_trait]
-impl Early for MemoryStore {
-    async fn start_run_early(&self, run: NewRun) -> Result<(Started, Stored), StoreError> {
-        Ok((self.start_run(run).await?, Stored::already()))
+impl EarlyAck for MemoryStore {
+    async fn start_run_early(&self, run: NewRun) -> Result<(Started, Durable), StoreError> {
+        Ok((self.start_run(run).await?, Durable::already()))
     }
 
     async fn finish_run_early(

@@ -10,7 +10,9 @@ use crate::idempotency::{KEPT_MS, KeyUse, Queued};
 use crate::job::{Job, JobId, NewJob, checkpoint_mark};
 use crate::run::{Failure, Fence, RunEnd, RunId};
 use crate::schedule::FireOutcome;
-use crate::store::{Claim, Claimed, Forgotten, JobFilter, Jobs, QueueFigures, Started, StoreError};
+use crate::store::{
+    Claim, Claimed, JobFilter, Jobs, QueueFigures, RetentionReport, Started, StoreError,
+};
 
 use super::{MemoryStore, State, not_found, rules};
 
@@ -101,7 +103,7 @@ impl State {
         overdue
     }
 
-    fn forget_ended(&mut self, before: Timestamp, limit: usize) -> Forgotten {
+    fn forget_ended(&mut self, before: Timestamp, limit: usize) -> RetentionReport {
         // A key must not outlive its run.
         let expired = Timestamp(before.0.saturating_add(KEPT_MS));
         self.keys.forget_expired(expired);
@@ -135,7 +137,7 @@ impl State {
         for key in &fires {
             self.fires.remove(key);
         }
-        Forgotten {
+        RetentionReport {
             jobs: jobs.len(),
             runs: runs.len(),
             fires: fires.len(),
@@ -247,7 +249,11 @@ impl Jobs for MemoryStore {
         })
     }
 
-    async fn forget_ended(&self, before: Timestamp, limit: usize) -> Result<Forgotten, StoreError> {
+    async fn forget_ended(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<RetentionReport, StoreError> {
         self.with(|state| Ok(state.forget_ended(before, limit)))
     }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::idempotency::{IdempotencyKey, KEYS_MAX, Kept, KeyRow, KeyUse, Keyed, Queued, Use};
+use crate::idempotency::{
+    IdempotencyKey, KEYS_MAX, KeyDecision, KeyRow, KeyUse, Keyed, Queued, StoredResult,
+};
 use crate::job::{Job, JobId, NewJob};
 use crate::run::{Fence, NewRun, Run, RunEnd, RunId};
 use crate::store::StoreError;
@@ -89,7 +91,7 @@ impl State {
         self.keys.forget_expired(new.now);
         match self.keys.rows.get(&place) {
             Some(row) => {
-                if let Use::Answer(run) = row.judge(wanted)? {
+                if let KeyDecision::Answer(run) = row.judge(wanted)? {
                     return Ok(Keyed::Kept(Box::new(self.kept(run)?)));
                 }
             }
@@ -101,9 +103,9 @@ impl State {
         Ok(Keyed::Started(started))
     }
 
-    fn kept(&self, run: RunId) -> Result<Kept, StoreError> {
+    fn kept(&self, run: RunId) -> Result<StoredResult, StoreError> {
         let kept = self.runs.get(&run).ok_or_else(|| not_found("run", &run))?;
-        Ok(Kept {
+        Ok(StoredResult {
             run: kept.clone(),
             output: self.keys.output(run),
         })
@@ -134,7 +136,7 @@ impl State {
                 if let Some(job) = known {
                     return Ok(Queued::Job(Box::new(job.clone())));
                 }
-                if let Use::Answer(run) = row.judge(wanted)? {
+                if let KeyDecision::Answer(run) = row.judge(wanted)? {
                     return Ok(Queued::Kept(Box::new(self.kept(run)?)));
                 }
             }

@@ -2,14 +2,14 @@
 
 use async_trait::async_trait;
 
-use crate::request::{Begun, KeptAnswer, NewRequest, RequestKey, RequestRow};
+use crate::request::{NewRequest, RequestKey, RequestRow, RequestStart, StoredAnswer};
 use crate::store::{Requests, StoreError};
 
 use super::{MemoryStore, rules};
 
 #[async_trait]
 impl Requests for MemoryStore {
-    async fn begin_request(&self, new: NewRequest) -> Result<Begun, StoreError> {
+    async fn begin_request(&self, new: NewRequest) -> Result<RequestStart, StoreError> {
         self.with(|state| {
             let requests = &mut state.requests;
             requests.retain(|_, row| !row.is_expired(new.now));
@@ -20,14 +20,14 @@ impl Requests for MemoryStore {
             let own = own.filter(|key| key.api_key == new.key.api_key).count();
             rules::check_request_room(own as u64, crate::limits::API_IDEMPOTENCY_KEYS)?;
             requests.insert(new.key.clone(), RequestRow::begun(&new));
-            Ok(Begun::First)
+            Ok(RequestStart::First)
         })
     }
 
     async fn end_request(
         &self,
         key: RequestKey,
-        answer: Option<KeptAnswer>,
+        answer: Option<StoredAnswer>,
     ) -> Result<(), StoreError> {
         self.with(|state| {
             if let (Some(row), Some(answer)) = (state.requests.remove(&key), answer) {

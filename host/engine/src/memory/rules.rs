@@ -282,7 +282,7 @@ impl FeedEnd {
 
 /// Where a read of a feed is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct FeedPosition {
     store: u64,
     feed: u64,
     /// The sequence of the last entry that was read.
@@ -300,8 +300,8 @@ pub struct Place {
 /// Who begins at the start gets what pruning left, and knows how far pruning has come. Who goes on
 /// from a cursor expects the body of everything after it: once pruning has passed the cursor, it
 /// expires. So nobody misses a body without being told.
-pub fn start_of(cursor: Option<Cursor>, end: FeedEnd) -> Result<Place, CursorError> {
-    let from_start = Place {
+pub fn start_of(cursor: Option<Cursor>, end: FeedEnd) -> Result<FeedPosition, CursorError> {
+    let from_start = FeedPosition {
         store: end.store,
         feed: end.feed,
         seq: 0,
@@ -329,7 +329,7 @@ pub fn start_of(cursor: Option<Cursor>, end: FeedEnd) -> Result<Place, CursorErr
     if cursor.seq < end.pruned_seq && cursor.pruned < end.pruned_seq {
         return Err(CursorError::Expired);
     }
-    Ok(Place {
+    Ok(FeedPosition {
         seq: cursor.seq,
         known: cursor.pruned,
         from_start: false,
@@ -337,7 +337,7 @@ pub fn start_of(cursor: Option<Cursor>, end: FeedEnd) -> Result<Place, CursorErr
     })
 }
 
-impl Place {
+impl FeedPosition {
     /// Go past an entry that has no body and is no deletion. A backend that prunes while others
     /// read may meet one that the end of the feed did not tell of.
     pub fn pass_pruned(&mut self, seq: u64) -> Result<(), CursorError> {

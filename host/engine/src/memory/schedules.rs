@@ -12,9 +12,9 @@ use crate::store::{Backfill, PutSchedule, ScheduleFilter, Schedules, StoreError}
 
 use super::{MemoryStore, State};
 
-struct Stored<'a>(&'a BTreeMap<(ScheduleId, Timestamp), Fire>);
+struct StoredOutcomes<'a>(&'a BTreeMap<(ScheduleId, Timestamp), Fire>);
 
-impl Outcomes for Stored<'_> {
+impl Outcomes for StoredOutcomes<'_> {
     fn of(&self, schedule: ScheduleId, moment: Timestamp) -> Result<Option<Fire>, StoreError> {
         Ok(self.0.get(&(schedule, moment)).cloned())
     }
@@ -68,7 +68,7 @@ impl State {
     }
 
     fn fire_due(&mut self, now: Timestamp, limit: usize) -> Result<Vec<Fired>, StoreError> {
-        let outcomes = Stored(&self.fires);
+        let outcomes = StoredOutcomes(&self.fires);
         let (fired, changes) = self.board.fire_due(now, limit, &outcomes)?;
         self.apply_changes(changes);
         Ok(fired)
@@ -80,7 +80,7 @@ impl State {
         let (fires, changes) = self.board.backfill(
             backfill.schedule,
             &backfill.moments,
-            &Stored(&self.fires),
+            &StoredOutcomes(&self.fires),
             &gives_way,
             backfill.now,
         )?;

@@ -282,6 +282,6 @@ impl crate::store::Webhooks for MemoryStore {
     }
 
     async fn deliveries_changed(&self, heard: u64) -> Result<u64, StoreError> {
-        Ok(self.deliveries_changed.after(heard).await)
+        Ok(self.deliveries_changed.wait_past(heard).await)
     }
 }

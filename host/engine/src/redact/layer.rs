@@ -11,7 +11,7 @@ pub(super) struct Layer {
 
 /// What an escape stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Undone {
+enum Unescaped {
     Byte(u8),
     Char(char),
 }
@@ -44,7 +44,7 @@ impl Layer {
         self.read(escape)
     }
 
-    fn read(&self, escape: impl Fn(&[u8]) -> Option<(Undone, usize)>) -> Option<Self> {
+    fn read(&self, escape: impl Fn(&[u8]) -> Option<(Unescaped, usize)>) -> Option<Self> {
         let first = memchr::memchr3(b'\\', b'%', b'&', &self.bytes)?;
         let mut next = Self::new(self.bytes.len());
         next.bytes.extend(self.bytes.get(..first)?);
@@ -58,8 +58,8 @@ impl Layer {
                 }
                 Some((undone, length)) => {
                     match undone {
-                        Undone::Byte(byte) => next.push(byte, *start),
-                        Undone::Char(c) => {
+                        Unescaped::Byte(byte) => next.push(byte, *start),
+                        Unescaped::Char(c) => {
                             let mut room = [0; 4];
                             let bytes = c.encode_utf8(&mut room).bytes();
                             bytes.for_each(|byte| next.push(byte, *start));
@@ -126,7 +126,7 @@ impl Layer {
 }
 
 /// The escape that begins here, and how many bytes it takes.
-fn escape(rest: &[u8]) -> Option<(Undone, usize)> {
+fn escape(rest: &[u8]) -> Option<(Unescaped, usize)> {
     match rest.first()? {
         b'%' => percent(rest),
         b'\\' => backslash(rest),
@@ -136,38 +136,38 @@ fn escape(rest: &[u8]) -> Option<(Undone, usize)> {
 }
 
 /// `%2F` (RFC 3986), and `%u002F`, as JavaScript's `escape` writes.
-fn percent(rest: &[u8]) -> Option<(Undone, usize)> {
+fn percent(rest: &[u8]) -> Option<(Unescaped, usize)> {
     if rest.get(1)? == &b'u' {
         let c = char::from_u32(hex(rest.get(2..6)?)?)?;
-        return Some((Undone::Char(c), 6));
+        return Some((Unescaped::Char(c), 6));
     }
-    Some((Undone::Byte(byte(rest.get(1..3)?)?), 3))
+    Some((Unescaped::Byte(byte(rest.get(1..3)?)?), 3))
 }
 
 /// `\/`, `\n`, `\u002f`, `\u{2f}`, `\x2f`: JSON's (RFC 8259), and what other languages write so.
-fn backslash(rest: &[u8]) -> Option<(Undone, usize)> {
-    let plain = |byte| Some((Undone::Byte(byte), 2));
+fn backslash(rest: &[u8]) -> Option<(Unescaped, usize)> {
+    let plain = |byte| Some((Unescaped::Byte(byte), 2));
     match rest.get(1)? {
         b'n' => plain(b'\n'),
         b'r' => plain(b'\r'),
         b't' => plain(b'\t'),
         b'b' => plain(8),
         b'f' => plain(12),
-        b'x' => Some((Undone::Byte(byte(rest.get(2..4)?)?), 4)),
+        b'x' => Some((Unescaped::Byte(byte(rest.get(2..4)?)?), 4)),
         b'u' if rest.get(2)? == &b'{' => {
             let digits = rest.get(3..)?.iter().take(7).position(|b| *b == b'}')?;
             let c = char::from_u32(hex(rest.get(3..3 + digits)?)?)?;
-            Some((Undone::Char(c), digits + 4))
+            Some((Unescaped::Char(c), digits + 4))
         }
         b'u' => {
             let high = hex(rest.get(2..6)?)?;
             if let Some(c) = char::from_u32(high) {
-                return Some((Undone::Char(c), 6));
+                return Some((Unescaped::Char(c), 6));
             }
             let low = rest.get(6..12)?.strip_prefix(br"\u").and_then(hex)?;
             let pair = (0xd800..0xdc00).contains(&high) && (0xdc00..0xe000).contains(&low);
             let c = pair.then(|| 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00));
-            Some((Undone::Char(char::from_u32(c?)?), 12))
+            Some((Unescaped::Char(char::from_u32(c?)?), 12))
         }
         other if other.is_ascii_punctuation() => plain(*other),
         _ => None,
@@ -217,13 +217,13 @@ const NAMED: [(&[u8], u8); 36] = [
 const ENTITY_BYTES_MAX: usize = 12;
 
 /// `&amp;`, `&#43;`, `&#x2B;`
-fn entity(rest: &[u8]) -> Option<(Undone, usize)> {
+fn entity(rest: &[u8]) -> Option<(Unescaped, usize)> {
     let window = rest.get(1..rest.len().min(ENTITY_BYTES_MAX))?;
     let name = window.get(..window.iter().position(|byte| *byte == b';')?)?;
     let length = name.len() + 2;
     let Some(number) = name.strip_prefix(b"#") else {
         let found = NAMED.iter().find(|(known, _)| *known == name)?;
-        return Some((Undone::Byte(found.1), length));
+        return Some((Unescaped::Byte(found.1), length));
     };
     let code = match number
         .strip_prefix(b"x")
@@ -232,7 +232,7 @@ fn entity(rest: &[u8]) -> Option<(Undone, usize)> {
         Some(digits) => hex(digits)?,
         None => std::str::from_utf8(number).ok()?.parse().ok()?,
     };
-    Some((Undone::Char(char::from_u32(code)?), length))
+    Some((Unescaped::Char(char::from_u32(code)?), length))
 }
 
 fn byte(digits: &[u8]) -> Option<u8> {

@@ -29,8 +29,8 @@
 //! | `pattern` | what is sought |
 //! | `look` | where it is |
 
+mod finder;
 mod layer;
-mod look;
 mod pattern;
 mod secret;
 #[cfg(test)]
@@ -38,7 +38,7 @@ mod tests;
 
 use std::borrow::Cow;
 
-use look::Place;
+use finder::Place;
 use pattern::Pattern;
 pub use secret::{Secret, SecretTexts};
 

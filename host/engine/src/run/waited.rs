@@ -7,7 +7,7 @@ use crate::is_default;
 /// How long a run's requests waited before they were sent, all of them together, and what for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Waited {
+pub struct WaitTimes {
     /// The connection's own rate limit.
     #[serde(skip_serializing_if = "is_default")]
     pub rate_limit_ms: u64,

@@ -48,7 +48,7 @@ pub struct Plan {
 }
 
 /// What comes after a moment.
-enum Next {
+enum NextMoment {
     Due(Timestamp),
     /// This one is excluded, as were very many before it.
     Excluded(Timestamp),
@@ -58,7 +58,7 @@ enum Next {
 impl Calendar {
     /// The calendar of `definition` as that of the schedule `id`.
     pub fn new(id: ScheduleId, definition: &Definition) -> Result<Self, DefinitionError> {
-        let parse = |place: &str, rules: &[super::When]| {
+        let parse = |place: &str, rules: &[super::ScheduleRule]| {
             let parsed = rules.iter().enumerate().map(|(index, when)| {
                 when.timing().map_err(|error| DefinitionError::When {
                     place: format!("{place}[{index}]"),
@@ -90,12 +90,12 @@ impl Calendar {
     #[must_use]
     pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
         match self.look_after(after) {
-            Next::Due(at) => Some(at),
-            Next::Excluded(_) | Next::Never => None,
+            NextMoment::Due(at) => Some(at),
+            NextMoment::Excluded(_) | NextMoment::Never => None,
         }
     }
 
-    fn look_after(&self, after: Timestamp) -> Next {
+    fn look_after(&self, after: Timestamp) -> NextMoment {
         // `start_at` itself may be one.
         let mut after = after.max(Timestamp(self.start_at.0.saturating_sub(1)));
         let mut last = after;
@@ -105,14 +105,14 @@ impl Calendar {
                 .iter()
                 .filter_map(|timing| timing.next_after(after));
             let Some(next) = next.min().filter(|next| *next <= self.end_at) else {
-                return Next::Never;
+                return NextMoment::Never;
             };
             let Some(until) = self.excluded_until(next) else {
-                return Next::Due(next);
+                return NextMoment::Due(next);
             };
             (after, last) = (until, next);
         }
-        Next::Excluded(last)
+        NextMoment::Excluded(last)
     }
 
     /// Up to when nothing is due because of exclusions, if `moment` is excluded.
@@ -136,12 +136,12 @@ impl Calendar {
     #[must_use]
     pub fn due_after(&self, after: Timestamp) -> Option<Due> {
         match self.look_after(after) {
-            Next::Due(scheduled_for) => Some(self.due(scheduled_for)),
-            Next::Excluded(at) => Some(Due {
+            NextMoment::Due(scheduled_for) => Some(self.due(scheduled_for)),
+            NextMoment::Excluded(at) => Some(Due {
                 scheduled_for: at,
                 at,
             }),
-            Next::Never => None,
+            NextMoment::Never => None,
         }
     }
 
@@ -169,7 +169,7 @@ impl Calendar {
     /// What to do at `now` with a schedule that was due first for `first`.
     #[must_use]
     pub fn plan(&self, first: Due, now: Timestamp) -> Plan {
-        let mut passed = Passed::default();
+        let mut passed = PastMoments::default();
         let mut due = Some(first);
         let mut is_near = false;
         while let Some(this) = due.filter(|due| due.at <= now) {
@@ -259,7 +259,7 @@ impl Calendar {
 
 /// Moments that have passed.
 #[derive(Debug, Default)]
-struct Passed {
+struct PastMoments {
     count: u64,
     first: Option<Timestamp>,
     /// The last one that `latest` has no place for.
@@ -267,7 +267,7 @@ struct Passed {
     latest: VecDeque<Due>,
 }
 
-impl Passed {
+impl PastMoments {
     fn push(&mut self, due: Due, keep: usize) {
         self.count += 1;
         self.first.get_or_insert(due.scheduled_for);

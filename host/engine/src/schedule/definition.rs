@@ -36,7 +36,7 @@ crate::id::id!(
 /// One rule of when something is due.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
-pub enum When {
+pub enum ScheduleRule {
     /// At whole multiples of an interval since 1970.
     Every { every: Interval },
     /// By a cron expression in an IANA time zone.
@@ -56,7 +56,7 @@ fn utc() -> String {
     "UTC".to_owned()
 }
 
-impl When {
+impl ScheduleRule {
     /// The same as a manifest has it; `None` for an interval that is none, which no manifest that was
     /// checked has.
     #[must_use]
@@ -122,10 +122,10 @@ pub struct Definition {
     /// What a fire starts.
     pub target: JobTarget,
     /// It is due when any of these is.
-    pub when: Vec<When>,
+    pub when: Vec<ScheduleRule>,
     /// But not at the moments of these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub exclude: Vec<When>,
+    pub exclude: Vec<ScheduleRule>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_at: Option<Timestamp>,
     /// Not due after this.
@@ -201,7 +201,7 @@ pub enum DefinitionError {
 impl Definition {
     /// A schedule of `target` at `when`, with every other choice at its default.
     #[must_use]
-    pub fn new(target: JobTarget, when: Vec<When>) -> Self {
+    pub fn new(target: JobTarget, when: Vec<ScheduleRule>) -> Self {
         Self {
             target,
             when,
@@ -323,7 +323,7 @@ impl Definition {
     #[must_use]
     pub(crate) fn names_the_past(&self, before: Option<&Self>, now: Timestamp) -> bool {
         self.when.iter().any(|when| {
-            let has_passed = matches!(when, When::At { at } if *at <= now);
+            let has_passed = matches!(when, ScheduleRule::At { at } if *at <= now);
             has_passed && !before.is_some_and(|before| before.when.contains(when))
         })
     }

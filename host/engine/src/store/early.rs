@@ -9,9 +9,9 @@ use crate::run::{Fence, NewRun, Run, RunEnd, RunId};
 
 /// Tells when what a command did is on disk.
 #[derive(Clone)]
-pub struct Stored(Option<Shared<BoxFuture<'static, Result<(), StoreError>>>>);
+pub struct Durable(Option<Shared<BoxFuture<'static, Result<(), StoreError>>>>);
 
-impl Stored {
+impl Durable {
     /// It is already.
     #[must_use]
     pub fn already() -> Self {
@@ -32,7 +32,7 @@ impl Stored {
     }
 }
 
-impl std::fmt::Debug for Stored {
+impl std::fmt::Debug for Durable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Stored").finish_non_exhaustive()
     }
@@ -41,10 +41,10 @@ impl std::fmt::Debug for Stored {
 /// What a backend does for an action that somebody waits for (docs/decisions/0010). Everyone sees at once what
 /// these commands did.
 #[async_trait]
-pub trait Early {
+pub trait EarlyAck {
     /// Like [`super::Store::start_run`], but answered before it is on disk: nothing that the run does may
     /// leave the host before that.
-    async fn start_run_early(&self, run: NewRun) -> Result<(Started, Stored), StoreError>;
+    async fn start_run_early(&self, run: NewRun) -> Result<(Started, Durable), StoreError>;
     /// Like [`super::Store::finish_run`], but answered before it is on disk. A crash in the next moments may
     /// lose it: the run is then one that nothing runs, and ends as `Interrupted`.
     async fn finish_run_early(

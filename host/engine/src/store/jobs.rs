@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::board::Caps;
+use crate::board::ConcurrencyLimits;
 use crate::idempotency::{KeyUse, Queued};
 use crate::integration::Integration;
 use crate::job::{Job, JobId, NewJob};
@@ -19,7 +19,7 @@ use crate::{ConnectionKey, Name, StoreError, Timestamp};
 pub struct Claim {
     /// An id for each run that it could start.
     pub runs: Vec<RunId>,
-    pub caps: Caps,
+    pub caps: ConcurrencyLimits,
     pub now: Timestamp,
     /// Until when the worker need not say that it is alive.
     pub lease_until: Timestamp,
@@ -85,7 +85,7 @@ pub struct QueueFigures {
 
 /// What retention removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Forgotten {
+pub struct RetentionReport {
     pub jobs: usize,
     pub runs: usize,
     pub fires: usize,
@@ -130,5 +130,9 @@ pub trait Jobs {
     async fn jobs(&self, filter: JobFilter) -> Result<Vec<Job>, StoreError>;
     async fn queue_figures(&self, now: Timestamp) -> Result<QueueFigures, StoreError>;
     /// Forget jobs, runs with their logs, and fires that ended before `before`, at most `limit` of each.
-    async fn forget_ended(&self, before: Timestamp, limit: usize) -> Result<Forgotten, StoreError>;
+    async fn forget_ended(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<RetentionReport, StoreError>;
 }

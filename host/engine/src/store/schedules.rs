@@ -64,13 +64,13 @@ pub struct Backfill {
     pub schedule: ScheduleId,
     /// Moments at which it was due, oldest first.
     pub moments: Vec<Timestamp>,
-    pub again: Again,
+    pub again: RefirePolicy,
     pub now: Timestamp,
 }
 
 /// Which moments that have been fired are fired again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub enum Again {
+pub enum RefirePolicy {
     /// Only those that have no job: missed, skipped, or before there was a schedule.
     #[default]
     Never,
@@ -80,7 +80,7 @@ pub enum Again {
     Always,
 }
 
-impl Again {
+impl RefirePolicy {
     /// Whether a moment is fired again whose job is in `state`; `None` if the job has been forgotten.
     #[must_use]
     pub fn wants(self, state: Option<&JobState>) -> bool {

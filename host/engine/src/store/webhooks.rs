@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::Timestamp;
 use crate::store::StoreError;
 use crate::webhook::{
-    self, Attempt, Delivery, DeliveryState, Endpoint, EndpointId, Event, Standing, Waiting,
+    self, Attempt, Delivery, DeliveryState, Endpoint, EndpointHealth, EndpointId, Event, Waiting,
 };
 
 /// Which deliveries to take up.
@@ -18,7 +18,7 @@ pub struct DueDeliveries {
     /// Those that are on their way: they stay due until they are settled.
     pub in_flight: Vec<(EndpointId, u64)>,
     /// How the endpoints stand that were asked before; of the others what is stored decides.
-    pub standings: BTreeMap<EndpointId, Standing>,
+    pub standings: BTreeMap<EndpointId, EndpointHealth>,
     /// At most so many of one endpoint, those on their way included.
     pub per_endpoint: usize,
     /// At most so many in all, without those on their way.
@@ -35,9 +35,9 @@ impl DueDeliveries {
 
     /// How an endpoint stands.
     #[must_use]
-    pub fn standing(&self, endpoint: &Endpoint) -> Standing {
+    pub fn standing(&self, endpoint: &Endpoint) -> EndpointHealth {
         let known = self.standings.get(&endpoint.id).copied();
-        known.unwrap_or_else(|| Standing::at_first(endpoint))
+        known.unwrap_or_else(|| EndpointHealth::at_first(endpoint))
     }
 
     /// Choose among what is due for all enabled endpoints ([`webhook::choose`]).

@@ -42,7 +42,7 @@ impl DeliveryState {
 /// Why an attempt got no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum NoAnswerKind {
+pub enum DeliveryErrorKind {
     /// It took too long.
     Timeout,
     /// Name not found, refused, reset, TLS.
@@ -55,8 +55,8 @@ pub enum NoAnswerKind {
 
 /// An attempt that got no answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NoAnswer {
-    pub kind: NoAnswerKind,
+pub struct DeliveryError {
+    pub kind: DeliveryErrorKind,
     /// For people.
     pub message: String,
 }
@@ -71,7 +71,7 @@ pub struct Attempt {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub no_answer: Option<NoAnswer>,
+    pub no_answer: Option<DeliveryError>,
     /// The beginning of the answer's body, without secrets ([`super::kept_response`]).
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub response: String,

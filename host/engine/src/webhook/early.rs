@@ -5,7 +5,7 @@
 //! has as many attempts left. So an endpoint that is back has what waited for it at once, however late the schedule has
 //! become, and one event that an endpoint refuses is not used up by the others that it takes.
 
-use super::{Attempt, Delivery, Endpoint, NoAnswerKind};
+use super::{Attempt, Delivery, DeliveryErrorKind, Endpoint};
 use crate::Timestamp;
 
 const SECOND_MS: u64 = 1000;
@@ -23,7 +23,7 @@ pub(super) const THROTTLED_MS: u64 = MINUTE_MS;
 /// Whether an endpoint is slow or has too much to do.
 pub(super) fn is_throttled(attempt: &Attempt) -> bool {
     let no_answer = attempt.no_answer.as_ref();
-    let timed_out = no_answer.is_some_and(|none| none.kind == NoAnswerKind::Timeout);
+    let timed_out = no_answer.is_some_and(|none| none.kind == DeliveryErrorKind::Timeout);
     timed_out || matches!(attempt.status, Some(429 | 502 | 504))
 }
 

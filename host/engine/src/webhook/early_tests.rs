@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::super::{
-    EndpointId, Event, EventId, EventType, NoAnswer, SealedSecret, Settled, replayed, settled,
+    AttemptedDelivery, DeliveryError, EndpointId, Event, EventId, EventType, SealedSecret,
+    replayed, settled,
 };
 use super::*;
 use crate::ConnectionKey;
@@ -28,8 +29,8 @@ fn endpoint() -> Endpoint {
 }
 
 fn attempt(at: u64, status: u16) -> Attempt {
-    let none = NoAnswer {
-        kind: NoAnswerKind::Timeout,
+    let none = DeliveryError {
+        kind: DeliveryErrorKind::Timeout,
         message: "no".into(),
     };
     Attempt {
@@ -101,7 +102,7 @@ impl Scene {
             self.attempts
                 .push((now, *seq, attempt.status.unwrap_or_default()));
             now += 1;
-            let Settled {
+            let AttemptedDelivery {
                 delivery, endpoint, ..
             } = settled(&self.endpoint, &self.waiting[seq], attempt);
             self.endpoint = endpoint.unwrap_or_else(|| self.endpoint.clone());

@@ -36,7 +36,7 @@ const FORGOTTEN_MS: u64 = 2 * FAILING_MS;
 
 /// A delivery after an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settled {
+pub struct AttemptedDelivery {
     pub delivery: Delivery,
     /// The endpoint, if it is another now.
     pub endpoint: Option<Endpoint>,
@@ -72,7 +72,7 @@ pub fn delay_ms(event: EventId, endpoint: EndpointId, failed: u32, last: &Attemp
 
 /// What an attempt makes of its delivery and endpoint.
 #[must_use]
-pub fn settled(endpoint: &Endpoint, delivery: &Delivery, attempt: Attempt) -> Settled {
+pub fn settled(endpoint: &Endpoint, delivery: &Delivery, attempt: Attempt) -> AttemptedDelivery {
     let mut delivery = delivery.clone();
     let mut new = endpoint.clone();
     // An attempt lasts seconds; what it says is of its end.
@@ -107,7 +107,7 @@ pub fn settled(endpoint: &Endpoint, delivery: &Delivery, attempt: Attempt) -> Se
         revision: new.revision + u64::from(is_changed),
         ..new
     });
-    Settled {
+    AttemptedDelivery {
         delivery,
         endpoint,
         disabled,

@@ -1,8 +1,8 @@
 //! The retry schedule, and when an endpoint is disabled.
 
 use super::super::endpoint::SealedSecret;
+use super::super::{DeliveryError, DeliveryErrorKind};
 use super::super::{Event, EventType};
-use super::super::{NoAnswer, NoAnswerKind};
 use super::*;
 
 fn endpoint() -> Endpoint {
@@ -45,10 +45,10 @@ fn attempt(at: u64, status: u16) -> Attempt {
     }
 }
 
-fn no_answer(kind: NoAnswerKind) -> Attempt {
+fn no_answer(kind: DeliveryErrorKind) -> Attempt {
     Attempt {
         status: None,
-        no_answer: Some(NoAnswer {
+        no_answer: Some(DeliveryError {
             kind,
             message: "no".into(),
         }),
@@ -117,8 +117,8 @@ fn waits_follow_the_answer() {
         (1, attempt(0, 429), MINUTE_MS),
         (1, attempt(0, 502), MINUTE_MS),
         (1, attempt(0, 504), MINUTE_MS),
-        (1, no_answer(NoAnswerKind::Timeout), MINUTE_MS),
-        (1, no_answer(NoAnswerKind::Connect), plain(1)),
+        (1, no_answer(DeliveryErrorKind::Timeout), MINUTE_MS),
+        (1, no_answer(DeliveryErrorKind::Connect), plain(1)),
         (2, attempt(0, 429), MINUTE_MS),
         (4, attempt(0, 429), plain(4)),
         (1, asked(503, 0), plain(1)),

@@ -13,7 +13,7 @@ use crate::limits::{
 
 /// How an endpoint has answered last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Standing {
+pub enum EndpointHealth {
     /// It has not been asked yet since the server started.
     New,
     /// Within [`WEBHOOK_PROMPT_MS`]; a refusal is an answer.
@@ -24,7 +24,7 @@ pub enum Standing {
     Silent,
 }
 
-impl Standing {
+impl EndpointHealth {
     /// That of an endpoint of which only what is stored is known.
     #[must_use]
     pub fn at_first(endpoint: &Endpoint) -> Self {
@@ -60,7 +60,7 @@ impl Standing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
     pub endpoint: EndpointId,
-    pub standing: Standing,
+    pub standing: EndpointHealth,
     /// The first of each stream, the oldest first: since when it is due, and its event's number.
     pub heads: Vec<(Timestamp, u64)>,
 }
@@ -86,14 +86,14 @@ pub fn choose(
         let before = before(&own.endpoint);
         let places = before..own.standing.places(per_endpoint);
         for (place, (at, seq)) in places.zip(&own.heads) {
-            let is_prompt = own.standing == Standing::Prompt;
+            let is_prompt = own.standing == EndpointHealth::Prompt;
             ordered.insert((place, *at, *seq, own.endpoint, is_prompt));
         }
     }
     let mut all = Share::of(on_their_way.values().sum(), limit);
     let slow = waiting
         .iter()
-        .filter(|own| own.standing != Standing::Prompt);
+        .filter(|own| own.standing != EndpointHealth::Prompt);
     let slow: usize = slow.map(|own| before(&own.endpoint)).sum();
     let most = usize_of(WEBHOOK_SLOW_IN_FLIGHT).min(all.most.div_ceil(2));
     let mut slow = Share { taken: slow, most };
@@ -141,7 +141,7 @@ mod tests {
         EndpointId::from_parts(Timestamp(1), number)
     }
 
-    fn waiting(number: u128, standing: Standing) -> Waiting {
+    fn waiting(number: u128, standing: EndpointHealth) -> Waiting {
         // Whose backlog is the oldest is chosen first otherwise.
         let heads = (0..100).map(|seq| (Timestamp(u64::try_from(number).unwrap()), seq));
         Waiting {
@@ -166,9 +166,13 @@ mod tests {
 
     #[test]
     fn places_are_given_by_how_an_endpoint_answers() {
-        use Standing::{New, Prompt, Silent, Slow};
+        use EndpointHealth::{New, Prompt, Silent, Slow};
         // What is on its way to whom before, who waits and how they stand; what is on its way then.
-        type Row<'a> = (&'a [(u128, usize)], &'a [(u128, Standing)], &'a [usize]);
+        type Row<'a> = (
+            &'a [(u128, usize)],
+            &'a [(u128, EndpointHealth)],
+            &'a [usize],
+        );
         let rows: &[Row] = &[
             (&[], &[(1, Prompt)], &[16]),
             (&[], &[(1, New), (2, Silent), (3, Slow)], &[2, 1, 16]),
@@ -205,11 +209,15 @@ mod tests {
 
     #[test]
     fn however_many_are_silent_half_of_the_places_are_left() {
-        for standing in [Standing::New, Standing::Slow, Standing::Silent] {
+        for standing in [
+            EndpointHealth::New,
+            EndpointHealth::Slow,
+            EndpointHealth::Silent,
+        ] {
             let mut all: Vec<Waiting> = (1..100).map(|id| waiting(id, standing)).collect();
             let on_their_way = filled(&all, &[]);
             assert_eq!(on_their_way.values().sum::<usize>(), 32, "{standing:?}");
-            all.push(waiting(200, Standing::Prompt));
+            all.push(waiting(200, EndpointHealth::Prompt));
             let before: Vec<(u128, usize)> = (1..33).map(|id| (id, 1)).collect();
             assert_eq!(filled(&all, &before)[&id(200)], 16, "{standing:?}");
         }
@@ -226,15 +234,15 @@ mod tests {
             retry_after_ms: None,
         };
         let rows = [
-            (Some(204), 2_000, Standing::Prompt),
-            (Some(500), 5, Standing::Prompt),
-            (None, 3, Standing::Prompt),
-            (Some(200), 2_001, Standing::Slow),
-            (Some(503), 19_000, Standing::Slow),
-            (None, 20_000, Standing::Silent),
+            (Some(204), 2_000, EndpointHealth::Prompt),
+            (Some(500), 5, EndpointHealth::Prompt),
+            (None, 3, EndpointHealth::Prompt),
+            (Some(200), 2_001, EndpointHealth::Slow),
+            (Some(503), 19_000, EndpointHealth::Slow),
+            (None, 20_000, EndpointHealth::Silent),
         ];
         for (status, took_ms, want) in rows {
-            assert_eq!(Standing::after(&attempt(status), took_ms), want);
+            assert_eq!(EndpointHealth::after(&attempt(status), took_ms), want);
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use futures::executor::block_on;
 use tidegate_engine::Timestamp;
-use tidegate_engine::board::Caps;
+use tidegate_engine::board::ConcurrencyLimits;
 use tidegate_engine::run::Trigger;
 use tidegate_engine::schedule::{Definition, Fire, FireOutcome, Misfire, Overlap, ScheduleId};
-use tidegate_engine::store::{Again, Backfill, Schedules};
+use tidegate_engine::store::{Backfill, RefirePolicy, Schedules};
 
 use crate::host::{HOUR, Host, MINUTE, action_of, at, every};
 
@@ -15,7 +15,7 @@ fn backfill(host: &Host, schedule: ScheduleId, moments: Vec<Timestamp>) -> Vec<F
     let backfill = Backfill {
         schedule,
         moments,
-        again: Again::Never,
+        again: RefirePolicy::Never,
         now: host.now,
     };
     block_on(host.store.backfill(backfill)).unwrap()
@@ -44,7 +44,7 @@ fn live_fires_and_backfills_don_t_stop_each_other() {
         let filled = backfill(&host, id, hours_before(6));
         assert_eq!(filled.len(), 6, "{overlap:?}");
         // One after the other, whatever the schedule allows.
-        let first = host.claim(10, Caps::default());
+        let first = host.claim(10, ConcurrencyLimits::default());
         assert_eq!(first.len(), 1, "{overlap:?}");
         for hour in 1..=3 {
             host.now = Timestamp(host.now.0 + HOUR);
@@ -56,7 +56,7 @@ fn live_fires_and_backfills_don_t_stop_each_other() {
                 host.succeed(&first[0]);
             }
             // The live one is first; where several may run, one of the backfill goes beside it.
-            let claimed = host.claim(10, Caps::default());
+            let claimed = host.claim(10, ConcurrencyLimits::default());
             let live = claimed[0].job.trigger == Trigger::Schedule;
             assert!(live, "{overlap:?} {hour}");
             let beside = matches!(overlap, Overlap::Allow { .. });

@@ -2,7 +2,7 @@
 
 use futures::executor::block_on;
 use tidegate_engine::Timestamp;
-use tidegate_engine::board::{Board, Caps};
+use tidegate_engine::board::{Board, ConcurrencyLimits};
 use tidegate_engine::job::JobState;
 use tidegate_engine::run::{Blame, Failure, FailureClass, Outcome};
 use tidegate_engine::schedule::{Definition, FireOutcome, Misfire};
@@ -71,7 +71,7 @@ fn jobs_don_t_wait_for_the_time_from_which_a_clock_came_back() {
         block_on(host.store.enqueue(job)).unwrap();
     }
     // One of these is tried again in five seconds.
-    let claimed = host.claim(1, Caps::default()).remove(0);
+    let claimed = host.claim(1, ConcurrencyLimits::default()).remove(0);
     let why = Failure::new(FailureClass::Transient, Blame::Upstream, "not now");
     let again = host.end(&claimed, Outcome::Failed, Some(why));
     let wait = again.due_at.since(host.now);
@@ -80,7 +80,7 @@ fn jobs_don_t_wait_for_the_time_from_which_a_clock_came_back() {
     assert!(host.fire().is_empty());
     let job = host.job(&claimed);
     assert_eq!(job.due_at.since(host.now), wait, "as long as it had to");
-    let claimed = host.claim(10, Caps::default());
+    let claimed = host.claim(10, ConcurrencyLimits::default());
     assert_eq!(claimed.len(), 1, "the other may start at once");
     assert_eq!(claimed[0].job.place, host.now.0);
     assert_eq!(
@@ -88,7 +88,7 @@ fn jobs_don_t_wait_for_the_time_from_which_a_clock_came_back() {
         Some(Timestamp(host.now.0 + HOUR))
     );
     host.now = job.due_at;
-    assert_eq!(host.claim(10, Caps::default()).len(), 1);
+    assert_eq!(host.claim(10, ConcurrencyLimits::default()).len(), 1);
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn leases_don_t_outlast_a_step_back() {
     host.now = Timestamp(right.0 + 366 * DAY);
     let job = new_job(1, action_of("acme"), host.now);
     block_on(host.store.enqueue(job)).unwrap();
-    let claimed = host.claim(1, Caps::default()).remove(0);
+    let claimed = host.claim(1, ConcurrencyLimits::default()).remove(0);
     host.now = right;
     host.fire();
     host.now = Timestamp(right.0 + MINUTE);

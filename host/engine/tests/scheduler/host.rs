@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::executor::block_on;
-use tidegate_engine::board::{Caps, Fired, Outcomes};
+use tidegate_engine::board::{ConcurrencyLimits, Fired, Outcomes};
 use tidegate_engine::integration::{Connection, NewDeployment};
 use tidegate_engine::job::{Job, JobTarget};
 use tidegate_engine::memory::MemoryStore;
 use tidegate_engine::run::{Failure, Figures, Outcome, RunEnd, RunId};
 use tidegate_engine::schedule::{
-    Definition, Fire, FireOutcome, Origin, Schedule, ScheduleId, When,
+    Definition, Fire, FireOutcome, Origin, Schedule, ScheduleId, ScheduleRule,
 };
 use tidegate_engine::store::{Claim, Claimed, JobFilter, Jobs, PutSchedule, RunFilter, Schedules};
 use tidegate_engine::{ConnectionKey, Name, Store, StoreError, Timestamp};
@@ -56,14 +56,14 @@ pub(crate) fn action_of(connection_name: &str) -> JobTarget {
     }
 }
 
-pub(crate) fn every(interval: &str) -> When {
-    When::Every {
+pub(crate) fn every(interval: &str) -> ScheduleRule {
+    ScheduleRule::Every {
         every: interval.parse().unwrap(),
     }
 }
 
-pub(crate) fn cron(cron: &str, timezone: &str) -> When {
-    When::Cron {
+pub(crate) fn cron(cron: &str, timezone: &str) -> ScheduleRule {
+    ScheduleRule::Cron {
         cron: cron.to_owned(),
         timezone: timezone.to_owned(),
         dst_gap: tidegate_engine::schedule::DstGap::Shift,
@@ -131,7 +131,7 @@ impl Host {
         block_on(self.store.fire_due(self.now, 1_000_000)).unwrap()
     }
 
-    pub(crate) fn claim(&mut self, runs: usize, caps: Caps) -> Vec<Claimed> {
+    pub(crate) fn claim(&mut self, runs: usize, caps: ConcurrencyLimits) -> Vec<Claimed> {
         let first = self.runs;
         self.runs += runs as u128;
         let ids = (first..self.runs).map(|n| RunId::from_parts(self.now, n));
@@ -184,7 +184,7 @@ impl Host {
     /// Start and end everything that may run, at once.
     pub(crate) fn work(&mut self) {
         loop {
-            let claimed = self.claim(64, Caps::default());
+            let claimed = self.claim(64, ConcurrencyLimits::default());
             claimed
                 .iter()
                 .for_each(|claimed| drop(self.succeed(claimed)));

@@ -1,7 +1,7 @@
 //! What happens to a fire while an earlier one's job has not ended.
 
 use tidegate_engine::Timestamp;
-use tidegate_engine::board::Caps;
+use tidegate_engine::board::ConcurrencyLimits;
 use tidegate_engine::job::JobState;
 use tidegate_engine::schedule::{Definition, Misfire, Overlap};
 
@@ -37,7 +37,7 @@ fn each_policy_has_its_way() {
                 assert_eq!(job.state, JobState::Cancelled);
                 stopped += 1;
             }
-            running.extend(host.claim(5, Caps::default()));
+            running.extend(host.claim(5, ConcurrencyLimits::default()));
             most = most.max(running.len());
         }
         let progress = host.schedule(id).progress;
@@ -75,7 +75,7 @@ fn those_of_one_catching_up_wait_for_what_is_active() {
             let id = host.put(definition).id;
             host.now = Timestamp(host.now.0 + MINUTE);
             host.fire();
-            assert_eq!(host.claim(1, Caps::default()).len(), 1);
+            assert_eq!(host.claim(1, ConcurrencyLimits::default()).len(), 1);
             host.now = Timestamp(host.now.0 + minutes * MINUTE);
             let fired = host.fire();
             let stopped = fired.iter().flat_map(|fired| &fired.cancelled).count();

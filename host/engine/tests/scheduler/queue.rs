@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures::executor::block_on;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tidegate_engine::board::{Board, Caps};
+use tidegate_engine::board::{Board, ConcurrencyLimits};
 use tidegate_engine::job::{
     ConcurrencyKey, Job, JobId, JobState, JobTarget, NewJob, Priority, Retry,
 };
@@ -44,9 +44,9 @@ fn ten_thousand_jobs_of_one_do_not_starve_the_one_of_another() {
     let job = new_job(20_000, action_of("small"), host.now);
     block_on(host.store.enqueue(job)).unwrap();
     // A single worker: the small one's turn comes after a handful.
-    let caps = Caps {
+    let caps = ConcurrencyLimits {
         total: 1,
-        ..Caps::default()
+        ..ConcurrencyLimits::default()
     };
     let mut before = 0;
     loop {
@@ -81,7 +81,7 @@ fn a_job_that_waits_too_long_expires() {
         host.jobs()[0].state,
         tidegate_engine::job::JobState::Expired
     );
-    assert!(host.claim(1, Caps::default()).is_empty());
+    assert!(host.claim(1, ConcurrencyLimits::default()).is_empty());
 }
 
 #[test]
@@ -96,13 +96,13 @@ fn a_job_that_has_run_does_not_expire() {
         let mut job = new_job(1, action_of("acme"), host.now);
         job.expires_at = Some(Timestamp(host.now.0 + SECOND));
         block_on(host.store.enqueue(job)).unwrap();
-        let claimed = host.claim(1, Caps::default()).remove(0);
+        let claimed = host.claim(1, ConcurrencyLimits::default()).remove(0);
         let why = Failure::new(class, Blame::Upstream, "not now");
         host.end(&claimed, outcome, Some(why.clone()));
         host.now = Timestamp(host.now.0 + 10 * SECOND);
         block_on(host.store.reap(why, host.now)).unwrap();
         assert_eq!(host.jobs()[0].state, JobState::Queued, "{outcome:?}");
-        let claimed = host.claim(1, Caps::default()).remove(0);
+        let claimed = host.claim(1, ConcurrencyLimits::default()).remove(0);
         assert_eq!(host.succeed(&claimed).state, JobState::Succeeded);
     }
 }
@@ -119,7 +119,7 @@ fn what_waits_for_its_time_or_is_less_urgent_takes_nobodys_place() {
     let mut host = Host::new("2028-05-01T00:00:00Z", &["acme"]);
     // An hour until its source wants to hear of it again.
     place_of_another(&host, 1, Priority::Normal);
-    let claimed = host.claim(1, Caps::default()).remove(0);
+    let claimed = host.claim(1, ConcurrencyLimits::default()).remove(0);
     let mut why = Failure::new(
         FailureClass::Transient,
         Blame::Upstream,
@@ -151,7 +151,7 @@ fn what_waits_for_its_time_or_is_less_urgent_takes_nobodys_place() {
 #[test]
 fn jobs_that_are_tried_again_at_once_take_places_apart() {
     let mut host = Host::new("2028-05-01T00:00:00Z", &["acme"]);
-    let caps = Caps {
+    let caps = ConcurrencyLimits {
         total: 5_000,
         per_integration: 5_000,
         per_connection: 5_000,
@@ -240,7 +240,7 @@ fn what_is_over_a_limit_is_refused_and_changes_nothing() {
 fn naive(
     jobs: &BTreeMap<JobId, Job>,
     running: &[JobId],
-    caps: Caps,
+    caps: ConcurrencyLimits,
     now: Timestamp,
 ) -> Option<JobId> {
     let of = |id: &JobId| &jobs[id];
@@ -352,7 +352,7 @@ proptest! {
                     jobs.insert(job.id, job);
                 }
                 Step::Claim { total, per_integration, per_connection } => {
-                    let caps = Caps { total, per_integration, per_connection };
+                    let caps = ConcurrencyLimits { total, per_integration, per_connection };
                     let wanted = naive(&jobs, &running, caps, now);
                     let run = RunId::from_parts(now, number);
                     prop_assert_eq!(board.candidate(caps, now), wanted);

@@ -2,7 +2,7 @@
 
 use futures::executor::block_on;
 use tidegate_engine::Timestamp;
-use tidegate_engine::board::Caps;
+use tidegate_engine::board::ConcurrencyLimits;
 use tidegate_engine::health::Hold;
 use tidegate_engine::job::{ATTEMPTS_IN_ALL_MAX, JobState, LOST_MAX};
 use tidegate_engine::limits::RETRY_AFTER_MAX_MS;
@@ -25,7 +25,7 @@ fn claimed() -> (Host, Claimed) {
     host.put(definition);
     host.now = Timestamp(host.now.0 + 24 * HOUR);
     host.fire();
-    let claimed = host.claim(1, Caps::default()).remove(0);
+    let claimed = host.claim(1, ConcurrencyLimits::default()).remove(0);
     (host, claimed)
 }
 
@@ -60,11 +60,11 @@ fn what_may_pass_is_tried_again_ever_more_slowly() {
             "attempt {attempt} waits {waits} ms"
         );
         assert!(
-            host.claim(1, Caps::default()).is_empty(),
+            host.claim(1, ConcurrencyLimits::default()).is_empty(),
             "not before its time"
         );
         host.now = job.due_at;
-        claimed = host.claim(1, Caps::default()).remove(0);
+        claimed = host.claim(1, ConcurrencyLimits::default()).remove(0);
         assert_eq!(claimed.job.attempts, attempt);
     }
     let job = host.end(
@@ -102,7 +102,7 @@ fn whoever_gets_on_is_not_given_up() {
         let job = host.end(claimed, Outcome::Failed, transient());
         if job.state == JobState::Queued {
             host.now = job.due_at;
-            *claimed = host.claim(1, Caps::default()).remove(0);
+            *claimed = host.claim(1, ConcurrencyLimits::default()).remove(0);
         }
         job
     };
@@ -138,7 +138,7 @@ fn one_whose_checkpoint_changes_for_nothing_ends_all_the_same() {
             return;
         }
         host.now = job.due_at;
-        claimed = host.claim(1, Caps::default()).remove(0);
+        claimed = host.claim(1, ConcurrencyLimits::default()).remove(0);
     }
     panic!("it would go on for ever");
 }
@@ -156,13 +156,13 @@ fn credentials_have_a_second_opinion_and_then_stop_their_schedule() {
         (&JobState::Queued, MINUTE)
     );
     host.now = job.due_at;
-    claimed = host.claim(1, Caps::default()).remove(0);
+    claimed = host.claim(1, ConcurrencyLimits::default()).remove(0);
     assert_eq!(refuse(&host, &claimed).state, JobState::Dead);
     // Nothing is fired any more, and it is said why.
     for day in 1..4 {
         host.now = Timestamp(host.now.0 + 24 * HOUR);
         host.fire();
-        assert!(host.claim(1, Caps::default()).is_empty());
+        assert!(host.claim(1, ConcurrencyLimits::default()).is_empty());
         assert_eq!(host.schedule(schedule).progress.held, day);
     }
     let reason = Hold::AuthFailed;
@@ -173,11 +173,11 @@ fn credentials_have_a_second_opinion_and_then_stop_their_schedule() {
     assert_eq!(held.count(), 3);
     // A redrive is by hand: it runs, and its success lifts the hold.
     block_on(host.store.redrive_job(claimed.job.id, host.now)).unwrap();
-    claimed = host.claim(1, Caps::default()).remove(0);
+    claimed = host.claim(1, ConcurrencyLimits::default()).remove(0);
     host.succeed(&claimed);
     host.now = Timestamp(host.now.0 + 24 * HOUR);
     host.fire();
-    assert_eq!(host.claim(1, Caps::default()).len(), 1);
+    assert_eq!(host.claim(1, ConcurrencyLimits::default()).len(), 1);
 }
 
 #[test]
@@ -211,7 +211,10 @@ fn what_can_not_work_is_held_until_it_is_changed() {
         change(&host);
         host.now = Timestamp(host.now.0 + 24 * HOUR);
         host.fire();
-        assert_eq!(!host.claim(1, Caps::default()).is_empty(), goes_on);
+        assert_eq!(
+            !host.claim(1, ConcurrencyLimits::default()).is_empty(),
+            goes_on
+        );
     }
 }
 
@@ -277,7 +280,7 @@ fn what_advances_goes_on_at_once_and_what_stands_is_a_stall() {
             (&job.state, job.attempts, job.due_at),
             (&JobState::Queued, 0, host.now)
         );
-        claimed = host.claim(1, Caps::default()).remove(0);
+        claimed = host.claim(1, ConcurrencyLimits::default()).remove(0);
         assert_eq!(
             claimed.started.checkpoint.as_deref(),
             Some(format!("{checkpoint}").as_str())
@@ -314,7 +317,7 @@ fn a_job_that_kills_its_host_does_not_do_so_for_ever() {
             (&job.state, job.lost, job.attempts),
             (&JobState::Queued, lost, 0)
         );
-        claimed = host.claim(1, Caps::default()).remove(0);
+        claimed = host.claim(1, ConcurrencyLimits::default()).remove(0);
     }
     block_on(host.store.recover_runs(why, host.now)).unwrap();
     let job = host.job(&claimed);
@@ -345,7 +348,7 @@ fn a_lease_that_ends_is_taken_over_and_the_first_can_write_no_more() {
     host.now = Timestamp(host.now.0 + SECOND);
     let reaped = block_on(host.store.reap(failure(FailureClass::Internal), host.now)).unwrap();
     assert_eq!(reaped, [first.run]);
-    let second = host.claim(1, Caps::default()).remove(0);
+    let second = host.claim(1, ConcurrencyLimits::default()).remove(0);
     assert_eq!(second.job.id, first.job.id);
     let commit = Commit {
         checkpoint: Some("1".into()),
@@ -377,7 +380,7 @@ fn a_schedule_that_only_fails_pauses() {
     assert!(host.schedule(schedule).progress.paused.is_none());
     host.now = Timestamp(host.now.0 + 24 * HOUR);
     host.fire();
-    let claimed = host.claim(1, Caps::default()).remove(0);
+    let claimed = host.claim(1, ConcurrencyLimits::default()).remove(0);
     host.end(
         &claimed,
         Outcome::Failed,
@@ -403,7 +406,7 @@ fn dead_jobs_are_redriven_or_discarded() {
     );
     let job = block_on(host.store.redrive_job(id, host.now)).unwrap();
     assert_eq!((&job.state, job.attempts), (&JobState::Queued, 0));
-    let claimed = host.claim(1, Caps::default()).remove(0);
+    let claimed = host.claim(1, ConcurrencyLimits::default()).remove(0);
     host.end(
         &claimed,
         Outcome::Failed,

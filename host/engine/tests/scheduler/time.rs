@@ -3,9 +3,9 @@
 use futures::executor::block_on;
 use tidegate_engine::board::Board;
 use tidegate_engine::schedule::{
-    Definition, DefinitionError, FireOutcome, Misfire, Origin, Pause, ScheduleId, When,
+    Definition, DefinitionError, FireOutcome, Misfire, Origin, Pause, ScheduleId, ScheduleRule,
 };
-use tidegate_engine::store::{Again, Backfill, PutSchedule, Schedules};
+use tidegate_engine::store::{Backfill, PutSchedule, RefirePolicy, Schedules};
 use tidegate_engine::{StoreError, Timestamp};
 
 use crate::host::{DAY, HOUR, Host, MINUTE, NoOutcomes, action_of, at, cron, every, sync_of};
@@ -146,7 +146,7 @@ fn a_pause_ends_when_it_was_to_end() {
 #[test]
 fn a_moment_of_the_past_is_refused_unless_it_is_known() {
     let mut host = Host::new(NOW, &["acme"]);
-    let once = |text| When::At { at: at(text) };
+    let once = |text| ScheduleRule::At { at: at(text) };
     let soon = "2028-05-01T01:00:00Z";
     let mut definition = Definition::new(sync_of("acme", "contacts"), vec![once(soon)]);
     definition.dedup_key = Some("first-import".into());
@@ -449,10 +449,10 @@ fn backfills_fill_what_is_empty() {
             .collect()
     };
     let rows = [
-        (Again::Never, 4),
-        (Again::Never, 0),
-        (Again::Failed, 0),
-        (Again::Always, 5),
+        (RefirePolicy::Never, 4),
+        (RefirePolicy::Never, 0),
+        (RefirePolicy::Failed, 0),
+        (RefirePolicy::Always, 5),
     ];
     for (again, count) in rows {
         let backfill = Backfill {

@@ -1,7 +1,7 @@
 //! A leap year with both of its nights: each moment has exactly one outcome, at its time.
 
 use tidegate_engine::Timestamp;
-use tidegate_engine::schedule::{Definition, DstGap, When};
+use tidegate_engine::schedule::{Definition, DstGap, ScheduleRule};
 
 use crate::host::{DAY, Host, at, cron, every, sync_of};
 
@@ -12,7 +12,7 @@ const END: &str = "2029-01-01T00:00:00Z";
 fn a_year_passes() {
     let mut host = Host::new(BEGIN, &["acme"]);
     // Each with how often it is due in that year.
-    let rows: [(&str, When, usize); 9] = [
+    let rows: [(&str, ScheduleRule, usize); 9] = [
         ("every-10m", every("10m"), 366 * 144),
         ("every-6h", every("6h"), 366 * 4),
         ("night-berlin", cron("30 2 * * *", "Europe/Berlin"), 366),
@@ -32,7 +32,7 @@ fn a_year_passes() {
         ("month-ends", cron("0 0 L * *", "UTC"), 12),
         (
             "once",
-            When::At {
+            ScheduleRule::At {
                 at: at("2028-07-04T12:00:00Z"),
             },
             1,
@@ -159,7 +159,7 @@ fn what_is_left_out_can_be_skipped() {
         ("0 2,3 * * *", &["2028-03-26T01:00:00Z"]),
     ];
     for (expression, moments) in rows {
-        let when = When::Cron {
+        let when = ScheduleRule::Cron {
             cron: expression.to_owned(),
             timezone: "Europe/Berlin".to_owned(),
             dst_gap: DstGap::Skip,
@@ -181,7 +181,7 @@ fn what_is_excluded_is_so_in_both_hours() {
 }
 
 /// What starts within a day.
-fn a_day_of(begin: &str, when: When, exclude: &[When]) -> Vec<Timestamp> {
+fn a_day_of(begin: &str, when: ScheduleRule, exclude: &[ScheduleRule]) -> Vec<Timestamp> {
     let mut host = Host::new(begin, &["acme"]);
     let mut definition = Definition::new(sync_of("acme", "contacts"), vec![when]);
     definition.exclude = exclude.to_vec();

@@ -14,7 +14,7 @@ use tidegate_engine::api_key::ApiKeyId;
 use tidegate_engine::connection::ConnectionFilter;
 use tidegate_engine::integration::Digest;
 use tidegate_engine::job::JobId;
-use tidegate_engine::request::{KeptAnswer, NewRequest, RequestKey};
+use tidegate_engine::request::{NewRequest, RequestKey, StoredAnswer};
 use tidegate_engine::run::RunId;
 use tidegate_engine::schedule::{Definition, ScheduleId};
 use tidegate_engine::store::{DeliveryFilter, JobFilter, RunFilter, ScheduleFilter};
@@ -22,9 +22,9 @@ use tidegate_engine::upkeep::Scope;
 use tidegate_engine::webhook::EndpointId;
 use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name, Timestamp};
 use tidegate_service::control::{
-    BackfillRequest, ConnectionUpdate, Control, DeployRequest, EndpointUpdate, InvokeLater,
-    KnownModel, NewApiKey, NewConnection, NewConnections, NewEndpoint, NewSchedule, ProxyRequest,
-    ReadModel, ReplayRequest, RotateKeys, TriggerRequest,
+    BackfillRequest, ConnectionUpdate, Control, DeployRequest, EndpointUpdate, KnownModel,
+    NewApiKey, NewConnection, NewConnections, NewEndpoint, NewSchedule, ProxyRequest, ReadModel,
+    ReplayRequest, RotateKeys, SubmitAction, TriggerRequest,
 };
 use tidegate_service::problem::{Problem, Result};
 
@@ -134,7 +134,7 @@ async fn once(control: &dyn Control, call: &str, args: &[u8]) -> Result<Value> {
         api_keys() => control.api_keys();
         touch_api_key(id: ApiKeyId, at: Timestamp) => control.touch_api_key(id, at);
         begin_request(new: NewRequest) => control.begin_request(new);
-        end_request(key: RequestKey, answer: Option<KeptAnswer>) => control.end_request(key, answer);
+        end_request(key: RequestKey, answer: Option<StoredAnswer>) => control.end_request(key, answer);
         revoke_api_key(id: ApiKeyId) => control.revoke_api_key(id);
         keys_status() => control.keys_status();
         rotate_keys(request: RotateKeys) => control.rotate_keys(request);
@@ -155,7 +155,7 @@ async fn once(control: &dyn Control, call: &str, args: &[u8]) -> Result<Value> {
         put_component(bytes: Bytes) => control.put_component(bytes.0);
         signature(digest: Digest) => control.signature(digest);
         component(digest: Digest) => async { control.component(digest).await.map(Bytes) };
-        invoke_later(request: InvokeLater) => control.invoke_later(request);
+        invoke_later(request: SubmitAction) => control.invoke_later(request);
         job_output(id: JobId) => control.job_output(id);
         trigger(request: TriggerRequest) => control.trigger(request);
         jobs(filter: JobFilter) => control.jobs(filter);

@@ -10,7 +10,7 @@ use tidegate_engine::connection::ConnectionFilter;
 use tidegate_engine::integration::{Connection, Digest, Integration};
 use tidegate_engine::job::{Job, JobId};
 use tidegate_engine::record::Record;
-use tidegate_engine::request::{Begun, KeptAnswer, NewRequest, RequestKey};
+use tidegate_engine::request::{NewRequest, RequestKey, RequestStart, StoredAnswer};
 use tidegate_engine::run::{LogLine, Run, RunId};
 use tidegate_engine::schedule::{Definition, Due, Fire, Schedule, ScheduleId};
 use tidegate_engine::store::{
@@ -21,14 +21,15 @@ use tidegate_engine::webhook::{Attempt, Delivery, Endpoint, EndpointId};
 use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name, Timestamp};
 use tidegate_runtime::Inspection;
 use tidegate_service::control::{
-    AddedConnections, BackfillRequest, Backfilled, ConnectionUpdate, Control, DeployPlan,
-    DeployRequest, EndpointSecret, EndpointUpdate, InvokeLater, InvokeRequest, Invoked, KeysStatus,
-    KnownModel, Later, MadeApiKey, NewApiKey, NewConnection, NewConnections, NewEndpoint,
-    NewSchedule, Progress, ProxyRequest, ProxyResponse, ReadModel, ReplayRequest, RotateKeys,
-    Rotated, Signature, SyncRequest, SyncStatus, TriggerRequest, Webhooks, Work, clear,
+    ActionSubmission, AddedConnections, BackfillRequest, Backfilled, ConnectionUpdate, Control,
+    DeployPlan, DeployRequest, EndpointSecret, EndpointUpdate, InvokeRequest, Invoked, KeysStatus,
+    KnownModel, MadeApiKey, NewApiKey, NewConnection, NewConnections, NewEndpoint, NewSchedule,
+    Progress, ProxyRequest, ProxyResponse, ReadModel, ReplayRequest, RotateKeys, Rotated,
+    Scheduling, Signature, SubmitAction, SyncRequest, SyncStatus, TriggerRequest, Webhooks,
+    wire_secrets,
 };
 use tidegate_service::problem::Result;
-use tidegate_service::transfer::{Brought, ExportScope, ImportTerms, Totals};
+use tidegate_service::transfer::{ExportScope, ImportReport, ImportTerms, Totals};
 use tokio::sync::watch;
 
 use super::client::Remote;
@@ -37,7 +38,7 @@ use super::runs;
 /// Bytes of a component.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
-pub(super) struct Bytes(#[serde(with = "clear::bytes")] pub Vec<u8>);
+pub(super) struct Bytes(#[serde(with = "wire_secrets::bytes")] pub Vec<u8>);
 
 #[async_trait]
 impl Control for Remote {
@@ -120,11 +121,11 @@ impl Control for Remote {
         self.call("touch_api_key", (&id, &at)).await
     }
 
-    async fn begin_request(&self, new: NewRequest) -> Result<Begun> {
+    async fn begin_request(&self, new: NewRequest) -> Result<RequestStart> {
         self.call("begin_request", (&new,)).await
     }
 
-    async fn end_request(&self, key: RequestKey, answer: Option<KeptAnswer>) -> Result<()> {
+    async fn end_request(&self, key: RequestKey, answer: Option<StoredAnswer>) -> Result<()> {
         self.call("end_request", (&key, &answer)).await
     }
 
@@ -236,7 +237,7 @@ impl Control for Remote {
         input: &mut (dyn BufRead + Send),
         terms: &ImportTerms,
         progress: &mut (dyn FnMut(u64) + Send),
-    ) -> Result<Brought> {
+    ) -> Result<ImportReport> {
         runs::import(self, input, terms, progress).await
     }
 
@@ -247,8 +248,8 @@ impl Control for Remote {
 }
 
 #[async_trait]
-impl Work for Remote {
-    async fn invoke_later(&self, request: InvokeLater) -> Result<Later> {
+impl Scheduling for Remote {
+    async fn invoke_later(&self, request: SubmitAction) -> Result<ActionSubmission> {
         self.call("invoke_later", (&request,)).await
     }
 

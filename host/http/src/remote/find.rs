@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use tidegate_engine::integration::Digest;
-use tidegate_service::control::clear;
+use tidegate_service::control::wire_secrets;
 use tidegate_service::problem::{Kind, Problem, Result};
 use zeroize::Zeroizing;
 
@@ -29,12 +29,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What the file says.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Found {
+pub(crate) struct ServerInfo {
     /// The socket of its commands: a path that is absolute, or begins in the data directory.
     pub(crate) socket: PathBuf,
     pub(crate) pid: u32,
     /// Opens everything there.
-    #[serde(with = "clear::text")]
+    #[serde(with = "wire_secrets::text")]
     pub(crate) token: Zeroizing<String>,
     /// The server's; a command of another one does not know its types.
     pub(crate) version: String,
@@ -71,7 +71,7 @@ impl Remote {
             Err(_) => return Ok(None),
         };
         // An older one's file, or half of one: then it depends on who holds the directory's lock.
-        let Ok(found) = serde_json::from_slice::<Found>(&text) else {
+        let Ok(found) = serde_json::from_slice::<ServerInfo>(&text) else {
             return Ok(None);
         };
         let mut nonce = [0; 24];

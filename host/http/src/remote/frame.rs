@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tidegate_engine::run::{Figures, LogLine, RunId};
-use tidegate_service::control::clear;
+use tidegate_service::control::wire_secrets;
 use tidegate_service::problem::{Problem, Result};
 
 /// The last one is `Done` or `Problem`; without it the answer was cut off.
@@ -14,7 +14,7 @@ pub(super) enum Frame {
     Log(LogLine),
     Figures(Figures),
     /// A part of an export.
-    Part(#[serde(with = "clear::bytes")] Vec<u8>),
+    Part(#[serde(with = "wire_secrets::bytes")] Vec<u8>),
     /// So many records of an import were read.
     Read(u64),
     Done(Box<RawValue>),

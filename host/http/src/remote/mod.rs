@@ -23,4 +23,4 @@ mod runs;
 
 pub(crate) use answer::routes;
 pub use client::Remote;
-pub(crate) use find::{FILE, Found};
+pub(crate) use find::{FILE, ServerInfo};

@@ -10,7 +10,7 @@ use tidegate_engine::run::{Figures, LogLine, Run, RunId};
 use tidegate_service::control::{Control, InvokeRequest, Invoked, Progress, SyncRequest};
 use tidegate_service::problem::{Problem, Result};
 use tidegate_service::transfer::pipe::{PART_BYTES, PARTS, Receiving, Sending, here};
-use tidegate_service::transfer::{Brought, ExportScope, ImportTerms, Totals};
+use tidegate_service::transfer::{ExportScope, ImportReport, ImportTerms, Totals};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
@@ -84,7 +84,7 @@ pub(super) async fn import(
     input: &mut (dyn BufRead + Send),
     terms: &ImportTerms,
     progress: &mut (dyn FnMut(u64) + Send),
-) -> Result<Brought> {
+) -> Result<ImportReport> {
     let mut terms = serde_json::to_vec(terms).map_err(Problem::internal)?;
     terms.push(b'\n');
     let input = &mut terms.as_slice().chain(input);
@@ -129,13 +129,13 @@ pub(super) async fn import(
 // The server's end.
 
 /// Tells a command of its run.
-struct Telling {
+struct RunReporter {
     frames: mpsc::Sender<Frame>,
     /// Once it has begun.
     run: watch::Sender<Option<RunId>>,
 }
 
-impl Progress for Telling {
+impl Progress for RunReporter {
     fn started(&self, run: RunId) {
         self.run.send_replace(Some(run));
         let _ = self.frames.try_send(Frame::Started(run));
@@ -163,7 +163,7 @@ fn frames(frames: mpsc::Receiver<Frame>) -> Response {
 
 pub(super) fn answer_run(app: &App, call: &str, args: &[u8]) -> Response {
     let (sender, receiver) = mpsc::channel(LINES);
-    let telling = Arc::new(Telling {
+    let telling = Arc::new(RunReporter {
         frames: sender.clone(),
         run: watch::Sender::new(None),
     });
@@ -203,7 +203,7 @@ async fn cancel(control: &dyn Control, begun: &mut watch::Receiver<Option<RunId>
 fn watch<T: Serialize + Send>(
     app: &App,
     sender: mpsc::Sender<Frame>,
-    telling: Arc<Telling>,
+    telling: Arc<RunReporter>,
     run: impl Future<Output = Result<T>> + Send + 'static,
 ) {
     let (control, working) = (Arc::clone(&app.control), app.working());
@@ -280,7 +280,7 @@ pub(super) fn answer_import(app: &App, body: Body) -> Response {
     tokio::spawn(async move {
         receive(body, parts, stall).await;
         let ended = thread.await.map_err(Problem::internal).flatten();
-        let _ = sender.send(Frame::end::<Brought>(ended)).await;
+        let _ = sender.send(Frame::end::<ImportReport>(ended)).await;
         drop(working);
     });
     frames(receiver)

@@ -13,10 +13,10 @@
 //! | `signals` | being told to stop |
 
 mod descriptors;
-mod found;
 mod log;
 mod own;
 mod port;
+mod server_info;
 mod signals;
 mod stall;
 mod tls;
@@ -31,7 +31,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tidegate_engine::command;
 use tidegate_runtime::Clock;
-use tidegate_service::control::flights::Stop;
+use tidegate_service::control::run_registry::Stop;
 use tidegate_service::control::{Control, Local};
 use tidegate_service::dispatch::{self, Dispatcher};
 use tidegate_service::notice::notice;
@@ -42,9 +42,9 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::v1::{self, App, Bounds, Names, Parts, Places, Shared};
 
-use found::Finding;
-use own::Own;
+use own::CommandSocket;
 use port::{Listener, Port};
+use server_info::NewServerInfo;
 use signals::Signals;
 
 pub use log::{Format, start as start_log};
@@ -105,10 +105,10 @@ async fn serve(
         .transpose()?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let (public, address) = bind(options.listen).await?;
-    let (own, own_listener) = Own::bind(data)?;
+    let (own, own_listener) = CommandSocket::bind(data)?;
     local.listens_at(vec![address]);
 
-    let found = Finding::new(own.named.clone())?;
+    let found = NewServerInfo::new(own.named.clone())?;
     let (stop, stopping) = watch::channel(false);
     let control: Arc<dyn Control> = Arc::clone(local) as _;
     let app = Shared::load(Parts {

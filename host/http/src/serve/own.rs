@@ -17,7 +17,7 @@ const PATH_BYTES_MAX: usize = 103;
 
 /// A socket that is there until this is dropped.
 #[derive(Debug)]
-pub(super) struct Own {
+pub(super) struct CommandSocket {
     path: PathBuf,
     /// What a command finds in `server.json`.
     pub(super) named: PathBuf,
@@ -25,7 +25,7 @@ pub(super) struct Own {
     _folder: Option<TempDir>,
 }
 
-impl Own {
+impl CommandSocket {
     /// Listen in the data directory, which this process holds. Where it can't have a socket (its path is too long, its file
     /// system has none), in a new folder of its own.
     pub(super) fn bind(data: &Path) -> Result<(Self, UnixListener)> {
@@ -62,7 +62,7 @@ impl Own {
 }
 
 /// Listen in a new folder, below the user's own for sockets and the like, or else below that for temporary files.
-fn elsewhere() -> IoResult<(Own, UnixListener)> {
+fn elsewhere() -> IoResult<(CommandSocket, UnixListener)> {
     let below = |parent: &Path| {
         let folder = tempfile::Builder::new()
             .prefix("tidegate-")
@@ -70,7 +70,7 @@ fn elsewhere() -> IoResult<(Own, UnixListener)> {
             .tempdir_in(parent)?;
         let path = folder.path().join(SOCKET);
         let listener = listen(&path)?;
-        let own = Own {
+        let own = CommandSocket {
             named: path.clone(),
             path,
             _folder: Some(folder),
@@ -92,7 +92,7 @@ fn listen(path: &Path) -> IoResult<UnixListener> {
     Ok(listener)
 }
 
-impl Drop for Own {
+impl Drop for CommandSocket {
     fn drop(&mut self) {
         // The next server removes one that stays.
         let _ = fs::remove_file(&self.path);

@@ -119,9 +119,9 @@ struct Connection {
 }
 
 /// The connection has its place until this is dropped.
-struct Seated(Place);
+struct PlaceGuard(Place);
 
-impl Drop for Seated {
+impl Drop for PlaceGuard {
     fn drop(&mut self) {
         self.0.leave();
     }
@@ -130,7 +130,7 @@ impl Drop for Seated {
 impl Connection {
     /// Serve it until it ends, or has to make room for another one.
     async fn serve(self, stream: Stream, ended: oneshot::Receiver<()>) {
-        let _seated = Seated(self.place.clone());
+        let _seated = PlaceGuard(self.place.clone());
         let served = async {
             match stream {
                 Stream::Tcp(stream) => self.serve_tcp(stream).await,

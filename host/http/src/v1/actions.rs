@@ -11,14 +11,16 @@ use tidegate_engine::job::{ConcurrencyKey, Priority};
 use tidegate_engine::limits::{ACTION_INPUT_BYTES, JOB_INPUT_BYTES};
 use tidegate_engine::run::{Blame, FailureClass, Outcome};
 use tidegate_engine::{ConnectionKey, ConnectionName, Name};
-use tidegate_service::control::{InvokeLater, InvokeRequest, Invoked, Later, Quiet};
+use tidegate_service::control::{
+    ActionSubmission, InvokeRequest, Invoked, SilentObserver, SubmitAction,
+};
 use utoipa::IntoParams;
 use utoipa_axum::routes;
 
 use super::app::App;
 use super::extract::{Json, Path, Query};
 use super::guard::body_too_large;
-use super::once::idempotency_key;
+use super::idempotency::idempotency_key;
 use super::problem::{Answer, Failed, Type};
 use super::routes::{Routes, Rule};
 use crate::views;
@@ -135,14 +137,17 @@ async fn invoke(
             idempotency_key,
             record: None,
         };
-        let invoked = app.control.invoke(request, Arc::new(Quiet)).await?;
+        let invoked = app
+            .control
+            .invoke(request, Arc::new(SilentObserver))
+            .await?;
         return done(&invoked);
     }
     if input.len() as u64 > JOB_INPUT_BYTES {
         return Err(body_too_large(JOB_INPUT_BYTES)
             .hint("a job's input is kept while it waits; wait for the action to send more"));
     }
-    let request = InvokeLater {
+    let request = SubmitAction {
         connection,
         action: path.action,
         input,
@@ -151,8 +156,8 @@ async fn invoke(
         concurrency: query.concurrency()?,
     };
     match app.control.invoke_later(request).await? {
-        Later::Done(invoked) => done(&invoked),
-        Later::Job(job) => {
+        ActionSubmission::Done(invoked) => done(&invoked),
+        ActionSubmission::Job(job) => {
             let headers = [
                 ("location", format!("/v1/jobs/{}", job.id)),
                 ("preference-applied", RESPOND_ASYNC.to_owned()),

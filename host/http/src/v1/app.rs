@@ -14,8 +14,8 @@ use utoipa::openapi::OpenApi;
 use super::bounds::Bounds;
 use super::health::Pulse;
 use super::host::Names;
+use super::idempotency::InFlightKeys;
 use super::keyring::Keyring;
-use super::once::UnderWay;
 use super::room::Room;
 use super::strangers::Strangers;
 
@@ -24,7 +24,7 @@ pub(crate) type App = Arc<Shared>;
 
 /// How a request came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Via {
+pub(crate) enum Entrance {
     /// The address that the operator chose: API keys open it.
     Public,
     /// The socket of this machine's commands: only the server's own token opens it.
@@ -35,11 +35,11 @@ pub(crate) enum Via {
 pub(crate) struct Shared {
     pub(crate) control: Arc<dyn Control>,
     pub(crate) keyring: Keyring,
-    /// Of the token that opens [`Via::Own`].
+    /// Of the token that opens [`Entrance::Own`].
     pub(crate) own_token: Digest,
     pub(crate) clock: Clock,
     pub(crate) bounds: Bounds,
-    /// What it answers to on [`Via::Public`].
+    /// What it answers to on [`Entrance::Public`].
     pub(super) names: Names,
     /// What is held for its clients.
     pub(super) room: Arc<Room>,
@@ -53,7 +53,7 @@ pub(crate) struct Shared {
     /// True once the server is to stop: streams and waits end then.
     pub(crate) stopping: watch::Receiver<bool>,
     /// What is being done under idempotency keys.
-    pub(super) under_way: UnderWay,
+    pub(super) under_way: InFlightKeys,
     document: OnceLock<Bytes>,
     /// Each of its receivers is a change that is being made.
     work: watch::Sender<()>,
@@ -104,7 +104,7 @@ impl Shared {
             signatures_only,
             metrics,
             stopping,
-            under_way: UnderWay::default(),
+            under_way: InFlightKeys::default(),
             document: OnceLock::new(),
             work: watch::Sender::new(()),
         }))

@@ -28,7 +28,7 @@ pub(super) struct Json<T>(pub(super) T);
 
 /// A body whole, of any type.
 #[derive(Debug)]
-pub(super) struct Whole(pub(super) Bytes);
+pub(super) struct WholeBody(pub(super) Bytes);
 
 /// Parameters after the `?`.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(super) struct Query<T>(pub(super) T);
 #[derive(Debug)]
 pub(super) struct Path<T>(pub(super) T);
 
-impl FromRequest<App> for Whole {
+impl FromRequest<App> for WholeBody {
     type Rejection = Failed;
 
     async fn from_request(request: Request, app: &App) -> Answer<Self> {
@@ -131,7 +131,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
 
     async fn from_request(request: Request, app: &App) -> Answer<Self> {
         let is_json = is_json(request.headers());
-        let Whole(body) = Whole::from_request(request, app).await?;
+        let WholeBody(body) = WholeBody::from_request(request, app).await?;
         if !is_json {
             let failed = Failed::new(Type::WrongMedia, "the body is not said to be JSON");
             return Err(failed.hint("send the header Content-Type: application/json"));

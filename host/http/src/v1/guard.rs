@@ -19,9 +19,9 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::app::{App, Via};
+use super::app::{App, Entrance};
+use super::idempotency;
 use super::keyring::{Entry, Unknown, is_same};
-use super::once;
 use super::places::Place;
 use super::problem::{Answer, Details, Failed, Type};
 use super::room::{self, Allowance, Hold};
@@ -125,12 +125,12 @@ async fn answer(
         extensions.insert(allowance);
         hold = Some(held);
     }
-    let caller = caller.filter(|_| once::is_meant(&rule, &request));
+    let caller = caller.filter(|_| idempotency::is_meant(&rule, &request));
     let held = hold.clone();
     let answer = async {
         match (rule.changes(), caller) {
             (true, Some(caller)) => {
-                let done = once::done(Arc::clone(app), caller, rule, request, next);
+                let done = idempotency::done(Arc::clone(app), caller, rule, request, next);
                 detached(app, held, done).await
             }
             (true, None) => detached(app, held, next.run(request)).await,
@@ -162,14 +162,14 @@ fn detached(
         drop((working, held));
         response
     };
-    Detached(Some(task.in_current_span().boxed()))
+    FinishOnDrop(Some(task.in_current_span().boxed()))
 }
 
 /// Becomes a task of its own when it is dropped before its end: one from the start would cost each request
 /// two more changes of threads.
-struct Detached(Option<BoxFuture<'static, Response>>);
+struct FinishOnDrop(Option<BoxFuture<'static, Response>>);
 
-impl Future for Detached {
+impl Future for FinishOnDrop {
     type Output = Response;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response> {
@@ -185,7 +185,7 @@ impl Future for Detached {
     }
 }
 
-impl Drop for Detached {
+impl Drop for FinishOnDrop {
     fn drop(&mut self) {
         if let (Some(task), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
             runtime.spawn(task);
@@ -199,7 +199,7 @@ fn identify(app: &App, rule: &Rule, request: &Request) -> Answer<Asker> {
         return Ok(Asker::Anybody);
     }
     let text = bearer(request.headers())?;
-    if request.extensions().get::<Via>() == Some(&Via::Own) {
+    if request.extensions().get::<Entrance>() == Some(&Entrance::Own) {
         return match is_same(Digest::of(text.as_bytes()), app.own_token) {
             true => Ok(Asker::Own),
             false => Err(unauthenticated("this is not the server's own token")),

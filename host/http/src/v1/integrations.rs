@@ -17,7 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
 use super::app::App;
-use super::extract::{Json, Path, Query, Whole};
+use super::extract::{Json, Path, Query, WholeBody};
 use super::page::{Page, PageQuery, page_limit};
 use super::problem::{Answer, Failed, Type};
 use super::routes::{Routes, Rule};
@@ -222,7 +222,7 @@ struct Rollback {
         (status = 422, description = "It is no plugin that can be deployed"),
     ),
 )]
-async fn upload(State(app): State<App>, Whole(body): Whole) -> Answer<Json<Component>> {
+async fn upload(State(app): State<App>, WholeBody(body): WholeBody) -> Answer<Json<Component>> {
     if app.signatures_only {
         let detail = "this server deploys signed components only, and the API takes no signatures";
         return Err(Failed::new(Type::Forbidden, detail).advise(

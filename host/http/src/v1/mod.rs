@@ -33,12 +33,12 @@ mod extract;
 mod guard;
 mod health;
 mod host;
+mod idempotency;
 mod integrations;
 mod jobs;
 mod keyring;
 mod master_keys;
 mod metrics;
-mod once;
 mod page;
 mod places;
 mod problem;
@@ -56,7 +56,7 @@ mod webhooks;
 
 use axum::{Extension, Router};
 
-use app::Via;
+use app::Entrance;
 pub(crate) use app::{App, Parts, Shared};
 pub use bounds::Bounds;
 pub(crate) use data::receive;
@@ -92,7 +92,7 @@ pub(crate) fn public(app: &App) -> Router {
     let (routes, mut document) = GROUPS.iter().fold(none, |all, group| group(all)).finish();
     docs::describe(&mut document);
     app.documented(&document);
-    served(app, routes, Via::Public)
+    served(app, routes, Entrance::Public)
 }
 
 /// What this machine's commands ask, on a socket of their own.
@@ -100,10 +100,10 @@ pub(crate) fn own(app: &App) -> Router {
     // Every call may change anything, and takes its time.
     let rule = Rule::MANAGE.untimed().body(u64::MAX);
     let calls = crate::remote::routes(|calls| guarded(app, rule, calls));
-    served(app, calls, Via::Own)
+    served(app, calls, Entrance::Own)
 }
 
-fn served(app: &App, routes: Router<App>, via: Via) -> Router {
+fn served(app: &App, routes: Router<App>, via: Entrance) -> Router {
     routes
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::wrong_method)

@@ -45,11 +45,11 @@ pub(crate) struct Places {
     bounds: Bounds,
     /// Whether metrics tell of it.
     is_public: bool,
-    all: Mutex<All>,
+    all: Mutex<AllPlaces>,
 }
 
 #[derive(Default)]
-struct All {
+struct AllPlaces {
     next: u64,
     /// In the order in which they came.
     strangers: BTreeMap<u64, Stranger>,
@@ -79,7 +79,7 @@ impl Guest {
     }
 }
 
-impl All {
+impl AllPlaces {
     fn forget(&mut self, id: u64) -> Option<Stranger> {
         let stranger = self.strangers.remove(&id)?;
         if let Some(count) = self.of_peer.get_mut(&stranger.peer) {
@@ -134,7 +134,7 @@ impl Places {
         })
     }
 
-    fn all(&self) -> MutexGuard<'_, All> {
+    fn all(&self) -> MutexGuard<'_, AllPlaces> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -179,7 +179,7 @@ impl Places {
     }
 
     #[allow(clippy::cast_precision_loss, reason = "there are not that many")]
-    fn tell(&self, all: &All) {
+    fn tell(&self, all: &AllPlaces) {
         if !self.is_public {
             return;
         }

@@ -12,7 +12,7 @@ use utoipa::IntoParams;
 use utoipa_axum::routes;
 
 use super::app::App;
-use super::extract::{Path, Whole};
+use super::extract::{Path, WholeBody};
 use super::problem::{Answer, Failed, Type};
 use super::routes::{Routes, Rule};
 
@@ -63,7 +63,7 @@ async fn proxy(
     let method = request.method().as_str().to_owned();
     let url = target(request.uri().path(), request.uri().query());
     let headers = forwarded(request.headers())?;
-    let Whole(body) = Whole::from_request(request, &app).await?;
+    let WholeBody(body) = WholeBody::from_request(request, &app).await?;
     let request = ProxyRequest {
         connection: ConnectionKey {
             integration: path.integration,

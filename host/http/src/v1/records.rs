@@ -24,10 +24,10 @@ use super::page::{Page, PageQuery};
 use super::problem::{Answer, Failed};
 use super::room::{Allowance, Hold};
 use super::routes::{Routes, Rule};
-use super::stream::{self, Form};
+use super::stream::{self, ResponseFormat};
 use crate::views;
 
-use feed::{Feed, Following, Rest};
+use feed::{Feed, Following, RemainingPages};
 
 pub(super) fn routes(routes: Routes) -> Routes {
     routes
@@ -158,7 +158,7 @@ async fn records(
     Extension(hold): Extension<Arc<Hold>>,
     headers: HeaderMap,
 ) -> Answer<Response> {
-    let form = Form::of(&headers);
+    let form = ResponseFormat::of(&headers);
     if let Some(ids) = query.ids {
         if query.cursor.is_some() || query.filter.is_some() || query.modified_after.is_some() {
             let detail = "ids goes without cursor, filter and modified_after";
@@ -171,7 +171,7 @@ async fn records(
     // An event stream that was cut goes on where it was.
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let cursor = match (form, last) {
-        (Form::Events, Some(last)) => Some(last),
+        (ResponseFormat::Events, Some(last)) => Some(last),
         _ => query.cursor.as_deref(),
     };
     let feed = Feed {
@@ -200,12 +200,12 @@ async fn records(
         )));
     }
     match form {
-        Form::Page => feed.page(usize::try_from(limit).unwrap_or(1), wait).await,
-        Form::Lines => {
-            let (rest, permit) = Rest::begin(feed).await?;
+        ResponseFormat::Page => feed.page(usize::try_from(limit).unwrap_or(1), wait).await,
+        ResponseFormat::Lines => {
+            let (rest, permit) = RemainingPages::begin(feed).await?;
             Ok(stream::answer(form, rest, permit))
         }
-        Form::Events => {
+        ResponseFormat::Events => {
             let (following, permit) = Following::begin(feed).await?;
             Ok(stream::answer(form, following, permit))
         }

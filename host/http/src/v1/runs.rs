@@ -25,7 +25,7 @@ use super::page::{Page, length, page_limit};
 use super::problem::{Answer, Failed};
 use super::room::Allowance;
 use super::routes::{Routes, Rule};
-use super::stream::{self, Form, Source};
+use super::stream::{self, ResponseFormat, Source};
 use crate::views;
 
 /// Log lines of one part of a stream.
@@ -188,7 +188,7 @@ async fn logs(
 ) -> Answer<Response> {
     let limit = page_limit(query.limit)?;
     let from = query.cursor.unwrap_or(0);
-    if Form::of(&headers) == Form::Lines {
+    if ResponseFormat::of(&headers) == ResponseFormat::Lines {
         // A run that is not there is the answer, not its first line.
         app.control.run(path.run).await?;
         let permit = allowance.stream()?;
@@ -198,7 +198,7 @@ async fn logs(
             run: path.run,
             from,
         };
-        return Ok(stream::answer(Form::Lines, source, permit));
+        return Ok(stream::answer(ResponseFormat::Lines, source, permit));
     }
     let mut lines = app.control.logs(path.run, from, limit + 1).await?;
     let mut bytes = 0;

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 use tidegate_engine::schedule::ScheduleId;
-use tidegate_engine::store::{Again, ScheduleFilter};
+use tidegate_engine::store::{RefirePolicy, ScheduleFilter};
 use tidegate_engine::{ConnectionName, Name, Timestamp};
 use tidegate_service::control::{BackfillRequest, NewSchedule};
 use utoipa::{IntoParams, ToSchema};
@@ -374,9 +374,9 @@ async fn backfill(
     Json(body): Json<NewBackfill>,
 ) -> Answer<impl IntoResponse> {
     let again = match body.again.as_deref() {
-        None | Some("never") => Again::Never,
-        Some("failed") => Again::Failed,
-        Some("always") => Again::Always,
+        None | Some("never") => RefirePolicy::Never,
+        Some("failed") => RefirePolicy::Failed,
+        Some("always") => RefirePolicy::Always,
         Some(_) => return Err(Failed::invalid("again: it is never, failed or always")),
     };
     let request = BackfillRequest {

@@ -16,7 +16,7 @@ pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// What a client wants to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum ResponseFormat {
     /// One JSON document.
     Page,
     /// A JSON object a line.
@@ -25,7 +25,7 @@ pub(super) enum Form {
     Events,
 }
 
-impl Form {
+impl ResponseFormat {
     /// The first one that the header `Accept` names; a page if it names none of them.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let values = headers.get_all(ACCEPT).iter();
@@ -62,7 +62,7 @@ pub(super) trait Source: Send + Sized + 'static {
 
 /// An answer whose parts come from `source`, each once the client has taken the one before. A problem on the way is its last
 /// line or event; a page is cut off. `permit` is held to its end.
-pub(super) fn answer(form: Form, source: impl Source, permit: Permit) -> Response {
+pub(super) fn answer(form: ResponseFormat, source: impl Source, permit: Permit) -> Response {
     let body = Body::from_stream(parts(form, source, permit));
     ([(CONTENT_TYPE, form.media_type())], body).into_response()
 }
@@ -73,7 +73,7 @@ pub(super) fn until(
     ended: impl Future<Output = Failed> + Send + 'static,
 ) -> Response {
     let kind = response.headers().get(CONTENT_TYPE);
-    let form = kind.and_then(|kind| Form::named(kind.to_str().ok()?));
+    let form = kind.and_then(|kind| ResponseFormat::named(kind.to_str().ok()?));
     // What was made whole needs no end.
     let Some(form) = form.filter(|_| response.body().size_hint().exact().is_none()) else {
         return response;
@@ -92,7 +92,7 @@ pub(super) fn until(
 }
 
 fn parts(
-    form: Form,
+    form: ResponseFormat,
     source: impl Source,
     permit: Permit,
 ) -> impl Stream<Item = std::result::Result<Bytes, axum::Error>> {
@@ -107,7 +107,7 @@ fn parts(
 }
 
 /// A problem within a stream: its status was sent long ago. In a page there is no place for it.
-fn problem_part(form: Form, failed: Failed) -> std::result::Result<Bytes, axum::Error> {
+fn problem_part(form: ResponseFormat, failed: Failed) -> std::result::Result<Bytes, axum::Error> {
     #[derive(serde::Serialize)]
     struct Line {
         problem: Details,
@@ -117,9 +117,9 @@ fn problem_part(form: Form, failed: Failed) -> std::result::Result<Bytes, axum::
     };
     let json = serde_json::to_string(&line).unwrap_or_default();
     let part = match form {
-        Form::Events => format!("event: problem\ndata: {json}\n\n"),
-        Form::Lines => format!("{json}\n"),
-        Form::Page => {
+        ResponseFormat::Events => format!("event: problem\ndata: {json}\n\n"),
+        ResponseFormat::Lines => format!("{json}\n"),
+        ResponseFormat::Page => {
             tracing::warn!(%json, "a page was cut off");
             return Err(axum::Error::new(std::io::Error::other(
                 "the page can't be read to its end",
@@ -136,17 +136,20 @@ mod tests {
     #[test]
     fn the_first_known_type_counts() {
         let rows = [
-            ("", Form::Page),
-            ("*/*", Form::Page),
-            ("application/x-ndjson", Form::Lines),
-            ("text/html, Application/X-NDJSON;q=0.9", Form::Lines),
-            ("application/json, text/event-stream", Form::Page),
-            ("text/event-stream", Form::Events),
+            ("", ResponseFormat::Page),
+            ("*/*", ResponseFormat::Page),
+            ("application/x-ndjson", ResponseFormat::Lines),
+            (
+                "text/html, Application/X-NDJSON;q=0.9",
+                ResponseFormat::Lines,
+            ),
+            ("application/json, text/event-stream", ResponseFormat::Page),
+            ("text/event-stream", ResponseFormat::Events),
         ];
         for (accept, form) in rows {
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT, accept.parse().unwrap());
-            assert_eq!(Form::of(&headers), form, "{accept}");
+            assert_eq!(ResponseFormat::of(&headers), form, "{accept}");
         }
     }
 }

@@ -16,7 +16,7 @@ use tidegate_engine::limits::API_HEADER_BYTES;
 use tidegate_service::spans;
 use tracing::Instrument;
 
-use super::app::{App, Via};
+use super::app::{App, Entrance};
 use super::guard::Caller;
 use super::host::{self, Names};
 use super::places::Place;
@@ -38,7 +38,7 @@ pub(super) async fn trace(State(app): State<App>, request: Request, next: Next) 
     let began = Instant::now();
     let id = request_id(request.headers(), &app);
     let method = request.method().clone();
-    let is_own = request.extensions().get::<Via>() == Some(&Via::Own);
+    let is_own = request.extensions().get::<Entrance>() == Some(&Entrance::Own);
     let matched = request.extensions().get::<MatchedPath>();
     let route = matched.map_or("none", |path| path.as_str()).to_owned();
     let span = spans::request(&id, &method, &route, request.headers());

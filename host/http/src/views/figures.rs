@@ -20,7 +20,7 @@ pub(crate) struct Figures {
     /// Answers by status; requests without one got none.
     #[schema(value_type = Object)]
     statuses: BTreeMap<u16, u64>,
-    waited: Waited,
+    waited: WaitTimes,
     bytes_out: u64,
     /// Bodies after decompression.
     bytes_in: u64,
@@ -35,7 +35,7 @@ pub(crate) struct Figures {
 
 /// How long its requests waited before they were sent, all of them together, and what for.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Waited {
+pub(crate) struct WaitTimes {
     /// The connection's own rate limit.
     rate_limit_ms: u64,
     /// What the API had said to a request before: a quota that is used up, a pause.
@@ -48,8 +48,8 @@ pub(crate) struct Waited {
     retries_unpaid: u64,
 }
 
-impl From<&run::Waited> for Waited {
-    fn from(waited: &run::Waited) -> Self {
+impl From<&run::WaitTimes> for WaitTimes {
+    fn from(waited: &run::WaitTimes) -> Self {
         Self {
             rate_limit_ms: waited.rate_limit_ms,
             pace_ms: waited.pace_ms,

@@ -22,7 +22,7 @@ pub use integration::{Deployed, Integration, flags};
 pub use job::{Job, JobWithOutput};
 pub use record::{Record, write_record};
 pub use run::{Invoked, Run, in_one_line};
-pub use schedule::{Due, Fire, NewSchedule, Schedule, When, moment};
+pub use schedule::{Due, Fire, NewSchedule, Schedule, ScheduleRule, moment};
 pub use stats::stats;
 pub use sync::Sync;
 pub use webhook::{Attempt, Delivery, Endpoint, EndpointWithSecret, Replayed};

@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 /// `{"at": "2027-01-01T00:00:00Z"}`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct When {
+pub struct ScheduleRule {
     /// `s`, `m`, `h` or `d`; 10s to 366d.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub every: Option<String>,
@@ -37,18 +37,20 @@ pub struct When {
     pub at: Option<String>,
 }
 
-impl When {
-    pub fn parse(&self) -> Result<schedule::When> {
+impl ScheduleRule {
+    pub fn parse(&self) -> Result<schedule::ScheduleRule> {
         match (&self.every, &self.cron, &self.at) {
-            (Some(every), None, None) if self.timezone.is_none() => Ok(schedule::When::Every {
-                every: every.parse().map_err(Problem::invalid)?,
-            }),
-            (None, Some(cron), None) => Ok(schedule::When::Cron {
+            (Some(every), None, None) if self.timezone.is_none() => {
+                Ok(schedule::ScheduleRule::Every {
+                    every: every.parse().map_err(Problem::invalid)?,
+                })
+            }
+            (None, Some(cron), None) => Ok(schedule::ScheduleRule::Cron {
                 cron: cron.clone(),
                 timezone: self.timezone.clone().unwrap_or_else(|| "UTC".to_owned()),
                 dst_gap: self.dst_gap.unwrap_or_default(),
             }),
-            (None, None, Some(at)) => Ok(schedule::When::At { at: moment(at)? }),
+            (None, None, Some(at)) => Ok(schedule::ScheduleRule::At { at: moment(at)? }),
             _ => Err(Problem::invalid(
                 "a rule is one of every, cron (with timezone) and at",
             )),
@@ -56,14 +58,14 @@ impl When {
     }
 }
 
-impl From<&schedule::When> for When {
-    fn from(when: &schedule::When) -> Self {
+impl From<&schedule::ScheduleRule> for ScheduleRule {
+    fn from(when: &schedule::ScheduleRule) -> Self {
         match when {
-            schedule::When::Every { every } => Self {
+            schedule::ScheduleRule::Every { every } => Self {
                 every: Some(every.to_string()),
                 ..Self::default()
             },
-            schedule::When::Cron {
+            schedule::ScheduleRule::Cron {
                 cron,
                 timezone,
                 dst_gap,
@@ -73,7 +75,7 @@ impl From<&schedule::When> for When {
                 dst_gap: Some(*dst_gap),
                 ..Self::default()
             },
-            schedule::When::At { at } => Self {
+            schedule::ScheduleRule::At { at } => Self {
                 at: Some(display::time(*at)),
                 ..Self::default()
             },
@@ -108,10 +110,10 @@ pub struct NewSchedule {
     #[schema(value_type = Option<serde_json::Value>)]
     input: Option<Box<RawValue>>,
     /// It is due when any of these is.
-    when: Vec<When>,
+    when: Vec<ScheduleRule>,
     /// But not at the moments of these.
     #[serde(default)]
-    exclude: Vec<When>,
+    exclude: Vec<ScheduleRule>,
     start_at: Option<String>,
     end_at: Option<String>,
     max_fires: Option<u64>,
@@ -170,7 +172,12 @@ impl NewSchedule {
                 return Err(Problem::invalid(message));
             }
         };
-        let rules = |rules: &[When]| rules.iter().map(When::parse).collect::<Result<Vec<_>>>();
+        let rules = |rules: &[ScheduleRule]| {
+            rules
+                .iter()
+                .map(ScheduleRule::parse)
+                .collect::<Result<Vec<_>>>()
+        };
         let moment = |text: Option<String>| text.as_deref().map(moment).transpose();
         let mut definition = Definition::new(target, rules(&self.when)?);
         definition.exclude = rules(&self.exclude)?;
@@ -212,9 +219,9 @@ pub struct Schedule {
     variant: Option<Name>,
     #[schema(value_type = Option<String>)]
     action: Option<Name>,
-    when: Vec<When>,
+    when: Vec<ScheduleRule>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    exclude: Vec<When>,
+    exclude: Vec<ScheduleRule>,
     start_at: Option<String>,
     end_at: Option<String>,
     max_fires: Option<u64>,
@@ -375,7 +382,7 @@ pub struct Due {
 impl Due {
     pub(crate) fn new(due: &schedule::Due, definition: &Definition) -> Result<Self> {
         let zone = definition.when.iter().find_map(|when| match when {
-            schedule::When::Cron { timezone, .. } => Some(timezone.as_str()),
+            schedule::ScheduleRule::Cron { timezone, .. } => Some(timezone.as_str()),
             _ => None,
         });
         let zone = schedule::zone(zone.unwrap_or("UTC")).map_err(Problem::invalid)?;

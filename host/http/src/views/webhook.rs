@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use tidegate_engine::store;
 use tidegate_engine::webhook::{
-    self, DeliveryState, EndpointId, EventId, EventType, NoAnswerKind, without_query,
+    self, DeliveryErrorKind, DeliveryState, EndpointId, EventId, EventType, without_query,
 };
 use tidegate_engine::{ConnectionName, Name};
 use tidegate_service::control;
@@ -119,7 +119,7 @@ pub struct Attempt {
     /// The answer's, if there was one; only 2xx is a success.
     status: Option<u16>,
     /// Why there was no answer.
-    error: Option<NoAnswer>,
+    error: Option<DeliveryError>,
     /// The beginning of the answer's body.
     response: String,
     retry_after_ms: Option<u64>,
@@ -127,10 +127,10 @@ pub struct Attempt {
 
 /// Why there was no answer.
 #[derive(Debug, Serialize, ToSchema)]
-struct NoAnswer {
+struct DeliveryError {
     /// `timeout`, `connect`, `denied` or `other`.
     #[schema(value_type = String)]
-    kind: NoAnswerKind,
+    kind: DeliveryErrorKind,
     message: String,
 }
 
@@ -140,7 +140,7 @@ impl From<&webhook::Attempt> for Attempt {
             at: display::time(attempt.at),
             latency_ms: attempt.latency_ms,
             status: attempt.status,
-            error: attempt.no_answer.as_ref().map(|none| NoAnswer {
+            error: attempt.no_answer.as_ref().map(|none| DeliveryError {
                 kind: none.kind,
                 message: none.message.clone(),
             }),

@@ -24,12 +24,12 @@ pub struct FeedPattern {
 #[serde(try_from = "String", into = "String")]
 pub struct FeedGrant {
     pub feed: FeedPattern,
-    pub of: Whose,
+    pub of: FeedScope,
 }
 
 /// Of which connections a feed may be read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Whose {
+pub enum FeedScope {
     /// The one of the same name as the run's own.
     Same,
     /// This one, by every connection's runs.
@@ -44,9 +44,9 @@ impl FeedGrant {
     pub fn allows(&self, feed: &FeedPattern, of: &ConnectionName, run: &ConnectionName) -> bool {
         self.feed == *feed
             && match &self.of {
-                Whose::Same => of == run,
-                Whose::Connection(granted) => of == granted,
-                Whose::Any => true,
+                FeedScope::Same => of == run,
+                FeedScope::Connection(granted) => of == granted,
+                FeedScope::Any => true,
             }
     }
 }
@@ -86,9 +86,12 @@ impl FromStr for FeedGrant {
         let error = || FeedError::Grant(shown(text));
         // A connection's name may have an `@` in it, those before it may not.
         let (feed, of) = match text.split_once('@') {
-            None => (text, Whose::Same),
-            Some((feed, "*")) => (feed, Whose::Any),
-            Some((feed, name)) => (feed, Whose::Connection(name.parse().map_err(|_| error())?)),
+            None => (text, FeedScope::Same),
+            Some((feed, "*")) => (feed, FeedScope::Any),
+            Some((feed, name)) => (
+                feed,
+                FeedScope::Connection(name.parse().map_err(|_| error())?),
+            ),
         };
         Ok(Self {
             feed: feed.parse().map_err(|_| error())?,
@@ -107,9 +110,9 @@ impl fmt::Display for FeedGrant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.feed.fmt(f)?;
         match &self.of {
-            Whose::Same => Ok(()),
-            Whose::Connection(name) => write!(f, "@{name}"),
-            Whose::Any => f.write_str("@*"),
+            FeedScope::Same => Ok(()),
+            FeedScope::Connection(name) => write!(f, "@{name}"),
+            FeedScope::Any => f.write_str("@*"),
         }
     }
 }

@@ -18,7 +18,7 @@ pub const RATE_PER_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 ///
 /// As text, for a command line: `100/60s`, `5/1s burst 10`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "Written")]
+#[serde(try_from = "RawRate")]
 pub struct RateLimit {
     requests: NonZeroU32,
     /// Milliseconds, 1 to [`RATE_PER_MS_MAX`].
@@ -45,7 +45,7 @@ pub enum RateLimitError {
 /// As JSON has it, unchecked.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct RawRate {
     requests: u32,
     per_ms: u64,
     #[serde(default = "one")]
@@ -88,10 +88,10 @@ impl RateLimit {
     }
 }
 
-impl TryFrom<Written> for RateLimit {
+impl TryFrom<RawRate> for RateLimit {
     type Error = RateLimitError;
 
-    fn try_from(written: Written) -> Result<Self, RateLimitError> {
+    fn try_from(written: RawRate) -> Result<Self, RateLimitError> {
         Self::new(written.requests, written.per_ms, written.burst)
     }
 }

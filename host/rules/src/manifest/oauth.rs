@@ -1,4 +1,4 @@
-//! OAuth 2 in a manifest's `auth`: where tokens come from, and which secrets buy them.
+//! OAuth 2 in a manifest's `auth`: where tokens come from, and which secrets they are requested with.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -73,7 +73,7 @@ pub enum ClientAuth {
     Body,
 }
 
-/// RFC 6749 §4.4: the client's own credentials buy the token.
+/// RFC 6749 §4.4: a token is requested with the client's own credentials.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClientCredentials {
@@ -87,7 +87,7 @@ pub struct ClientCredentials {
     pub client_auth: Setting<ClientAuth>,
 }
 
-/// RFC 6749 §6: a refresh token buys the next one. The authorisation was done elsewhere.
+/// RFC 6749 §6: a token is requested with a refresh token. The authorisation was done elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RefreshToken {

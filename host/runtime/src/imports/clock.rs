@@ -14,7 +14,7 @@ impl Host for RunState {
 impl<T: Send> HostWithStore<T> for Imports {
     async fn sleep(accessor: &Accessor<T, Self>, duration_ms: u64) -> wasmtime::Result<()> {
         let live = accessor.with(|mut access| access.get().live("clock.sleep"))?;
-        live.world.sleep(duration_ms).await;
+        live.calls.sleep(duration_ms).await;
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use tidegate_contract::tidegate::plugin::feed::{Action, Change, Host, HostWithStore, Source};
 use tidegate_contract::tidegate::plugin::records::Error;
-use tidegate_engine::grant::{FeedGrant, FeedPattern, GrantFlag, Whose};
+use tidegate_engine::grant::{FeedGrant, FeedPattern, FeedScope, GrantFlag};
 use tidegate_engine::limits::{READ_BYTES_MAX, READ_CHANGES_MAX};
 use tidegate_engine::store::{ActionFilter, ReadChanges};
 use tidegate_engine::{ConnectionKey, ModelKey};
@@ -11,8 +11,8 @@ use wasmtime::component::Accessor;
 
 use super::records::{error, invalid, not_granted};
 use super::taken::hold_until_taken;
+use crate::calls::{AnswerShare, changes_bytes};
 use crate::state::{Imports, Live, RunState};
-use crate::world::{Held, changes_bytes};
 
 impl Host for RunState {}
 
@@ -40,7 +40,7 @@ async fn read(
     source: &Source,
     cursor: Option<&str>,
     limit: u32,
-) -> Result<(Vec<cassette::Change>, Held), Error> {
+) -> Result<(Vec<cassette::Change>, AnswerShare), Error> {
     let model = resolve(live, source)?;
     if limit == 0 || limit > READ_CHANGES_MAX {
         let message = format!("limit is {limit}; it must be 1 to {READ_CHANGES_MAX}");
@@ -56,7 +56,7 @@ async fn read(
         limit: limit as usize,
         bytes_max: READ_BYTES_MAX,
     };
-    let read = live.world.read_feed(read, cursor).await;
+    let read = live.calls.read_feed(read, cursor).await;
     read.map_err(|refusal| error(live, refusal))
 }
 
@@ -89,9 +89,12 @@ fn resolve(live: &Live, source: &Source) -> Result<ModelKey, Error> {
     };
     if !live.feeds.iter().any(|grant| grant.allows(&feed, &of, own)) {
         let (whose, granted) = if of == *own {
-            (String::new(), Whose::Same)
+            (String::new(), FeedScope::Same)
         } else {
-            (format!(" of the connection {of}"), Whose::Connection(of))
+            (
+                format!(" of the connection {of}"),
+                FeedScope::Connection(of),
+            )
         };
         let flag = GrantFlag::Feed(FeedGrant {
             feed: feed.clone(),

@@ -20,7 +20,7 @@ impl<T: Send + 'static> HostWithStore<T> for Imports {
         request: Request,
     ) -> wasmtime::Result<Result<Response, Error>> {
         let live = accessor.with(|mut access| access.get().live("http.send"))?;
-        let once = Once::of(&live, &request);
+        let once = UnrepeatableSend::of(&live, &request);
         let _held = live.hold(request_bytes(&request)).await?;
         let request = EgressRequest {
             method: request.method,
@@ -39,7 +39,7 @@ impl<T: Send + 'static> HostWithStore<T> for Imports {
             },
             idempotency_key: request.options.idempotency_key,
         };
-        let answer = live.world.send(request).await;
+        let answer = live.calls.send(request).await;
         if let Some(once) = once {
             once.answered(answer.as_ref().map(|(response, _)| response));
         }
@@ -66,12 +66,12 @@ impl<T: Send + 'static> HostWithStore<T> for Imports {
 
 /// A request of an action that must not come twice: neither its method (RFC 9110 §9.2.2) nor the plugin says
 /// that a repeat is safe. That it was taken, or may have been, decides what becomes of the run's failure.
-struct Once {
+struct UnrepeatableSend {
     live: Arc<Live>,
     may_be_done: bool,
 }
 
-impl Once {
+impl UnrepeatableSend {
     fn of(live: &Arc<Live>, request: &Request) -> Option<Self> {
         let says_so = match request.options.retry {
             Retry::Always => true,
@@ -96,7 +96,7 @@ impl Once {
     }
 }
 
-impl Drop for Once {
+impl Drop for UnrepeatableSend {
     fn drop(&mut self) {
         if self.may_be_done {
             self.live.note(|notes| notes.acted = true);

@@ -17,9 +17,9 @@ use wasmtime::component::Accessor;
 
 use super::snapshots;
 use super::taken::hold_until_taken;
+use crate::calls::{bodies_bytes, page_refusal, refusal};
 use crate::log::cut;
 use crate::state::{Imports, Live, RunState};
-use crate::world::{bodies_bytes, page_refusal, refusal};
 
 /// Most bytes of bodies that one look into the store may bring.
 const GET_BYTES: u64 = 32 * 1024 * 1024;
@@ -70,7 +70,7 @@ impl<T: Send + 'static> HostWithStore<T> for Imports {
             Ok(model) => model,
             Err(error) => return Ok(Err(error)),
         };
-        let begun = live.world.begin_snapshot(model, restart).await;
+        let begun = live.calls.begin_snapshot(model, restart).await;
         Ok(begun.map_err(|refusal| error(&live, refusal)))
     }
 
@@ -180,13 +180,13 @@ async fn commit(
         checkpoint,
     };
     let counts = live
-        .world
+        .calls
         .commit(commit, live.meter.figures())
         .await
         .map_err(|refusal| error(live, refusal))?;
     live.note(|notes| notes.advanced |= advances);
     if moves {
-        live.world.rest.reach();
+        live.calls.rest.arrive();
     }
     live.meter.commit_done();
     live.log.committed();
@@ -284,7 +284,7 @@ async fn get(
     let step = usize::try_from(step).unwrap_or(usize::MAX).max(1);
     let (mut bodies, mut held) = (Vec::with_capacity(ids.len()), Vec::new());
     for ids in ids.chunks(step) {
-        let (found, share) = match live.world.get(model.clone(), ids).await {
+        let (found, share) = match live.calls.get(model.clone(), ids).await {
             Ok(found) => found,
             Err(refusal) => return refused(error(live, refusal)),
         };

@@ -9,8 +9,8 @@ use tidegate_engine::record::Counts;
 use tidegate_engine::store;
 
 use super::records::{checked_checkpoint, error, granted, invalid, is_elsewhere};
+use crate::calls::unseen_bytes;
 use crate::state::Live;
-use crate::world::unseen_bytes;
 
 /// The ids, and what of the run's account they take.
 pub(super) async fn unseen(
@@ -28,7 +28,7 @@ pub(super) async fn unseen(
         let message = format!("a limit of {limit} ids; it is 1 to {UNSEEN_MAX}");
         return refused(invalid(live, message));
     }
-    let (found, held) = match live.world.unseen(model, after, limit).await {
+    let (found, held) = match live.calls.unseen(model, after, limit).await {
         Ok(found) => found,
         Err(refusal) => return refused(error(live, refusal)),
     };
@@ -49,8 +49,8 @@ pub(super) async fn repeat(
 ) -> Result<u64, Error> {
     let model = granted(live, model)?;
     let checkpoint = checked_checkpoint(live, checkpoint)?;
-    let stored = Stored::of(live, checkpoint.as_deref());
-    let unseen = live.world.repeat_snapshot(model, checkpoint).await;
+    let stored = CheckpointEffect::of(live, checkpoint.as_deref());
+    let unseen = live.calls.repeat_snapshot(model, checkpoint).await;
     let unseen = unseen.map_err(|refusal| error(live, refusal))?;
     stored.note(live);
     Ok(unseen)
@@ -64,14 +64,14 @@ pub(super) async fn end(
 ) -> Result<SnapshotEnd, Error> {
     let model = granted(live, model)?;
     let checkpoint = checked_checkpoint(live, checkpoint)?;
-    let stored = Stored::of(live, checkpoint.as_deref());
+    let stored = CheckpointEffect::of(live, checkpoint.as_deref());
     let proof = match proof {
         Proof::None => store::Proof::None,
         Proof::OneAnswer => store::Proof::OneAnswer,
         Proof::TwoPasses => store::Proof::TwoPasses,
     };
-    let world = &live.world;
-    let ended = world.end_snapshot(model.clone(), proof, checkpoint).await;
+    let calls = &live.calls;
+    let ended = calls.end_snapshot(model.clone(), proof, checkpoint).await;
     let ended = ended.map_err(|refusal| error(live, refusal))?;
     stored.note(live);
     live.meter.committed(
@@ -88,14 +88,14 @@ pub(super) async fn end(
 }
 
 /// What a stored checkpoint means for the run.
-struct Stored {
+struct CheckpointEffect {
     advances: bool,
     moves: bool,
 }
 
-impl Stored {
+impl CheckpointEffect {
     fn of(live: &Live, checkpoint: Option<&str>) -> Self {
-        Stored {
+        CheckpointEffect {
             advances: checkpoint.is_some(),
             moves: is_elsewhere(live, checkpoint),
         }
@@ -105,7 +105,7 @@ impl Stored {
     fn note(&self, live: &Live) {
         live.note(|notes| notes.advanced |= self.advances);
         if self.moves {
-            live.world.rest.reach();
+            live.calls.rest.arrive();
         }
         live.meter.commit_done();
         live.log.committed();

@@ -56,7 +56,7 @@ impl<T: Send> HostWithStore<T> for Imports {
                 return Ok(Err(invalid(&live, message)));
             }
         };
-        let stored = live.world.merge_metadata(&patch, METADATA_BYTES_MAX).await;
+        let stored = live.calls.merge_metadata(&patch, METADATA_BYTES_MAX).await;
         Ok(match stored {
             Ok(()) => {
                 let mut metadata = live.metadata.lock().unwrap_or_else(PoisonError::into_inner);

@@ -21,7 +21,7 @@ where
     if shares.is_empty() {
         return Ok(());
     }
-    let behind = Behind {
+    let behind = DeferredShares {
         shares,
         is_behind: false,
     };
@@ -29,13 +29,13 @@ where
 }
 
 /// Shares on their way behind the work that copies their answer.
-struct Behind {
+struct DeferredShares {
     shares: Vec<Share>,
     /// Whether that work was in the queue when this was put there.
     is_behind: bool,
 }
 
-impl<T, D> AccessorTask<T, D> for Behind
+impl<T, D> AccessorTask<T, D> for DeferredShares
 where
     T: Send + 'static,
     D: HasData + 'static,

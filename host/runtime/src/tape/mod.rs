@@ -26,12 +26,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
 use tidegate_engine::Timestamp;
-use tidegate_engine::cassette::{Answer, Ask, End, Event, Found, Head, LoggedLine, Player};
+use tidegate_engine::cassette::{Answer, Ask, End, Event, Head, LoggedLine, Playback, Player};
 use tidegate_engine::run::LogLine;
 
 use recorder::Recorder;
 pub use recorder::Recording;
-pub(crate) use turns::{Stopped, TakingTurns};
+pub(crate) use turns::{Stopped, TapeTurns};
 
 /// The tape of one run.
 pub(crate) struct Tape(Mutex<Inner>);
@@ -55,7 +55,7 @@ struct Inner {
 #[derive(Default)]
 struct Waiting {
     /// With its place in the order of answers.
-    answer: Option<(Place, Answer)>,
+    answer: Option<(AnswerOrder, Answer)>,
     /// It is its turn: the guest gets it when it is polled next.
     given: bool,
     waker: Option<Waker>,
@@ -64,7 +64,7 @@ struct Waiting {
 /// Answers are given in this order: what was not recorded first, then what was, and sleeps that
 /// were not recorded when nothing else is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
+enum AnswerOrder {
     AtOnce,
     Nth(u64),
     Last,
@@ -80,7 +80,7 @@ pub(crate) enum Stop {
 }
 
 /// What a replay did.
-pub(crate) struct Played {
+pub(crate) struct ReplayReport {
     pub(crate) effects: Vec<Ask>,
     pub(crate) requests: u64,
     pub(crate) stopped: Option<Stop>,
@@ -147,7 +147,7 @@ impl Tape {
         if live {
             let answer = real.await;
             let mut inner = self.lock();
-            let place = Place::Nth(inner.arrived);
+            let place = AnswerOrder::Nth(inner.arrived);
             inner.arrived += 1;
             if let Some(waiting) = inner.waiting.get_mut(&call.number) {
                 waiting.answer = Some((place, answer));
@@ -170,7 +170,7 @@ impl Tape {
     }
 
     /// Number a call. The second is whether the world has to answer it.
-    fn begin(&self, ask: Ask) -> (Begun<'_>, bool) {
+    fn begin(&self, ask: Ask) -> (PendingCall<'_>, bool) {
         let mut inner = self.lock();
         let number = inner.calls;
         inner.calls += 1;
@@ -179,11 +179,11 @@ impl Tape {
         let found = inner.player.as_mut().map(|player| player.find(&ask));
         let live = found.is_none();
         let answer = match found {
-            None | Some(Found::Unanswered) => None,
-            Some(Found::Recorded { place, answer }) => Some((Place::Nth(place), answer)),
-            Some(Found::Assumed(answer)) if sleeps => Some((Place::Last, answer)),
-            Some(Found::Assumed(answer)) => Some((Place::AtOnce, answer)),
-            Some(Found::Missing(what)) => {
+            None | Some(Playback::Unanswered) => None,
+            Some(Playback::Recorded { place, answer }) => Some((AnswerOrder::Nth(place), answer)),
+            Some(Playback::Assumed(answer)) if sleeps => Some((AnswerOrder::Last, answer)),
+            Some(Playback::Assumed(answer)) => Some((AnswerOrder::AtOnce, answer)),
+            Some(Playback::Missing(what)) => {
                 inner.stopped.get_or_insert(Stop::Missing(what));
                 None
             }
@@ -198,7 +198,7 @@ impl Tape {
         if let Some(recorder) = &mut inner.recorder {
             recorder.call(number, ask);
         }
-        (Begun { tape: self, number }, live)
+        (PendingCall { tape: self, number }, live)
     }
 
     /// The guest can do no more with what it has: give it the next answer, if there is one.
@@ -261,9 +261,9 @@ impl Tape {
     }
 
     /// What the replay did.
-    pub(crate) fn played(&self) -> Played {
+    pub(crate) fn played(&self) -> ReplayReport {
         let mut inner = self.lock();
-        Played {
+        ReplayReport {
             effects: std::mem::take(&mut inner.effects),
             requests: inner.requests,
             stopped: inner.stopped.take(),
@@ -273,12 +273,12 @@ impl Tape {
 }
 
 /// A call that is waited for; forgotten when dropped.
-struct Begun<'a> {
+struct PendingCall<'a> {
     tape: &'a Tape,
     number: u64,
 }
 
-impl Drop for Begun<'_> {
+impl Drop for PendingCall<'_> {
     fn drop(&mut self) {
         self.tape.lock().waiting.remove(&self.number);
     }

@@ -15,30 +15,30 @@ pub(crate) struct Stopped;
 
 /// Polls a guest. When it waits, and nothing has woken it while it was polled (as its yields do),
 /// it is the tape's turn. Without a tape it only polls.
-pub(crate) struct TakingTurns<F> {
+pub(crate) struct TapeTurns<F> {
     guest: Pin<Box<F>>,
-    tape: Option<(Arc<Tape>, Arc<Bell>, Waker)>,
+    tape: Option<(Arc<Tape>, Arc<RememberingWaker>, Waker)>,
 }
 
 /// Wakes the task, and remembers that it did. One for the whole run: a waker of an earlier poll
 /// counts too.
 #[derive(Default)]
-struct Bell {
+struct RememberingWaker {
     rang: AtomicBool,
     task: AtomicWaker,
 }
 
-impl Wake for Bell {
+impl Wake for RememberingWaker {
     fn wake(self: Arc<Self>) {
         self.rang.store(true, Ordering::SeqCst);
         self.task.wake();
     }
 }
 
-impl<F> TakingTurns<F> {
+impl<F> TapeTurns<F> {
     pub(crate) fn new(guest: F, tape: Option<Arc<Tape>>) -> Self {
         let tape = tape.map(|tape| {
-            let bell = Arc::new(Bell::default());
+            let bell = Arc::new(RememberingWaker::default());
             let waker = Waker::from(Arc::clone(&bell));
             (tape, bell, waker)
         });
@@ -49,7 +49,7 @@ impl<F> TakingTurns<F> {
     }
 }
 
-impl<F: Future> Future for TakingTurns<F> {
+impl<F: Future> Future for TapeTurns<F> {
     type Output = Result<F::Output, Stopped>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

@@ -13,7 +13,7 @@ use tidegate_engine::run::Target;
 use tidegate_engine::store::Durability;
 use tidegate_runtime::OutputCheck;
 
-use super::launch::{self, Launch, Site};
+use super::launch::{self, RunRequest, RunSite};
 use super::local::Local;
 use super::schema::Schema;
 use super::{InvokeRequest, Invoked, Progress};
@@ -24,13 +24,13 @@ pub(super) async fn invoke(
     request: InvokeRequest,
     progress: Arc<dyn Progress>,
 ) -> Result<Invoked> {
-    let site = Site::of(local, &request.connection).await?;
+    let site = RunSite::of(local, &request.connection).await?;
     let checked = checked(local, &site, &request.action, &request.input).await?;
     let key = match request.idempotency_key {
         Some(key) => Some(key_use(key, &request.action, &request.input)?),
         None => None,
     };
-    let launch = Launch {
+    let launch = RunRequest {
         target: Target::Action {
             connection: request.connection,
             action: request.action,
@@ -64,7 +64,7 @@ pub(super) struct Checked {
 /// Find an action, and check an input by its schema.
 pub(super) async fn checked(
     local: &Local,
-    site: &Site,
+    site: &RunSite,
     action: &Name,
     input: &str,
 ) -> Result<Checked> {

@@ -11,8 +11,8 @@ use tidegate_engine::integration::Digest;
 use tidegate_engine::{StoreError, Timestamp};
 use zeroize::Zeroizing;
 
-use super::clear;
 use super::local::Local;
+use super::wire_secrets;
 use crate::problem::{Problem, Result};
 
 /// An API key to make.
@@ -31,7 +31,7 @@ pub struct NewApiKey {
 pub struct MadeApiKey {
     pub key: ApiKey,
     /// The key itself: nobody can find it out again.
-    #[serde(with = "clear::text")]
+    #[serde(with = "wire_secrets::text")]
     pub text: Zeroizing<String>,
 }
 

@@ -11,7 +11,6 @@ use tidegate_engine::upkeep::Dropped;
 use tidegate_engine::{ConnectionKey, ConnectionName, Name};
 use url::Url;
 
-use super::clear;
 use super::deploy::ConfigSchema;
 use super::events;
 use super::keys::ring_to_seal;
@@ -19,6 +18,7 @@ use super::local::Local;
 use super::pages::{PAGE, Pages};
 use super::schedules;
 use super::upkeep::forget_cassettes;
+use super::wire_secrets;
 use crate::oauth::forget_tokens;
 use crate::problem::{Kind, Problem, Result};
 use crate::secrets::{KeyRing, SecretMap, origin_of};
@@ -38,7 +38,7 @@ pub struct NewConnection {
     pub metadata: Map<String, Value>,
     pub tags: BTreeMap<String, String>,
     pub external_id: Option<String>,
-    #[serde(with = "clear::map")]
+    #[serde(with = "wire_secrets::map")]
     pub secrets: SecretMap,
 }
 
@@ -74,9 +74,9 @@ pub struct ConnectionUpdate {
     pub tags: BTreeMap<String, String>,
     pub untag: BTreeSet<String>,
     /// `Some(None)` takes it away.
-    #[serde(with = "clear::twice")]
+    #[serde(with = "wire_secrets::twice")]
     pub external_id: Option<Option<String>>,
-    #[serde(with = "clear::map")]
+    #[serde(with = "wire_secrets::map")]
     pub secrets: SecretMap,
     pub remove_secrets: BTreeSet<String>,
     /// Whether secrets that stay may be sent to the new base URL, should its origin be another one.
@@ -251,7 +251,7 @@ async fn add_page(local: &Local, integration: &Integration, page: Vec<Connection
     let wakes = !told.is_empty();
     local.store.add_connections(page.clone(), told).await?;
     if wakes {
-        local.jobs_changed.ring();
+        local.jobs_changed.notify();
     }
     schedules::ensure(local, integration, &page).await?;
     Ok(())
@@ -364,7 +364,7 @@ async fn change_secrets(
         }
         false => ring.open(&new.key, origin, &new.sealed_secrets)?,
     };
-    // What others bought is theirs, and what was rejected may not be now.
+    // Tokens of other credentials stay theirs, and what was rejected may not be now.
     forget_tokens(&mut secrets);
     new.auth_failed = None;
     secrets.retain(|name, _| !update.remove_secrets.contains(name));
@@ -399,7 +399,7 @@ pub(super) async fn remove(local: &Local, key: &ConnectionKey) -> Result<Dropped
     local.find_connection(key).await?;
     events::removed(local, key).await;
     let dropped = local.store.remove_connection(key, local.clock.now()).await;
-    local.flights.stop(key);
+    local.registry.stop(key);
     local.tokens.forget(key);
     // Whoever follows its records learns that there are none any more.
     local.changes.tell(key);

@@ -8,10 +8,10 @@ use tidegate_engine::integration::Connection;
 use tidegate_engine::manifest::{Auth, TokenRequest};
 use tidegate_engine::redact::SECRET_BYTES_MIN;
 
-use super::launch::Site;
+use super::launch::RunSite;
 use super::local::Local;
 use crate::display;
-use crate::oauth::{self, Buyer, Source};
+use crate::oauth::{self, Source, TokenRequester};
 use crate::problem::{Kind, Problem, Result};
 use crate::secrets::SecretMap;
 
@@ -25,8 +25,8 @@ pub(super) struct Secrets {
 
 /// Those of a site's connection. With credentials that the token endpoint rejected nothing is
 /// started, but `again`.
-pub(super) async fn secrets(local: &Local, site: &Site, again: bool) -> Result<Secrets> {
-    let Site {
+pub(super) async fn secrets(local: &Local, site: &RunSite, again: bool) -> Result<Secrets> {
+    let RunSite {
         integration,
         connection,
         config,
@@ -83,10 +83,10 @@ pub(super) async fn open(local: &Local, connection: &Connection) -> Result<Secre
     ring.open(key, &origin, &now.sealed_secrets)
 }
 
-/// Credentials that are bought while the run goes on.
+/// Credentials that are renewed while the run goes on.
 fn tokens(
     local: &Local,
-    site: &Site,
+    site: &RunSite,
     request: TokenRequest,
     secrets: SecretMap,
     again: bool,
@@ -115,7 +115,7 @@ fn tokens(
     }
     let grants = &site.integration.current.grants;
     let texts = SecretTexts::new(oauth::texts(secrets, &request));
-    let buyer = Buyer {
+    let requester = TokenRequester {
         endpoint: TokenEndpoint {
             connection: key.clone(),
             url: request.url.clone(),
@@ -126,7 +126,7 @@ fn tokens(
         gate: local.runtime()?.gate().clone(),
         again,
     };
-    let source = Source::new(&local.tokens, buyer, texts.clone());
+    let source = Source::new(&local.tokens, requester, texts.clone());
     Ok(Secrets {
         credentials: Some(Credentials::Token(Arc::new(source))),
         texts,

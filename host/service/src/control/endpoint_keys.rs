@@ -6,14 +6,14 @@ use tidegate_engine::webhook::{Endpoint, EndpointId};
 
 use super::local::Local;
 use crate::problem::{Problem, Result};
-use crate::secrets::{KeyId, KeyRing, MasterKey, Unopened, key_of, probe, rewrap};
+use crate::secrets::{KeyId, KeyRing, MasterKey, UnsealError, key_of, probe, rewrap};
 
 /// What is sealed under what.
 #[derive(Debug, Default)]
 pub(super) struct EndpointSurvey {
     /// Endpoints with a secret under the key.
     pub(super) counts: BTreeMap<Option<KeyId>, u64>,
-    pub(super) unreadable: Vec<(EndpointId, Unopened)>,
+    pub(super) unreadable: Vec<(EndpointId, UnsealError)>,
 }
 
 impl EndpointSurvey {
@@ -53,7 +53,7 @@ pub(super) async fn opens_one(
             match probe(&keys, endpoint.id, &secret.sealed) {
                 Ok(()) => return Ok(Some(Ok(()))),
                 // Says nothing against the key.
-                Err(Unopened::Damaged) => {}
+                Err(UnsealError::Damaged) => {}
                 Err(unopened) => {
                     refused.get_or_insert_with(|| ring.problem(endpoint.id, unopened));
                 }

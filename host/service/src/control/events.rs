@@ -13,9 +13,9 @@ use tidegate_engine::store::{Durability, RunFilter};
 use tidegate_engine::upkeep::Scope;
 use tokio::time::Instant;
 
-use super::Quiet;
+use super::SilentObserver;
 use super::jobs::new_job_id;
-use super::launch::{self, Launch, Site};
+use super::launch::{self, RunRequest, RunSite};
 use super::local::Local;
 use super::pages::{PAGE, Pages};
 use crate::notice::warn;
@@ -29,8 +29,8 @@ pub(super) const PAYLOAD: &str = "{}";
 const AT_ONCE: usize = 8;
 
 /// What is launched for an event.
-pub(super) fn launch(connection: &ConnectionKey, event: &str) -> Launch {
-    Launch {
+pub(super) fn launch(connection: &ConnectionKey, event: &str) -> RunRequest {
+    RunRequest {
         target: Target::Event {
             connection: connection.clone(),
             event: event.to_owned(),
@@ -104,15 +104,15 @@ async fn tell(local: &Local, key: &ConnectionKey) -> Result<Option<Run>> {
     if !integration.current.manifest.answers(REMOVED) {
         return Ok(None);
     }
-    let site = Site::at(local, integration, key).await?;
-    let told = launch::run(local, site, launch(key, REMOVED), Arc::new(Quiet));
+    let site = RunSite::at(local, integration, key).await?;
+    let told = launch::run(local, site, launch(key, REMOVED), Arc::new(SilentObserver));
     tokio::pin!(told);
     let time = Duration::from_millis(EVENT_REMOVED_MS);
     let invoked = match tokio::time::timeout(time, &mut told).await {
         Ok(invoked) => invoked?,
         Err(_) => {
             // Its end is stored soon: nothing of a guest can hold that up.
-            local.flights.stop(key);
+            local.registry.stop(key);
             told.await?;
             let message =
                 format!("no answer within the limit event_removed_ms, {EVENT_REMOVED_MS} ms");

@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 use serde_json::Map;
-use tidegate_engine::grant::{FeedGrant, GrantFlag, Grants, HostPattern, HostRequest, Whose};
+use tidegate_engine::grant::{FeedGrant, FeedScope, GrantFlag, Grants, HostPattern, HostRequest};
 use tidegate_engine::limits;
 use tidegate_engine::manifest::{FeedRequest, Manifest};
 
@@ -38,7 +38,7 @@ pub fn missing_grants(manifest: &Manifest, grants: &Grants) -> Vec<GrantFlag> {
             FeedRequest::Feed(feed) if !grants.feeds.iter().any(|grant| grant.feed == *feed) => {
                 missing.push(GrantFlag::Feed(FeedGrant {
                     feed: feed.clone(),
-                    of: Whose::Same,
+                    of: FeedScope::Same,
                 }));
             }
             FeedRequest::Config if grants.feeds.is_empty() => missing.push(GrantFlag::ConfigFeed),

@@ -13,10 +13,10 @@ use tidegate_engine::{ConnectionKey, Name, StoreError, Timestamp};
 
 use super::deploy::find_sync;
 use super::events;
-use super::flights::{Flight, Stop};
-use super::launch::{self, Launch, Site};
+use super::launch::{self, RunRequest, RunSite};
 use super::local::Local;
-use super::{Quiet, action};
+use super::run_registry::{RunHandle, Stop};
+use super::{SilentObserver, action};
 use crate::problem::{Kind, Problem, Result};
 use crate::spans;
 
@@ -38,12 +38,12 @@ pub struct TriggerRequest {
 
 /// Check that `target` names a sync, or an action and an input for it, of a connection that is there.
 pub(super) async fn check_target(local: &Local, target: &JobTarget) -> Result<()> {
-    let site = Site::of(local, target.connection()).await?;
+    let site = RunSite::of(local, target.connection()).await?;
     launch_of(local, &site, target).await.map(drop)
 }
 
 /// What a job of `target` launches.
-async fn launch_of(local: &Local, site: &Site, target: &JobTarget) -> Result<Launch> {
+async fn launch_of(local: &Local, site: &RunSite, target: &JobTarget) -> Result<RunRequest> {
     let (models, output_check) = match target {
         JobTarget::Sync { sync, .. } => {
             let found = find_sync(&site.integration, &site.config, sync)?;
@@ -65,7 +65,7 @@ async fn launch_of(local: &Local, site: &Site, target: &JobTarget) -> Result<Lau
         } => (*reset, *empty, *allow_deletes),
         JobTarget::Action { .. } | JobTarget::Event { .. } => (false, false, false),
     };
-    Ok(Launch {
+    Ok(RunRequest {
         target: target.run_target(),
         models,
         reset,
@@ -116,7 +116,7 @@ pub(super) async fn enqueue(local: &Local, target: JobTarget) -> Result<Job> {
         now,
     };
     let job = local.store.enqueue(job).await?;
-    local.jobs_changed.ring();
+    local.jobs_changed.notify();
     Ok(job)
 }
 
@@ -147,21 +147,21 @@ pub(super) async fn cancel(local: &Local, id: JobId) -> Result<Job> {
         let (JobState::Running { .. }, Some(run)) = (&job.state, job.run) else {
             break;
         };
-        if local.flights.stop_run(run, Stop::Cancelled) {
+        if local.registry.stop_run(run, Stop::Cancelled) {
             break;
         }
         // It was claimed a moment ago, or is about to end.
         tokio::time::sleep(LOOK_EVERY).await;
         job = local.store.job(id).await?;
     }
-    local.jobs_changed.ring();
+    local.jobs_changed.notify();
     Ok(job)
 }
 
 pub(super) async fn redrive(local: &Local, id: JobId) -> Result<Job> {
     show(local, id).await?;
     let job = local.store.redrive_job(id, local.clock.now()).await?;
-    local.jobs_changed.ring();
+    local.jobs_changed.notify();
     Ok(job)
 }
 
@@ -171,18 +171,18 @@ pub(super) async fn discard(local: &Local, id: JobId) -> Result<Job> {
 }
 
 /// A run of this process that may be told to stop.
-pub(crate) type Stoppable = (Flight, BoxFuture<'static, Stop>);
+pub(crate) type Stoppable = (RunHandle, BoxFuture<'static, Stop>);
 
 impl Local {
     /// Take a claimed run in, so that it can be told to stop.
     pub(crate) fn take_in(&self, claimed: &Claimed) -> Stoppable {
-        self.flights
+        self.registry
             .enter(claimed.run, claimed.job.target.connection())
     }
 
     /// Tell one run to stop; false if it is not here.
     pub(crate) fn stop_run(&self, run: RunId, why: Stop) -> bool {
-        self.flights.stop_run(run, why)
+        self.registry.stop_run(run, why)
     }
 
     /// The same for one that was claimed only a moment ago, and may not be here yet.
@@ -216,18 +216,18 @@ impl Local {
         Ok(())
     }
 
-    async fn attempt(&self, claimed: Claimed, (flight, stopped): Stoppable) -> Result<()> {
+    async fn attempt(&self, claimed: Claimed, (handle, stopped): Stoppable) -> Result<()> {
         let key = claimed.job.target.connection().clone();
-        let site = Site::at(self, claimed.integration.clone(), &key).await?;
+        let site = RunSite::at(self, claimed.integration.clone(), &key).await?;
         let launch = launch_of(self, &site, &claimed.job.target).await?;
         launch::run_claimed(
             self,
             site,
             launch,
             claimed,
-            flight,
+            handle,
             stopped,
-            Arc::new(Quiet),
+            Arc::new(SilentObserver),
         )
         .await?;
         Ok(())

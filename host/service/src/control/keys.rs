@@ -8,13 +8,13 @@ use tidegate_engine::ConnectionKey;
 use tidegate_engine::integration::Connection;
 use tidegate_engine::webhook::EndpointId;
 
-use super::clear;
 use super::endpoint_keys::{self, EndpointSurvey};
 use super::local::Local;
 use super::pages::{PAGE, Pages};
+use super::wire_secrets;
 use crate::problem::{Kind, Problem, Result};
 use crate::secrets::{
-    KeyId, KeyRing, MasterKey, Place, Unopened, VARIABLE, VARIABLE_NEXT, key_of, probe, rewrap,
+    KeyId, KeyRing, MasterKey, Place, UnsealError, VARIABLE, VARIABLE_NEXT, key_of, probe, rewrap,
 };
 
 /// Connections named in a refusal.
@@ -25,7 +25,7 @@ const NAMED_MAX: usize = 10;
 pub struct RotateKeys {
     /// The new master key, 32 bytes in base64. `None` makes one, where a key file is in use, or takes
     /// that of `TIDEGATE_MASTER_KEY_NEXT`.
-    #[serde(with = "clear::one")]
+    #[serde(with = "wire_secrets::one")]
     pub to: Option<Secret>,
     /// Leave credentials that can't be opened as they are, instead of refusing.
     pub skip_unreadable: bool,
@@ -90,7 +90,7 @@ pub(super) async fn ring_to_seal(local: &Local) -> Result<KeyRing> {
             match probe(&keys, &sealed.key, &sealed.sealed_secrets) {
                 Ok(()) => return Ok(ring),
                 // Says nothing against the key.
-                Err(Unopened::Damaged) => {}
+                Err(UnsealError::Damaged) => {}
                 Err(unopened) => {
                     refused.get_or_insert_with(|| ring.problem(&sealed.key, unopened));
                 }
@@ -165,7 +165,7 @@ struct Survey {
     /// By key; `None` is version 1.
     counts: BTreeMap<Option<KeyId>, u64>,
     without: u64,
-    unreadable: Vec<(ConnectionKey, Unopened)>,
+    unreadable: Vec<(ConnectionKey, UnsealError)>,
     endpoints: EndpointSurvey,
 }
 

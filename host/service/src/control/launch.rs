@@ -13,7 +13,7 @@ use tidegate_engine::integration::{Connection, Integration};
 use tidegate_engine::run::{
     Blame, Failure, FailureClass, Figures, LogLine, NewRun, Outcome, RunEnd, RunId, Target, Trigger,
 };
-use tidegate_engine::store::{Claimed, Durability, Started, Stored};
+use tidegate_engine::store::{Claimed, Durability, Durable, Started};
 use tidegate_engine::{ConnectionKey, Name, StoreError, Timestamp};
 use tidegate_runtime::{Meter, Observer, OutputCheck, Plugin, Recording, RunResult, RunSpec};
 use tracing::Instrument;
@@ -21,12 +21,12 @@ use tracing::Instrument;
 use super::changes::Changes;
 use super::credentials::secrets;
 use super::deploy::ConfigSchema;
-use super::empty;
-use super::flights::{Flight, Flights, Stop};
 use super::local::Local;
+use super::run_registry::{RunHandle, RunRegistry, Stop};
+use super::truncate;
 use super::upkeep::forget_cassettes;
 use super::{Invoked, Progress};
-use crate::cassettes::Take;
+use crate::cassettes::CassetteWriter;
 use crate::problem::{Kind, Problem, Result};
 use crate::spans;
 
@@ -36,7 +36,7 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 /// Hands a run's log lines to whoever watches, tells of its commits, and stops it at a checkpoint when the host stops.
 struct Watch {
     run: RunId,
-    flights: Flights,
+    registry: RunRegistry,
     progress: Arc<dyn Progress>,
     changes: Arc<Changes>,
     connection: ConnectionKey,
@@ -52,19 +52,19 @@ impl Observer for Watch {
     }
 
     fn at_checkpoint(&self) -> bool {
-        self.flights.lands_at_checkpoint(self.run)
+        self.registry.stops_at_checkpoint(self.run)
     }
 }
 
 /// Where a run takes place.
-pub(super) struct Site {
+pub(super) struct RunSite {
     pub(super) integration: Arc<Integration>,
     pub(super) connection: Connection,
     /// The integration's config with the connection's merged over it, valid by the manifest's schema.
     pub(super) config: Map<String, Value>,
 }
 
-impl Site {
+impl RunSite {
     pub(super) async fn of(local: &Local, key: &ConnectionKey) -> Result<Self> {
         let integration = local.find_integration(&key.integration).await?;
         Self::at(local, integration, key).await
@@ -89,7 +89,7 @@ impl Site {
 }
 
 /// What to run.
-pub(super) struct Launch {
+pub(super) struct RunRequest {
     pub(super) target: Target,
     /// Models that it may read and write.
     pub(super) models: Vec<Name>,
@@ -111,20 +111,20 @@ struct Prepared {
     plugin: Plugin,
     credentials: Option<Credentials>,
     secrets: SecretTexts,
-    take: Option<Take>,
+    take: Option<CassetteWriter>,
     recording: Option<Recording>,
     seed: Seed,
 }
 
 impl Prepared {
-    async fn of(local: &Local, site: &Site, launch: &Launch) -> Result<Self> {
+    async fn of(local: &Local, site: &RunSite, launch: &RunRequest) -> Result<Self> {
         let again = matches!(launch.target, Target::Event { .. });
         let secrets = secrets(local, site, again).await?;
         let plugin = load(local, &site.integration).await?;
         let take = match launch.target {
             // A check of the connection is nothing to replay.
             Target::Event { .. } => None,
-            _ => Take::begin(&local.data, &site.connection.key, launch.record.clone())?,
+            _ => CassetteWriter::begin(&local.data, &site.connection.key, launch.record.clone())?,
         };
         let recording = match &take {
             Some(take) => Some(Recording {
@@ -147,10 +147,10 @@ impl Prepared {
 }
 
 /// A run as it was started.
-struct Begun {
+struct StartedRun {
     id: RunId,
     started: Started,
-    stored: Stored,
+    stored: Durable,
     /// Whether its end is answered before it is on disk.
     is_early: bool,
     trigger: Trigger,
@@ -160,7 +160,7 @@ struct Begun {
     holds_key: bool,
     /// Whether it is an attempt of a job, which goes on elsewhere if this host stops.
     is_of_job: bool,
-    flight: Flight,
+    handle: RunHandle,
     stopped: BoxFuture<'static, Stop>,
 }
 
@@ -173,8 +173,8 @@ pub(crate) fn new_run_id(now: Timestamp) -> Result<RunId> {
 /// no run started, or that its end could not be stored: it was fenced off, or the store failed.
 pub(super) async fn run(
     local: &Local,
-    site: Site,
-    mut launch: Launch,
+    site: RunSite,
+    mut launch: RunRequest,
     progress: Arc<dyn Progress>,
 ) -> Result<Invoked> {
     let prepared = Prepared::of(local, &site, &launch).await?;
@@ -192,16 +192,16 @@ pub(super) async fn run(
         now,
     };
     // Before it starts, so that a removal of its connection finds it here or not at all.
-    let (flight, stopped) = local.flights.enter(id, launch.target.connection());
+    let (handle, stopped) = local.registry.enter(id, launch.target.connection());
     let key = launch.key.take();
     let idempotency_key = key.as_ref().map(|used| used.key.clone());
     // Somebody waits for what it returns (docs/decisions/0010).
     let is_early = key.is_none() && matches!(launch.target, Target::Action { .. });
     let (started, stored) = match key {
         None if is_early => local.store.start_run_early(new_run).await?,
-        None => (local.store.start_run(new_run).await?, Stored::already()),
+        None => (local.store.start_run(new_run).await?, Durable::already()),
         Some(key) => match local.store.start_keyed_run(new_run, key).await? {
-            Keyed::Started(started) => (started, Stored::already()),
+            Keyed::Started(started) => (started, Durable::already()),
             Keyed::Kept(kept) => {
                 return Ok(Invoked {
                     run: kept.run,
@@ -211,7 +211,7 @@ pub(super) async fn run(
             }
         },
     };
-    let begun = Begun {
+    let begun = StartedRun {
         id,
         started,
         stored,
@@ -221,7 +221,7 @@ pub(super) async fn run(
         holds_key: idempotency_key.is_some(),
         idempotency_key,
         is_of_job: false,
-        flight,
+        handle,
         stopped,
     };
     let span = spans::invoked(id, &launch.target);
@@ -233,25 +233,25 @@ pub(super) async fn run(
 /// Run what a job was claimed for to its end. An error means that it could not begin.
 pub(super) async fn run_claimed(
     local: &Local,
-    site: Site,
-    launch: Launch,
+    site: RunSite,
+    launch: RunRequest,
     claimed: Claimed,
-    flight: Flight,
+    handle: RunHandle,
     stopped: BoxFuture<'static, Stop>,
     progress: Arc<dyn Progress>,
 ) -> Result<Invoked> {
     let prepared = Prepared::of(local, &site, &launch).await?;
-    let begun = Begun {
+    let begun = StartedRun {
         id: claimed.run,
         started: claimed.started,
-        stored: Stored::already(),
+        stored: Durable::already(),
         is_early: false,
         trigger: claimed.job.trigger,
         attempt: claimed.job.attempts + 1,
         idempotency_key: claimed.job.idempotency_key,
         holds_key: claimed.job.holds_key,
         is_of_job: true,
-        flight,
+        handle,
         stopped,
     };
     // It is large, and lives as long as the run.
@@ -260,10 +260,10 @@ pub(super) async fn run_claimed(
 
 async fn drive(
     local: &Local,
-    site: Site,
-    launch: Launch,
+    site: RunSite,
+    launch: RunRequest,
     prepared: Prepared,
-    begun: Begun,
+    begun: StartedRun,
     progress: Arc<dyn Progress>,
 ) -> Result<Invoked> {
     let (id, fence) = (begun.id, begun.started.fence);
@@ -271,7 +271,7 @@ async fn drive(
     let meter = Arc::new(Meter::default());
     // With a checkpoint, an earlier attempt has done so, and what is there now was pulled since.
     if launch.empty && begun.started.checkpoint.is_none() {
-        let emptied = empty::models(local, id, fence, &launch.models, &meter).await;
+        let emptied = truncate::models(local, id, fence, &launch.models, &meter).await;
         local.changes.tell(launch.target.connection());
         if let Err(error) = emptied {
             let message = format!("its records could not be deleted: {error}");
@@ -332,7 +332,7 @@ async fn drive(
         result.figures,
         why.get().filter(|_| goes_on),
     );
-    drop(begun.flight);
+    drop(begun.handle);
     let output = result.output;
     let finish = match &output {
         Some(output) if begun.holds_key && end.outcome == Outcome::Success => {
@@ -345,8 +345,8 @@ async fn drive(
         }
         _ => local.store.finish_run(id, fence, end),
     };
-    let remains = result.remains;
-    let (finished, ()) = tokio::join!(finish, async move { drop(remains) });
+    let deferred = result.deferred;
+    let (finished, ()) = tokio::join!(finish, async move { drop(deferred) });
     if let Err(StoreError::Fenced { .. }) = finished {
         // What it recorded came after the removal.
         forget_cassettes(local).await?;
@@ -406,7 +406,7 @@ async fn watched(
 ) -> Result<RunResult> {
     let watch: Arc<dyn Observer> = Arc::new(Watch {
         run: spec.run,
-        flights: local.flights.clone(),
+        registry: local.registry.clone(),
         progress: Arc::clone(&progress),
         changes: Arc::clone(&local.changes),
         connection: spec.connection.key.clone(),

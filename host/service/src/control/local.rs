@@ -10,12 +10,12 @@ use async_trait::async_trait;
 use ipnet::IpNet;
 use tidegate_egress::{Gate, GateOptions, Pool};
 use tidegate_engine::api_key::{ApiKey, ApiKeyId};
-use tidegate_engine::bell::Bell;
 use tidegate_engine::command;
 use tidegate_engine::connection::ConnectionFilter;
 use tidegate_engine::integration::{Connection, Digest, Integration};
+use tidegate_engine::notifier::Notifier;
 use tidegate_engine::record::Record;
-use tidegate_engine::request::{Begun, KeptAnswer, NewRequest, RequestKey};
+use tidegate_engine::request::{NewRequest, RequestKey, RequestStart, StoredAnswer};
 use tidegate_engine::run::{Blame, Failure, FailureClass, LogLine, Run, RunId, Trigger};
 use tidegate_engine::store::{Changes, ModelStats, RunFilter};
 use tidegate_engine::upkeep::{CheckReport, Dropped, Pruned, Scope, StoreStats};
@@ -24,10 +24,10 @@ use tidegate_runtime::{Clock, Inspection, Runtime, RuntimeOptions};
 use tidegate_store::{Options, SledStore};
 use tokio::sync::{RwLock, watch};
 
-use super::flights::{Flights, Stop};
 use super::model::{KnownModel, ReadModel};
 use super::plugins::Plugins;
 use super::proxy::egress_proxy;
+use super::run_registry::{RunRegistry, Stop};
 use super::schemas::Schemas;
 use super::{
     AddedConnections, ConnectionUpdate, Control, DeployPlan, DeployRequest, InvokeRequest, Invoked,
@@ -35,10 +35,10 @@ use super::{
     ProxyResponse, RotateKeys, Rotated, Signature, SyncRequest, SyncStatus,
 };
 use crate::notice::notice;
-use crate::oauth::Keeper;
+use crate::oauth::TokenManager;
 use crate::problem::{Kind, Problem, Result};
 use crate::secrets::KeyRing;
-use crate::transfer::{Brought, ExportScope, ImportTerms, Totals};
+use crate::transfer::{ExportScope, ImportReport, ImportTerms, Totals};
 
 /// Where precompiled components lie in the data directory.
 const CACHE: &str = "cache";
@@ -51,18 +51,18 @@ pub struct Local {
     /// Made when first needed: reading records needs no wasmtime.
     runtime: std::sync::OnceLock<Runtime>,
     pub(super) clock: Clock,
-    pub(super) flights: Flights,
+    pub(super) registry: RunRegistry,
     pub(super) plugins: Plugins,
     /// Rung when schedules change, so that the scheduler looks again.
-    pub(crate) schedules_changed: Bell,
+    pub(crate) schedules_changed: Notifier,
     /// Rung when jobs may have become claimable.
-    pub(crate) jobs_changed: Bell,
+    pub(crate) jobs_changed: Notifier,
     pub(super) schemas: Schemas,
     /// Who is told of commits.
     pub(super) changes: Arc<super::changes::Changes>,
     /// Whether a server has it: then applications start its runs, and the server hears signals.
     pub(super) served: bool,
-    pub(super) tokens: Arc<Keeper>,
+    pub(super) tokens: Arc<TokenManager>,
     /// Read from when the master keys are loaded until what they seal is stored, or what they open
     /// is open; written where a rotation changes them. So nothing is left under a key that is gone.
     pub(super) key_use: Arc<RwLock<()>>,
@@ -106,7 +106,7 @@ impl Local {
         let store: Arc<dyn Store> = Arc::new(store);
         store.recover_runs(why, clock.now()).await?;
         let key_use = Arc::default();
-        let keeper = Keeper::new(
+        let token_manager = TokenManager::new(
             Arc::clone(&store),
             data.to_owned(),
             clock.clone(),
@@ -115,16 +115,16 @@ impl Local {
         let local = Self {
             data: data.to_owned(),
             store,
-            tokens: Arc::new(keeper),
+            tokens: Arc::new(token_manager),
             key_use,
             runtime: std::sync::OnceLock::new(),
             clock,
-            flights: Flights::default(),
+            registry: RunRegistry::default(),
             plugins: Plugins::default(),
             schemas: Schemas::default(),
             changes: Arc::default(),
-            schedules_changed: Bell::default(),
-            jobs_changed: Bell::default(),
+            schedules_changed: Notifier::default(),
+            jobs_changed: Notifier::default(),
             served,
             webhook_private: Vec::new(),
             held: Pool::default(),
@@ -142,12 +142,12 @@ impl Local {
 
     /// The server is about to stop: from now on syncs stop at the next checkpoint that they come to.
     pub fn wind_down(&self) {
-        self.flights.land();
+        self.registry.drain();
     }
 
     /// Stop all runs of this process, which end shortly; returns how many there were.
     pub fn stop_runs(&self, why: Stop) -> usize {
-        self.flights.stop_all(why)
+        self.registry.stop_all(why)
     }
 
     pub(crate) fn store(&self) -> &dyn Store {
@@ -289,11 +289,11 @@ impl Control for Local {
         Ok(self.store.touch_api_key(id, at).await?)
     }
 
-    async fn begin_request(&self, new: NewRequest) -> Result<Begun> {
+    async fn begin_request(&self, new: NewRequest) -> Result<RequestStart> {
         Ok(self.store.begin_request(new).await?)
     }
 
-    async fn end_request(&self, key: RequestKey, answer: Option<KeptAnswer>) -> Result<()> {
+    async fn end_request(&self, key: RequestKey, answer: Option<StoredAnswer>) -> Result<()> {
         Ok(self.store.end_request(key, answer).await?)
     }
 
@@ -352,7 +352,7 @@ impl Control for Local {
 
     async fn cancel_run(&self, id: RunId) -> Result<()> {
         let run = Control::run(self, id).await?;
-        match (&run.end, self.flights.stop_run(id, Stop::Cancelled)) {
+        match (&run.end, self.registry.stop_run(id, Stop::Cancelled)) {
             (_, true) => Ok(()),
             (Some(end), false) => {
                 let message = format!("run {id} has ended already: {}", end.outcome.as_str());
@@ -405,7 +405,7 @@ impl Control for Local {
         input: &mut (dyn BufRead + Send),
         terms: &ImportTerms,
         progress: &mut (dyn FnMut(u64) + Send),
-    ) -> Result<Brought> {
+    ) -> Result<ImportReport> {
         super::upkeep::import(self, input, terms, progress).await
     }
 

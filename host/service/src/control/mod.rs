@@ -7,21 +7,17 @@ use serde::{Deserialize, Serialize};
 mod action;
 mod api_keys;
 mod changes;
-pub mod clear;
 mod connections;
 mod credentials;
 mod deploy;
-mod empty;
 mod endpoint_keys;
 mod events;
 mod find;
-pub mod flights;
 mod grants;
 mod ids;
 mod imported;
 mod jobs;
 mod keys;
-mod later;
 mod launch;
 mod local;
 mod model;
@@ -32,15 +28,19 @@ mod proxy;
 mod request;
 mod retry;
 mod room;
+pub mod run_registry;
 mod schedules;
+mod scheduling;
 mod schema;
 mod schemas;
 mod signed;
+mod submit_action;
 mod sync;
 mod syncs;
+mod truncate;
 mod upkeep;
 mod webhooks;
-mod work;
+pub mod wire_secrets;
 
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
@@ -57,7 +57,7 @@ use tidegate_engine::idempotency::IdempotencyKey;
 use tidegate_engine::integration::{Connection, Digest, Integration};
 use tidegate_engine::limits::LimitValues;
 use tidegate_engine::record::Record;
-use tidegate_engine::request::{Begun, KeptAnswer, NewRequest, RequestKey};
+use tidegate_engine::request::{NewRequest, RequestKey, RequestStart, StoredAnswer};
 use tidegate_engine::run::{Figures, LogLine, Run, RunId};
 use tidegate_engine::store::{Changes, Durability, ModelStats, RunFilter};
 use tidegate_engine::upkeep::{CheckReport, Dropped, Pruned, Scope, StoreStats};
@@ -74,24 +74,24 @@ pub use deploy::{check_grants, check_opens, inspect_problem};
 pub use grants::missing_grants;
 pub use jobs::TriggerRequest;
 pub use keys::{KeyStatus, KeysStatus, RotateKeys, Rotated};
-pub use later::{InvokeLater, Later};
 pub(crate) use launch::new_run_id;
 pub use local::Local;
 pub use model::{KnownModel, ReadModel};
 pub use proxy::egress_proxy;
 pub(crate) use schedules::ensure_all as ensure_schedules;
 pub use schedules::{BackfillRequest, Backfilled, NewSchedule};
+pub use scheduling::Scheduling;
 pub use schema::check_manifest;
 pub use signed::Signature;
 pub use signed::refused as unsigned;
+pub use submit_action::{ActionSubmission, SubmitAction};
 pub use syncs::SyncStatus;
 pub use webhooks::{
     EndpointFilter, EndpointSecret, EndpointUpdate, NewEndpoint, ReplayRequest, Webhooks,
 };
-pub use work::Work;
 
 use crate::problem::Result;
-use crate::transfer::{Brought, ExportScope, ImportTerms, Totals};
+use crate::transfer::{ExportScope, ImportReport, ImportTerms, Totals};
 
 /// Grants that the operator gives at a deploy. `None` keeps what an earlier deploy granted.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -105,7 +105,7 @@ pub struct GrantChanges {
     pub auto_start: Option<bool>,
     pub limits: Option<LimitValues>,
     /// `Some(None)` takes an earlier one away.
-    #[serde(with = "clear::twice")]
+    #[serde(with = "wire_secrets::twice")]
     pub rate_limit: Option<Option<RateLimit>>,
     pub config: Option<Map<String, Value>>,
 }
@@ -113,7 +113,7 @@ pub struct GrantChanges {
 /// A component to deploy.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DeployRequest {
-    #[serde(with = "clear::bytes")]
+    #[serde(with = "wire_secrets::bytes")]
     pub component: Vec<u8>,
     /// The integration's name; the manifest's own if `None`.
     pub name: Option<Name>,
@@ -189,7 +189,7 @@ pub struct ProxyRequest {
     /// A path below the connection's base URL, or a whole URL.
     pub url: String,
     pub headers: Vec<(String, String)>,
-    #[serde(with = "clear::some_bytes")]
+    #[serde(with = "wire_secrets::some_bytes")]
     pub body: Option<Vec<u8>>,
 }
 
@@ -200,7 +200,7 @@ pub struct ProxyResponse {
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
     /// Decompressed.
-    #[serde(with = "clear::bytes")]
+    #[serde(with = "wire_secrets::bytes")]
     pub body: Vec<u8>,
     /// Where it came from, after redirects.
     pub url: String,
@@ -222,9 +222,9 @@ pub trait Progress: Send + Sync {
 
 /// Nobody watches: the run's log is in the store.
 #[derive(Debug)]
-pub struct Quiet;
+pub struct SilentObserver;
 
-impl Progress for Quiet {
+impl Progress for SilentObserver {
     fn started(&self, _: RunId) {}
     fn log(&self, _: &LogLine) {}
     fn figures(&self, _: &Figures) {}
@@ -235,7 +235,7 @@ impl Progress for Quiet {
 
 /// Everything that commands ask of the engine.
 #[async_trait]
-pub trait Control: Work + Webhooks {
+pub trait Control: Scheduling + Webhooks {
     /// Work out what a deploy would do. Changes nothing but the cache of compiled components.
     async fn plan_deploy(&self, request: DeployRequest) -> Result<DeployPlan>;
     /// Do what the plan of the same request says.
@@ -284,9 +284,9 @@ pub trait Control: Work + Webhooks {
     /// Write down that a key was used.
     async fn touch_api_key(&self, id: ApiKeyId, at: Timestamp) -> Result<()>;
     /// Take the idempotency key of a request, unless one of the last 24 hours has it.
-    async fn begin_request(&self, new: NewRequest) -> Result<Begun>;
+    async fn begin_request(&self, new: NewRequest) -> Result<RequestStart>;
     /// Keep its answer; without one it failed, and its key is free again.
-    async fn end_request(&self, key: RequestKey, answer: Option<KeptAnswer>) -> Result<()>;
+    async fn end_request(&self, key: RequestKey, answer: Option<StoredAnswer>) -> Result<()>;
     /// From then on it is refused.
     async fn revoke_api_key(&self, id: ApiKeyId) -> Result<()>;
 
@@ -344,7 +344,7 @@ pub trait Control: Work + Webhooks {
         input: &mut (dyn BufRead + Send),
         terms: &ImportTerms,
         progress: &mut (dyn FnMut(u64) + Send),
-    ) -> Result<Brought>;
+    ) -> Result<ImportReport>;
 
     /// Fails when what is written is not stored any more: the disk is full, say.
     async fn ready(&self) -> Result<()>;

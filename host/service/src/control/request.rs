@@ -7,13 +7,13 @@ use tidegate_engine::redact::Redactor;
 use tidegate_engine::run::Blame;
 
 use super::credentials::secrets;
-use super::launch::Site;
+use super::launch::RunSite;
 use super::local::Local;
 use super::{ProxyRequest, ProxyResponse};
 use crate::problem::{Kind, Problem, Result};
 
 pub(super) async fn send(local: &Local, request: ProxyRequest) -> Result<ProxyResponse> {
-    let site = Site::of(local, &request.connection).await?;
+    let site = RunSite::of(local, &request.connection).await?;
     let secrets = secrets(local, &site, false).await?;
     let session = local.runtime()?.session(
         &site.integration.current,
@@ -31,7 +31,7 @@ pub(super) async fn send(local: &Local, request: ProxyRequest) -> Result<ProxyRe
         idempotency_key: None,
     };
     let sent = session.send(request).await;
-    // Tokens that it has bought are known by now.
+    // The tokens that it requested are known by now.
     let redactor = secrets.texts.redactor();
     let response = sent.map_err(|error| problem(&error, &redactor))?;
     // A name that held a secret would be none without it.

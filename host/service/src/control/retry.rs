@@ -8,8 +8,8 @@ use tidegate_engine::run::{Outcome, Run, RunId, Target};
 use super::Control;
 use super::events;
 use super::jobs;
-use super::later::{self, InvokeLater, Later};
 use super::local::Local;
+use super::submit_action::{self, ActionSubmission, SubmitAction};
 use crate::problem::{Kind, Problem, Result};
 
 fn conflict(message: String) -> Problem {
@@ -82,23 +82,23 @@ async fn again(local: &Local, job: Job) -> Result<Job> {
         } => (connection, action, input),
         target @ JobTarget::Event { .. } => return jobs::enqueue(local, target).await,
     };
-    let request = InvokeLater {
+    let request = SubmitAction {
         connection,
         action,
         input: input.as_str().to_owned(),
         // The API may have seen it already.
         idempotency_key: job.idempotency_key,
         priority: job.priority,
-        concurrency: job.concurrency.as_ref().and_then(later::as_wanted),
+        concurrency: job.concurrency.as_ref().and_then(submit_action::as_wanted),
     };
-    match later::invoke_later(local, request).await? {
-        Later::Job(job) if job.state.is_active() => Ok(*job),
-        Later::Job(job) => Err(conflict(format!(
+    match submit_action::invoke_later(local, request).await? {
+        ActionSubmission::Job(job) if job.state.is_active() => Ok(*job),
+        ActionSubmission::Job(job) => Err(conflict(format!(
             "job {} has had the same idempotency key since, and is {}",
             job.id,
             job.state.as_str()
         ))),
-        Later::Done(invoked) => Err(conflict(format!(
+        ActionSubmission::Done(invoked) => Err(conflict(format!(
             "run {} has had the same idempotency key since, and has a result",
             invoked.run.id
         ))),

@@ -6,9 +6,10 @@ use tidegate_engine::integration::{Connection, Integration};
 use tidegate_engine::job::JobTarget;
 use tidegate_engine::manifest::ResolvedSync;
 use tidegate_engine::schedule::{
-    Calendar, Definition, Due, Fire, Origin, Pause, Schedule, ScheduleId, When, manifest_schedule,
+    Calendar, Definition, Due, Fire, Origin, Pause, Schedule, ScheduleId, ScheduleRule,
+    manifest_schedule,
 };
-use tidegate_engine::store::{Again, Backfill, PutSchedule, ScheduleFilter};
+use tidegate_engine::store::{Backfill, PutSchedule, RefirePolicy, ScheduleFilter};
 use tidegate_engine::{Name, Timestamp};
 
 use super::local::Local;
@@ -40,7 +41,7 @@ pub struct BackfillRequest {
     pub from: Timestamp,
     /// Exclusive.
     pub until: Timestamp,
-    pub again: Again,
+    pub again: RefirePolicy,
     /// Only say which moments there are.
     pub dry_run: bool,
 }
@@ -76,7 +77,7 @@ pub(super) async fn put(local: &Local, new: NewSchedule) -> Result<Schedule> {
         now,
     };
     let schedule = local.store.put_schedule(put).await?;
-    local.schedules_changed.ring();
+    local.schedules_changed.notify();
     Ok(schedule)
 }
 
@@ -103,7 +104,7 @@ pub(super) async fn pause(
     find(local, id).await?;
     let pause = new_pause(local, note, until)?;
     let schedule = local.store.pause_schedule(id, pause).await?;
-    local.schedules_changed.ring();
+    local.schedules_changed.notify();
     Ok(schedule)
 }
 
@@ -129,7 +130,7 @@ pub(super) async fn resume(local: &Local, id: ScheduleId) -> Result<Schedule> {
     find(local, id).await?;
     let now = local.clock.now();
     let schedule = local.store.resume_schedule(id, now).await?;
-    local.schedules_changed.ring();
+    local.schedules_changed.notify();
     Ok(schedule)
 }
 
@@ -193,7 +194,7 @@ pub(super) async fn backfill(local: &Local, request: BackfillRequest) -> Result<
         now,
     };
     let fires = local.store.backfill(backfill).await?;
-    local.jobs_changed.ring();
+    local.jobs_changed.notify();
     Ok(Backfilled { moments, fires })
 }
 
@@ -216,7 +217,7 @@ pub(super) async fn ensure(
     let puts: Vec<PutSchedule> = puts.collect();
     let made = local.store.ensure_schedules(puts).await?;
     if made > 0 {
-        local.schedules_changed.ring();
+        local.schedules_changed.notify();
     }
     Ok(made)
 }
@@ -244,7 +245,7 @@ pub(super) fn put_default(
     sync: &ResolvedSync,
     now: Timestamp,
 ) -> Option<PutSchedule> {
-    let when = When::of(sync.schedule.as_ref()?)?;
+    let when = ScheduleRule::of(sync.schedule.as_ref()?)?;
     let target = JobTarget::Sync {
         connection: connection.key.clone(),
         sync: sync.name.clone(),
@@ -254,7 +255,7 @@ pub(super) fn put_default(
         allow_deletes: false,
     };
     let spread_ms = match &when {
-        When::Every { every } => every.ms().min(tidegate_engine::schedule::SPREAD_MS_MAX),
+        ScheduleRule::Every { every } => every.ms().min(tidegate_engine::schedule::SPREAD_MS_MAX),
         _ => CRON_SPREAD_MS,
     };
     Some(PutSchedule {

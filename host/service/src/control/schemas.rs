@@ -15,11 +15,11 @@ type Place = (Digest, String);
 
 /// What is kept, in bytes rather than numbers: one may take as much as thousands of others.
 pub(super) struct Schemas {
-    kept: Mutex<Kept>,
+    kept: Mutex<CachedSchema>,
     bytes_max: u64,
 }
 
-struct Kept {
+struct CachedSchema {
     schemas: LruCache<Place, Entry>,
     bytes: u64,
 }
@@ -50,7 +50,7 @@ impl std::fmt::Debug for Schemas {
 
 impl Schemas {
     fn with_room(bytes_max: u64) -> Self {
-        let kept = Kept {
+        let kept = CachedSchema {
             schemas: LruCache::unbounded(),
             bytes: 0,
         };
@@ -60,7 +60,7 @@ impl Schemas {
         }
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, CachedSchema> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

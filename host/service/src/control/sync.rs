@@ -6,7 +6,7 @@ use tidegate_engine::run::{Run, Target};
 use tidegate_engine::{Name, SyncKey};
 
 use super::deploy::find_sync;
-use super::launch::{self, Launch, Site};
+use super::launch::{self, RunRequest, RunSite};
 use super::local::Local;
 use super::{Progress, SyncRequest};
 use crate::problem::Result;
@@ -16,9 +16,9 @@ pub(super) async fn run(
     request: SyncRequest,
     progress: Arc<dyn Progress>,
 ) -> Result<Run> {
-    let site = Site::of(local, &request.connection).await?;
+    let site = RunSite::of(local, &request.connection).await?;
     let models = find_sync(&site.integration, &site.config, &request.sync)?.models;
-    let launch = Launch {
+    let launch = RunRequest {
         target: Target::Sync(SyncKey {
             connection: request.connection,
             sync: request.sync,

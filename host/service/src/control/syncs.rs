@@ -66,7 +66,7 @@ pub(super) async fn pause(
         let paused = local.store.pause_schedule(schedule.id, pause.clone());
         unless_removed(paused.await)?;
     }
-    local.schedules_changed.ring();
+    local.schedules_changed.notify();
     one(local, key, sync).await
 }
 
@@ -91,7 +91,7 @@ pub(super) async fn start(local: &Local, key: &ConnectionKey, sync: &Name) -> Re
     if !goes_on {
         start_default(local, &connection, &sync, now).await?;
     }
-    local.schedules_changed.ring();
+    local.schedules_changed.notify();
     one(local, key, sync).await
 }
 

@@ -15,7 +15,7 @@ use super::imported::Imported;
 use super::local::Local;
 use crate::cassettes;
 use crate::problem::{Problem, Result};
-use crate::transfer::{self, Brought, ExportScope, ImportTerms, Totals};
+use crate::transfer::{self, ExportScope, ImportReport, ImportTerms, Totals};
 
 pub(super) async fn prune(local: &Local, model: &ModelKey, age: Duration) -> Result<Pruned> {
     local.known_model(model).await?;
@@ -122,7 +122,7 @@ pub(super) async fn import(
     input: &mut (dyn BufRead + Send),
     terms: &ImportTerms,
     progress: &mut (dyn FnMut(u64) + Send),
-) -> Result<Brought> {
+) -> Result<ImportReport> {
     let mut id = [0; 16];
     crate::secrets::random(&mut id)?;
     let id = ImportId(u128::from_le_bytes(id));

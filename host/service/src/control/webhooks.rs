@@ -13,9 +13,9 @@ use tidegate_engine::webhook::{
 use tidegate_engine::{ConnectionName, Name, StoreError, Timestamp};
 use url::Url;
 
-use super::clear;
 use super::keys::ring_to_seal;
 use super::local::Local;
+use super::wire_secrets;
 use crate::problem::{Kind, Problem, Result};
 use crate::secrets::random;
 use crate::webhooks::{self, Alarm, Receivers, Worker, new_secret, open_secrets, seal_secret};
@@ -51,10 +51,10 @@ pub struct EndpointUpdate {
     /// Of these types; empty is all.
     pub events: Option<BTreeSet<EventType>>,
     /// `Some(None)` is all.
-    #[serde(with = "clear::twice")]
+    #[serde(with = "wire_secrets::twice")]
     pub integration: Option<Option<Name>>,
     /// A connection of the integration; `Some(None)` is all.
-    #[serde(with = "clear::twice")]
+    #[serde(with = "wire_secrets::twice")]
     pub connection: Option<Option<ConnectionName>>,
     /// Enabling begins a new count of failures; what waits is delivered.
     pub enabled: Option<bool>,

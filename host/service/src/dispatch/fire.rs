@@ -7,7 +7,7 @@ use tidegate_engine::run::RunId;
 use tokio::sync::watch;
 
 use crate::control::Local;
-use crate::control::flights::Stop;
+use crate::control::run_registry::Stop;
 
 /// Schedules fired in one command of the store: other commands wait for it.
 const BATCH: usize = 100;
@@ -33,7 +33,7 @@ pub(super) async fn run(local: Arc<Local>, mut stopping: watch::Receiver<bool>) 
             biased;
             // The sender goes with the server.
             _ = stopping.wait_for(|stop| *stop) => return,
-            rung = local.schedules_changed.after(heard) => heard = rung,
+            version = local.schedules_changed.wait_past(heard) => heard = version,
             () = tokio::time::sleep(wait) => {}
         }
     }
@@ -56,7 +56,7 @@ async fn fire(local: &Arc<Local>) -> Result<Duration, tidegate_engine::StoreErro
             }
         }
         if !fired.is_empty() {
-            local.jobs_changed.ring();
+            local.jobs_changed.notify();
         }
         if fired.len() < BATCH {
             break;

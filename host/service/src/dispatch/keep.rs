@@ -11,7 +11,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::work::{LEASE_MS, Running};
 use crate::control::Local;
-use crate::control::flights::Stop;
+use crate::control::run_registry::Stop;
 
 /// How often leases are prolonged and looked at.
 const LEASES_EVERY: Duration = Duration::from_secs(10);
@@ -69,7 +69,7 @@ async fn prolong(local: &Local, running: &Running) -> Result<(), StoreError> {
     for run in local.store().reap(why, now).await? {
         tracing::warn!(%run, "its lease ended: it is taken over");
         local.stop_run(run, Stop::LeaseEnded);
-        local.jobs_changed.ring();
+        local.jobs_changed.notify();
     }
     let figures = local.store().queue_figures(now).await?;
     let waits = figures.oldest.map_or(0, |oldest| now.since(oldest));

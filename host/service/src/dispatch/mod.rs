@@ -13,11 +13,11 @@ mod work;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_engine::board::Caps;
+use tidegate_engine::board::ConcurrencyLimits;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::control::flights::Stop;
+use crate::control::run_registry::Stop;
 use crate::control::{Local, ensure_schedules};
 use crate::problem::Result;
 
@@ -27,7 +27,7 @@ const AFTER_GRACE: Duration = Duration::from_secs(3);
 /// How to dispatch.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    pub caps: Caps,
+    pub caps: ConcurrencyLimits,
     /// How long ended runs, jobs and fires are kept.
     pub keep_runs: Duration,
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tidegate_engine::Timestamp;
-use tidegate_engine::board::Caps;
+use tidegate_engine::board::ConcurrencyLimits;
 use tidegate_engine::run::{Fence, RunId};
 use tidegate_engine::store::{Claim, Claimed};
 use tokio::sync::watch;
@@ -50,7 +50,7 @@ impl Running {
 /// Claim and run until the server stops, and then until what runs has ended.
 pub(super) async fn run(
     local: Arc<Local>,
-    caps: Caps,
+    caps: ConcurrencyLimits,
     running: Running,
     mut stopping: watch::Receiver<bool>,
 ) {
@@ -68,7 +68,7 @@ pub(super) async fn run(
             biased;
             // First: nothing is claimed after the signal.
             _ = stopping.wait_for(|stop| *stop) => break,
-            rung = local.jobs_changed.after(heard) => heard = rung,
+            version = local.jobs_changed.wait_past(heard) => heard = version,
             // One has made room.
             Some(_) = runs.join_next() => {}
             () = tokio::time::sleep(wait) => {}
@@ -81,7 +81,7 @@ pub(super) async fn run(
 /// Claim as many jobs as there is room for, and start them; returns how long none is due.
 async fn claim(
     local: &Arc<Local>,
-    caps: Caps,
+    caps: ConcurrencyLimits,
     running: &Running,
     runs: &mut JoinSet<()>,
 ) -> Result<Duration> {

@@ -50,21 +50,21 @@ const PASSING: [&str; 12] = [
 
 /// What an answer's body says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Said {
+pub(super) struct ParsedAnswer {
     pub(super) access: Option<String>,
     /// Never thrown away, whatever else is wrong: the one before it may be used up.
     pub(super) refresh: Option<String>,
     pub(super) lifetime: Option<Duration>,
     /// In lower case, if it is one of those that we can't use.
     pub(super) bound_type: Option<String>,
-    pub(super) error: Option<Fault>,
+    pub(super) error: Option<ServerError>,
     /// Whether it was a JSON object or a form at all.
     pub(super) is_read: bool,
 }
 
 /// An error that an answer names.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Fault {
+pub(super) struct ServerError {
     /// The server's own word; empty if it has none.
     pub(super) code: String,
     pub(super) description: Option<String>,
@@ -81,7 +81,7 @@ pub(super) enum Verdict {
     Failed,
 }
 
-impl Fault {
+impl ServerError {
     /// What it means in an answer of this status. A server in trouble may say anything.
     pub(super) fn verdict(&self, status: u16) -> Verdict {
         let code = self.code.to_ascii_lowercase().replace(['-', ' '], "_");
@@ -99,11 +99,11 @@ impl Fault {
 }
 
 /// Read an answer that was asked for at `now`.
-pub(super) fn read(body: &[u8], now: Timestamp) -> Said {
+pub(super) fn read(body: &[u8], now: Timestamp) -> ParsedAnswer {
     // RFC 8259 §8.1 lets a parser pass over it.
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let Some(members) = json(body).or_else(|| form(body)) else {
-        return Said::default();
+        return ParsedAnswer::default();
     };
     let text = |name: &str| text(members.get(name));
     let bound_type = text("token_type").map(|kind| kind.to_ascii_lowercase());
@@ -112,7 +112,7 @@ pub(super) fn read(body: &[u8], now: Timestamp) -> Said {
     let until = until
         .next_back()
         .map(|at| at.saturating_sub(Duration::from_millis(now.0)));
-    Said {
+    ParsedAnswer {
         access: text("access_token"),
         refresh: text("refresh_token"),
         lifetime: seconds(members.get("expires_in")).or(until),
@@ -167,7 +167,7 @@ fn seconds(value: Option<&Value>) -> Option<Duration> {
 }
 
 /// The error that these members name.
-fn fault(members: &Map<String, Value>) -> Option<Fault> {
+fn fault(members: &Map<String, Value>) -> Option<ServerError> {
     let first = |members: &Map<String, Value>, names: &[&str]| {
         names.iter().find_map(|name| word(members.get(*name)))
     };
@@ -183,7 +183,7 @@ fn fault(members: &Map<String, Value>) -> Option<Fault> {
             ],
         )
     };
-    let within = |inner: &Map<String, Value>| Fault {
+    let within = |inner: &Map<String, Value>| ServerError {
         code: ["type", "errorType", "status", "code"]
             .iter()
             .filter_map(|name| word(inner.get(*name)))
@@ -205,9 +205,9 @@ fn fault(members: &Map<String, Value>) -> Option<Fault> {
     let failed = [members.get("ok"), members.get("success")].contains(&Some(&Value::Bool(false)));
     let description = described(members);
     match code {
-        Some(code) => Some(Fault { code, description }),
+        Some(code) => Some(ServerError { code, description }),
         None if failed || (description.is_some() && !members.contains_key("access_token")) => {
-            Some(Fault {
+            Some(ServerError {
                 code: String::new(),
                 description,
             })
@@ -223,7 +223,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
-    fn of(value: &Value) -> Said {
+    fn of(value: &Value) -> ParsedAnswer {
         read(value.to_string().as_bytes(), NOW)
     }
 
@@ -284,7 +284,11 @@ mod tests {
         );
         assert_eq!((form.access.as_deref(), form.lifetime), (Some("a+b"), hour));
         for nothing in ["", "<html>", "[]", "\"A\"", "{", "token=a"] {
-            assert_eq!(read(nothing.as_bytes(), NOW), Said::default(), "{nothing}");
+            assert_eq!(
+                read(nothing.as_bytes(), NOW),
+                ParsedAnswer::default(),
+                "{nothing}"
+            );
         }
     }
 

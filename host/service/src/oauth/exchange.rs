@@ -8,8 +8,8 @@ use tidegate_engine::Timestamp;
 use tidegate_engine::manifest::{ClientAuth, TokenRequest};
 use tidegate_engine::redact::Redactor;
 
-use super::answer::{self, Said, Verdict};
-use super::purse::Price;
+use super::answer::{self, ParsedAnswer, Verdict};
+use super::token::TokenCredentials;
 use crate::secrets::SECRET_BYTES_MAX;
 
 /// Most characters repeated of what a server says.
@@ -17,22 +17,22 @@ const SAID_MAX: usize = 200;
 
 /// What a token request brought.
 #[derive(Debug)]
-pub(super) struct Bought {
+pub(super) struct TokenResponse {
     pub(super) access: Secret,
     pub(super) lifetime: Option<Duration>,
 }
 
 /// What came of a token request.
 #[derive(Debug)]
-pub(super) struct Answered {
-    pub(super) bought: Result<Bought, Refused>,
-    /// Another refresh token than before: it has to be kept even if nothing was bought.
+pub(super) struct TokenExchange {
+    pub(super) response: Result<TokenResponse, TokenRefusal>,
+    /// Another refresh token than before: it has to be kept even if there is no access token.
     pub(super) refresh: Option<Secret>,
 }
 
-/// Why nothing was bought.
+/// Why there is no token.
 #[derive(Debug)]
-pub(super) enum Refused {
+pub(super) enum TokenRefusal {
     /// The server rejects these credentials, and will again.
     Rejected(String),
     /// Anything else.
@@ -40,27 +40,30 @@ pub(super) enum Refused {
 }
 
 /// Ask for a token, once.
-pub(super) async fn buy(
+pub(super) async fn request_token(
     gate: &Gate,
     endpoint: &TokenEndpoint,
     request: &TokenRequest,
-    price: &Price,
+    credentials: &TokenCredentials,
     now: Timestamp,
-) -> Answered {
-    let (headers, form) = asked(request, price);
+) -> TokenExchange {
+    let (headers, form) = asked(request, credentials);
     match endpoint.post(gate, headers, form.into()).await {
-        Ok(response) => judge(&response, endpoint, price, now),
-        Err(error) => Answered {
-            bought: Err(Refused::Failed(no_answer(error, endpoint))),
+        Ok(response) => judge(&response, endpoint, credentials, now),
+        Err(error) => TokenExchange {
+            response: Err(TokenRefusal::Failed(no_answer(error, endpoint))),
             refresh: None,
         },
     }
 }
 
 /// The headers and the form of a request.
-fn asked(request: &TokenRequest, price: &Price) -> (Vec<(String, String)>, String) {
+fn asked(
+    request: &TokenRequest,
+    credentials: &TokenCredentials,
+) -> (Vec<(String, String)>, String) {
     let mut form = url::form_urlencoded::Serializer::new(String::new());
-    match &price.refresh_token {
+    match &credentials.refresh_token {
         Some(token) => {
             form.append_pair("grant_type", "refresh_token");
             form.append_pair("refresh_token", token.expose());
@@ -79,8 +82,8 @@ fn asked(request: &TokenRequest, price: &Price) -> (Vec<(String, String)>, Strin
             "application/x-www-form-urlencoded".to_owned(),
         ),
     ];
-    let id = price.client_id.expose();
-    match (&price.client_secret, request.client_auth) {
+    let id = credentials.client_id.expose();
+    match (&credentials.client_secret, request.client_auth) {
         (Some(secret), ClientAuth::Basic) => {
             // §2.3.1: both are encoded as in a form before they are put together.
             let encoded = |text: &str| -> String {
@@ -129,27 +132,37 @@ fn no_answer(error: EgressError, endpoint: &TokenEndpoint) -> EgressError {
     }
 }
 
-fn judge(response: &Response, endpoint: &TokenEndpoint, price: &Price, now: Timestamp) -> Answered {
+fn judge(
+    response: &Response,
+    endpoint: &TokenEndpoint,
+    credentials: &TokenCredentials,
+    now: Timestamp,
+) -> TokenExchange {
     let said = match response.status {
-        300..400 => Said::default(),
+        300..400 => ParsedAnswer::default(),
         _ => answer::read(&response.body, now),
     };
-    let old = price.refresh_token.as_ref().map(Secret::expose);
+    let old = credentials.refresh_token.as_ref().map(Secret::expose);
     let new = said.refresh.as_deref();
     let new = new.filter(|new| Some(*new) != old && is_usable(new));
     let refresh = new.map(|new| Secret::new(new.to_owned()));
-    Answered {
-        bought: bought(response, &said, &shown(endpoint), price),
+    TokenExchange {
+        response: token_response(response, &said, &shown(endpoint), credentials),
         refresh,
     }
 }
 
-fn bought(response: &Response, said: &Said, url: &str, price: &Price) -> Result<Bought, Refused> {
+fn token_response(
+    response: &Response,
+    said: &ParsedAnswer,
+    url: &str,
+    credentials: &TokenCredentials,
+) -> Result<TokenResponse, TokenRefusal> {
     let status = response.status;
-    let clean = |text: &str| clean(text, price);
+    let clean = |text: &str| clean(text, credentials);
     let failed = |fault, what: &str| {
         let message = format!("the token endpoint {url} {what}");
-        Refused::Failed(self::failed(fault, response.retry_after, message))
+        TokenRefusal::Failed(self::failed(fault, response.retry_after, message))
     };
     if let (200..300, Some(access)) = (status, &said.access) {
         if let Some(kind) = &said.bound_type {
@@ -161,7 +174,7 @@ fn bought(response: &Response, said: &Said, url: &str, price: &Price) -> Result<
             let what = "gave a token that is too long or has control characters";
             return Err(failed(TokenFault::Failed, what));
         }
-        return Ok(Bought {
+        return Ok(TokenResponse {
             access: Secret::new(access.clone()),
             lifetime: said.lifetime,
         });
@@ -197,7 +210,7 @@ fn bought(response: &Response, said: &Said, url: &str, price: &Price) -> Result<
     let described = described.map_or_else(String::new, |text| format!(" ({text})"));
     let verdict = error.verdict(status);
     match verdict {
-        Verdict::Rejected => Err(Refused::Rejected(format!(
+        Verdict::Rejected => Err(TokenRefusal::Rejected(format!(
             "the token endpoint {url} rejects the credentials: {code}{described}"
         ))),
         Verdict::Refused => {
@@ -216,8 +229,10 @@ fn is_usable(text: &str) -> bool {
 }
 
 /// A server's words, without what we sent it, cut and in one line.
-fn clean(text: &str, price: &Price) -> String {
-    let text = Redactor::new(&price.secrets()).text(text).into_owned();
+fn clean(text: &str, credentials: &TokenCredentials) -> String {
+    let text = Redactor::new(&credentials.secrets())
+        .text(text)
+        .into_owned();
     let printable = text.chars().filter(|c| !c.is_control());
     printable.take(SAID_MAX).collect()
 }
@@ -238,7 +253,7 @@ mod tests {
             scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
             client_auth,
         };
-        let price = |client_secret: Option<&str>, refresh: Option<&str>| Price {
+        let credentials = |client_secret: Option<&str>, refresh: Option<&str>| TokenCredentials {
             client_id: secret("a b"),
             client_secret: client_secret.map(secret),
             refresh_token: refresh.map(secret),
@@ -267,13 +282,16 @@ mod tests {
                 None,
             ),
         ] {
-            let (headers, got) = asked(&request(client_auth, &["x", "y"]), &price(with, refresh));
+            let (headers, got) = asked(
+                &request(client_auth, &["x", "y"]),
+                &credentials(with, refresh),
+            );
             assert_eq!(got, form);
             let sent = headers.iter().find(|(name, _)| name == "authorization");
             let want = basic.map(|both| format!("Basic {}", STANDARD.encode(both)));
             assert_eq!(sent.map(|(_, value)| value.clone()), want);
         }
-        let (_, form) = asked(&request(ClientAuth::Body, &[]), &price(None, None));
+        let (_, form) = asked(&request(ClientAuth::Body, &[]), &credentials(None, None));
         assert_eq!(form, "grant_type=client_credentials&client_id=a+b");
     }
 }

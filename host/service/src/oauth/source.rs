@@ -6,29 +6,36 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use tidegate_egress::{EgressError, Secret, SecretTexts, TokenFault, TokenSource};
 
-use super::keeper::{Buyer, Keeper, Slot};
+use super::manager::{CacheEntry, TokenManager, TokenRequester};
 
-/// Asks the keeper, and tells the run's recording what must not be in it.
+/// Asks the token manager, and tells the run's recording what must not be in it.
 pub(crate) struct Source {
-    keeper: Arc<Keeper>,
-    slot: Arc<Slot>,
-    buyer: Arc<Buyer>,
+    token_manager: Arc<TokenManager>,
+    slot: Arc<CacheEntry>,
+    requester: Arc<TokenRequester>,
     texts: SecretTexts,
 }
 
 impl Source {
     /// `texts` learns each token before it is used.
-    pub(crate) fn new(keeper: &Arc<Keeper>, buyer: Buyer, texts: SecretTexts) -> Self {
+    pub(crate) fn new(
+        token_manager: &Arc<TokenManager>,
+        requester: TokenRequester,
+        texts: SecretTexts,
+    ) -> Self {
         Self {
-            slot: keeper.slot(&buyer.endpoint.connection),
-            keeper: Arc::clone(keeper),
-            buyer: Arc::new(buyer),
+            slot: token_manager.slot(&requester.endpoint.connection),
+            token_manager: Arc::clone(token_manager),
+            requester: Arc::new(requester),
             texts,
         }
     }
 
     async fn token(&self, refused: Option<Secret>) -> Result<Option<Secret>, EgressError> {
-        let token = self.keeper.token(&self.slot, &self.buyer, refused).await?;
+        let token = self
+            .token_manager
+            .token(&self.slot, &self.requester, refused)
+            .await?;
         if let Some(token) = &token {
             self.texts.learn(token);
         }
@@ -59,7 +66,7 @@ impl TokenSource for Source {
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Source")
-            .field("connection", &self.buyer.endpoint.connection)
+            .field("connection", &self.requester.endpoint.connection)
             .finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! The keeper beside a token endpoint made up: clocks that jump, operators who are faster, runs that
+//! The token manager beside a token endpoint made up: clocks that jump, operators who are faster, runs that
 //! end too soon.
 
 use std::path::Path;
@@ -20,7 +20,7 @@ use tidegate_runtime::Clock;
 use tokio::sync::Notify;
 
 use super::forget_tokens;
-use super::keeper::{Buyer, Keeper, Slot};
+use super::manager::{CacheEntry, TokenManager, TokenRequester};
 use crate::secrets::{KeyRing, SecretMap};
 
 const HOUR_MS: u64 = 3_600_000;
@@ -30,13 +30,13 @@ const NOW: u64 = 1_700_000_000_000;
 /// its refresh token.
 type Script = Box<dyn Fn(usize, String) -> BoxFuture<'static, (u16, Value)> + Send + Sync>;
 
-/// A keeper for one connection, and the endpoint that it asks.
+/// A token manager for one connection, and the endpoint that it asks.
 struct Scene {
     folder: TempDir,
     store: Arc<dyn Store>,
-    keeper: Arc<Keeper>,
-    slot: Arc<Slot>,
-    buyer: Arc<Buyer>,
+    token_manager: Arc<TokenManager>,
+    slot: Arc<CacheEntry>,
+    requester: Arc<TokenRequester>,
     now: Arc<AtomicU64>,
     asked: Arc<AtomicUsize>,
 }
@@ -157,15 +157,15 @@ impl Scene {
         let now = Arc::new(AtomicU64::new(NOW));
         let clock = Arc::clone(&now);
         let clock = Clock::new(move || Timestamp(clock.load(Ordering::SeqCst)));
-        let keeper = Keeper::new(
+        let token_manager = TokenManager::new(
             Arc::clone(&store),
             folder.path().to_owned(),
             clock,
             Arc::default(),
         );
-        let keeper = Arc::new(keeper);
+        let token_manager = Arc::new(token_manager);
         let request = auth.token_request(&Default::default()).unwrap().unwrap();
-        let buyer = Buyer {
+        let requester = TokenRequester {
             endpoint: TokenEndpoint {
                 connection: key(),
                 url: request.url.clone(),
@@ -179,9 +179,9 @@ impl Scene {
         Self {
             folder,
             store,
-            slot: keeper.slot(&key()),
-            keeper,
-            buyer: Arc::new(buyer),
+            slot: token_manager.slot(&key()),
+            token_manager,
+            requester: Arc::new(requester),
             now,
             asked,
         }
@@ -189,7 +189,10 @@ impl Scene {
 
     async fn token(&self, refused: Option<&str>) -> Result<Option<String>, EgressError> {
         let refused = refused.map(secret);
-        let token = self.keeper.token(&self.slot, &self.buyer, refused).await?;
+        let token = self
+            .token_manager
+            .token(&self.slot, &self.requester, refused)
+            .await?;
         Ok(token.map(|token| token.expose().to_owned()))
     }
 
@@ -210,7 +213,7 @@ impl Scene {
     /// As another process would find things: nothing but what is stored.
     fn restarted(mut self) -> Self {
         drop(std::mem::take(&mut self.slot));
-        self.slot = self.keeper.slot(&key());
+        self.slot = self.token_manager.slot(&key());
         self
     }
 }
@@ -253,25 +256,25 @@ async fn one_renewal_however_many_ask_and_none_twice_for_a_401() {
 #[tokio::test]
 async fn a_clock_that_jumps_costs_one_renewal_and_keeps_no_dead_token() {
     let scene = Scene::new(|_, _| always(tokens)).await;
-    let mut bought = 1;
+    let mut response = 1;
     scene.token(None).await.unwrap();
     let day = 24 * HOUR_MS;
     // Back, forwards by years, to the epoch, to the end of time, and to where it was.
     for now in [NOW - day, NOW + 3650 * day, 0, u64::MAX, NOW] {
         scene.now.store(now, Ordering::SeqCst);
-        bought += 1;
+        response += 1;
         let want = if now == u64::MAX { 2 } else { 1 };
         for _ in 0..want {
             assert_eq!(
                 scene.token(None).await,
-                Ok(Some(format!("access-{bought}"))),
+                Ok(Some(format!("access-{response}"))),
                 "{now}"
             );
             // There is no time after the last one, so that nothing lives.
-            bought += usize::from(now == u64::MAX);
+            response += usize::from(now == u64::MAX);
         }
-        bought -= usize::from(now == u64::MAX);
-        assert_eq!(scene.asked(), bought, "{now}");
+        response -= usize::from(now == u64::MAX);
+        assert_eq!(scene.asked(), response, "{now}");
     }
 }
 
@@ -305,7 +308,7 @@ async fn what_an_operator_changes_meanwhile_stays() {
         ("pro", 2)
     );
     assert_eq!(connection.updated_at, Timestamp(NOW));
-    // What the second request bought is of credentials that are gone; it is bought again.
+    // The second response belongs to credentials that are gone; a token is requested again.
     scene.now.store(NOW + HOUR_MS, Ordering::SeqCst);
     assert_eq!(scene.token(None).await, Ok(Some("access-3".to_owned())));
     assert_eq!(scene.stored("refresh").await.unwrap(), "refresh-3");
@@ -413,7 +416,7 @@ async fn a_run_that_ends_too_soon_loses_no_token() {
         }
     }
     go.notify_one();
-    scene.keeper.settle().await;
+    scene.token_manager.settle().await;
     assert_eq!(scene.stored("refresh").await.unwrap(), "refresh-1");
     assert_eq!(scene.token(None).await, Ok(Some("access-1".to_owned())));
     assert_eq!(scene.asked(), 1);

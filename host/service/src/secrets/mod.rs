@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 pub(crate) use ring::{KeyRing, Place};
 pub use ring::{VARIABLE, VARIABLE_NEXT};
 pub use seal::random;
-pub(crate) use seal::{KeyId, MasterKey, Unopened, key_of, origin_of, probe, rewrap};
+pub(crate) use seal::{KeyId, MasterKey, UnsealError, key_of, origin_of, probe, rewrap};
 use tidegate_egress::Secret;
 
 /// Most bytes of one secret: a private key in PEM fits.

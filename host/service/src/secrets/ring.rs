@@ -15,7 +15,7 @@ use tidegate_engine::command;
 use zeroize::Zeroizing;
 
 use super::SecretMap;
-use super::seal::{self, KeyId, MasterKey, Owner, Unopened};
+use super::seal::{self, KeyId, MasterKey, Owner, UnsealError};
 use crate::notice::notice;
 use crate::problem::{Kind, Problem, Result};
 
@@ -184,7 +184,11 @@ impl KeyRing {
     }
 
     /// Why somebody's secrets can't be opened, and what to do.
-    pub(crate) fn problem<'a>(&self, owner: impl Into<Owner<'a>>, unopened: Unopened) -> Problem {
+    pub(crate) fn problem<'a>(
+        &self,
+        owner: impl Into<Owner<'a>>,
+        unopened: UnsealError,
+    ) -> Problem {
         let here = self.shown();
         let (whose, again) = match owner.into() {
             Owner::Connection(key) => (
@@ -201,21 +205,21 @@ impl KeyRing {
             ),
         };
         let (why, hint) = match (unopened, self.current.is_some()) {
-            (Unopened::OtherKey(id), true) => (
+            (UnsealError::OtherKey(id), true) => (
                 format!("wrong master key: they are sealed under {id}, and {here}"),
                 format!("use the key {id}, or give the credentials anew: {again}"),
             ),
-            (Unopened::OtherKey(id), false) => (
+            (UnsealError::OtherKey(id), false) => (
                 format!("the master key {id} is missing: {here}"),
                 format!("put it back, or set {VARIABLE} or {VARIABLE_FILE}"),
             ),
-            (Unopened::OtherOrigin(origin), _) => (
+            (UnsealError::OtherOrigin(origin), _) => (
                 format!(
                     "they were given for {origin}, and the connection's base URL is another one now"
                 ),
                 format!("if they may go there, give them anew: {again}"),
             ),
-            (Unopened::Damaged, _) => (
+            (UnsealError::Damaged, _) => (
                 "they are damaged; others' are not concerned".to_owned(),
                 format!("give them anew: {again}"),
             ),

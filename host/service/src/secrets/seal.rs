@@ -82,7 +82,7 @@ impl fmt::Debug for MasterKey {
 
 /// Why sealed credentials can't be opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Unopened {
+pub(crate) enum UnsealError {
     /// They are sealed under another master key than those at hand.
     OtherKey(KeyId),
     /// They were given for this origin, and not for the one that the connection has now.
@@ -223,21 +223,21 @@ pub(crate) fn open<'a>(
     owner: impl Into<Owner<'a>>,
     origin: &str,
     sealed: &[u8],
-) -> std::result::Result<SecretMap, Unopened> {
+) -> std::result::Result<SecretMap, UnsealError> {
     let owner = owner.into();
     if sealed.is_empty() {
         return Ok(SecretMap::new());
     }
-    let sealed = parse(sealed).ok_or(Unopened::Damaged)?;
+    let sealed = parse(sealed).ok_or(UnsealError::Damaged)?;
     let data_key = unwrap(masters, owner, sealed.id, sealed.wrapped)?;
     // By what it says of itself, which is part of what is sealed.
     let associated = of_credentials(owner, sealed.origin);
-    let plain = decrypt(&data_key, &associated, sealed.credentials).ok_or(Unopened::Damaged)?;
+    let plain = decrypt(&data_key, &associated, sealed.credentials).ok_or(UnsealError::Damaged)?;
     if sealed.origin != origin {
-        return Err(Unopened::OtherOrigin(sealed.origin.to_owned()));
+        return Err(UnsealError::OtherOrigin(sealed.origin.to_owned()));
     }
     let map: BTreeMap<String, String> =
-        serde_json::from_slice(&plain).map_err(|_| Unopened::Damaged)?;
+        serde_json::from_slice(&plain).map_err(|_| UnsealError::Damaged)?;
     Ok(map
         .into_iter()
         .map(|(name, text)| (name, Secret::new(text)))
@@ -249,11 +249,11 @@ pub(crate) fn probe<'a>(
     masters: &[&MasterKey],
     owner: impl Into<Owner<'a>>,
     sealed: &[u8],
-) -> std::result::Result<(), Unopened> {
+) -> std::result::Result<(), UnsealError> {
     if sealed.is_empty() {
         return Ok(());
     }
-    let sealed = parse(sealed).ok_or(Unopened::Damaged)?;
+    let sealed = parse(sealed).ok_or(UnsealError::Damaged)?;
     unwrap(masters, owner.into(), sealed.id, sealed.wrapped).map(drop)
 }
 
@@ -264,10 +264,10 @@ pub(crate) fn rewrap<'a>(
     new: &MasterKey,
     owner: impl Into<Owner<'a>>,
     sealed: &[u8],
-) -> Result<std::result::Result<Vec<u8>, Unopened>> {
+) -> Result<std::result::Result<Vec<u8>, UnsealError>> {
     let owner = owner.into();
     let Some(sealed) = parse(sealed) else {
-        return Ok(Err(Unopened::Damaged));
+        return Ok(Err(UnsealError::Damaged));
     };
     let data_key = match unwrap(masters, owner, sealed.id, sealed.wrapped) {
         Ok(data_key) => data_key,
@@ -297,12 +297,12 @@ fn unwrap(
     owner: Owner<'_>,
     id: KeyId,
     wrapped: &[u8],
-) -> std::result::Result<KeyBytes, Unopened> {
+) -> std::result::Result<KeyBytes, UnsealError> {
     let master = masters.iter().find(|master| master.id == id);
-    let master = master.ok_or(Unopened::OtherKey(id))?;
+    let master = master.ok_or(UnsealError::OtherKey(id))?;
     let bytes = decrypt(&master.bytes, &associated(owner, "data-key"), wrapped);
-    let bytes = bytes.ok_or(Unopened::Damaged)?;
-    let bytes = <[u8; KEY_BYTES]>::try_from(bytes.as_slice()).map_err(|_| Unopened::Damaged)?;
+    let bytes = bytes.ok_or(UnsealError::Damaged)?;
+    let bytes = <[u8; KEY_BYTES]>::try_from(bytes.as_slice()).map_err(|_| UnsealError::Damaged)?;
     Ok(Zeroizing::new(bytes))
 }
 

@@ -18,7 +18,7 @@ use super::lines::{
     CheckpointLine, ComponentLine, ConnectionLine, HeadRead, IntegrationLine, Kind, ModelLine,
     RecordLine,
 };
-use super::terms::{Agreed, Brought, Granted};
+use super::terms::{AcceptedGrants, Granted, ImportReport};
 use super::{LINE_BYTES_MAX, Totals, VERSION};
 use crate::display;
 use crate::problem::{self, Problem, Result};
@@ -43,11 +43,11 @@ pub trait Checks: Send + Sync {
 pub async fn import(
     store: &dyn Store,
     checks: &dyn Checks,
-    agreed: &Agreed,
+    agreed: &AcceptedGrants,
     id: ImportId,
     input: &mut (dyn BufRead + Send),
     progress: &mut (dyn FnMut(u64) + Send),
-) -> Result<Brought> {
+) -> Result<ImportReport> {
     let mut import = Import {
         store,
         checks,
@@ -67,7 +67,7 @@ pub async fn import(
         progress,
     };
     match import.read(input).await {
-        Ok(totals) => Ok(Brought {
+        Ok(totals) => Ok(ImportReport {
             totals,
             granted: import.granted,
         }),
@@ -81,7 +81,7 @@ pub async fn import(
 struct Import<'a> {
     store: &'a dyn Store,
     checks: &'a dyn Checks,
-    agreed: &'a Agreed,
+    agreed: &'a AcceptedGrants,
     /// What the integrations so far are granted.
     granted: Vec<Granted>,
     /// Those so far, and those that are there already of which it brings something.

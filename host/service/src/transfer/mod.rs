@@ -17,7 +17,7 @@ use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name};
 pub(crate) use export::export;
 pub use import::{Checks, describe, import};
 pub use lines::one_line;
-pub use terms::{Agreed, Brought, Granted, ImportTerms, granted};
+pub use terms::{AcceptedGrants, Granted, ImportReport, ImportTerms, granted};
 
 /// The version of the format that this version writes; it reads all up to it.
 const VERSION: u64 = 1;

@@ -17,12 +17,12 @@ use crate::problem::{Problem, Result};
 pub struct ImportTerms {
     /// Its components must be here already: an export has no signatures.
     pub signed_only: bool,
-    pub grants: Agreed,
+    pub grants: AcceptedGrants,
 }
 
 /// The grants that an import may bring.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub enum Agreed {
+pub enum AcceptedGrants {
     /// Whoever imports it answers for what is in it.
     Any,
     /// Those that somebody has seen.
@@ -50,7 +50,7 @@ impl Granted {
     }
 }
 
-impl Agreed {
+impl AcceptedGrants {
     pub(super) fn check(&self, granted: &Granted) -> Result<()> {
         match self {
             Self::These(seen) if !seen.contains(granted) => {
@@ -69,7 +69,7 @@ impl Agreed {
 
 /// What an import brought.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Brought {
+pub struct ImportReport {
     #[serde(flatten)]
     pub totals: Totals,
     /// What its integrations are granted.

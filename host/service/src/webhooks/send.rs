@@ -11,8 +11,8 @@ use lru::LruCache;
 use tidegate_egress::{EgressError, Gate, Receiver, Secret};
 use tidegate_engine::redact::Redactor;
 use tidegate_engine::webhook::{
-    Attempt, Endpoint, EndpointId, Event, NoAnswer, NoAnswerKind, SigningSecret, kept_response,
-    signature,
+    Attempt, DeliveryError, DeliveryErrorKind, Endpoint, EndpointId, Event, SigningSecret,
+    kept_response, signature,
 };
 use tidegate_runtime::Clock;
 use url::Url;
@@ -121,12 +121,12 @@ fn hidden(endpoint: &Endpoint, secrets: &[SigningSecret]) -> Vec<Secret> {
     hidden.into_iter().map(Secret::new).collect()
 }
 
-fn no_answer(error: &EgressError) -> NoAnswer {
+fn no_answer(error: &EgressError) -> DeliveryError {
     let kind = match error {
-        EgressError::Timeout { .. } => NoAnswerKind::Timeout,
-        EgressError::Connect { .. } => NoAnswerKind::Connect,
-        EgressError::Denied { .. } => NoAnswerKind::Denied,
-        _ => NoAnswerKind::Other,
+        EgressError::Timeout { .. } => DeliveryErrorKind::Timeout,
+        EgressError::Connect { .. } => DeliveryErrorKind::Connect,
+        EgressError::Denied { .. } => DeliveryErrorKind::Denied,
+        _ => DeliveryErrorKind::Other,
     };
     let advice = match error {
         EgressError::Denied {
@@ -141,7 +141,7 @@ fn no_answer(error: &EgressError) -> NoAnswer {
         .chars()
         .take(500)
         .collect();
-    NoAnswer { kind, message }
+    DeliveryError { kind, message }
 }
 
 fn millis(duration: Duration) -> u64 {

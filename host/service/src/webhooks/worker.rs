@@ -10,7 +10,8 @@ use std::sync::Arc;
 use tidegate_engine::limits::{WEBHOOK_ENDPOINT_IN_FLIGHT, WEBHOOK_IN_FLIGHT};
 use tidegate_engine::store::{DueDeliveries, DueDelivery};
 use tidegate_engine::webhook::{
-    Attempt, DeliveryState, Endpoint, EndpointId, Event, NoAnswer, NoAnswerKind, Standing,
+    Attempt, DeliveryError, DeliveryErrorKind, DeliveryState, Endpoint, EndpointHealth, EndpointId,
+    Event,
 };
 use tidegate_engine::{Store, Timestamp};
 use tidegate_runtime::Clock;
@@ -42,7 +43,7 @@ pub(crate) struct Worker {
 
 /// A delivery on its way.
 #[derive(Debug)]
-struct Flight {
+struct Attempting {
     endpoint: EndpointId,
     seq: u64,
     task: AbortHandle,
@@ -50,13 +51,13 @@ struct Flight {
 
 /// What is on its way, by its task; and how the endpoints stand that were asked.
 #[derive(Debug, Default)]
-struct Flights {
-    by_task: HashMap<Id, Flight>,
-    standings: BTreeMap<EndpointId, Standing>,
+struct InFlight {
+    by_task: HashMap<Id, Attempting>,
+    standings: BTreeMap<EndpointId, EndpointHealth>,
 }
 
 /// How the endpoint of a delivery stands after it, if that could be told.
-type Landed = Result<Option<Standing>>;
+type AttemptEnd = Result<Option<EndpointHealth>>;
 
 impl Worker {
     /// Deliver until `stop`, then let what is on its way end, which takes 20 s at most, but for what is on its way
@@ -67,7 +68,7 @@ impl Worker {
         let mut stop = std::pin::pin!(stop);
         // On their own: none waits for the store to say what is due.
         let mut flying = JoinSet::new();
-        let mut flights = Flights::default();
+        let mut in_flight = InFlight::default();
         let mut heard = 0;
         let mut forget_at = self.clock.now();
         loop {
@@ -78,26 +79,26 @@ impl Worker {
                 }
                 forget_at = Timestamp(now.0.saturating_add(FORGET_EVERY_MS));
             }
-            let due = self.store.due_deliveries(flights.wanted(now)).await?;
-            flights.drop_those_to(|endpoint| due.gone.contains(&endpoint));
-            flights.standings.retain(|id, _| !due.gone.contains(id));
+            let due = self.store.due_deliveries(in_flight.wanted(now)).await?;
+            in_flight.drop_those_to(|endpoint| due.gone.contains(&endpoint));
+            in_flight.standings.retain(|id, _| !due.gone.contains(id));
             let wake_at = due.next_at.map_or(forget_at, |next| next.min(forget_at));
             for delivery in due.deliveries {
                 let (endpoint, seq) = (delivery.endpoint.id, delivery.event.seq);
                 let task = flying.spawn(Arc::clone(&self).deliver(delivery));
-                let flight = Flight {
+                let attempting = Attempting {
                     endpoint,
                     seq,
                     task,
                 };
-                flights.by_task.insert(flight.task.id(), flight);
+                in_flight.by_task.insert(attempting.task.id(), attempting);
             }
             tokio::select! {
                 () = &mut stop => break,
                 Some(first) = flying.join_next_with_id() => {
                     let mut next = Some(first);
                     while let Some(landed) = next {
-                        flights.land(landed)?;
+                        in_flight.drain(landed)?;
                         next = flying.try_join_next_with_id();
                     }
                 }
@@ -105,16 +106,16 @@ impl Worker {
                 () = self.alarm.until(wake_at) => {}
             }
         }
-        let standings = flights.standings.clone();
-        flights.drop_those_to(|id| standings.get(&id) == Some(&Standing::Silent));
+        let standings = in_flight.standings.clone();
+        in_flight.drop_those_to(|id| standings.get(&id) == Some(&EndpointHealth::Silent));
         while let Some(landed) = flying.join_next_with_id().await {
-            flights.land(landed)?;
+            in_flight.drain(landed)?;
         }
         Ok(())
     }
 
     /// Make an attempt and write what came of it.
-    async fn deliver(self: Arc<Self>, due: DueDelivery) -> Landed {
+    async fn deliver(self: Arc<Self>, due: DueDelivery) -> AttemptEnd {
         let DueDelivery {
             endpoint,
             event,
@@ -125,7 +126,7 @@ impl Worker {
         settled.instrument(span).await
     }
 
-    async fn settle(&self, endpoint: &Endpoint, event: &Event, made: u32) -> Landed {
+    async fn settle(&self, endpoint: &Endpoint, event: &Event, made: u32) -> AttemptEnd {
         let now = self.clock.now();
         let store = &*self.store;
         let (attempt, standing) =
@@ -133,7 +134,7 @@ impl Worker {
                 Ok(secrets) => {
                     let (receivers, clock) = (&self.receivers, &self.clock);
                     let attempt = attempt(receivers, clock, endpoint, event, &secrets).await;
-                    let standing = Standing::after(&attempt, attempt.latency_ms);
+                    let standing = EndpointHealth::after(&attempt, attempt.latency_ms);
                     (attempt, Some(standing))
                 }
                 Err(problem) => {
@@ -171,7 +172,7 @@ impl Worker {
     }
 }
 
-impl Flights {
+impl InFlight {
     /// What there is room for.
     fn wanted(&self, now: Timestamp) -> DueDeliveries {
         let all = self.by_task.values();
@@ -186,26 +187,26 @@ impl Flights {
 
     /// Cut off what is on its way to some endpoints. Its place is free once it has landed.
     fn drop_those_to(&mut self, dropped: impl Fn(EndpointId) -> bool) {
-        for flight in self.by_task.values().filter(|own| dropped(own.endpoint)) {
-            flight.task.abort();
+        for attempting in self.by_task.values().filter(|own| dropped(own.endpoint)) {
+            attempting.task.abort();
         }
     }
 
     /// A delivery has ended. One that panicked stays where it is until the next start, as it would again.
-    fn land(&mut self, landed: std::result::Result<(Id, Landed), JoinError>) -> Result<()> {
+    fn drain(&mut self, landed: std::result::Result<(Id, AttemptEnd), JoinError>) -> Result<()> {
         match landed {
             Ok((task, settled)) => {
-                let flight = self.by_task.remove(&task);
-                if let (Some(flight), Some(standing)) = (flight, settled?) {
-                    self.standings.insert(flight.endpoint, standing);
+                let attempting = self.by_task.remove(&task);
+                if let (Some(attempting), Some(standing)) = (attempting, settled?) {
+                    self.standings.insert(attempting.endpoint, standing);
                 }
             }
             Err(error) if error.is_cancelled() => {
                 self.by_task.remove(&error.id());
             }
             Err(error) => {
-                let flight = self.by_task.get(&error.id());
-                let (endpoint, event) = flight.map(|own| (own.endpoint, own.seq)).unzip();
+                let attempting = self.by_task.get(&error.id());
+                let (endpoint, event) = attempting.map(|own| (own.endpoint, own.seq)).unzip();
                 let endpoint = endpoint.map(tracing::field::display);
                 tracing::error!(endpoint, event, "a delivery failed within: {error}");
             }
@@ -216,8 +217,8 @@ impl Flights {
 
 /// Nothing was sent, as nothing could be signed.
 fn unsigned(at: Timestamp, message: String) -> Attempt {
-    let no_answer = NoAnswer {
-        kind: NoAnswerKind::Other,
+    let no_answer = DeliveryError {
+        kind: DeliveryErrorKind::Other,
         message,
     };
     Attempt {

@@ -12,8 +12,8 @@ use crate::disk::damaged;
 use crate::layout::keys::{self, Key, Tag};
 use crate::layout::rows::{self, ConnectionRow, Counters, SyncRow};
 
-use super::look::Look;
-use super::{Next, STEP};
+use super::checker::Checker;
+use super::{ResumeAt, STEP};
 
 /// What the rest of the check goes by.
 #[derive(Debug, Default)]
@@ -93,11 +93,11 @@ impl Kind {
 
 /// Check rows of one kind from `from` on.
 pub(super) fn check(
-    look: &mut Look<'_>,
+    look: &mut Checker<'_>,
     known: &mut Known,
     kind: Kind,
     from: &Key,
-) -> Result<Next, StoreError> {
+) -> Result<ResumeAt, StoreError> {
     match kind {
         Kind::Store => store_rows(look, known, from),
         Kind::Integration => integrations(look, known, from),
@@ -111,13 +111,17 @@ pub(super) fn check(
 }
 
 /// The numbers given out by now.
-pub(super) fn counters(look: &Look<'_>) -> Counters {
+pub(super) fn counters(look: &Checker<'_>) -> Counters {
     let row = look.view.row(&keys::counters(), rows::decode);
     // Damage there has been found already.
     row.ok().flatten().unwrap_or_default()
 }
 
-fn store_rows(look: &mut Look<'_>, known: &mut Known, from: &Key) -> Result<Next, StoreError> {
+fn store_rows(
+    look: &mut Checker<'_>,
+    known: &mut Known,
+    from: &Key,
+) -> Result<ResumeAt, StoreError> {
     look.subject("the store's own rows");
     let (id, counters, applied) = (keys::store_id(), keys::counters(), keys::applied());
     let end = Kind::Store.first().after_prefix();
@@ -135,7 +139,7 @@ fn store_rows(look: &mut Look<'_>, known: &mut Known, from: &Key) -> Result<Next
     })
 }
 
-fn api_keys(look: &mut Look<'_>, from: &Key) -> Result<Next, StoreError> {
+fn api_keys(look: &mut Checker<'_>, from: &Key) -> Result<ResumeAt, StoreError> {
     look.subject("API keys");
     let end = Kind::ApiKey.first().after_prefix();
     look.some_rows(from, &end, STEP, |look, key, value| {
@@ -150,7 +154,11 @@ fn api_keys(look: &mut Look<'_>, from: &Key) -> Result<Next, StoreError> {
     })
 }
 
-fn integrations(look: &mut Look<'_>, known: &mut Known, from: &Key) -> Result<Next, StoreError> {
+fn integrations(
+    look: &mut Checker<'_>,
+    known: &mut Known,
+    from: &Key,
+) -> Result<ResumeAt, StoreError> {
     let prefix = Key::new(Tag::Integration);
     look.subject("integrations");
     look.some_rows(from, &prefix.after_prefix(), STEP, |look, key, value| {
@@ -172,7 +180,11 @@ fn integrations(look: &mut Look<'_>, known: &mut Known, from: &Key) -> Result<Ne
     })
 }
 
-fn connections(look: &mut Look<'_>, known: &mut Known, from: &Key) -> Result<Next, StoreError> {
+fn connections(
+    look: &mut Checker<'_>,
+    known: &mut Known,
+    from: &Key,
+) -> Result<ResumeAt, StoreError> {
     let prefix = Key::new(Tag::Connection);
     look.subject("connections");
     let last = counters(look);
@@ -202,13 +214,13 @@ fn connections(look: &mut Look<'_>, known: &mut Known, from: &Key) -> Result<Nex
 }
 
 /// Whether an integration is one of an import that is not finished.
-fn is_unfinished(look: &Look<'_>, integration: &Name) -> Result<bool, StoreError> {
+fn is_unfinished(look: &Checker<'_>, integration: &Name) -> Result<bool, StoreError> {
     let row = keys::unfinished_imports().name(integration.as_str());
     Ok(look.view.get(&row)?.is_some())
 }
 
 /// Numbers are given out once: the counter must not be behind one in use.
-fn not_above(look: &mut Look<'_>, place: &impl ToString, what: &str, number: u64, last: u64) {
+fn not_above(look: &mut Checker<'_>, place: &impl ToString, what: &str, number: u64, last: u64) {
     if number > last {
         look.wrong(
             place.to_string(),
@@ -220,15 +232,15 @@ fn not_above(look: &mut Look<'_>, place: &impl ToString, what: &str, number: u64
 }
 
 /// The connection that a row's key names, its number first, and the rest of the key.
-type OfConnection<'k> = (u64, ConnectionKey, &'k [u8]);
+type ConnectionRowKey<'k> = (u64, ConnectionKey, &'k [u8]);
 
 /// The connection of a row; `None` for one that is being removed, or not there, which is a finding.
 fn of_connection<'k>(
-    look: &mut Look<'_>,
+    look: &mut Checker<'_>,
     known: &Known,
     key: &'k [u8],
     prefix: &Key,
-) -> Result<Option<OfConnection<'k>>, StoreError> {
+) -> Result<Option<ConnectionRowKey<'k>>, StoreError> {
     let (number, rest) = keys::rest(key, prefix)
         .and_then(keys::split_number)
         .map_err(|corrupt| damaged(key, corrupt))?;
@@ -247,7 +259,7 @@ fn of_connection<'k>(
     Ok(Some((number, connection.clone(), rest)))
 }
 
-fn models(look: &mut Look<'_>, known: &mut Known, from: &Key) -> Result<Next, StoreError> {
+fn models(look: &mut Checker<'_>, known: &mut Known, from: &Key) -> Result<ResumeAt, StoreError> {
     let prefix = Key::new(Tag::Model);
     look.subject("models");
     let last = counters(look);
@@ -275,7 +287,7 @@ fn models(look: &mut Look<'_>, known: &mut Known, from: &Key) -> Result<Next, St
     })
 }
 
-fn syncs(look: &mut Look<'_>, known: &mut Known, from: &Key) -> Result<Next, StoreError> {
+fn syncs(look: &mut Checker<'_>, known: &mut Known, from: &Key) -> Result<ResumeAt, StoreError> {
     let prefix = Key::new(Tag::Sync);
     look.subject("syncs");
     let last = counters(look);
@@ -303,7 +315,11 @@ fn syncs(look: &mut Look<'_>, known: &mut Known, from: &Key) -> Result<Next, Sto
     })
 }
 
-fn checkpoints(look: &mut Look<'_>, known: &mut Known, from: &Key) -> Result<Next, StoreError> {
+fn checkpoints(
+    look: &mut Checker<'_>,
+    known: &mut Known,
+    from: &Key,
+) -> Result<ResumeAt, StoreError> {
     let prefix = Key::new(Tag::Checkpoint);
     look.subject("checkpoints");
     look.some_rows(from, &prefix.after_prefix(), STEP, |look, key, value| {
@@ -336,7 +352,7 @@ fn checkpoints(look: &mut Look<'_>, known: &mut Known, from: &Key) -> Result<Nex
 }
 
 /// Rows of what is being removed; whatever has one is no model's or connection's any more.
-fn removals(look: &mut Look<'_>, known: &mut Known, from: &Key) -> Result<Next, StoreError> {
+fn removals(look: &mut Checker<'_>, known: &mut Known, from: &Key) -> Result<ResumeAt, StoreError> {
     look.subject("removals");
     let (feeds, connections) = (keys::dropped_feeds(), keys::dropped_connections());
     let (endpoints, schedules) = (keys::dropped_endpoints(), keys::dropped_schedules());

@@ -12,8 +12,8 @@ use crate::layout::keys::{self, Tag};
 use crate::layout::segment::{FeedEntry, Segment};
 
 use super::catalog::Model;
+use super::checker::Checker;
 use super::index::{self, Index, Indexed};
-use super::look::Look;
 use super::{sets, snapshots};
 
 /// What the segments of a feed add up to.
@@ -27,7 +27,7 @@ pub(super) struct Segments {
 }
 
 /// Whether a model of the catalog is still there.
-pub(super) fn is_there(look: &Look<'_>, model: &Model) -> bool {
+pub(super) fn is_there(look: &Checker<'_>, model: &Model) -> bool {
     let row = keys::model(model.connection, &model.key.model);
     let feed = look.view.row(&row, keys::decode_number);
     matches!(feed, Ok(Some(feed)) if feed == model.feed)
@@ -36,7 +36,7 @@ pub(super) fn is_there(look: &Look<'_>, model: &Model) -> bool {
 /// What is left to look at, in the writer thread: rows that not only those change who give way to a [`Hold`].
 ///
 /// [`Hold`]: crate::turns::Hold
-pub(super) fn check_snapshots(look: &mut Look<'_>, model: &Model) -> Result<(), StoreError> {
+pub(super) fn check_snapshots(look: &mut Checker<'_>, model: &Model) -> Result<(), StoreError> {
     look.subject(model.key.to_string());
     let key = keys::of_feed(Tag::Feed, model.feed);
     // Damage there has been found already.
@@ -48,7 +48,7 @@ pub(super) fn check_snapshots(look: &mut Look<'_>, model: &Model) -> Result<(), 
 }
 
 /// Check a model whose feed is held, so that nothing of it changes.
-pub(super) fn check(look: &mut Look<'_>, model: &Model) -> Result<(), StoreError> {
+pub(super) fn check(look: &mut Checker<'_>, model: &Model) -> Result<(), StoreError> {
     look.subject(model.key.to_string());
     look.report.models += 1;
     let feed = model.feed;
@@ -75,7 +75,7 @@ pub(super) fn check(look: &mut Look<'_>, model: &Model) -> Result<(), StoreError
 }
 
 fn segments(
-    look: &mut Look<'_>,
+    look: &mut Checker<'_>,
     feed: u64,
     last_seq: u64,
     mut index: Option<&mut Index>,
@@ -141,7 +141,7 @@ fn segments(
 
 /// Compare a segment's entry with what the index says of its sequence, if it is the latest of its
 /// record.
-fn compare(look: &mut Look<'_>, index: &mut Index, entry: &FeedEntry<'_>) {
+fn compare(look: &mut Checker<'_>, index: &mut Index, entry: &FeedEntry<'_>) {
     let found = index
         .entries
         .binary_search_by_key(&entry.seq, |indexed| indexed.seq);
@@ -195,7 +195,7 @@ fn difference(indexed: &Indexed, entry: &FeedEntry<'_>) -> Option<String> {
 
 /// Records whose entry no segment has.
 fn missing(
-    look: &mut Look<'_>,
+    look: &mut Checker<'_>,
     feed: u64,
     index: &Index,
     segments: &Segments,

@@ -7,8 +7,8 @@ use crate::disk::damaged;
 use crate::layout::keys::{self, Key, Tag};
 use crate::layout::rows::{self, Counters};
 
-use super::look::Look;
-use super::{Next, STEP};
+use super::checker::Checker;
+use super::{ResumeAt, STEP};
 
 /// Kinds of rows about webhooks.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +33,11 @@ impl Kind {
 }
 
 /// Check rows of one kind from `from` on.
-pub(super) fn check(look: &mut Look<'_>, kind: Kind, from: &Key) -> Result<Next, StoreError> {
+pub(super) fn check(
+    look: &mut Checker<'_>,
+    kind: Kind,
+    from: &Key,
+) -> Result<ResumeAt, StoreError> {
     look.subject("webhooks");
     let prefix = kind.first();
     let counters: Option<Counters> = look
@@ -91,7 +95,7 @@ pub(super) fn check(look: &mut Look<'_>, kind: Kind, from: &Key) -> Result<Next,
 
 /// A delivery has an endpoint and an event, and is among those that wait if it does.
 fn delivery(
-    look: &mut Look<'_>,
+    look: &mut Checker<'_>,
     key: &[u8],
     (id, seq): (EndpointId, u64),
     row: &Delivery,
@@ -121,7 +125,7 @@ fn delivery(
 }
 
 /// Whether an endpoint is being removed.
-fn is_dropped(look: &Look<'_>, id: EndpointId) -> Result<bool, StoreError> {
+fn is_dropped(look: &Checker<'_>, id: EndpointId) -> Result<bool, StoreError> {
     let row = keys::dropped_endpoints().raw(&id.to_bytes());
     Ok(look.view.get(&row)?.is_some())
 }

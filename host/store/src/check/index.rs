@@ -9,7 +9,7 @@ use crate::disk::damaged;
 use crate::layout::keys::{self, Tag};
 use crate::layout::pack::{Entry, Pack};
 
-use super::look::Look;
+use super::checker::Checker;
 
 /// What the index says of a record, in the order of the feed.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +42,7 @@ pub(super) fn hash_of(id: &[u8]) -> u64 {
 }
 
 /// Read the index of a feed whose sequences end with `last_seq`.
-pub(super) fn read(look: &mut Look<'_>, feed: u64, last_seq: u64) -> Result<Index, StoreError> {
+pub(super) fn read(look: &mut Checker<'_>, feed: u64, last_seq: u64) -> Result<Index, StoreError> {
     let prefix = keys::of_feed(Tag::Pack, feed);
     let mut entries = Vec::new();
     // Where the pack before ends; the first one begins with the empty id.
@@ -133,7 +133,7 @@ fn indexed(id: &[u8], entry: &Entry) -> Indexed {
 
 /// The ids that the index has at these sequences; it is read again for them.
 pub(super) fn names(
-    look: &Look<'_>,
+    look: &Checker<'_>,
     feed: u64,
     sequences: &[u64],
 ) -> Result<Vec<(u64, String)>, StoreError> {

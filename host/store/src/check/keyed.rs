@@ -10,8 +10,8 @@ use crate::layout::ends;
 use crate::layout::keys::{self, Key, Tag};
 use crate::layout::rows;
 
-use super::look::Look;
-use super::{Next, STEP};
+use super::checker::Checker;
+use super::{ResumeAt, STEP};
 
 /// Kinds of rows about keys.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +44,11 @@ impl Kind {
 }
 
 /// Check rows of one kind from `from` on.
-pub(super) fn check(look: &mut Look<'_>, kind: Kind, from: &Key) -> Result<Next, StoreError> {
+pub(super) fn check(
+    look: &mut Checker<'_>,
+    kind: Kind,
+    from: &Key,
+) -> Result<ResumeAt, StoreError> {
     look.subject("idempotency keys");
     let prefix = kind.first();
     let end = prefix.after_prefix();
@@ -97,7 +101,7 @@ pub(super) fn check(look: &mut Look<'_>, kind: Kind, from: &Key) -> Result<Next,
 
 /// A key has a run, or a job, which holds it or has ended; then it expires.
 fn idempotency(
-    look: &mut Look<'_>,
+    look: &mut Checker<'_>,
     key: &[u8],
     rest: &[u8],
     row: &KeyRow,
@@ -139,7 +143,7 @@ fn idempotency(
 
 /// Whether a list has it, whatever has become of it.
 fn is_listed(
-    look: &Look<'_>,
+    look: &Checker<'_>,
     places: &mut dyn Iterator<Item = keys::Key>,
 ) -> Result<bool, StoreError> {
     for place in places {
@@ -152,7 +156,7 @@ fn is_listed(
 
 /// The job of a key is one of its connection, and holds it until it has ended.
 fn held_by_job(
-    look: &mut Look<'_>,
+    look: &mut Checker<'_>,
     key: &[u8],
     connection: u64,
     id: JobId,

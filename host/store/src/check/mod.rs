@@ -10,12 +10,12 @@
 //! 56 bytes for each record of the feed at hand, and one segment.
 
 mod catalog;
+mod checker;
 mod feed;
 mod files;
 mod hooks;
 mod index;
 mod keyed;
-mod look;
 mod orphans;
 mod parts;
 mod runs;
@@ -34,7 +34,7 @@ use crate::layout::keys::Key;
 use crate::writer::Writer;
 
 use catalog::Catalog;
-use look::Look;
+use checker::Checker;
 
 /// Rows that one step looks at where a kind of row can be many.
 const STEP: usize = 500;
@@ -50,7 +50,7 @@ pub(crate) async fn all(store: &SledStore) -> Result<CheckReport, StoreError> {
         let mut from = Some(kind.first());
         while let Some(first) = from {
             let mut own = std::mem::take(&mut known);
-            let look_at = move |look: &mut Look<'_>| {
+            let look_at = move |look: &mut Checker<'_>| {
                 let next = catalog::check(look, &mut own, kind, &first)?;
                 Ok((own, next))
             };
@@ -129,13 +129,13 @@ impl Check<'_> {
     /// Look at a piece, in the writer thread and with nothing unflushed.
     async fn step<T: Send + 'static>(
         &mut self,
-        look_at: impl FnOnce(&mut Look<'_>) -> Result<T, StoreError> + Send + 'static,
+        look_at: impl FnOnce(&mut Checker<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let disk = self.store.disk();
         let step = self.store.write(move |writer| {
             writer.flush()?;
             let view = disk.writer_view();
-            let mut look = Look::new(&view);
+            let mut look = Checker::new(&view);
             let seen = look_at(&mut look)?;
             Ok((seen, look.report))
         });
@@ -155,7 +155,7 @@ impl Check<'_> {
         let (disk, own) = (self.store.disk(), Arc::clone(catalog));
         let look_at = move || {
             let view = disk.writer_view();
-            let mut look = Look::new(&view);
+            let mut look = Checker::new(&view);
             if let Some(model) = own
                 .models
                 .get(number)
@@ -185,4 +185,4 @@ impl Check<'_> {
 }
 
 /// Where the next step goes on, if this one stopped after `STEP` rows.
-type Next = Option<Key>;
+type ResumeAt = Option<Key>;

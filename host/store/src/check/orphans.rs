@@ -6,8 +6,8 @@ use crate::disk::damaged;
 use crate::layout::keys::{self, Key, Tag};
 
 use super::catalog::Catalog;
-use super::look::Look;
-use super::{Next, STEP};
+use super::checker::Checker;
+use super::{ResumeAt, STEP};
 
 /// Kinds of rows that belong to a feed.
 pub(super) const OF_FEEDS: [Tag; 11] = [
@@ -60,11 +60,11 @@ const OTHERS: [Tag; 30] = [
 
 /// A look at some feeds' keys of one kind, from feed to feed without reading what is between.
 pub(super) fn check(
-    look: &mut Look<'_>,
+    look: &mut Checker<'_>,
     catalog: &Catalog,
     tag: Tag,
     from: &Key,
-) -> Result<Next, StoreError> {
+) -> Result<ResumeAt, StoreError> {
     look.subject("");
     let prefix = Key::new(tag);
     let end = prefix.after_prefix();
@@ -95,14 +95,14 @@ pub(super) fn check(
 }
 
 /// Whether a feed that no model had when these were looked at came later, or is being removed.
-fn is_known(look: &Look<'_>, catalog: &Catalog, feed: u64) -> Result<bool, StoreError> {
+fn is_known(look: &Checker<'_>, catalog: &Catalog, feed: u64) -> Result<bool, StoreError> {
     let came_later = catalog.last_feed < feed && feed <= super::catalog::counters(look).feed;
     let dropped = look.view.get(&keys::dropped_feeds().number(feed))?;
     Ok(came_later || dropped.is_some())
 }
 
 /// Rows of kinds that nothing knows.
-pub(super) fn unknown_kinds(look: &mut Look<'_>) -> Result<(), StoreError> {
+pub(super) fn unknown_kinds(look: &mut Checker<'_>) -> Result<(), StoreError> {
     look.subject("");
     let view = look.view;
     for first in 0..=u8::MAX {

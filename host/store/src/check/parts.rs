@@ -6,14 +6,14 @@ use tidegate_engine::StoreError;
 use crate::disk::{damaged, decode_part_key};
 use crate::layout::keys::{Key, Tag};
 
-use super::look::Look;
-use super::{Next, STEP};
+use super::checker::Checker;
+use super::{ResumeAt, STEP};
 
 pub(super) fn first() -> Key {
     Key::new(Tag::Part)
 }
 
-pub(super) fn check(look: &mut Look<'_>, from: &Key) -> Result<Next, StoreError> {
+pub(super) fn check(look: &mut Checker<'_>, from: &Key) -> Result<ResumeAt, StoreError> {
     let end = first().after_prefix();
     let view = look.view;
     for (count, item) in view.raw(from, &end).enumerate() {

@@ -8,8 +8,8 @@ use crate::layout::keys::{self, Key, Tag};
 use crate::layout::rows::{self, ConnectionRow, Counters};
 use crate::layout::{Corrupt, ends};
 
-use super::look::Look;
-use super::{Next, STEP};
+use super::checker::Checker;
+use super::{ResumeAt, STEP};
 
 /// Kinds of rows about runs.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +42,11 @@ impl Kind {
 }
 
 /// Check rows of one kind from `from` on.
-pub(super) fn check(look: &mut Look<'_>, kind: Kind, from: &Key) -> Result<Next, StoreError> {
+pub(super) fn check(
+    look: &mut Checker<'_>,
+    kind: Kind,
+    from: &Key,
+) -> Result<ResumeAt, StoreError> {
     look.subject("runs");
     let prefix = kind.first();
     let end = prefix.after_prefix();
@@ -122,7 +126,7 @@ pub(super) fn check(look: &mut Look<'_>, kind: Kind, from: &Key) -> Result<Next,
 
 /// A run is in the lists of its integration and its connection, and among the running ones as long
 /// as it has no end.
-fn listed(look: &mut Look<'_>, run: &Run) -> Result<(), StoreError> {
+fn listed(look: &mut Checker<'_>, run: &Run) -> Result<(), StoreError> {
     let integration = &run.target.connection().integration;
     let id = run.id;
     if run.end.is_none() && look.view.get(&keys::running(id))?.is_none() {
@@ -163,7 +167,7 @@ fn listed(look: &mut Look<'_>, run: &Run) -> Result<(), StoreError> {
 }
 
 /// A run is listed among those that have come to the same.
-fn has_come_to(look: &mut Look<'_>, run: &Run, end: u8) {
+fn has_come_to(look: &mut Checker<'_>, run: &Run, end: u8) {
     if ends::of_run(run) != end {
         let what = format!(
             "it is {}, and a list has it as something else",
@@ -174,12 +178,12 @@ fn has_come_to(look: &mut Look<'_>, run: &Run, end: u8) {
 }
 
 /// The run; one that can't be read has been reported where it is.
-fn stored(look: &Look<'_>, id: RunId) -> Result<Option<Run>, StoreError> {
+fn stored(look: &Checker<'_>, id: RunId) -> Result<Option<Run>, StoreError> {
     look.view.row(&keys::run(id), rows::decode)
 }
 
 /// The number of a run's connection, if that is still there.
-fn connection_of(look: &Look<'_>, run: &Run) -> Result<Option<u64>, StoreError> {
+fn connection_of(look: &Checker<'_>, run: &Run) -> Result<Option<u64>, StoreError> {
     let key = run.target.connection();
     let key = keys::connection(&key.integration, &key.connection);
     let row: Option<ConnectionRow> = look.view.row(&key, rows::decode)?;
@@ -188,14 +192,14 @@ fn connection_of(look: &Look<'_>, run: &Run) -> Result<Option<u64>, StoreError> 
 
 /// Whether a connection is being removed. Its runs go step by step, and another one may have its
 /// name by then.
-fn any_dropped(look: &Look<'_>) -> bool {
+fn any_dropped(look: &Checker<'_>) -> bool {
     look.view
         .prefix(&keys::dropped_connections())
         .next()
         .is_some()
 }
 
-fn is_dropped(look: &Look<'_>, connection: u64) -> Result<bool, StoreError> {
+fn is_dropped(look: &Checker<'_>, connection: u64) -> Result<bool, StoreError> {
     let row = keys::dropped_connections().number(connection);
     Ok(look.view.get(&row)?.is_some())
 }

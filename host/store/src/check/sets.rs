@@ -8,13 +8,13 @@ use crate::layout::header::Header;
 use crate::layout::keys::{self, Key, Tag};
 use crate::layout::seqset::SeqSet;
 
+use super::checker::Checker;
 use super::feed::Segments;
 use super::index::{Index, Indexed};
-use super::look::Look;
 
 /// Look at the rows that the sets are loaded from: that they are within the feed.
 pub(super) fn count_rows(
-    look: &mut Look<'_>,
+    look: &mut Checker<'_>,
     feed: u64,
     header: &Header,
 ) -> Result<(), StoreError> {
@@ -59,9 +59,9 @@ const SETS: [Tag; 3] = [Tag::Live, Tag::Tomb, Tag::Pruned];
 
 /// Rows whose keys end with a number. Their values are looked at when the sets are loaded.
 fn number_rows(
-    look: &mut Look<'_>,
+    look: &mut Checker<'_>,
     prefix: &Key,
-    mut look_at: impl FnMut(&mut Look<'_>, &[u8], u64),
+    mut look_at: impl FnMut(&mut Checker<'_>, &[u8], u64),
 ) -> Result<(), StoreError> {
     let view = look.view;
     for item in view.raw(prefix, &prefix.after_prefix()) {
@@ -79,7 +79,7 @@ fn number_rows(
 }
 
 /// The sets must be what the index and the feed's entries make them.
-pub(super) fn compare(look: &mut Look<'_>, index: &Index, loaded: &Loaded) {
+pub(super) fn compare(look: &mut Checker<'_>, index: &Index, loaded: &Loaded) {
     let set_of = |is_in: fn(&Indexed) -> bool| {
         let mut set = SeqSet::default();
         for entry in index.entries.iter().filter(|entry| is_in(entry)) {
@@ -114,7 +114,7 @@ pub(super) fn compare(look: &mut Look<'_>, index: &Index, loaded: &Loaded) {
 
 /// The header must count what there is.
 pub(super) fn compare_header(
-    look: &mut Look<'_>,
+    look: &mut Checker<'_>,
     index: &Index,
     segments: &Segments,
     header: &Header,

@@ -11,10 +11,10 @@ use crate::layout::keys::{self, Tag};
 use crate::layout::rows::{self, SnapshotRow, SyncRow};
 use crate::layout::seqset::read_runs;
 
-use super::look::Look;
+use super::checker::Checker;
 
 pub(super) fn check(
-    look: &mut Look<'_>,
+    look: &mut Checker<'_>,
     connection: u64,
     feed: u64,
     last_seq: u64,
@@ -101,7 +101,7 @@ pub(super) fn check(
 
 /// What was seen unchanged, or missed by the pass before, belongs to an open snapshot and was there
 /// when its pass began.
-fn seen(look: &mut Look<'_>, key: &[u8], begun: Option<&Option<u64>>, last: Option<u64>) {
+fn seen(look: &mut Checker<'_>, key: &[u8], begun: Option<&Option<u64>>, last: Option<u64>) {
     match (begun, last) {
         (None, _) => look.wrong_key(key, "it belongs to a snapshot that is not open"),
         (Some(Some(begin)), Some(last)) if last > *begin => look.wrong_key(

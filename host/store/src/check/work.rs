@@ -10,8 +10,8 @@ use crate::layout::keys::{self, Key, Tag};
 use crate::layout::rows::{self, ConnectionRow};
 use crate::layout::{Corrupt, ends};
 
-use super::look::Look;
-use super::{Next, STEP};
+use super::checker::Checker;
+use super::{ResumeAt, STEP};
 
 /// Kinds of rows about schedules and jobs.
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +50,11 @@ impl Kind {
 }
 
 /// Check rows of one kind from `from` on.
-pub(super) fn check(look: &mut Look<'_>, kind: Kind, from: &Key) -> Result<Next, StoreError> {
+pub(super) fn check(
+    look: &mut Checker<'_>,
+    kind: Kind,
+    from: &Key,
+) -> Result<ResumeAt, StoreError> {
     look.subject("schedules and jobs");
     let prefix = kind.first();
     let end = prefix.after_prefix();
@@ -125,7 +129,7 @@ pub(super) fn check(look: &mut Look<'_>, kind: Kind, from: &Key) -> Result<Next,
 }
 
 /// A schedule is in the list of its connection.
-fn schedule(look: &mut Look<'_>, row: &Schedule) -> Result<(), StoreError> {
+fn schedule(look: &mut Checker<'_>, row: &Schedule) -> Result<(), StoreError> {
     let connection = row.definition.target.connection();
     let stored = keys::connection(&connection.integration, &connection.connection);
     let found: Option<ConnectionRow> = look.view.row(&stored, rows::decode)?;
@@ -148,7 +152,7 @@ fn schedule(look: &mut Look<'_>, row: &Schedule) -> Result<(), StoreError> {
 
 /// A list names jobs that are there and have come to `end`, unless they are about to go.
 fn lists(
-    look: &mut Look<'_>,
+    look: &mut Checker<'_>,
     key: &[u8],
     end: u8,
     id: JobId,
@@ -171,7 +175,7 @@ fn lists(
 
 /// A job is in the lists of its integration and its connection, among the queued ones as long as it waits or runs, and what
 /// runs has a run.
-fn job(look: &mut Look<'_>, row: &Job) -> Result<(), StoreError> {
+fn job(look: &mut Checker<'_>, row: &Job) -> Result<(), StoreError> {
     let connection = row.target.connection();
     let stored = keys::connection(&connection.integration, &connection.connection);
     let found: Option<ConnectionRow> = look.view.row(&stored, rows::decode)?;
@@ -213,7 +217,7 @@ fn job(look: &mut Look<'_>, row: &Job) -> Result<(), StoreError> {
 }
 
 /// Whether a connection is being removed: its rows go step by step.
-fn any_dropped(look: &Look<'_>) -> bool {
+fn any_dropped(look: &Checker<'_>) -> bool {
     look.view
         .prefix(&keys::dropped_connections())
         .next()
@@ -221,12 +225,12 @@ fn any_dropped(look: &Look<'_>) -> bool {
 }
 
 /// Whether a schedule was removed, and its fires go step by step.
-fn is_removed(look: &Look<'_>, id: ScheduleId) -> Result<bool, StoreError> {
+fn is_removed(look: &Checker<'_>, id: ScheduleId) -> Result<bool, StoreError> {
     let row = keys::dropped_schedules().raw(&id.to_bytes());
     Ok(look.view.get(&row)?.is_some())
 }
 
-fn is_dropped(look: &Look<'_>, connection: u64) -> Result<bool, StoreError> {
+fn is_dropped(look: &Checker<'_>, connection: u64) -> Result<bool, StoreError> {
     let row = keys::dropped_connections().number(connection);
     Ok(look.view.get(&row)?.is_some())
 }

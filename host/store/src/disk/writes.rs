@@ -14,14 +14,14 @@ pub(crate) const PART_BYTES: usize = 6000;
 
 /// What is written at a key.
 #[derive(Debug, Clone)]
-pub(super) enum Written {
+pub(super) enum WrittenValue {
     /// A value where sled has none.
     First(sled::IVec),
     Value(sled::IVec),
     Removed,
 }
 
-impl Written {
+impl WrittenValue {
     pub(super) fn value(&self) -> Option<&sled::IVec> {
         match self {
             Self::First(value) | Self::Value(value) => Some(value),
@@ -71,16 +71,18 @@ impl Writes {
     /// Put a short value where none is and none was gathered. Removed soon, sled never hears of it.
     pub(crate) fn put_first(&mut self, key: Key, value: &[u8]) {
         let stored = [&[WHOLE], value].concat();
-        self.0.insert(key.into(), Written::First(stored.into()));
+        self.0
+            .insert(key.into(), WrittenValue::First(stored.into()));
     }
 
     fn insert(&mut self, key: Key, stored: impl Into<sled::IVec>) {
-        self.0.insert(key.into(), Written::Value(stored.into()));
+        self.0
+            .insert(key.into(), WrittenValue::Value(stored.into()));
     }
 
     /// Remove a value that is known to be short.
     pub(crate) fn remove_short(&mut self, key: Key) {
-        self.0.insert(key.into(), Written::Removed);
+        self.0.insert(key.into(), WrittenValue::Removed);
     }
 
     /// Put a value over one that may have been longer.

@@ -3,21 +3,21 @@
 use async_trait::async_trait;
 use tidegate_engine::StoreError;
 use tidegate_engine::run::{Fence, NewRun, Run, RunEnd, RunId};
-use tidegate_engine::store::{Durability, Early, Started, Stored};
+use tidegate_engine::store::{Durability, Durable, EarlyAck, Started};
 
 use super::SledStore;
 use crate::writer::Writer;
 
 #[async_trait]
-impl Early for SledStore {
-    async fn start_run_early(&self, run: NewRun) -> Result<(Started, Stored), StoreError> {
+impl EarlyAck for SledStore {
+    async fn start_run_early(&self, run: NewRun) -> Result<(Started, Durable), StoreError> {
         self.check_open()?;
         let start = move |writer: &mut Writer| writer.start_run(run);
         let started = self.queue.send(Durability::Relaxed, start)?;
         // Right behind it, so that one flush is for both.
         let stored = self.queue.send(Durability::Durable, |_| Ok(()))?;
         let started = started.answer().await?;
-        Ok((started, Stored::when(stored.answer())))
+        Ok((started, Durable::when(stored.answer())))
     }
 
     async fn finish_run_early(

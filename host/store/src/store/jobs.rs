@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use tidegate_engine::idempotency::{KeyUse, Queued};
 use tidegate_engine::job::{Job, JobId, NewJob};
 use tidegate_engine::run::{Failure, Fence, RunId};
-use tidegate_engine::store::{Claim, Claimed, Forgotten, JobFilter, Jobs, QueueFigures};
+use tidegate_engine::store::{Claim, Claimed, JobFilter, Jobs, QueueFigures, RetentionReport};
 use tidegate_engine::{StoreError, Timestamp};
 
 use super::SledStore;
@@ -81,7 +81,11 @@ impl Jobs for SledStore {
             .await
     }
 
-    async fn forget_ended(&self, before: Timestamp, limit: usize) -> Result<Forgotten, StoreError> {
+    async fn forget_ended(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<RetentionReport, StoreError> {
         while !self.write(move |writer| writer.forget_keys(before)).await? {}
         self.write(move |writer| writer.forget_ended(before, limit))
             .await

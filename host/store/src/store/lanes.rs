@@ -12,7 +12,7 @@ use tidegate_engine::store::{Changes, ReadChanges, SMALL_READ};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::SledStore;
-use super::ways::blocking;
+use super::access::blocking;
 
 /// What one part of a page has at most.
 const PART_RECORDS: usize = 500;

@@ -23,7 +23,7 @@ use super::feed::FeedState;
 
 /// What an operation does to its record.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum What<'a> {
+pub(super) enum RecordEffect<'a> {
     Save(&'a str, BodyHash),
     Delete,
     /// Leaves the record as it is, and open snapshots count it as seen.
@@ -38,18 +38,18 @@ pub(super) struct Op<'a> {
     pub(super) id: &'a str,
     /// Which page of the commit it is from.
     pub(super) page: usize,
-    pub(super) what: What<'a>,
+    pub(super) what: RecordEffect<'a>,
 }
 
 /// The state that an operation replaces.
 #[derive(Debug, Clone, Copy)]
-enum Before {
+enum PriorState {
     Stored(Entry),
     /// The result of an earlier operation of the same commit.
     Op(usize, Entry),
 }
 
-impl Before {
+impl PriorState {
     fn entry(&self) -> &Entry {
         match self {
             Self::Stored(entry) | Self::Op(_, entry) => entry,
@@ -60,7 +60,7 @@ impl Before {
 #[derive(Debug, Clone, Copy)]
 struct Change {
     action: Action,
-    before: Option<Before>,
+    before: Option<PriorState>,
     /// What the index will say; its sequence is not known yet.
     after: Entry,
     modified: Timestamp,
@@ -125,19 +125,19 @@ pub(super) fn plan<'a>(
                 .is_some_and(|op| pack.covers(id(op).as_bytes()))
         }) {
             let stored = same.first().and_then(|op| pack.get(id(op).as_bytes()));
-            let mut before = stored.copied().map(Before::Stored);
+            let mut before = stored.copied().map(PriorState::Stored);
             let mut last = None;
             for number in same {
                 let Some(op) = ops.get(*number) else { continue };
                 let change = decide(op, before, now);
                 if let Some(counts) = counts.get_mut(op.page)
-                    && !matches!(op.what, What::Skip)
+                    && !matches!(op.what, RecordEffect::Skip)
                 {
                     count(counts, change.as_ref());
                 }
                 match (&change, before) {
-                    (None, Some(Before::Stored(entry)))
-                        if matches!(op.what, What::Save(..) | What::Skip) =>
+                    (None, Some(PriorState::Stored(entry)))
+                        if matches!(op.what, RecordEffect::Save(..) | RecordEffect::Skip) =>
                     {
                         seen.push(entry.seq);
                     }
@@ -146,14 +146,14 @@ pub(super) fn plan<'a>(
                             action: Action::Deleted,
                             ..
                         }),
-                        Some(Before::Stored(entry)),
+                        Some(PriorState::Stored(entry)),
                     ) => {
                         gone.push(entry.seq);
                     }
                     _ => {}
                 }
                 if let Some(change) = change {
-                    before = Some(Before::Op(*number, change.after));
+                    before = Some(PriorState::Op(*number, change.after));
                     last = Some(*number);
                     if let Some(slot) = changes.get_mut(*number) {
                         *slot = Some(change);
@@ -186,21 +186,23 @@ pub(super) fn plan<'a>(
 }
 
 /// What `op` does to a record that is as `before` says; `None` when nothing changes.
-fn decide(op: &Op<'_>, before: Option<Before>, now: Timestamp) -> Option<Change> {
-    let old = before.as_ref().map(Before::entry);
+fn decide(op: &Op<'_>, before: Option<PriorState>, now: Timestamp) -> Option<Change> {
+    let old = before.as_ref().map(PriorState::entry);
     let (action, after) = match (op.what, old) {
-        (What::Skip, _) => return None,
-        (What::Delete, None) => return None,
-        (What::Delete, Some(old)) if old.deleted => return None,
-        (What::Delete, Some(old)) => (
+        (RecordEffect::Skip, _) => return None,
+        (RecordEffect::Delete, None) => return None,
+        (RecordEffect::Delete, Some(old)) if old.deleted => return None,
+        (RecordEffect::Delete, Some(old)) => (
             Action::Deleted,
             Entry {
                 deleted: true,
                 ..*old
             },
         ),
-        (What::Save(_, hash), Some(old)) if !old.deleted && old.hash == hash => return None,
-        (What::Save(body, hash), old) => {
+        (RecordEffect::Save(_, hash), Some(old)) if !old.deleted && old.hash == hash => {
+            return None;
+        }
+        (RecordEffect::Save(body, hash), old) => {
             let action = match old {
                 Some(old) if !old.deleted => Action::Updated,
                 _ => Action::Added,
@@ -218,7 +220,7 @@ fn decide(op: &Op<'_>, before: Option<Before>, now: Timestamp) -> Option<Change>
                 },
             )
         }
-        (What::Import(record), _) => (
+        (RecordEffect::Import(record), _) => (
             record.action,
             Entry {
                 seq: 0,
@@ -230,8 +232,8 @@ fn decide(op: &Op<'_>, before: Option<Before>, now: Timestamp) -> Option<Change>
         ),
     };
     let modified = match op.what {
-        What::Import(record) => record.last_modified_at,
-        What::Save(..) | What::Delete | What::Skip => now,
+        RecordEffect::Import(record) => record.last_modified_at,
+        RecordEffect::Save(..) | RecordEffect::Delete | RecordEffect::Skip => now,
     };
     Some(Change {
         action,
@@ -313,8 +315,8 @@ impl Plan<'_> {
                 *slot = seq;
             }
             let before = match change.before {
-                Some(Before::Stored(entry)) => Some(entry.seq),
-                Some(Before::Op(op, _)) => sequences.get(op).copied(),
+                Some(PriorState::Stored(entry)) => Some(entry.seq),
+                Some(PriorState::Op(op, _)) => sequences.get(op).copied(),
                 None => None,
             };
             superseded.extend(before);
@@ -375,14 +377,18 @@ impl Plan<'_> {
     /// The body that an entry gets: the saved one, or of a deletion the last one.
     fn body<'s>(&'s self, op: &Op<'s>, change: &Change) -> Option<&'s str> {
         match (op.what, change.before) {
-            (What::Save(body, _), _) => Some(body),
-            (What::Import(record), _) => record.body.as_deref(),
-            (What::Delete, Some(Before::Stored(entry))) => self.bodies.get(&entry.seq)?.as_deref(),
-            (What::Delete, Some(Before::Op(before, _))) => match self.ops.get(before)?.what {
-                What::Save(body, _) => Some(body),
-                What::Import(_) | What::Delete | What::Skip => None,
-            },
-            (What::Delete, None) | (What::Skip, _) => None,
+            (RecordEffect::Save(body, _), _) => Some(body),
+            (RecordEffect::Import(record), _) => record.body.as_deref(),
+            (RecordEffect::Delete, Some(PriorState::Stored(entry))) => {
+                self.bodies.get(&entry.seq)?.as_deref()
+            }
+            (RecordEffect::Delete, Some(PriorState::Op(before, _))) => {
+                match self.ops.get(before)?.what {
+                    RecordEffect::Save(body, _) => Some(body),
+                    RecordEffect::Import(_) | RecordEffect::Delete | RecordEffect::Skip => None,
+                }
+            }
+            (RecordEffect::Delete, None) | (RecordEffect::Skip, _) => None,
         }
     }
 
@@ -418,7 +424,7 @@ impl Plan<'_> {
 
 /// Count what `change` made of a record, given whether it had no body and has none now.
 fn count_stats(stats: &mut ModelStats, change: &Change, was_pruned: bool, is_pruned: bool) {
-    if let Some(old) = change.before.as_ref().map(Before::entry) {
+    if let Some(old) = change.before.as_ref().map(PriorState::entry) {
         stats.pruned -= u64::from(was_pruned);
         if old.deleted {
             stats.deleted -= 1;

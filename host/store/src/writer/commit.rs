@@ -13,7 +13,7 @@ use crate::layout::keys;
 use crate::turns::{Held, Turn};
 
 use super::Writer;
-use super::changes::{Op, Plan, What, plan};
+use super::changes::{Op, Plan, RecordEffect, plan};
 
 impl Writer {
     /// Store a commit whose bodies have been hashed, page by page.
@@ -56,19 +56,19 @@ impl Writer {
             ops.extend(page.delete.iter().map(|id| Op {
                 id,
                 page: index,
-                what: What::Delete,
+                what: RecordEffect::Delete,
             }));
             let saves = page.save.iter().zip(hashes);
             ops.extend(saves.map(|(save, hash)| Op {
                 id: &save.id,
                 page: index,
-                what: What::Save(&save.body, *hash),
+                what: RecordEffect::Save(&save.body, *hash),
             }));
             ops.extend(page.skipped.iter().filter_map(|skipped| {
                 Some(Op {
                     id: skipped.id.as_deref()?,
                     page: index,
-                    what: What::Skip,
+                    what: RecordEffect::Skip,
                 })
             }));
             if page.skipped.iter().any(|skipped| skipped.id.is_none()) {

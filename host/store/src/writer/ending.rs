@@ -20,7 +20,7 @@ use crate::layout::seqset::SeqSet;
 use crate::segments;
 use crate::turns::{Held, Hold, Turn};
 
-use super::changes::{Op, What, plan};
+use super::changes::{Op, RecordEffect, plan};
 use super::{Writer, encode};
 
 /// Bodies that one batch of deletions handles.
@@ -246,7 +246,7 @@ impl Writer {
         let ops = ids.iter().map(|id| Op {
             id,
             page: 0,
-            what: What::Delete,
+            what: RecordEffect::Delete,
         });
         let plan = plan(&self.view(), feed, ops.collect(), what.now, &mut [])?;
         let mut writes = Writes::default();

@@ -18,7 +18,7 @@ use crate::layout::header::Header;
 use crate::layout::keys::{self, Tag};
 use crate::layout::rows::SyncRow;
 
-use super::changes::{Op, What, plan};
+use super::changes::{Op, RecordEffect, plan};
 use super::purge::Purge;
 use super::{Writer, encode, not_found};
 
@@ -228,7 +228,7 @@ impl Writer {
         let ops = records.iter().map(|record| Op {
             id: &record.id,
             page: 0,
-            what: What::Import(record),
+            what: RecordEffect::Import(record),
         });
         let plan = plan(&self.view(), own.feed, ops.collect(), Timestamp(0), &mut [])?;
         if let Some(id) = plan.replaced() {

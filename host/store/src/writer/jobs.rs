@@ -11,7 +11,7 @@ use tidegate_engine::run::{
     Blame, Failure, FailureClass, Fence, Outcome, Run, RunEnd, RunId, Target,
 };
 use tidegate_engine::schedule::{Fire, FireOutcome, Schedule};
-use tidegate_engine::store::{Claim, Claimed, Forgotten, JobFilter, QueueFigures, Started};
+use tidegate_engine::store::{Claim, Claimed, JobFilter, QueueFigures, RetentionReport, Started};
 use tidegate_engine::webhook::NewEvent;
 use tidegate_engine::{Name, StoreError, Timestamp};
 
@@ -261,14 +261,14 @@ impl Writer {
         &mut self,
         before: Timestamp,
         limit: usize,
-    ) -> Result<Forgotten, StoreError> {
+    ) -> Result<RetentionReport, StoreError> {
         self.expire_requests_later(before);
         let mut writes = Writes::default();
         let jobs = self.forget_jobs(&mut writes, before, limit)?;
         let runs = self.forget_runs(&mut writes, before, limit)?;
         let fires = self.forget_fires(&mut writes, before, limit)?;
         self.apply(writes)?;
-        Ok(Forgotten {
+        Ok(RetentionReport {
             jobs,
             runs,
             fires,

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use tidegate_engine::idempotency::{Kept, KeyRow, KeyUse, Keyed, Use};
+use tidegate_engine::idempotency::{KeyDecision, KeyRow, KeyUse, Keyed, StoredResult};
 use tidegate_engine::memory::rules;
 use tidegate_engine::run::{Fence, NewRun, Run, RunEnd, RunId};
 use tidegate_engine::{StoreError, Timestamp};
@@ -58,7 +58,7 @@ impl Writer {
                 self.forget_key(&mut writes, &place, &row)?;
             }
             Some(row) => {
-                if let Use::Answer(run) = row.judge(wanted)? {
+                if let KeyDecision::Answer(run) = row.judge(wanted)? {
                     return Ok(Keyed::Kept(Box::new(self.kept(run)?)));
                 }
                 self.forget_key(&mut writes, &place, &row)?;
@@ -74,7 +74,7 @@ impl Writer {
         Ok(Keyed::Started(started))
     }
 
-    pub(super) fn kept(&self, id: RunId) -> Result<Kept, StoreError> {
+    pub(super) fn kept(&self, id: RunId) -> Result<StoredResult, StoreError> {
         let view = self.view();
         let run: Option<Run> = view.row(&keys::run(id), rows::decode)?;
         let run = run.ok_or_else(|| StoreError::Damaged {
@@ -82,7 +82,7 @@ impl Writer {
             reason: "an idempotency key names it, and there is no such run".into(),
         })?;
         let output = view.row(&keys::output(id), keys::decode_text)?;
-        Ok(Kept { run, output })
+        Ok(StoredResult { run, output })
     }
 
     /// Refuse a further key of a connection that has too many; those that have expired don't count.

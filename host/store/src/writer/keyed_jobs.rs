@@ -2,7 +2,7 @@
 //!
 //! The row of such a key follows its job: whatever changes the job writes the row, too.
 
-use tidegate_engine::idempotency::{KeyRow, KeyUse, Queued, Use};
+use tidegate_engine::idempotency::{KeyDecision, KeyRow, KeyUse, Queued};
 use tidegate_engine::job::{Job, JobId, NewJob};
 use tidegate_engine::memory::rules;
 use tidegate_engine::{ConnectionKey, StoreError, Timestamp};
@@ -37,7 +37,7 @@ impl Writer {
             if let Some(id) = row.job_for(wanted)? {
                 return Ok(Queued::Job(Box::new(self.stored_job(id)?)));
             }
-            if let Use::Answer(run) = row.judge(wanted)? {
+            if let KeyDecision::Answer(run) = row.judge(wanted)? {
                 return Ok(Queued::Kept(Box::new(self.kept(run)?)));
             }
         }

@@ -33,9 +33,9 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use tidegate_engine::bell::Bell;
 use tidegate_engine::board::Board;
 use tidegate_engine::integration::Connection;
+use tidegate_engine::notifier::Notifier;
 use tidegate_engine::run::{Fence, Run, RunId};
 use tidegate_engine::transfer::ImportId;
 use tidegate_engine::upkeep::Dropped;
@@ -78,7 +78,7 @@ pub(crate) struct Writer {
     board: Board,
     hooks: outbox::Hooks,
     /// Rung once something is flushed that makes a delivery due.
-    deliveries_changed: Arc<Bell>,
+    deliveries_changed: Arc<Notifier>,
     /// What whoever opened it should know.
     pub(crate) notes: Vec<String>,
     /// What was dropped and still has keys.
@@ -140,7 +140,7 @@ impl Writer {
         published: Arc<Feeds>,
         integrations: Arc<Integrations>,
         store_id: u64,
-        deliveries_changed: Arc<Bell>,
+        deliveries_changed: Arc<Notifier>,
         tuning: Tuning,
     ) -> Result<Self, StoreError> {
         let counters = disk
@@ -207,7 +207,7 @@ impl Writer {
             self.unflushed = false;
         }
         if self.hooks.take_changed() {
-            self.deliveries_changed.ring();
+            self.deliveries_changed.notify();
         }
         for publication in self.pending.drain(..) {
             self.published.publish(&publication);

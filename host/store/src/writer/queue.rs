@@ -43,9 +43,9 @@ impl std::fmt::Debug for Queue {
 
 /// A command on its way.
 #[derive(Debug)]
-pub(crate) struct Sent<T>(oneshot::Receiver<Result<T, StoreError>>);
+pub(crate) struct PendingReply<T>(oneshot::Receiver<Result<T, StoreError>>);
 
-impl<T> Sent<T> {
+impl<T> PendingReply<T> {
     pub(crate) async fn answer(self) -> Result<T, StoreError> {
         self.0.await.map_err(|_| closed())?
     }
@@ -97,7 +97,7 @@ impl Queue {
         &self,
         durability: Durability,
         command: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<Sent<T>, StoreError> {
+    ) -> Result<PendingReply<T>, StoreError> {
         let (sender, answer) = oneshot::channel();
         let job = Box::new(move |writer: Result<&mut Writer, StoreError>| -> Answer {
             let done = writer.and_then(command);
@@ -107,7 +107,7 @@ impl Queue {
         self.jobs
             .send(Job::Command(durability, job))
             .map_err(|_| closed())?;
-        Ok(Sent(answer))
+        Ok(PendingReply(answer))
     }
 
     /// Whether commands are carried out and stored, as far as is known without one.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use tidegate_engine::api_key::ApiKeyId;
 use tidegate_engine::memory::rules;
-use tidegate_engine::request::{Begun, KeptAnswer, NewRequest, RequestKey, RequestRow};
+use tidegate_engine::request::{NewRequest, RequestKey, RequestRow, RequestStart, StoredAnswer};
 use tidegate_engine::{StoreError, Timestamp};
 
 use crate::disk::{Writes, damaged};
@@ -38,7 +38,7 @@ fn expiry(row: &RequestRow, place: &Key) -> Key {
 }
 
 impl Writer {
-    pub(crate) fn begin_request(&mut self, new: &NewRequest) -> Result<Begun, StoreError> {
+    pub(crate) fn begin_request(&mut self, new: &NewRequest) -> Result<RequestStart, StoreError> {
         let place = place_of(&new.key);
         self.expire_requests_later(new.now);
         let row: Option<RequestRow> = self.view().row(&place, rows::decode)?;
@@ -60,13 +60,13 @@ impl Writer {
         if is_new && let Some(count) = self.requests.counts.get_mut(&new.key.api_key) {
             *count += 1;
         }
-        Ok(Begun::First)
+        Ok(RequestStart::First)
     }
 
     pub(crate) fn end_request(
         &mut self,
         key: &RequestKey,
-        answer: Option<KeptAnswer>,
+        answer: Option<StoredAnswer>,
     ) -> Result<(), StoreError> {
         let place = place_of(key);
         let row: Option<RequestRow> = self.view().row(&place, rows::decode)?;

@@ -19,9 +19,9 @@ use super::jobs::lists_of_job;
 use super::{Writer, encode, not_found};
 
 /// What is stored of the outcomes of moments.
-struct Stored<'a>(View<'a>);
+struct StoredOutcomes<'a>(View<'a>);
 
-impl Outcomes for Stored<'_> {
+impl Outcomes for StoredOutcomes<'_> {
     fn of(&self, schedule: ScheduleId, moment: Timestamp) -> Result<Option<Fire>, StoreError> {
         self.0.row(&keys::fire(schedule, moment), rows::decode)
     }
@@ -333,7 +333,7 @@ impl Writer {
         limit: usize,
     ) -> Result<Vec<Fired>, StoreError> {
         let disk = Arc::clone(&self.disk);
-        let stored = Stored(disk.writer_view());
+        let stored = StoredOutcomes(disk.writer_view());
         let (fired, changes) = self.board.fire_due(now, limit, &stored)?;
         self.apply_changes(&changes)?;
         Ok(fired)
@@ -345,7 +345,7 @@ impl Writer {
 
     pub(crate) fn backfill(&mut self, backfill: &Backfill) -> Result<Vec<Fire>, StoreError> {
         let disk = Arc::clone(&self.disk);
-        let stored = Stored(disk.writer_view());
+        let stored = StoredOutcomes(disk.writer_view());
         let gives_way = |job: JobId| -> Result<bool, StoreError> {
             let job: Option<Job> = stored.0.row(&keys::job(job), rows::decode)?;
             Ok(backfill.again.wants(job.as_ref().map(|job| &job.state)))

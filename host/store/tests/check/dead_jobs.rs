@@ -1,9 +1,9 @@
 //! Jobs that can't be started because something that they need is damaged: they end, and all else goes on.
 
-use tidegate_engine::board::Caps;
+use tidegate_engine::board::ConcurrencyLimits;
 use tidegate_engine::job::{JobId, JobState, JobTarget};
 use tidegate_engine::run::{Blame, FailureClass};
-use tidegate_engine::schedule::{Definition, Origin, Pause, ScheduleId, When};
+use tidegate_engine::schedule::{Definition, Origin, Pause, ScheduleId, ScheduleRule};
 use tidegate_engine::store::{Claim, Claimed, JobFilter, Jobs, PutSchedule, Schedules};
 use tidegate_engine::{Store, Timestamp};
 use tidegate_store::SledStore;
@@ -41,7 +41,7 @@ async fn fill(store: &SledStore) {
     store.commit_page(run, fence, saved).await.unwrap();
     store.finish_run(run, fence, end(2)).await.unwrap();
 
-    let every = When::Every {
+    let every = ScheduleRule::Every {
         every: "10s".parse().unwrap(),
     };
     let mut definition = Definition::new(contacts_of("acme", false), vec![every]);
@@ -64,7 +64,7 @@ async fn fill(store: &SledStore) {
 async fn claim(store: &SledStore, now: u64) -> Vec<Claimed> {
     let claim = Claim {
         runs: vec![run_id(now), run_id(now + 1)],
-        caps: Caps::default(),
+        caps: ConcurrencyLimits::default(),
         now: Timestamp(now),
         lease_until: Timestamp(now + 30_000),
     };
@@ -158,7 +158,7 @@ fn schedules_of_a_damaged_connection_are_idle_and_the_others_fire() {
     block_on(async {
         let store = open(dir.path());
         fill(&store).await;
-        let every = When::Every {
+        let every = ScheduleRule::Every {
             every: "10s".parse().unwrap(),
         };
         let put = PutSchedule {

@@ -3,7 +3,7 @@
 use tidegate_engine::Timestamp;
 use tidegate_engine::job::{JobId, JobTarget, NewJob, Priority, Retry};
 use tidegate_engine::run::Trigger;
-use tidegate_engine::schedule::{Definition, Origin, ScheduleId, When};
+use tidegate_engine::schedule::{Definition, Origin, ScheduleId, ScheduleRule};
 use tidegate_engine::store::{PutSchedule, Schedules};
 use tidegate_store::SledStore;
 
@@ -28,7 +28,7 @@ fn target() -> JobTarget {
 
 /// A schedule that has fired once, with its job, and a job of its own.
 pub async fn fill(store: &SledStore) {
-    let every = When::Every {
+    let every = ScheduleRule::Every {
         every: "10s".parse().unwrap(),
     };
     let put = PutSchedule {

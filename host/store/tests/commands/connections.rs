@@ -1,7 +1,7 @@
 //! Adding several connections, changing them and removing them under their runs.
 
 use serde_json::json;
-use tidegate_engine::board::Caps;
+use tidegate_engine::board::ConcurrencyLimits;
 use tidegate_engine::integration::Connection;
 use tidegate_engine::job::{JobId, JobTarget, NewJob, Priority, Retry};
 use tidegate_engine::run::{RunId, Trigger};
@@ -106,7 +106,7 @@ fn jobs_come_with_those_that_are_new_or_not_at_all() {
             runs: (0..5)
                 .map(|n| RunId::from_parts(Timestamp(10), n))
                 .collect(),
-            caps: Caps::default(),
+            caps: ConcurrencyLimits::default(),
             now: Timestamp(10),
             lease_until: Timestamp(10_000),
         };

@@ -1,7 +1,7 @@
 //! Deliveries that are due: in which order, and whose first.
 
 use tidegate_engine::store::DueDeliveries;
-use tidegate_engine::webhook::{ATTEMPTS, Endpoint, Standing};
+use tidegate_engine::webhook::{ATTEMPTS, Endpoint, EndpointHealth};
 
 use super::webhooks::{attempt, due, due_seqs, run_once};
 use super::*;
@@ -183,7 +183,7 @@ fn the_backlog_of_one_endpoint_keeps_no_other_waiting() {
             let wanted = DueDeliveries {
                 now: Timestamp(100),
                 in_flight,
-                standings: [(one, Standing::Prompt), (two, Standing::Prompt)].into(),
+                standings: [(one, EndpointHealth::Prompt), (two, EndpointHealth::Prompt)].into(),
                 per_endpoint: 3,
                 limit,
             };

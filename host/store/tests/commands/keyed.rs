@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use tidegate_engine::api_key::ApiKeyId;
-use tidegate_engine::idempotency::{KEPT_MS, Kept, KeyUse, Keyed};
-use tidegate_engine::request::{Begun, KeptAnswer, NewRequest, Print, RequestKey};
+use tidegate_engine::idempotency::{KEPT_MS, KeyUse, Keyed, StoredResult};
+use tidegate_engine::request::{Fingerprint, NewRequest, RequestKey, RequestStart, StoredAnswer};
 use tidegate_engine::run::{Blame, Failure, FailureClass, Fence, NewRun, Outcome, RunEnd, Target};
 use tidegate_engine::store::{Jobs as _, Requests as _};
 use tidegate_engine::upkeep::Scope;
@@ -38,7 +38,7 @@ fn fence(started: Result<Keyed, StoreError>) -> Fence {
 }
 
 #[track_caller]
-fn kept(started: Result<Keyed, StoreError>) -> Kept {
+fn kept(started: Result<Keyed, StoreError>) -> StoredResult {
     match started {
         Ok(Keyed::Kept(kept)) => *kept,
         other => panic!("{other:?}"),
@@ -246,10 +246,10 @@ fn requests_are_bounded_and_forgotten_after_a_day() {
             api_key: ApiKeyId::from_parts(Timestamp(1), u128::from(key)),
             key: format!("r{number}").parse().unwrap(),
         },
-        print: Print::of(&[&number.to_le_bytes()]),
+        print: Fingerprint::of(&[&number.to_le_bytes()]),
         now: Timestamp(at),
     };
-    let answer = KeptAnswer {
+    let answer = StoredAnswer {
         status: 201,
         location: Some("/v1/x".into()),
         body: Some("x".repeat(20_000)),
@@ -261,7 +261,10 @@ fn requests_are_bounded_and_forgotten_after_a_day() {
         let empty = store.check().await.unwrap().keys;
         for number in 0..20 {
             let new = wanted(1, number, 1000);
-            assert_eq!(store.begin_request(new.clone()).await, Ok(Begun::First));
+            assert_eq!(
+                store.begin_request(new.clone()).await,
+                Ok(RequestStart::First)
+            );
             if number > 0 {
                 let kept = Some(answer.clone());
                 store.end_request(new.key, kept).await.unwrap();
@@ -282,23 +285,26 @@ fn requests_are_bounded_and_forgotten_after_a_day() {
             "{full:?}"
         );
         // Those that are there are no further ones, and others have room of their own.
-        assert_eq!(begin(1, 0, 1000).await, Ok(Begun::Unanswered));
-        assert_eq!(begin(1, 7, 1000).await, Ok(Begun::Again(answer.clone())));
+        assert_eq!(begin(1, 0, 1000).await, Ok(RequestStart::Unanswered));
+        assert_eq!(
+            begin(1, 7, 1000).await,
+            Ok(RequestStart::Again(answer.clone()))
+        );
         let mut other = wanted(1, 7, 1000);
-        other.print = Print::of(&[b"else"]);
-        assert_eq!(store.begin_request(other).await, Ok(Begun::Other));
-        assert_eq!(begin(2, 0, 1000).await, Ok(Begun::First));
+        other.print = Fingerprint::of(&[b"else"]);
+        assert_eq!(store.begin_request(other).await, Ok(RequestStart::Other));
+        assert_eq!(begin(2, 0, 1000).await, Ok(RequestStart::First));
         // One that failed makes room.
         let failed = wanted(1, 3, 1000).key;
         store.end_request(failed, None).await.unwrap();
         assert_eq!(store.check().await.unwrap().findings, []);
-        assert_eq!(begin(1, 20, 2000).await, Ok(Begun::First));
+        assert_eq!(begin(1, 20, 2000).await, Ok(RequestStart::First));
         assert!(begin(1, 21, 2000).await.is_err());
 
         // A day later the others of the first are gone; the last one is not yet.
         let later = 1000 + KEPT_MS;
-        assert_eq!(begin(1, 22, later).await, Ok(Begun::First));
-        assert_eq!(begin(1, 20, later).await, Ok(Begun::Unanswered));
+        assert_eq!(begin(1, 22, later).await, Ok(RequestStart::First));
+        assert_eq!(begin(1, 20, later).await, Ok(RequestStart::Unanswered));
         store.settle().await.unwrap();
         let report = store.check().await.unwrap();
         assert_eq!(report.findings, []);

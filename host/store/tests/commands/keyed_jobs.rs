@@ -1,6 +1,6 @@
 //! Idempotency keys that jobs hold: who gets which job, when it lets go, and what is kept of it.
 
-use tidegate_engine::board::Caps;
+use tidegate_engine::board::ConcurrencyLimits;
 use tidegate_engine::idempotency::{KEPT_MS, KeyUse, Keyed, Queued};
 use tidegate_engine::job::{Job, JobId, JobTarget, NewJob, Priority, Retry};
 use tidegate_engine::run::{Blame, Failure, FailureClass, Fence, Outcome, RunEnd, RunId, Target};
@@ -67,7 +67,7 @@ async fn start(store: &dyn Store, number: u64, key: KeyUse) -> Result<Keyed, Sto
 async fn claim(store: &dyn Store, number: u64) -> (JobId, RunId, Fence) {
     let claim = Claim {
         runs: vec![run_id(number)],
-        caps: Caps::default(),
+        caps: ConcurrencyLimits::default(),
         now: Timestamp(number),
         lease_until: Timestamp(number + 30_000),
     };

@@ -1,8 +1,8 @@
 //! Lists that have to look at more rows than one view shows.
 
 use tidegate_engine::job::{JobId, JobTarget};
-use tidegate_engine::schedule::{Definition, Origin, ScheduleId, When};
-use tidegate_engine::store::{Again, Backfill, JobFilter, PutSchedule};
+use tidegate_engine::schedule::{Definition, Origin, ScheduleId, ScheduleRule};
+use tidegate_engine::store::{Backfill, JobFilter, PutSchedule, RefirePolicy};
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn a_few_jobs_are_found_among_many() {
             action: name("push"),
             input: "{}".to_owned().into(),
         };
-        let every = When::Every {
+        let every = ScheduleRule::Every {
             every: "10s".parse().unwrap(),
         };
         let put = PutSchedule {
@@ -29,7 +29,7 @@ fn a_few_jobs_are_found_among_many() {
         let backfill = Backfill {
             schedule,
             moments: (1..=1300).map(|n| Timestamp(n * 10_000)).collect(),
-            again: Again::Never,
+            again: RefirePolicy::Never,
             now: Timestamp(20_000_000),
         };
         store.backfill(backfill).await.unwrap();

@@ -1,6 +1,6 @@
 //! What events say of a job that goes on after a failed attempt.
 
-use tidegate_engine::board::Caps;
+use tidegate_engine::board::ConcurrencyLimits;
 use tidegate_engine::job::{JobId, JobState, JobTarget, NewJob, Priority, Retry};
 use tidegate_engine::run::{RunEnd, Trigger};
 use tidegate_engine::store::Claim;
@@ -42,7 +42,7 @@ fn a_failure_says_when_it_is_tried_again() {
         for attempt in 1..=2 {
             let claim = Claim {
                 runs: vec![run_id(now)],
-                caps: Caps::default(),
+                caps: ConcurrencyLimits::default(),
                 now: Timestamp(now),
                 lease_until: Timestamp(now + LEASE_MS),
             };

@@ -2,12 +2,12 @@
 
 use tidegate_engine::api_key::{ApiKey, ApiKeyId, KeyScope};
 use tidegate_engine::integration::Digest;
-use tidegate_engine::request::{KeptAnswer, NewRequest, Print, RequestKey};
+use tidegate_engine::request::{Fingerprint, NewRequest, RequestKey, StoredAnswer};
 
 use super::*;
 
 #[derive(Debug, Clone)]
-pub(crate) enum OnKey {
+pub(crate) enum ApiKeyStep {
     Add {
         id: u8,
         scopes: u8,
@@ -31,15 +31,15 @@ pub(crate) enum OnKey {
     },
 }
 
-pub(crate) fn on_key() -> impl Strategy<Value = OnKey> {
+pub(crate) fn on_key() -> impl Strategy<Value = ApiKeyStep> {
     let id = 0u8..4;
     let bytes = prop_oneof![Just(None), Just(Some(2)), Just(Some(20_000))];
     prop_oneof![
-        3 => (id.clone(), 0u8..3).prop_map(|(id, scopes)| OnKey::Add { id, scopes }),
-        2 => (id.clone(), 0u64..100).prop_map(|(id, back)| OnKey::Touch { id, back }),
-        1 => id.prop_map(|id| OnKey::Remove { id }),
-        3 => (0u8..2, 0u8..3, 0u8..2).prop_map(|(id, key, print)| OnKey::Begin { id, key, print }),
-        2 => (0u8..2, 0u8..3, bytes).prop_map(|(id, key, bytes)| OnKey::Answer { id, key, bytes }),
+        3 => (id.clone(), 0u8..3).prop_map(|(id, scopes)| ApiKeyStep::Add { id, scopes }),
+        2 => (id.clone(), 0u64..100).prop_map(|(id, back)| ApiKeyStep::Touch { id, back }),
+        1 => id.prop_map(|id| ApiKeyStep::Remove { id }),
+        3 => (0u8..2, 0u8..3, 0u8..2).prop_map(|(id, key, print)| ApiKeyStep::Begin { id, key, print }),
+        2 => (0u8..2, 0u8..3, bytes).prop_map(|(id, key, bytes)| ApiKeyStep::Answer { id, key, bytes }),
     ]
 }
 
@@ -69,29 +69,29 @@ fn request_key(id: u8, key: u8) -> RequestKey {
 }
 
 impl Pair {
-    pub(crate) async fn on_key(&self, step: &OnKey) {
+    pub(crate) async fn on_key(&self, step: &ApiKeyStep) {
         match step {
-            OnKey::Add { id, scopes } => {
+            ApiKeyStep::Add { id, scopes } => {
                 let key = key(*id, *scopes);
                 let _ = both!(self, store => store.add_api_key(key.clone()));
             }
-            OnKey::Touch { id, back } => {
+            ApiKeyStep::Touch { id, back } => {
                 let at = Timestamp(self.now - back);
                 let _ = both!(self, store => store.touch_api_key(key_id(*id), at));
             }
-            OnKey::Remove { id } => {
+            ApiKeyStep::Remove { id } => {
                 let _ = both!(self, store => store.remove_api_key(key_id(*id)));
             }
-            OnKey::Begin { id, key, print } => {
+            ApiKeyStep::Begin { id, key, print } => {
                 let new = NewRequest {
                     key: request_key(*id, *key),
-                    print: Print::of(&[&[*print]]),
+                    print: Fingerprint::of(&[&[*print]]),
                     now: Timestamp(self.now),
                 };
                 both!(self, store => store.begin_request(new.clone())).unwrap();
             }
-            OnKey::Answer { id, key, bytes } => {
-                let answer = bytes.map(|bytes| KeptAnswer {
+            ApiKeyStep::Answer { id, key, bytes } => {
+                let answer = bytes.map(|bytes| StoredAnswer {
                     status: 201,
                     location: None,
                     body: Some("x".repeat(bytes)),

@@ -20,7 +20,7 @@ pub(crate) struct StartKeyed {
 
 /// How such a run ends.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum How {
+pub(crate) enum RunEnding {
     /// With an output of this length.
     Succeeds(usize),
     /// By the command for all runs.
@@ -41,12 +41,12 @@ pub(crate) fn start() -> impl Strategy<Value = StartKeyed> {
     )
 }
 
-pub(crate) fn finish() -> impl Strategy<Value = (u8, How)> {
+pub(crate) fn finish() -> impl Strategy<Value = (u8, RunEnding)> {
     let how = prop_oneof![
-        3 => prop_oneof![Just(5usize), Just(20_000usize)].prop_map(How::Succeeds),
-        1 => Just(How::SucceedsWithoutOutput),
-        2 => Just(How::Fails(FailureClass::Rejected)),
-        2 => Just(How::Fails(FailureClass::Transient)),
+        3 => prop_oneof![Just(5usize), Just(20_000usize)].prop_map(RunEnding::Succeeds),
+        1 => Just(RunEnding::SucceedsWithoutOutput),
+        2 => Just(RunEnding::Fails(FailureClass::Rejected)),
+        2 => Just(RunEnding::Fails(FailureClass::Transient)),
     ];
     (SLOTS, how)
 }
@@ -73,19 +73,19 @@ impl Pair {
         }
     }
 
-    pub(crate) async fn finish_keyed(&self, slot: u8, how: How) {
+    pub(crate) async fn finish_keyed(&self, slot: u8, how: RunEnding) {
         let (run, fence) = self.run(slot);
         let run = run_id(run);
         let ended = end(self.now);
         let _ = match how {
-            How::Succeeds(bytes) => {
+            RunEnding::Succeeds(bytes) => {
                 let output = format!("\"{}\"", "x".repeat(bytes));
                 both!(self, store => store.finish_keyed_run(run, fence, ended.clone(), output.clone()))
             }
-            How::SucceedsWithoutOutput => {
+            RunEnding::SucceedsWithoutOutput => {
                 both!(self, store => store.finish_run(run, fence, ended.clone()))
             }
-            How::Fails(class) => {
+            RunEnding::Fails(class) => {
                 let ended = RunEnd {
                     outcome: Outcome::Failed,
                     failure: Some(Failure::new(class, Blame::Upstream, "no")),

@@ -58,12 +58,12 @@ use tidegate_engine::upkeep::Scope;
 use tidegate_engine::{Store, StoreError, Timestamp};
 use tidegate_store::{Options, SledStore, Tuning};
 
-use api_keys::OnKey;
+use api_keys::ApiKeyStep;
 use common::*;
-use keyed::{How, StartKeyed};
+use keyed::{RunEnding, StartKeyed};
 use steps::*;
 use webhooks::HookStep;
-use work::{Work, work};
+use work::{QueueStep, work};
 
 const PROOFS: [Proof; 3] = [Proof::None, Proof::OneAnswer, Proof::TwoPasses];
 const MODELS: [&str; 2] = ["Contact", "Deal"];

@@ -58,7 +58,7 @@ fn cases() -> Vec<(&'static str, Vec<Step>)> {
         target: 0,
         reset: false,
     };
-    let contacts = What::Model {
+    let contacts = StepKind::Model {
         model: CONTACT,
         connection: ACME,
     };
@@ -175,7 +175,7 @@ fn cases() -> Vec<(&'static str, Vec<Step>)> {
             "a dropped connection's runs and checkpoints came back with its name",
             vec![
                 save(0, 9),
-                drop(What::Connection(ACME)),
+                drop(StepKind::Connection(ACME)),
                 reopen,
                 Step::Restore,
                 start,
@@ -187,7 +187,7 @@ fn cases() -> Vec<(&'static str, Vec<Step>)> {
             "an integration's components stayed",
             vec![
                 Step::Deploy { version: 2 },
-                drop(What::Integration),
+                drop(StepKind::Integration),
                 Step::List,
                 Step::Restore,
             ],

@@ -73,10 +73,10 @@ pub(crate) enum Step {
     StartKeyed(StartKeyed),
     FinishKeyed {
         slot: u8,
-        how: How,
+        how: RunEnding,
     },
     Hook(HookStep),
-    OnKey(OnKey),
+    OnKey(ApiKeyStep),
     /// As long as a key is remembered.
     DayLater,
     Recover,
@@ -118,13 +118,13 @@ pub(crate) enum Step {
         age: u64,
     },
     Drop {
-        what: What,
+        what: StepKind,
         /// End all runs before, so that it is not refused.
         idle: bool,
     },
     /// Deploy and connect what may have been dropped.
     Restore,
-    Work(Work),
+    Work(QueueStep),
     Settle,
     Metadata {
         slot: u8,
@@ -156,13 +156,13 @@ pub(crate) enum Reopen {
 }
 
 #[derive(Debug, Clone)]
-pub(crate) enum What {
+pub(crate) enum StepKind {
     Model { model: usize, connection: usize },
     Connection(usize),
     Integration,
 }
 
-impl What {
+impl StepKind {
     pub(crate) fn scope(&self) -> Scope {
         match self {
             Self::Model { model, connection } => {
@@ -174,11 +174,11 @@ impl What {
     }
 }
 
-fn what() -> impl Strategy<Value = What> {
+fn what() -> impl Strategy<Value = StepKind> {
     prop_oneof![
-        6 => (0usize..2, 0usize..3).prop_map(|(model, connection)| What::Model { model, connection }),
-        2 => (0usize..3).prop_map(What::Connection),
-        1 => Just(What::Integration),
+        6 => (0usize..2, 0usize..3).prop_map(|(model, connection)| StepKind::Model { model, connection }),
+        2 => (0usize..3).prop_map(StepKind::Connection),
+        1 => Just(StepKind::Integration),
     ]
 }
 

@@ -3,8 +3,8 @@
 use tidegate_engine::integration::AuthFailed;
 use tidegate_engine::store::{DeliveryFilter, DueDeliveries, Replay};
 use tidegate_engine::webhook::{
-    Attempt, Disabled, Endpoint, EndpointId, EventType, NoAnswer, NoAnswerKind, SealedSecret,
-    WhyDisabled,
+    Attempt, DeliveryError, DeliveryErrorKind, Disabled, Endpoint, EndpointId, EventType,
+    SealedSecret, WhyDisabled,
 };
 
 use super::*;
@@ -130,8 +130,8 @@ fn endpoint(number: u8, filter: u8, now: u64) -> Endpoint {
 }
 
 fn attempt(at: u64, status: u16) -> Attempt {
-    let timed_out = NoAnswer {
-        kind: NoAnswerKind::Timeout,
+    let timed_out = DeliveryError {
+        kind: DeliveryErrorKind::Timeout,
         message: "no complete answer".into(),
     };
     Attempt {

@@ -1,12 +1,13 @@
 //! Schedules and jobs: random commands, and what they come to in both stores.
 
-use tidegate_engine::board::Caps;
-use tidegate_engine::idempotency::KeyUse;
+use tidegate_engine::board::ConcurrencyLimits;
 use tidegate_engine::job::{ConcurrencyKey, JobId, JobTarget, NewJob, Priority, Retry};
 use tidegate_engine::run::{Outcome, RunEnd, RunId, Trigger};
-use tidegate_engine::schedule::{Definition, Misfire, Origin, Overlap, Pause, ScheduleId, When};
+use tidegate_engine::schedule::{
+    Definition, Misfire, Origin, Overlap, Pause, ScheduleId, ScheduleRule,
+};
 use tidegate_engine::store::{
-    Again, Backfill, Claim, JobFilter, Jobs, PutSchedule, ScheduleFilter,
+    Backfill, Claim, JobFilter, Jobs, PutSchedule, RefirePolicy, ScheduleFilter,
 };
 
 use super::*;
@@ -15,7 +16,7 @@ use super::*;
 const DAY: u64 = tidegate_engine::idempotency::KEPT_MS;
 
 #[derive(Debug, Clone)]
-pub(crate) enum Work {
+pub(crate) enum QueueStep {
     Put {
         schedule: u8,
         shape: u8,
@@ -91,30 +92,30 @@ pub(crate) enum Work {
     },
 }
 
-pub(crate) fn work() -> impl Strategy<Value = Work> {
+pub(crate) fn work() -> impl Strategy<Value = QueueStep> {
     let later = prop_oneof![6 => 1u64..3_000, 4 => 3_000u64..90_000, 1 => 90_000u64..100_000_000];
     prop_oneof![
         8 => (0u8..6, 0u8..6, 0u8..4, 0u8..3, prop::bool::weighted(0.2), prop::bool::weighted(0.1))
-            .prop_map(|(schedule, shape, overlap, misfire, dedup, stale)| Work::Put { schedule, shape, overlap, misfire, dedup, stale }),
-        1 => (0u8..6, prop::option::of(0u64..50_000)).prop_map(|(schedule, until)| Work::Pause { schedule, until }),
-        1 => (0u8..6).prop_map(|schedule| Work::Resume { schedule }),
-        1 => (0u8..6).prop_map(|schedule| Work::RemoveSchedule { schedule }),
-        12 => (1usize..5).prop_map(|limit| Work::Fire { limit }),
-        1 => (0u8..6, 0u8..3, 0u64..5).prop_map(|(schedule, again, moments)| Work::Backfill { schedule, again, moments }),
+            .prop_map(|(schedule, shape, overlap, misfire, dedup, stale)| QueueStep::Put { schedule, shape, overlap, misfire, dedup, stale }),
+        1 => (0u8..6, prop::option::of(0u64..50_000)).prop_map(|(schedule, until)| QueueStep::Pause { schedule, until }),
+        1 => (0u8..6).prop_map(|schedule| QueueStep::Resume { schedule }),
+        1 => (0u8..6).prop_map(|schedule| QueueStep::RemoveSchedule { schedule }),
+        12 => (1usize..5).prop_map(|limit| QueueStep::Fire { limit }),
+        1 => (0u8..6, 0u8..3, 0u64..5).prop_map(|(schedule, again, moments)| QueueStep::Backfill { schedule, again, moments }),
         5 => (0u8..12, 0u8..5, any::<bool>(), 0u64..20_000, prop::option::of(0u64..30_000))
-            .prop_map(|(job, what, key, due, expires)| Work::Enqueue { job, what, key, due, expires }),
+            .prop_map(|(job, what, key, due, expires)| QueueStep::Enqueue { job, what, key, due, expires }),
         3 => (0usize..3, 0u8..3, 0u8..2)
-            .prop_map(|(connection, key, input)| Work::EnqueueKeyed { connection, key, input }),
-        12 => (1u64..4, 1u32..5).prop_map(|(runs, caps)| Work::Claim { runs, caps }),
-        12 => (0u8..5, 0u8..6, 0u64..2).prop_map(|(slot, how, commits)| Work::End { slot, how, commits }),
-        2 => (0u8..5, prop::bool::weighted(0.2)).prop_map(|(slot, stale)| Work::Heartbeat { slot, stale }),
-        2 => Just(Work::Reap),
-        2 => (0u8..12).prop_map(|job| Work::Cancel { job }),
-        2 => (0u8..12).prop_map(|job| Work::Redrive { job }),
-        1 => (0u8..12).prop_map(|job| Work::Discard { job }),
-        10 => later.prop_map(|ms| Work::Later { ms }),
-        1 => (60_001u64..10_000_000).prop_map(|ms| Work::Earlier { ms }),
-        1 => (1u64..3, 1usize..6).prop_map(|(age, limit)| Work::Forget { age, limit }),
+            .prop_map(|(connection, key, input)| QueueStep::EnqueueKeyed { connection, key, input }),
+        12 => (1u64..4, 1u32..5).prop_map(|(runs, caps)| QueueStep::Claim { runs, caps }),
+        12 => (0u8..5, 0u8..6, 0u64..2).prop_map(|(slot, how, commits)| QueueStep::End { slot, how, commits }),
+        2 => (0u8..5, prop::bool::weighted(0.2)).prop_map(|(slot, stale)| QueueStep::Heartbeat { slot, stale }),
+        2 => Just(QueueStep::Reap),
+        2 => (0u8..12).prop_map(|job| QueueStep::Cancel { job }),
+        2 => (0u8..12).prop_map(|job| QueueStep::Redrive { job }),
+        1 => (0u8..12).prop_map(|job| QueueStep::Discard { job }),
+        10 => later.prop_map(|ms| QueueStep::Later { ms }),
+        1 => (60_001u64..10_000_000).prop_map(|ms| QueueStep::Earlier { ms }),
+        1 => (1u64..3, 1usize..6).prop_map(|(age, limit)| QueueStep::Forget { age, limit }),
     ]
 }
 
@@ -161,27 +162,27 @@ pub(crate) fn job(id: JobId, target: JobTarget, now: Timestamp) -> NewJob {
     }
 }
 
-fn when(shape: u8) -> When {
+fn when(shape: u8) -> ScheduleRule {
     match shape {
-        0 => When::At {
+        0 => ScheduleRule::At {
             at: Timestamp(2_030_000_000),
         },
-        1 => When::Cron {
+        1 => ScheduleRule::Cron {
             cron: "*/2 * * * *".into(),
             timezone: "Europe/Berlin".into(),
             dst_gap: Default::default(),
         },
-        _ => When::Every {
+        _ => ScheduleRule::Every {
             every: format!("{}s", 10 * u32::from(shape)).parse().unwrap(),
         },
     }
 }
 
 impl Pair {
-    pub(crate) async fn work(&mut self, work: &Work) {
+    pub(crate) async fn work(&mut self, work: &QueueStep) {
         let now = Timestamp(self.now);
         match work {
-            Work::Put {
+            QueueStep::Put {
                 schedule,
                 shape,
                 overlap,
@@ -221,7 +222,7 @@ impl Pair {
                 let puts = vec![put.clone()];
                 let _ = both!(self, store => store.ensure_schedules(puts.clone()));
             }
-            Work::Pause { schedule, until } => {
+            QueueStep::Pause { schedule, until } => {
                 let pause = Pause {
                     at: now,
                     note: "a pause".into(),
@@ -231,18 +232,18 @@ impl Pair {
                 let id = schedule_id(*schedule);
                 let _ = both!(self, store => store.pause_schedule(id, pause.clone()));
             }
-            Work::Resume { schedule } => {
+            QueueStep::Resume { schedule } => {
                 let id = schedule_id(*schedule);
                 let _ = both!(self, store => store.resume_schedule(id, now));
             }
-            Work::RemoveSchedule { schedule } => {
+            QueueStep::RemoveSchedule { schedule } => {
                 let id = schedule_id(*schedule);
                 let _ = both!(self, store => store.remove_schedule(id, now));
             }
-            Work::Fire { limit } => {
+            QueueStep::Fire { limit } => {
                 both!(self, store => store.fire_due(now, *limit)).unwrap();
             }
-            Work::Backfill {
+            QueueStep::Backfill {
                 schedule,
                 again,
                 moments,
@@ -252,12 +253,16 @@ impl Pair {
                     moments: (0..*moments)
                         .map(|n| Timestamp((now.0 / 10_000 * 10_000).saturating_sub(n * 10_000)))
                         .collect(),
-                    again: [Again::Never, Again::Failed, Again::Always][usize::from(*again)],
+                    again: [
+                        RefirePolicy::Never,
+                        RefirePolicy::Failed,
+                        RefirePolicy::Always,
+                    ][usize::from(*again)],
                     now,
                 };
                 let _ = both!(self, store => store.backfill(backfill.clone()));
             }
-            Work::Enqueue {
+            QueueStep::Enqueue {
                 job: number,
                 what,
                 key,
@@ -281,7 +286,7 @@ impl Pair {
                 };
                 let _ = both!(self, store => store.enqueue(new.clone()));
             }
-            Work::EnqueueKeyed {
+            QueueStep::EnqueueKeyed {
                 connection: at,
                 key,
                 input,
@@ -296,18 +301,18 @@ impl Pair {
                 };
                 let new = job(JobId::from_parts(now, self.next_run.into()), target, now);
                 let key = format!("key-{key}").parse().unwrap();
-                let key = KeyUse::new(key, &input).unwrap();
+                let key = tidegate_engine::idempotency::KeyUse::new(key, &input).unwrap();
                 for _ in 0..2 {
                     // Asking again finds what there is.
                     let _ = both!(self, store => store.enqueue_keyed(new.clone(), key.clone()));
                 }
             }
-            Work::Claim { runs, caps } => {
+            QueueStep::Claim { runs, caps } => {
                 let first = self.next_run + 1;
                 self.next_run += runs;
                 let claim = Claim {
                     runs: (first..=self.next_run).map(run_id).collect(),
-                    caps: Caps {
+                    caps: ConcurrencyLimits {
                         total: caps * 2,
                         per_integration: caps + 1,
                         per_connection: *caps,
@@ -321,7 +326,7 @@ impl Pair {
                     self.runs.insert(slot, (number, claimed.started.fence));
                 }
             }
-            Work::End { slot, how, commits } => {
+            QueueStep::End { slot, how, commits } => {
                 let (run, fence) = self.run(*slot);
                 let outcome = [
                     Outcome::Success,
@@ -360,7 +365,7 @@ impl Pair {
                     false => both!(self, store => store.finish_run(run, fence, end.clone())),
                 };
             }
-            Work::Heartbeat { slot, stale } => {
+            QueueStep::Heartbeat { slot, stale } => {
                 let (run, fence) = self.run(*slot);
                 let held = vec![(run_id(run), Fence(fence.0 - u64::from(*stale)))];
                 // A backend may forget leases when it is opened again, and with them that they were lost.
@@ -374,32 +379,32 @@ impl Pair {
                     .unwrap();
                 let _ = self.memory.heartbeat(held, until).await.unwrap();
             }
-            Work::Reap => {
+            QueueStep::Reap => {
                 let why = Failure::new(FailureClass::Internal, Blame::Host, "its lease ended");
                 both!(self, store => store.reap(why.clone(), now)).unwrap();
             }
-            Work::Cancel { job } => {
+            QueueStep::Cancel { job } => {
                 if let Some(id) = self.some_job(*job).await {
                     let _ = both!(self, store => store.cancel_job(id, now));
                 }
             }
-            Work::Redrive { job } => {
+            QueueStep::Redrive { job } => {
                 if let Some(id) = self.some_job(*job).await {
                     let _ = both!(self, store => store.redrive_job(id, now));
                 }
             }
-            Work::Discard { job } => {
+            QueueStep::Discard { job } => {
                 if let Some(id) = self.some_job(*job).await {
                     let _ = both!(self, store => store.discard_job(id, now));
                 }
             }
-            Work::Later { ms } => self.now += ms,
-            Work::Earlier { ms } => {
+            QueueStep::Later { ms } => self.now += ms,
+            QueueStep::Earlier { ms } => {
                 self.tell_time().await;
                 self.now = self.now.saturating_sub(*ms);
                 self.tell_time().await;
             }
-            Work::Forget { age, limit } => {
+            QueueStep::Forget { age, limit } => {
                 let before = Timestamp(self.now.saturating_sub(age * DAY));
                 both!(self, store => store.forget_ended(before, *limit)).unwrap();
             }

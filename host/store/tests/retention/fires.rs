@@ -4,8 +4,8 @@ use super::drop::closed_within;
 use super::*;
 
 use tidegate_engine::job::JobTarget;
-use tidegate_engine::schedule::{Definition, Fire, Origin, ScheduleId, When};
-use tidegate_engine::store::{Again, Backfill, PutSchedule, Schedules};
+use tidegate_engine::schedule::{Definition, Fire, Origin, ScheduleId, ScheduleRule};
+use tidegate_engine::store::{Backfill, PutSchedule, RefirePolicy, Schedules};
 
 fn id() -> ScheduleId {
     ScheduleId::from_parts(Timestamp(7), 1)
@@ -17,7 +17,7 @@ async fn put(store: &SledStore) {
         action: name("push"),
         input: "{}".to_owned().into(),
     };
-    let every = When::Every {
+    let every = ScheduleRule::Every {
         every: "10s".parse().unwrap(),
     };
     let put = PutSchedule {
@@ -35,7 +35,7 @@ async fn fire(store: &SledStore, times: u64, now: u64) -> Vec<Fire> {
     let backfill = Backfill {
         schedule: id(),
         moments: (1..=times).map(|n| Timestamp(n * 10_000)).collect(),
-        again: Again::Never,
+        again: RefirePolicy::Never,
         now: Timestamp(now),
     };
     store.backfill(backfill).await.unwrap()

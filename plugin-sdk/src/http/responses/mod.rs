@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub use self::items::ItemResult;
-use self::rule::{Means, Rule};
+use self::rule::{Meaning, Rule};
 use self::signs::Signs;
 use super::response::Response;
 use crate::failure::FailureKind;
@@ -103,14 +103,14 @@ impl Responses {
             .iter()
             .find(|rule| rule.matches(response.status(), body))?;
         let (kind, code) = match rule.action {
-            Means::Success => return Some(Verdict::Success),
-            Means::Empty => return Some(Verdict::Empty),
-            Means::Gone => return Some(Verdict::Gone),
-            Means::Retry => (FailureKind::Transient, "answer-retry"),
-            Means::RateLimited => (FailureKind::Transient, "answer-rate-limited"),
-            Means::Auth => (FailureKind::Auth, "answer-auth"),
-            Means::Config => (FailureKind::Config, "answer-config"),
-            Means::Fail => (FailureKind::Rejected, "answer-failed"),
+            Meaning::Success => return Some(Verdict::Success),
+            Meaning::Empty => return Some(Verdict::Empty),
+            Meaning::Gone => return Some(Verdict::Gone),
+            Meaning::Retry => (FailureKind::Transient, "answer-retry"),
+            Meaning::RateLimited => (FailureKind::Transient, "answer-rate-limited"),
+            Meaning::Auth => (FailureKind::Auth, "answer-auth"),
+            Meaning::Config => (FailureKind::Config, "answer-config"),
+            Meaning::Fail => (FailureKind::Rejected, "answer-failed"),
         };
         let said = rule.message(body);
         let said = said.or_else(|| Signs::read(response, Expected::List)?.said);

@@ -9,7 +9,7 @@ use crate::document;
 /// What an answer means, in the words of the config.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Means {
+pub(super) enum Meaning {
     Success,
     Empty,
     Gone,
@@ -22,12 +22,12 @@ pub(super) enum Means {
 
 /// A rule, checked.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(try_from = "Written")]
+#[serde(try_from = "RawRule")]
 pub(super) struct Rule {
     statuses: Option<Vec<(u16, u16)>>,
     pointer: Option<String>,
     test: Vec<Test>,
-    pub(super) action: Means,
+    pub(super) action: Meaning,
     message: Option<String>,
     retry_after: Option<String>,
 }
@@ -43,7 +43,7 @@ enum Test {
 /// A rule as it is written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct RawRule {
     status: Option<Statuses>,
     pointer: Option<String>,
     #[serde(default, deserialize_with = "some")]
@@ -51,7 +51,7 @@ struct Written {
     r#in: Option<Vec<Value>>,
     contains: Option<String>,
     present: Option<bool>,
-    action: Means,
+    action: Meaning,
     message: Option<String>,
     retry_after: Option<String>,
 }
@@ -95,10 +95,10 @@ impl Status {
     }
 }
 
-impl TryFrom<Written> for Rule {
+impl TryFrom<RawRule> for Rule {
     type Error = String;
 
-    fn try_from(written: Written) -> Result<Self, String> {
+    fn try_from(written: RawRule) -> Result<Self, String> {
         let statuses = match &written.status {
             None => None,
             Some(Statuses::One(one)) => Some(vec![one.range()?]),

@@ -126,7 +126,7 @@ impl Signs {
         let body = response.body_text()?;
         let members = document::top_level(body)?;
         let echo = response.sent_text().and_then(document::top_level);
-        let mut found = Found::default();
+        let mut found = BodySign::default();
         for (name, value) in &members {
             let echoed = echo.iter().flatten();
             let is_echo = |(sent, sent_value): &(Cow<'_, str>, &str)| {
@@ -159,7 +159,7 @@ impl Signs {
 }
 
 #[derive(Default)]
-struct Found {
+struct BodySign {
     says_no: bool,
     is_bad: bool,
     has_data: bool,
@@ -171,7 +171,7 @@ struct Found {
     wait: Option<u64>,
 }
 
-impl Found {
+impl BodySign {
     fn add(&mut self, name: &str, json: &str) {
         if SUCCESS.contains(&name) && matches!(json, "true" | "false" | "0") {
             self.says_no |= json != "true";

@@ -90,12 +90,12 @@ pub(crate) struct Body<'a> {
     /// Something in it may mean that it failed.
     pub(crate) is_suspect: bool,
     /// What the config points at, and is there.
-    pub(crate) there: There,
+    pub(crate) there: PointersSeen,
 }
 
 /// Which of the config's pointers into an answer lead to something, be it null.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct There {
+pub(crate) struct PointersSeen {
     pub(crate) records: bool,
     pub(crate) next: bool,
     pub(crate) more: bool,
@@ -173,11 +173,11 @@ impl Paging {
         let mut found = vec![Found::Nothing; envelope.finder.len()];
         envelope.finder.find(text, &mut found)?;
         let any = |index: usize| !matches!(found.get(index), None | Some(Found::Nothing));
-        let there = There {
+        let there = PointersSeen {
             records: any(RECORDS),
             next: envelope.next.is_some_and(any),
             more: envelope.more.is_some_and(any),
-            ..There::default()
+            ..PointersSeen::default()
         };
         let records = match found.get_mut(RECORDS).map(std::mem::take) {
             Some(Found::List(records)) => Some(records),
@@ -200,7 +200,7 @@ impl Paging {
             pages,
             total,
             is_suspect,
-            there: There {
+            there: PointersSeen {
                 pages: pages.is_some(),
                 total: total.is_some(),
                 ..there

@@ -57,7 +57,7 @@ pub(crate) enum Step {
 }
 
 /// What the API says about going on.
-enum Says {
+enum ApiContinuation {
     More,
     /// By a total, which may be none.
     Reached,
@@ -103,7 +103,7 @@ impl Paging {
                 let says = self.says(body, body.total.map(|total| (read, total)), probed, counted);
                 if count == 0 {
                     // There is no further place to ask for.
-                    let short = matches!(says, Says::More);
+                    let short = matches!(says, ApiContinuation::More);
                     return Ok(Step::End(short.then(|| self.against(body, counted))));
                 }
                 self.counted(says, Place::Offset(next), count, body, counted)
@@ -126,7 +126,7 @@ impl Paging {
         total: Option<(u64, u64)>,
         probed: bool,
         counted: &mut Counted,
-    ) -> Says {
+    ) -> ApiContinuation {
         let any = body.records.as_ref().is_some_and(|r| !r.is_empty());
         let is_wrong = |(read, total): (u64, u64)| any && (total == 0 || (probed && read > total));
         if total.is_some_and(is_wrong) && !counted.refuted {
@@ -143,36 +143,36 @@ impl Paging {
         }
         let total = total.filter(|_| !counted.refuted);
         match (body.more, total) {
-            (_, Some((read, total))) if read < total => Says::More,
-            (Some(true), _) => Says::More,
-            (Some(false), _) => Says::NoMore,
-            (None, Some(_)) => Says::Reached,
-            (None, None) => Says::Nothing,
+            (_, Some((read, total))) if read < total => ApiContinuation::More,
+            (Some(true), _) => ApiContinuation::More,
+            (Some(false), _) => ApiContinuation::NoMore,
+            (None, Some(_)) => ApiContinuation::Reached,
+            (None, None) => ApiContinuation::Nothing,
         }
     }
 
     /// The step of a style that counts.
     fn counted(
         &self,
-        says: Says,
+        says: ApiContinuation,
         next: Place,
         count: u64,
         body: &Body<'_>,
         counted: &mut Counted,
     ) -> Step {
         match says {
-            Says::More if counted.empty >= EMPTY_PAGES_MAX => {
+            ApiContinuation::More if counted.empty >= EMPTY_PAGES_MAX => {
                 Step::End(Some(self.against(body, counted)))
             }
-            Says::More => Step::Next(next),
-            Says::NoMore => Step::End(None),
-            Says::Reached | Says::Nothing if count == 0 => Step::End(None),
-            Says::Reached if !self.is_full(count, counted) => Step::End(None),
-            Says::Reached => {
+            ApiContinuation::More => Step::Next(next),
+            ApiContinuation::NoMore => Step::End(None),
+            ApiContinuation::Reached | ApiContinuation::Nothing if count == 0 => Step::End(None),
+            ApiContinuation::Reached if !self.is_full(count, counted) => Step::End(None),
+            ApiContinuation::Reached => {
                 counted.probes = true;
                 Step::Next(next)
             }
-            Says::Nothing => {
+            ApiContinuation::Nothing => {
                 counted.probes = counted.full.is_some_and(|full| count < full)
                     || self
                         .size

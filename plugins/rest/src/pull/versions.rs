@@ -16,7 +16,7 @@ const ID_BYTES_MAX: usize = 100;
 
 /// What counts of an id.
 #[derive(Debug, Clone, Copy)]
-enum Best {
+enum BestVersion {
     Stored,
     /// The record at this place of what is to be saved.
     New(usize),
@@ -53,7 +53,7 @@ impl Puller<'_> {
             self.cx.get_records(&self.plan.model, &ids).await?;
         let stored: BTreeMap<&String, Option<Box<RawValue>>> = ids.iter().zip(bodies).collect();
         let time = |body: &RawValue| latest::time(self.plan, body);
-        let mut best: BTreeMap<&String, (Best, Option<i64>)> = BTreeMap::new();
+        let mut best: BTreeMap<&String, (BestVersion, Option<i64>)> = BTreeMap::new();
         let mut seen_before = BTreeSet::new();
         for id in &ids {
             let here = changes
@@ -66,7 +66,7 @@ impl Puller<'_> {
                 seen_before.insert(id);
             }
             if let Some(Some(body)) = stored.get(id) {
-                best.insert(id, (Best::Stored, time(body)));
+                best.insert(id, (BestVersion::Stored, time(body)));
             }
         }
         for (place, record) in changes.save.iter().enumerate() {
@@ -79,7 +79,7 @@ impl Puller<'_> {
                 Some((of, old)) => match (old, new) {
                     (Some(old), Some(new)) if *old == new => {
                         // Of two in one pull the first; but what is stored from before may have changed since.
-                        matches!(of, Best::Stored) && !seen_before.contains(id)
+                        matches!(of, BestVersion::Stored) && !seen_before.contains(id)
                     }
                     (Some(old), Some(new)) => *old < new,
                     // Nothing to compare: the last one.
@@ -87,11 +87,11 @@ impl Puller<'_> {
                 },
             };
             if wins {
-                best.insert(id, (Best::New(place), new));
+                best.insert(id, (BestVersion::New(place), new));
             }
         }
         for (id, (of, _)) in &best {
-            if matches!(of, Best::Stored)
+            if matches!(of, BestVersion::Stored)
                 && !seen_before.contains(*id)
                 && let Some(Some(body)) = stored.get(*id)
             {
@@ -102,8 +102,8 @@ impl Puller<'_> {
         let mut place = 0;
         changes.save.retain(|record| {
             let counts = match best.get(&record.id) {
-                Some((Best::New(at), _)) => *at == place,
-                Some((Best::Stored, _)) => false,
+                Some((BestVersion::New(at), _)) => *at == place,
+                Some((BestVersion::Stored, _)) => false,
                 None => true,
             };
             place += 1;

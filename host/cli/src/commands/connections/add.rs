@@ -6,7 +6,7 @@ use tidegate_service::control::NewConnection;
 use tidegate_service::problem::Result;
 use url::Url;
 
-use super::{Which, note_short, parse_config, parse_secrets, parse_tags};
+use super::{ConnectionArg, note_short, parse_config, parse_secrets, parse_tags};
 use crate::commands::Global;
 use crate::output;
 
@@ -14,7 +14,7 @@ use crate::output;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    which: Which,
+    which: ConnectionArg,
     /// Where the account's API is
     #[arg(long, value_name = "URL")]
     base_url: Url,

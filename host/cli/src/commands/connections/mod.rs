@@ -64,12 +64,12 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
 
 /// Which connection.
 #[derive(Debug, clap::Args)]
-struct Which {
+struct ConnectionArg {
     integration: Name,
     connection: ConnectionName,
 }
 
-impl Which {
+impl ConnectionArg {
     fn key(self) -> ConnectionKey {
         ConnectionKey {
             integration: self.integration,

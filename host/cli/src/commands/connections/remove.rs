@@ -3,7 +3,7 @@
 use tidegate_engine::upkeep::Scope;
 use tidegate_service::problem::{Problem, Result};
 
-use super::Which;
+use super::ConnectionArg;
 use crate::commands::data::drop::{describe, would_go};
 use crate::commands::{Global, confirmed};
 use crate::output;
@@ -12,7 +12,7 @@ use crate::output;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    which: Which,
+    which: ConnectionArg,
     /// Don't ask
     #[arg(long, short)]
     yes: bool,

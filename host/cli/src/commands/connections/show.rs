@@ -5,7 +5,7 @@ use tidegate_http::views;
 use tidegate_service::display;
 use tidegate_service::problem::Result;
 
-use super::{Which, shown_secrets, shown_tags};
+use super::{ConnectionArg, shown_secrets, shown_tags};
 use crate::commands::Global;
 use crate::output::{self, Block};
 
@@ -13,7 +13,7 @@ use crate::output::{self, Block};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    which: Which,
+    which: ConnectionArg,
     /// Print one JSON object
     #[arg(long)]
     json: bool,

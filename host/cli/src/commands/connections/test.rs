@@ -3,7 +3,7 @@
 use tidegate_http::views;
 use tidegate_service::problem::Result;
 
-use super::Which;
+use super::ConnectionArg;
 use crate::commands::Global;
 use crate::output;
 
@@ -11,7 +11,7 @@ use crate::output;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    which: Which,
+    which: ConnectionArg,
     /// Print one JSON object
     #[arg(long)]
     json: bool,

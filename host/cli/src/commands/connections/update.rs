@@ -8,7 +8,7 @@ use tidegate_service::control::{ConnectionUpdate, Control, ObjectChange};
 use tidegate_service::problem::{Problem, Result};
 use url::Url;
 
-use super::{Which, note_short, parse_config, parse_secrets, parse_tags};
+use super::{ConnectionArg, note_short, parse_config, parse_secrets, parse_tags};
 use crate::commands::{Global, confirmed};
 use crate::output;
 
@@ -16,7 +16,7 @@ use crate::output;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    which: Which,
+    which: ConnectionArg,
     #[command(flatten)]
     parts: Parts,
     /// Send the secrets that are there to the base URL, though they were given for another origin

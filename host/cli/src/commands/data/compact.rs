@@ -6,7 +6,7 @@ use serde_json::json;
 use tidegate_service::control::Control;
 use tidegate_service::problem::Result;
 
-use crate::commands::{Global, Reached};
+use crate::commands::{Access, Global};
 use crate::output;
 
 /// Arguments of `data compact`.
@@ -20,15 +20,15 @@ pub(super) struct Args {
 pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     let reached = global.reach_existing().await?;
     let control: &dyn Control = match &reached {
-        Reached::Here(local) => &**local,
-        Reached::Server(remote) => remote,
+        Access::Here(local) => &**local,
+        Access::Server(remote) => remote,
     };
     let before = control.stats().await?;
     control.settle().await?;
     let after = control.stats().await?;
     let disk_after = match reached {
-        Reached::Here(local) => local.rewrite().await?.after,
-        Reached::Server(_) => {
+        Access::Here(local) => local.rewrite().await?.after,
+        Access::Server(_) => {
             output::notice("a server runs: the database is written anew only without one");
             after.disk_bytes
         }

@@ -9,7 +9,7 @@ use indicatif::ProgressBar;
 use tidegate_engine::grant::Grants;
 use tidegate_service::display;
 use tidegate_service::problem::{Problem, Result};
-use tidegate_service::transfer::{Agreed, Granted, ImportTerms, describe, granted};
+use tidegate_service::transfer::{AcceptedGrants, Granted, ImportTerms, describe, granted};
 
 use crate::commands::{Global, confirmed, deploy};
 use crate::output::{self, Block};
@@ -72,11 +72,11 @@ fn open(path: &Path) -> Result<Box<dyn BufRead + Send>> {
 }
 
 /// The grants that it may bring: with `--yes` whatever it has, else those of the file that somebody has seen.
-fn agreed(args: &Args) -> Result<Agreed> {
+fn agreed(args: &Args) -> Result<AcceptedGrants> {
     let Some(path) = args.file.as_deref().filter(|_| !args.yes) else {
         return Ok(match args.yes {
-            true => Agreed::Any,
-            false => Agreed::These(Vec::new()),
+            true => AcceptedGrants::Any,
+            false => AcceptedGrants::These(Vec::new()),
         });
     };
     let granted = granted(&mut *open(path)?)?;
@@ -86,7 +86,7 @@ fn agreed(args: &Args) -> Result<Agreed> {
             return Err(Problem::invalid("nothing was imported"));
         }
     }
-    Ok(Agreed::These(granted))
+    Ok(AcceptedGrants::These(granted))
 }
 
 /// What integrations are granted, as a deploy shows it.

@@ -62,7 +62,7 @@ pub(super) struct Args {
     at: Vec<String>,
     /// But not at the moments of every=INTERVAL, cron=EXPRESSION or at=TIME; may be repeated
     #[arg(long, value_name = "RULE", value_parser = parse_rule)]
-    exclude: Vec<views::When>,
+    exclude: Vec<views::ScheduleRule>,
     /// Not before this time
     #[arg(long, value_name = "TIME")]
     start_at: Option<String>,
@@ -132,7 +132,7 @@ fn parse_overlap(text: &str) -> std::result::Result<Overlap, String> {
     }
 }
 
-fn parse_rule(text: &str) -> std::result::Result<views::When, String> {
+fn parse_rule(text: &str) -> std::result::Result<views::ScheduleRule, String> {
     match text.split_once('=') {
         Some(("every", every)) => Ok(every_rule(every.to_owned())),
         Some(("cron", cron)) => Ok(cron_rule(cron.to_owned())),
@@ -141,24 +141,24 @@ fn parse_rule(text: &str) -> std::result::Result<views::When, String> {
     }
 }
 
-fn every_rule(every: String) -> views::When {
-    views::When {
+fn every_rule(every: String) -> views::ScheduleRule {
+    views::ScheduleRule {
         every: Some(every),
-        ..views::When::default()
+        ..views::ScheduleRule::default()
     }
 }
 
-fn cron_rule(cron: String) -> views::When {
-    views::When {
+fn cron_rule(cron: String) -> views::ScheduleRule {
+    views::ScheduleRule {
         cron: Some(cron),
-        ..views::When::default()
+        ..views::ScheduleRule::default()
     }
 }
 
-fn at_rule(at: String) -> views::When {
-    views::When {
+fn at_rule(at: String) -> views::ScheduleRule {
+    views::ScheduleRule {
         at: Some(at),
-        ..views::When::default()
+        ..views::ScheduleRule::default()
     }
 }
 
@@ -194,7 +194,7 @@ pub(super) async fn run(control: &dyn Control, args: Args) -> Result<()> {
     let every = args.every.into_iter().map(every_rule);
     let cron = args.cron.into_iter().map(cron_rule);
     let at = args.at.into_iter().map(at_rule);
-    let mut when: Vec<views::When> = every.chain(cron).chain(at).collect();
+    let mut when: Vec<views::ScheduleRule> = every.chain(cron).chain(at).collect();
     let mut exclude = args.exclude;
     let rules = || when.iter().chain(&exclude);
     if (args.timezone.is_some() || args.dst_gap.is_some()) && !rules().any(|r| r.cron.is_some()) {
@@ -210,10 +210,10 @@ pub(super) async fn run(control: &dyn Control, args: Args) -> Result<()> {
             });
         }
     }
-    let parsed = |rules: &[views::When]| {
+    let parsed = |rules: &[views::ScheduleRule]| {
         rules
             .iter()
-            .map(views::When::parse)
+            .map(views::ScheduleRule::parse)
             .collect::<Result<Vec<_>>>()
     };
     let moment = |text: Option<String>| text.as_deref().map(views::moment).transpose();

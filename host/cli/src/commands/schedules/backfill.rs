@@ -1,7 +1,7 @@
 //! `tidegate schedules backfill`: firing for moments of the past.
 
 use tidegate_engine::schedule::{Fire, FireOutcome, ScheduleId};
-use tidegate_engine::store::Again;
+use tidegate_engine::store::RefirePolicy;
 use tidegate_http::views;
 use tidegate_service::control::{BackfillRequest, Control};
 use tidegate_service::display;
@@ -11,7 +11,7 @@ use crate::output;
 
 /// Which moments that were fired are fired again.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Which {
+enum RefireArg {
     Never,
     Failed,
     Always,
@@ -28,8 +28,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME")]
     until: String,
     /// Fire again for moments that have a job: those that failed, or all
-    #[arg(long, value_enum, default_value_t = Which::Never)]
-    again: Which,
+    #[arg(long, value_enum, default_value_t = RefireArg::Never)]
+    again: RefireArg,
     /// Only show the moments
     #[arg(long)]
     dry_run: bool,
@@ -44,9 +44,9 @@ pub(super) async fn run(control: &dyn Control, args: Args) -> Result<()> {
         from: views::moment(&args.from)?,
         until: views::moment(&args.until)?,
         again: match args.again {
-            Which::Never => Again::Never,
-            Which::Failed => Again::Failed,
-            Which::Always => Again::Always,
+            RefireArg::Never => RefirePolicy::Never,
+            RefireArg::Failed => RefirePolicy::Failed,
+            RefireArg::Always => RefirePolicy::Always,
         },
         dry_run: args.dry_run,
     };

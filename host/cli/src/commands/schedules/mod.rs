@@ -30,13 +30,13 @@ enum Command {
     /// List schedules
     List(List),
     /// Show one
-    Show(One),
+    Show(ScheduleArg),
     /// Fire nothing until it is resumed
     Pause(Pause),
     /// Go on from now: what was due meanwhile is not made up for
-    Resume(One),
+    Resume(ScheduleArg),
     /// Remove one; its jobs that wait are cancelled
-    Remove(One),
+    Remove(ScheduleArg),
     /// Show what became of its moments, newest first
     Fires(Fires),
     /// Fire for moments of the past, one after the other
@@ -67,7 +67,7 @@ struct List {
 }
 
 #[derive(Debug, clap::Args)]
-struct One {
+struct ScheduleArg {
     schedule: ScheduleId,
     /// Print it as one JSON object
     #[arg(long)]
@@ -189,11 +189,11 @@ fn state(schedule: &Schedule) -> &'static str {
 
 /// Its rules in a few words.
 fn when(schedule: &Schedule) -> String {
-    use tidegate_engine::schedule::When;
+    use tidegate_engine::schedule::ScheduleRule;
     let rules = schedule.definition.when.iter().map(|when| match when {
-        When::Every { every } => format!("every {every}"),
-        When::Cron { cron, timezone, .. } => format!("{cron} {timezone}"),
-        When::At { at } => display::time(*at),
+        ScheduleRule::Every { every } => format!("every {every}"),
+        ScheduleRule::Cron { cron, timezone, .. } => format!("{cron} {timezone}"),
+        ScheduleRule::At { at } => display::time(*at),
     });
     rules.collect::<Vec<_>>().join(", ")
 }

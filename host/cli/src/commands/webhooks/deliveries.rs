@@ -11,7 +11,7 @@ use tidegate_service::display;
 use tidegate_service::problem::{Kind, Problem, Result};
 
 use super::outcome;
-use crate::commands::{Global, Reached};
+use crate::commands::{Access, Global};
 use crate::output::{self, Block};
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -158,12 +158,12 @@ pub(super) struct Test {
 
 pub(super) async fn test(global: &Global, args: Test) -> Result<()> {
     let control: Box<dyn Control> = match global.reach_existing().await? {
-        Reached::Here(mut local) => {
+        Access::Here(mut local) => {
             local.allow_webhooks_to(args.webhook_allow_private);
             local
         }
         // A server was told where it may send when it was started.
-        Reached::Server(remote) => Box::new(remote),
+        Access::Server(remote) => Box::new(remote),
     };
     let attempt = control.test_endpoint(args.endpoint).await?;
     control.close().await?;

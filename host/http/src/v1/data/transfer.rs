@@ -16,7 +16,7 @@ use tidegate_engine::{ConnectionName, Name};
 use tidegate_service::problem::{Kind, Problem, Result};
 use tidegate_service::transfer::pipe::{PART_BYTES, PARTS, Part, Receiving, Sending, here};
 use tidegate_service::transfer::{
-    Agreed, Brought, ExportScope, Granted, ImportTerms, LINE_BYTES_MAX, ScopeNames,
+    AcceptedGrants, ExportScope, Granted, ImportReport, ImportTerms, LINE_BYTES_MAX, ScopeNames,
 };
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -27,7 +27,7 @@ use super::super::app::App;
 use super::super::extract::{Json, Pace, Query};
 use super::super::problem::{Answer, Failed, Type};
 use super::super::room::{Allowance, Hold};
-use super::super::stream::{self, Form, Source};
+use super::super::stream::{self, ResponseFormat, Source};
 
 /// What is said of a body of which nothing comes any more.
 const STALLED: &str = "the body did not come within the limit api_stall_ms";
@@ -87,7 +87,7 @@ pub(super) async fn export(
     };
     // What is wrong with the scope is the answer, not its first line.
     source.first = source.next().await?;
-    Ok(stream::answer(Form::Lines, source, permit))
+    Ok(stream::answer(ResponseFormat::Lines, source, permit))
 }
 
 struct Exported {
@@ -178,17 +178,18 @@ pub(super) async fn import(
         let mut unwatched = |_| {};
         let terms = ImportTerms {
             signed_only: app.signatures_only,
-            grants: Agreed::Any,
+            grants: AcceptedGrants::Any,
         };
         let import = app.control.import(&mut input, &terms, &mut unwatched);
         here(&handle, import)
     });
     let stalled = receive(request.into_body(), sender, stall).await;
     let totals = thread.await.map_err(Problem::internal)?;
-    let Brought { totals, granted } = totals.map_err(|problem| match (stalled, problem.kind) {
-        (true, Kind::Invalid) => Failed::new(Type::SlowRequest, STALLED),
-        _ => problem.into(),
-    })?;
+    let ImportReport { totals, granted } =
+        totals.map_err(|problem| match (stalled, problem.kind) {
+            (true, Kind::Invalid) => Failed::new(Type::SlowRequest, STALLED),
+            _ => problem.into(),
+        })?;
     Ok(Json(Imported {
         components: totals.components,
         integrations: totals.integrations,

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use super::super::app::App;
 use super::super::problem::{Answer, Failed};
 use super::super::room::{Allowance, Hold, Permit};
-use super::super::stream::{self, Form, HEARTBEAT, Source};
+use super::super::stream::{self, HEARTBEAT, ResponseFormat, Source};
 use crate::views::write_record;
 
 /// Records of one part, and bytes of their bodies after which it ends: as lines they have about `api_part_bytes`, unless the
@@ -150,8 +150,8 @@ impl Feed {
             return Ok(json(begin));
         }
         let permit = page.feed.allowance.answer().await?;
-        let whole = Begun(Some(begin), page);
-        Ok(stream::answer(Form::Page, whole, permit))
+        let whole = OpenedFeed(Some(begin), page);
+        Ok(stream::answer(ResponseFormat::Page, whole, permit))
     }
 
     /// Wait for a commit; `false` once the time is over.
@@ -220,9 +220,9 @@ impl Source for Page {
 }
 
 /// A source of which a part has been taken already.
-struct Begun<S>(Option<Bytes>, S);
+struct OpenedFeed<S>(Option<Bytes>, S);
 
-impl<S: Source> Source for Begun<S> {
+impl<S: Source> Source for OpenedFeed<S> {
     async fn next(&mut self) -> Answer<Option<Bytes>> {
         match self.0.take() {
             Some(begin) => Ok(Some(begin)),
@@ -275,14 +275,14 @@ pub(super) async fn by_ids(
 }
 
 /// The rest of a feed as lines, and a last line that says where it ended.
-pub(super) struct Rest {
+pub(super) struct RemainingPages {
     feed: Feed,
     /// What was read before the answer began, so that a problem with it is the answer.
     first: Option<Part>,
     ended: bool,
 }
 
-impl Rest {
+impl RemainingPages {
     pub(super) async fn begin(mut feed: Feed) -> Answer<(Self, Permit)> {
         let permit = feed.allowance.answer().await?;
         let first = feed.part(PART_RECORDS).await?;
@@ -295,7 +295,7 @@ impl Rest {
     }
 }
 
-impl Source for Rest {
+impl Source for RemainingPages {
     async fn next(&mut self) -> Answer<Option<Bytes>> {
         if self.ended {
             return Ok(None);

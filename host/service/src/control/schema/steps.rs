@@ -40,13 +40,13 @@ pub(super) fn count(shape: &Shape, value: &Value, most: Cost) -> Result<Cost, To
         most,
         cost: Cost::default(),
     };
-    counter.check(0, Place::Value(value), 1)?;
+    counter.check(0, CheckedPart::Value(value), 1)?;
     Ok(counter.cost)
 }
 
 /// What is checked: a value, or a property's name.
 #[derive(Clone, Copy)]
-enum Place<'a> {
+enum CheckedPart<'a> {
     Value(&'a Value),
     Name(&'a str),
 }
@@ -74,7 +74,7 @@ impl Counter<'_> {
         }
     }
 
-    fn check(&mut self, id: PartId, place: Place<'_>, depth: u64) -> Result<(), TooMuch> {
+    fn check(&mut self, id: PartId, place: CheckedPart<'_>, depth: u64) -> Result<(), TooMuch> {
         self.enter(depth)?;
         let shape = self.shape;
         let Some(part) = shape.part(id) else {
@@ -85,11 +85,11 @@ impl Counter<'_> {
             self.check(*same, place, depth + 1)?;
         }
         match place {
-            Place::Name(text) => self.text(part, text)?,
-            Place::Value(Value::String(text)) => self.text(part, text)?,
-            Place::Value(Value::Array(items)) => self.items(part, items, depth)?,
-            Place::Value(value @ Value::Object(_)) => self.members(part, value, depth)?,
-            Place::Value(_) => {}
+            CheckedPart::Name(text) => self.text(part, text)?,
+            CheckedPart::Value(Value::String(text)) => self.text(part, text)?,
+            CheckedPart::Value(Value::Array(items)) => self.items(part, items, depth)?,
+            CheckedPart::Value(value @ Value::Object(_)) => self.members(part, value, depth)?,
+            CheckedPart::Value(_) => {}
         }
         if part.looks_back() {
             self.look_back(part, place, depth)?;
@@ -105,7 +105,7 @@ impl Counter<'_> {
         for (index, item) in items.iter().enumerate() {
             let first = part.first_items.get(index);
             for id in first.into_iter().chain(&part.other_items) {
-                self.check(*id, Place::Value(item), depth + 1)?;
+                self.check(*id, CheckedPart::Value(item), depth + 1)?;
             }
         }
         if part.is_unique {
@@ -123,11 +123,11 @@ impl Counter<'_> {
             let known = part.properties.get(name);
             let other = part.other_properties.as_ref().filter(|_| known.is_none());
             for id in known.into_iter().chain(other).chain(&part.by_pattern) {
-                self.check(*id, Place::Value(member), depth + 1)?;
+                self.check(*id, CheckedPart::Value(member), depth + 1)?;
             }
             self.spend(text_steps(part.name_steps, name))?;
             if let Some(names) = part.names {
-                self.check(names, Place::Name(name), depth + 1)?;
+                self.check(names, CheckedPart::Name(name), depth + 1)?;
             }
         }
         Ok(())
@@ -135,7 +135,12 @@ impl Counter<'_> {
 
     /// What `unevaluatedProperties` and `unevaluatedItems` do: all that the same value was checked with
     /// is asked again.
-    fn look_back(&mut self, part: &Part, place: Place<'_>, depth: u64) -> Result<(), TooMuch> {
+    fn look_back(
+        &mut self,
+        part: &Part,
+        place: CheckedPart<'_>,
+        depth: u64,
+    ) -> Result<(), TooMuch> {
         self.enter(depth)?;
         self.spend(1)?;
         let shape = self.shape;
@@ -146,12 +151,12 @@ impl Counter<'_> {
             }
         }
         match (place, part.unevaluated_items, part.unevaluated_properties) {
-            (Place::Value(Value::Array(items)), Some(id), _) => items
+            (CheckedPart::Value(Value::Array(items)), Some(id), _) => items
                 .iter()
-                .try_for_each(|item| self.check(id, Place::Value(item), depth + 1)),
-            (Place::Value(Value::Object(members)), _, Some(id)) => members
+                .try_for_each(|item| self.check(id, CheckedPart::Value(item), depth + 1)),
+            (CheckedPart::Value(Value::Object(members)), _, Some(id)) => members
                 .values()
-                .try_for_each(|member| self.check(id, Place::Value(member), depth + 1)),
+                .try_for_each(|member| self.check(id, CheckedPart::Value(member), depth + 1)),
             _ => Ok(()),
         }
     }

@@ -38,10 +38,10 @@ fn only_the_same_key_connection_and_origin_open_it() {
     let open_at = |masters: &[&MasterKey], name: &str, origin: &str, sealed: &[u8]| {
         open(masters, &key(name), origin, sealed).unwrap_err()
     };
-    let wrong = Unopened::OtherKey(ours.id());
+    let wrong = UnsealError::OtherKey(ours.id());
     assert_eq!(
         open_at(&[&ours], "other", ORIGIN, &sealed),
-        Unopened::Damaged
+        UnsealError::Damaged
     );
     assert_eq!(open_at(&[&other], "acme", ORIGIN, &sealed), wrong);
     assert_eq!(open_at(&[], "acme", ORIGIN, &sealed), wrong);
@@ -51,7 +51,7 @@ fn only_the_same_key_connection_and_origin_open_it() {
         "https://api.example:8443",
         "",
     ] {
-        let given_for = Unopened::OtherOrigin(ORIGIN.to_owned());
+        let given_for = UnsealError::OtherOrigin(ORIGIN.to_owned());
         assert_eq!(open_at(&[&ours], "acme", elsewhere, &sealed), given_for);
     }
     // Another origin in what is sealed is found, too.
@@ -63,7 +63,7 @@ fn only_the_same_key_connection_and_origin_open_it() {
     assert_eq!(origin_of(&moved), Some("https://api.examplf"));
     assert_eq!(
         open_at(&[&ours], "acme", "https://api.examplf", &moved),
-        Unopened::Damaged
+        UnsealError::Damaged
     );
 
     for position in 0..sealed.len() {
@@ -72,12 +72,12 @@ fn only_the_same_key_connection_and_origin_open_it() {
         let unopened = open_at(&[&ours], "acme", ORIGIN, &damaged);
         let in_id = (1..=ID_BYTES).contains(&position);
         assert_eq!(
-            matches!(unopened, Unopened::OtherKey(_)),
+            matches!(unopened, UnsealError::OtherKey(_)),
             in_id,
             "byte {position}"
         );
         assert!(
-            !matches!(unopened, Unopened::OtherOrigin(_)),
+            !matches!(unopened, UnsealError::OtherOrigin(_)),
             "byte {position}"
         );
     }
@@ -123,7 +123,7 @@ fn neither_part_can_be_used_as_the_other_or_moved_alone() {
             .map(Vec::as_slice)
             .concat();
         let unopened = open(&[&ours], &key("acme"), ORIGIN, &mixed).unwrap_err();
-        assert_eq!(unopened, Unopened::Damaged);
+        assert_eq!(unopened, UnsealError::Damaged);
     }
     // The same bytes under the other label don't decrypt.
     let label = |kind| {
@@ -150,7 +150,7 @@ fn rewrapping_needs_the_old_key_once() {
         "the credentials are not touched"
     );
     let refused = rewrap(&[&new], &new, &key("acme"), &sealed).unwrap();
-    assert_eq!(refused, Err(Unopened::OtherKey(old.id())));
+    assert_eq!(refused, Err(UnsealError::OtherKey(old.id())));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What each kind of answer comes to, over time, and what is signed and kept.
 
-use tidegate_engine::webhook::{ATTEMPTS, NoAnswerKind, WhyDisabled};
+use tidegate_engine::webhook::{ATTEMPTS, DeliveryErrorKind, WhyDisabled};
 
 use super::*;
 
@@ -81,10 +81,10 @@ async fn answers_make_the_next_attempt() {
                 .unwrap()
         }
     };
-    assert_eq!(kind(8).await.kind, NoAnswerKind::Connect);
-    assert_eq!(kind(9).await.kind, NoAnswerKind::Connect);
+    assert_eq!(kind(8).await.kind, DeliveryErrorKind::Connect);
+    assert_eq!(kind(9).await.kind, DeliveryErrorKind::Connect);
     let denied = kind(10).await;
-    assert_eq!(denied.kind, NoAnswerKind::Denied);
+    assert_eq!(denied.kind, DeliveryErrorKind::Denied);
     assert!(
         denied.message.contains("--webhook-allow-private"),
         "{denied:?}"

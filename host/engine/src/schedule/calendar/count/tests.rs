@@ -2,26 +2,26 @@
 
 use proptest::prelude::*;
 
-use super::super::super::{Definition, Due, ScheduleId, When};
+use super::super::super::{Definition, Due, ScheduleId, ScheduleRule};
 use super::*;
 use crate::job::JobTarget;
 
-fn cron(text: &str, timezone: &str) -> When {
+fn cron(text: &str, timezone: &str) -> ScheduleRule {
     let (cron, timezone) = (text.to_owned(), timezone.to_owned());
-    When::Cron {
+    ScheduleRule::Cron {
         cron,
         timezone,
         dst_gap: Default::default(),
     }
 }
 
-fn every(text: &str) -> When {
-    When::Every {
+fn every(text: &str) -> ScheduleRule {
+    ScheduleRule::Every {
         every: text.parse().unwrap(),
     }
 }
 
-fn calendar(when: Vec<When>, exclude: Vec<When>) -> Calendar {
+fn calendar(when: Vec<ScheduleRule>, exclude: Vec<ScheduleRule>) -> Calendar {
     let target = JobTarget::Sync {
         connection: crate::ConnectionKey {
             integration: "crm".parse().unwrap(),
@@ -70,7 +70,7 @@ const DAYS: [u64; 8] = [
     1_835_395_200_000, // 2028-02-29
 ];
 
-fn any_when() -> impl Strategy<Value = When> {
+fn any_when() -> impl Strategy<Value = ScheduleRule> {
     let zone = prop::sample::select(vec![
         "UTC",
         "Europe/Berlin",
@@ -95,9 +95,9 @@ fn any_when() -> impl Strategy<Value = When> {
     prop_oneof![
         4 => (expression, zone).prop_map(|(expression, zone)| cron(expression, zone)),
         2 => interval.prop_map(every),
-        1 => (day, 0..200_000_000u64).prop_map(|(day, ms)| When::At { at: Timestamp(day + ms) }),
+        1 => (day, 0..200_000_000u64).prop_map(|(day, ms)| ScheduleRule::At { at: Timestamp(day + ms) }),
         1 => (prop::sample::select(DAYS.to_vec()), 0..3000u64)
-            .prop_map(|(day, minutes)| When::At { at: Timestamp(day + minutes * MINUTE_MS) }),
+            .prop_map(|(day, minutes)| ScheduleRule::At { at: Timestamp(day + minutes * MINUTE_MS) }),
     ]
 }
 

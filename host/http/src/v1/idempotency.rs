@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use tidegate_engine::api_key::ApiKeyId;
 use tidegate_engine::idempotency::IdempotencyKey;
 use tidegate_engine::limits::API_KEPT_ANSWER_BYTES;
-use tidegate_engine::request::{Begun, KeptAnswer, NewRequest, Print, RequestKey};
+use tidegate_engine::request::{Fingerprint, NewRequest, RequestKey, RequestStart, StoredAnswer};
 
 use super::app::App;
 use super::extract::whole;
@@ -32,15 +32,15 @@ const COME_AGAIN: Duration = Duration::from_secs(1);
 
 /// The keys of requests that are being done.
 #[derive(Debug, Default)]
-pub(super) struct UnderWay(Mutex<HashSet<RequestKey>>);
+pub(super) struct InFlightKeys(Mutex<HashSet<RequestKey>>);
 
 /// Holds a key as long as its request is being done.
-struct Held {
+struct InFlightGuard {
     app: App,
     key: RequestKey,
 }
 
-impl Held {
+impl InFlightGuard {
     fn new(app: &App, key: &RequestKey) -> Option<Self> {
         let keys = app.under_way.0.lock();
         let mut keys = keys.unwrap_or_else(PoisonError::into_inner);
@@ -51,7 +51,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         let keys = self.app.under_way.0.lock();
         keys.unwrap_or_else(PoisonError::into_inner)
@@ -101,7 +101,7 @@ async fn do_once(
         return Ok(next.run(request).await);
     };
     let key = RequestKey { api_key, key };
-    let Some(_held) = Held::new(app, &key) else {
+    let Some(_held) = InFlightGuard::new(app, &key) else {
         let detail = "a request with this idempotency key is being done";
         let failed = Failed::new(Type::Conflict, detail);
         return Err(failed
@@ -114,21 +114,21 @@ async fn do_once(
         .uri
         .path_and_query()
         .map_or("", |target| target.as_str());
-    let print = Print::of(&[parts.method.as_str().as_bytes(), target.as_bytes(), &body]);
+    let print = Fingerprint::of(&[parts.method.as_str().as_bytes(), target.as_bytes(), &body]);
     let new = NewRequest {
         key: key.clone(),
         print,
         now: app.clock.now(),
     };
     match app.control.begin_request(new).await? {
-        Begun::First => {}
-        Begun::Again(kept) => return again(kept),
-        Begun::Unanswered => {
+        RequestStart::First => {}
+        RequestStart::Again(kept) => return again(kept),
+        RequestStart::Unanswered => {
             let detail = "a request with this idempotency key was begun, and the server stopped before it was answered";
             let hint = "look whether it has been done; if not, send it with another key";
             return Err(Failed::new(Type::Conflict, detail).hint(hint));
         }
-        Begun::Other => {
+        RequestStart::Other => {
             let detail = "the idempotency key was used for another request: method, path, query and body have to \
                           be the same";
             let hint = "take a key of its own for each request; one is forgotten after 24 hours";
@@ -145,14 +145,14 @@ async fn do_once(
 }
 
 /// What is to be kept of an answer, if the request has succeeded; and the answer.
-async fn keep(response: Response, rule: &Rule) -> (Response, Option<KeptAnswer>) {
+async fn keep(response: Response, rule: &Rule) -> (Response, Option<StoredAnswer>) {
     if !response.status().is_success() {
         return (response, None);
     }
     let (parts, body) = response.into_parts();
     let location = parts.headers.get(LOCATION);
     let location = location.and_then(|location| location.to_str().ok());
-    let mut kept = KeptAnswer {
+    let mut kept = StoredAnswer {
         status: parts.status.as_u16(),
         location: location.map(str::to_owned),
         body: None,
@@ -180,7 +180,7 @@ async fn keep(response: Response, rule: &Rule) -> (Response, Option<KeptAnswer>)
 }
 
 /// The answer that was given before.
-fn again(kept: KeptAnswer) -> Answer<Response> {
+fn again(kept: StoredAnswer) -> Answer<Response> {
     let Some(body) = kept.body else {
         let detail = format!(
             "the request was done before, and answered with {}; that answer is not kept, as it has a secret, or is long",

@@ -14,8 +14,8 @@ use tidegate_engine::{ConnectionKey, Store, StoreError, Timestamp};
 use tidegate_runtime::Clock;
 use tokio::sync::{Mutex as Turn, RwLock};
 
-use super::exchange::{self, Answered, Bought, Refused};
-use super::purse::{self, Held, Price};
+use super::exchange::{self, TokenExchange, TokenRefusal, TokenResponse};
+use super::token::{self, CachedToken, TokenCredentials};
 use crate::problem::Problem;
 use crate::secrets::{KeyRing, SecretMap};
 
@@ -27,9 +27,9 @@ const STORE_ATTEMPTS: usize = 100;
 /// refuses every token must not become a load on the token endpoint.
 const FORCED_EVERY: Duration = Duration::from_secs(5);
 
-/// What it takes to buy a connection's tokens: the manifest's entry for its config, and the grants.
+/// What a connection's tokens are requested with: the manifest's entry for its config, and the grants.
 #[derive(Debug)]
-pub(crate) struct Buyer {
+pub(crate) struct TokenRequester {
     pub(crate) request: TokenRequest,
     pub(crate) endpoint: TokenEndpoint,
     pub(crate) gate: Gate,
@@ -37,7 +37,7 @@ pub(crate) struct Buyer {
     pub(crate) again: bool,
 }
 
-impl Buyer {
+impl TokenRequester {
     fn key(&self) -> &ConnectionKey {
         &self.endpoint.connection
     }
@@ -45,12 +45,12 @@ impl Buyer {
 
 /// The tokens of this process's connections.
 #[derive(Debug)]
-pub(crate) struct Keeper {
+pub(crate) struct TokenManager {
     store: Arc<dyn Store>,
     data: PathBuf,
     clock: Clock,
     /// Those that runs hold.
-    slots: Mutex<BTreeMap<ConnectionKey, Weak<Slot>>>,
+    slots: Mutex<BTreeMap<ConnectionKey, Weak<CacheEntry>>>,
     /// Read by each renewal while it goes on.
     in_flight: Arc<RwLock<()>>,
     /// `Local::key_use`
@@ -59,7 +59,7 @@ pub(crate) struct Keeper {
 
 /// The token of one connection.
 #[derive(Debug, Default)]
-pub(crate) struct Slot {
+pub(crate) struct CacheEntry {
     /// Whose it is renews.
     turn: Turn<()>,
     state: Mutex<State>,
@@ -67,7 +67,7 @@ pub(crate) struct Slot {
 
 #[derive(Debug, Default)]
 struct State {
-    held: Option<Held>,
+    held: Option<CachedToken>,
     /// Counts how often the credentials were changed from outside.
     generation: u64,
     /// When a 401 last made it new.
@@ -79,15 +79,15 @@ struct Opened {
     connection: Connection,
     secrets: SecretMap,
     ring: KeyRing,
-    price: Price,
+    credentials: TokenCredentials,
 }
 
-impl Slot {
+impl CacheEntry {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn usable(&self, now: Timestamp, refused: Option<&Secret>) -> Option<Held> {
+    fn usable(&self, now: Timestamp, refused: Option<&Secret>) -> Option<CachedToken> {
         let state = self.state();
         state
             .held
@@ -96,7 +96,7 @@ impl Slot {
     }
 
     /// Keep a token for all runs, unless the credentials have been changed since `generation`.
-    fn hold(&self, generation: u64, held: &Held) {
+    fn hold(&self, generation: u64, held: &CachedToken) {
         let mut state = self.state();
         if state.generation == generation {
             state.held = Some(held.clone());
@@ -104,12 +104,12 @@ impl Slot {
     }
 }
 
-fn is_usable(held: &Held, now: Timestamp, refused: Option<&Secret>) -> bool {
+fn is_usable(held: &CachedToken, now: Timestamp, refused: Option<&Secret>) -> bool {
     held.validity.is_none_or(|validity| validity.is_fresh(now))
         && refused.is_none_or(|refused| refused.expose() != held.access.expose())
 }
 
-impl Keeper {
+impl TokenManager {
     pub(crate) fn new(
         store: Arc<dyn Store>,
         data: PathBuf,
@@ -127,18 +127,18 @@ impl Keeper {
     }
 
     /// The slot that all runs of a connection share.
-    pub(crate) fn slot(&self, key: &ConnectionKey) -> Arc<Slot> {
+    pub(crate) fn slot(&self, key: &ConnectionKey) -> Arc<CacheEntry> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         slots.retain(|_, slot| slot.strong_count() > 0);
         if let Some(slot) = slots.get(key).and_then(Weak::upgrade) {
             return slot;
         }
-        let slot = Arc::new(Slot::default());
+        let slot = Arc::new(CacheEntry::default());
         slots.insert(key.clone(), Arc::downgrade(&slot));
         slot
     }
 
-    /// The credentials of a connection have been changed, and are stored: what they bought before
+    /// The credentials of a connection have been changed, and are stored: the tokens of the old ones
     /// is not used any more.
     pub(crate) fn forget(&self, key: &ConnectionKey) {
         let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
@@ -159,20 +159,23 @@ impl Keeper {
     /// just renewed for such a refusal, and the one refused is that.
     pub(super) async fn token(
         self: &Arc<Self>,
-        slot: &Arc<Slot>,
-        buyer: &Arc<Buyer>,
+        slot: &Arc<CacheEntry>,
+        requester: &Arc<TokenRequester>,
         refused: Option<Secret>,
     ) -> Result<Option<Secret>, EgressError> {
         if let Some(held) = slot.usable(self.clock.now(), refused.as_ref()) {
             return Ok(Some(held.access));
         }
         let flight = Arc::clone(&self.in_flight).read_owned().await;
-        let (keeper, slot, buyer) = (Arc::clone(self), Arc::clone(slot), Arc::clone(buyer));
+        let (token_manager, slot, requester) =
+            (Arc::clone(self), Arc::clone(slot), Arc::clone(requester));
         // A task of its own: the run may be cancelled, but what the server answers must be kept.
         let renewal = tokio::spawn(async move {
             let _flight = flight;
             let turn = slot.turn.lock().await;
-            let renewed = keeper.renew(&slot, &buyer, refused.as_ref()).await;
+            let renewed = token_manager
+                .renew(&slot, &requester, refused.as_ref())
+                .await;
             drop(turn);
             renewed
         });
@@ -184,10 +187,10 @@ impl Keeper {
 
     async fn renew(
         &self,
-        slot: &Slot,
-        buyer: &Buyer,
+        slot: &CacheEntry,
+        requester: &TokenRequester,
         refused: Option<&Secret>,
-    ) -> Result<Option<Held>, EgressError> {
+    ) -> Result<Option<CachedToken>, EgressError> {
         // Whoever had the turn before may have done it.
         if let Some(held) = slot.usable(self.clock.now(), refused) {
             return Ok(Some(held));
@@ -196,15 +199,15 @@ impl Keeper {
             let generation = slot.state().generation;
             let opened = {
                 let _in_use = self.key_use.read().await;
-                self.open(buyer).await?
+                self.open(requester).await?
             };
             let now = self.clock.now();
-            let stored = purse::held(&opened.secrets, &buyer.request);
+            let stored = token::held(&opened.secrets, &requester.request);
             if let Some(held) = stored.filter(|held| is_usable(held, now, refused)) {
                 slot.hold(generation, &held);
                 return Ok(Some(held));
             }
-            if let (Some(rejection), false) = (&opened.connection.auth_failed, buyer.again) {
+            if let (Some(rejection), false) = (&opened.connection.auth_failed, requester.again) {
                 return Err(rejected(rejection.message.clone()));
             }
             if refused.is_some() {
@@ -215,30 +218,31 @@ impl Keeper {
                 }
                 state.forced = Some(Instant::now());
             }
-            let Buyer {
+            let TokenRequester {
                 gate,
                 endpoint,
                 request,
                 ..
-            } = buyer;
-            let answered = exchange::buy(gate, endpoint, request, &opened.price, now).await;
-            let Answered { bought, refresh } = answered;
-            let kept = match bought {
-                Ok(bought) => {
+            } = requester;
+            let answered =
+                exchange::request_token(gate, endpoint, request, &opened.credentials, now).await;
+            let TokenExchange { response, refresh } = answered;
+            let kept = match response {
+                Ok(response) => {
                     let refresh = refresh.as_ref();
-                    self.keep(buyer, &opened.price, &bought, refresh, now)
+                    self.keep(requester, &opened.credentials, &response, refresh, now)
                         .await?
                 }
                 Err(refused) => {
-                    let mut price = opened.price;
+                    let mut credentials = opened.credentials;
                     if let Some(refresh) = refresh {
-                        self.keep_refresh(buyer, &price, &refresh).await?;
-                        price.refresh_token = Some(refresh);
+                        self.keep_refresh(requester, &credentials, &refresh).await?;
+                        credentials.refresh_token = Some(refresh);
                     }
                     match refused {
-                        Refused::Failed(error) => return Err(error),
-                        Refused::Rejected(message) => {
-                            if self.mark(buyer, &price, &message).await? {
+                        TokenRefusal::Failed(error) => return Err(error),
+                        TokenRefusal::Rejected(message) => {
+                            if self.mark(requester, &credentials, &message).await? {
                                 return Err(rejected(message));
                             }
                             None
@@ -252,13 +256,13 @@ impl Keeper {
             }
             // The operator has given other credentials meanwhile: these are not asked for any more.
         }
-        let message = format!("the credentials of {} change all the time", buyer.key());
+        let message = format!("the credentials of {} change all the time", requester.key());
         Err(failed(Blame::Operator, &message))
     }
 
     /// The connection as it is now. The caller holds `key_use`.
-    async fn open(&self, buyer: &Buyer) -> Result<Opened, EgressError> {
-        let key = buyer.key();
+    async fn open(&self, requester: &TokenRequester) -> Result<Opened, EgressError> {
+        let key = requester.key();
         let connection = self.store.connection(key).await.map_err(|error| {
             let blame = match error {
                 StoreError::NotFound { .. } => Blame::Operator,
@@ -270,7 +274,7 @@ impl Keeper {
         let ring = KeyRing::load(&self.data).map_err(host)?;
         let opened = ring.open(key, &connection.origin(), &connection.sealed_secrets);
         let secrets = opened.map_err(host)?;
-        let price = Price::of(&secrets, &buyer.request).map_err(|name| {
+        let credentials = TokenCredentials::of(&secrets, &requester.request).map_err(|name| {
             let message = format!("the connection {key} has no secret {name:?} any more");
             failed(Blame::Operator, &message)
         })?;
@@ -278,26 +282,26 @@ impl Keeper {
             connection,
             secrets,
             ring,
-            price,
+            credentials,
         })
     }
 
-    /// Store what was bought for `price`; `None` when the connection has other credentials now.
+    /// Store the tokens that were requested with `credentials`; `None` when the connection has other credentials now.
     async fn keep(
         &self,
-        buyer: &Buyer,
-        price: &Price,
-        bought: &Bought,
+        requester: &TokenRequester,
+        credentials: &TokenCredentials,
+        response: &TokenResponse,
         refresh: Option<&Secret>,
         asked_at: Timestamp,
-    ) -> Result<Option<Held>, EgressError> {
-        let validity = Validity::new(asked_at, bought.lifetime);
-        self.change(buyer, price, |connection, secrets| {
+    ) -> Result<Option<CachedToken>, EgressError> {
+        let validity = Validity::new(asked_at, response.lifetime);
+        self.change(requester, credentials, |connection, secrets| {
             connection.auth_failed = None;
             if let Some(refresh) = refresh {
-                purse::put_refresh(secrets, &buyer.request, refresh);
+                token::put_refresh(secrets, &requester.request, refresh);
             }
-            purse::put(secrets, bought, validity)
+            token::put(secrets, response, validity)
         })
         .await
     }
@@ -305,22 +309,27 @@ impl Keeper {
     /// Store a refresh token that came without an access token: the one before it may be used up.
     async fn keep_refresh(
         &self,
-        buyer: &Buyer,
-        price: &Price,
+        requester: &TokenRequester,
+        credentials: &TokenCredentials,
         refresh: &Secret,
     ) -> Result<(), EgressError> {
-        let kept = self.change(buyer, price, |_, secrets| {
-            purse::put_refresh(secrets, &buyer.request, refresh);
+        let kept = self.change(requester, credentials, |_, secrets| {
+            token::put_refresh(secrets, &requester.request, refresh);
             Ok(())
         });
         kept.await.map(drop)
     }
 
     /// Note that the server rejects `price`; `false` when the connection has other credentials now.
-    async fn mark(&self, buyer: &Buyer, price: &Price, message: &str) -> Result<bool, EgressError> {
+    async fn mark(
+        &self,
+        requester: &TokenRequester,
+        credentials: &TokenCredentials,
+        message: &str,
+    ) -> Result<bool, EgressError> {
         let at = self.clock.now();
-        let marked = self.change(buyer, price, |connection, secrets| {
-            purse::forget_tokens(secrets);
+        let marked = self.change(requester, credentials, |connection, secrets| {
+            token::forget_tokens(secrets);
             let message = message.to_owned();
             connection.auth_failed = Some(Box::new(AuthFailed { at, message }));
             Ok(())
@@ -332,15 +341,15 @@ impl Keeper {
     /// it still has the credentials of `price`.
     async fn change<T>(
         &self,
-        buyer: &Buyer,
-        price: &Price,
+        requester: &TokenRequester,
+        credentials: &TokenCredentials,
         change: impl Fn(&mut Connection, &mut SecretMap) -> crate::problem::Result<T>,
     ) -> Result<Option<T>, EgressError> {
         let host = |problem: Problem| failed(Blame::Host, &problem.message);
         let _in_use = self.key_use.read().await;
         for _ in 0..STORE_ATTEMPTS {
-            let mut opened = self.open(buyer).await?;
-            if !opened.price.is_same(price) {
+            let mut opened = self.open(requester).await?;
+            if !opened.credentials.is_same(credentials) {
                 return Ok(None);
             }
             let changed = change(&mut opened.connection, &mut opened.secrets).map_err(host)?;
@@ -348,14 +357,17 @@ impl Keeper {
             let master =
                 master.ok_or_else(|| failed(Blame::Host, &"there is no key to seal with"))?;
             let origin = opened.connection.origin();
-            let sealed = master.seal(buyer.key(), &origin, &opened.secrets);
+            let sealed = master.seal(requester.key(), &origin, &opened.secrets);
             opened.connection.sealed_secrets = sealed.map_err(host)?;
             let stored = self.store.update_connections(vec![opened.connection]).await;
             if stored.map_err(|error| failed(Blame::Host, &error))? == [true] {
                 return Ok(Some(changed));
             }
         }
-        let message = format!("connection {} is being changed all the time", buyer.key());
+        let message = format!(
+            "connection {} is being changed all the time",
+            requester.key()
+        );
         Err(failed(Blame::Host, &message))
     }
 }

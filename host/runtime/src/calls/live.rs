@@ -10,7 +10,7 @@ use tidegate_engine::cursor::Cursor;
 use tidegate_engine::record::{Action, Counts, Page, PageError, Record};
 use tidegate_engine::run::{Blame, Failure, FailureClass, Fence, Figures, RunId, TOKEN_REJECTED};
 use tidegate_engine::store::{
-    Commit, Durability, EndSnapshot, Ended, ModelError, Proof, ReadChanges, SnapshotGuard, Stored,
+    Commit, Durability, Durable, EndSnapshot, Ended, ModelError, Proof, ReadChanges, SnapshotGuard,
     Unseen, check_model,
 };
 use tidegate_engine::{ConnectionKey, Name, Store, StoreError};
@@ -20,7 +20,7 @@ use super::refusal;
 use crate::clock::Clock;
 
 /// The gate and the store, as one run may use them.
-pub(crate) struct Outside {
+pub(crate) struct LiveBackend {
     pub(crate) session: Session,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) run: RunId,
@@ -28,12 +28,12 @@ pub(crate) struct Outside {
     pub(crate) connection: ConnectionKey,
     pub(crate) durability: Durability,
     /// The run's start.
-    pub(crate) stored: Stored,
+    pub(crate) stored: Durable,
     pub(crate) guard: SnapshotGuard,
     pub(crate) clock: Clock,
 }
 
-impl Outside {
+impl LiveBackend {
     /// The response, and what of the run's account its body takes.
     pub(super) async fn send(
         &self,
@@ -321,12 +321,12 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
+    use crate::calls::{HostCalls, SafePoint};
     use crate::run::Observer;
     use crate::tape::{Recording, Tape};
-    use crate::world::{Rest, World};
 
     /// The outside of a run that may ask `port` of this machine.
-    fn outside(port: u16, stored: Stored) -> Outside {
+    fn live(port: u16, stored: Durable) -> LiveBackend {
         let connection: ConnectionKey = serde_json::from_value(serde_json::json!({
             "integration": "crm",
             "connection": "acme",
@@ -345,7 +345,7 @@ mod tests {
             secrets: SecretTexts::default(),
             limits: Limits::default(),
         };
-        Outside {
+        LiveBackend {
             session: Gate::new(GateOptions::default()).session(policy),
             store: Arc::new(MemoryStore::default()),
             run: RunId::from_parts(Timestamp(1), 1),
@@ -363,14 +363,14 @@ mod tests {
         for is_stored in [true, false] {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let (tell, told) = oneshot::channel();
-            let stored = Stored::when(async { told.await.unwrap() });
-            let outside = outside(listener.local_addr().unwrap().port(), stored);
+            let stored = Durable::when(async { told.await.unwrap() });
+            let live = live(listener.local_addr().unwrap().port(), stored);
             let request = Request {
                 method: "POST".to_owned(),
                 url: "contacts".to_owned(),
                 ..Request::default()
             };
-            let mut sent = Box::pin(outside.send(request));
+            let mut sent = Box::pin(live.send(request));
             for _ in 0..1000 {
                 assert!(futures::poll!(&mut sent).is_pending());
                 tokio::task::yield_now().await;
@@ -426,8 +426,8 @@ mod tests {
     async fn an_answer_counts_while_it_waits_for_its_turn_on_a_tape() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let outside = outside(port, Stored::when(async { Ok(()) }));
-        let account = outside.session.account().clone();
+        let live = live(port, Durable::when(async { Ok(()) }));
+        let account = live.session.account().clone();
         let all = Limits::default().host_held_bytes;
         let is_held = || {
             account
@@ -439,11 +439,11 @@ mod tests {
             sink: Box::new(std::io::sink()),
             secrets: SecretTexts::default(),
         };
-        let tape = Arc::new(Tape::record(recording, &head(outside.run)));
-        let world = World {
-            outside: Some(outside),
+        let tape = Arc::new(Tape::record(recording, &head(live.run)));
+        let calls = HostCalls {
+            live: Some(live),
             tape: Some(Arc::clone(&tape)),
-            rest: Rest::new(Arc::new(Nobody)),
+            rest: SafePoint::new(Arc::new(Nobody)),
         };
         let request = Request {
             method: "GET".to_owned(),
@@ -464,7 +464,7 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         };
-        let mut sent = Box::pin(world.send(request));
+        let mut sent = Box::pin(calls.send(request));
         tokio::select! {
             biased;
             _ = &mut sent => panic!("it is not its turn"),

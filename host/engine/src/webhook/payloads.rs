@@ -301,5 +301,5 @@ pub fn endpoint_disabled(endpoint: &Endpoint) -> Option<NewEvent> {
 }
 
 #[cfg(test)]
-#[path = "telling_tests.rs"]
+#[path = "payloads_tests.rs"]
 mod tests;

@@ -20,7 +20,7 @@ const KEY_PREFIX: &str = "key:";
 
 /// An action to run when its turn comes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct InvokeLater {
+pub struct SubmitAction {
     pub connection: ConnectionKey,
     pub action: Name,
     /// JSON text.
@@ -33,15 +33,15 @@ pub struct InvokeLater {
 
 /// What comes of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub enum Later {
+pub enum ActionSubmission {
     /// The job that does it, or has done it, under this key.
     Job(Box<Job>),
     /// Somebody who waited has the result of a run under this key.
     Done(Box<Invoked>),
 }
 
-pub(super) async fn invoke_later(local: &Local, request: InvokeLater) -> Result<Later> {
-    let InvokeLater {
+pub(super) async fn invoke_later(local: &Local, request: SubmitAction) -> Result<ActionSubmission> {
+    let SubmitAction {
         connection,
         action,
         input,
@@ -84,10 +84,10 @@ pub(super) async fn invoke_later(local: &Local, request: InvokeLater) -> Result<
         now,
     };
     let queued = local.store.enqueue_keyed(job, used).await?;
-    local.jobs_changed.ring();
+    local.jobs_changed.notify();
     Ok(match queued {
-        Queued::Job(job) => Later::Job(job),
-        Queued::Kept(kept) => Later::Done(Box::new(Invoked {
+        Queued::Job(job) => ActionSubmission::Job(job),
+        Queued::Kept(kept) => ActionSubmission::Done(Box::new(Invoked {
             run: kept.run,
             output: kept.output,
             repeated: true,

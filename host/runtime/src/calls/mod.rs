@@ -4,9 +4,9 @@
 //! them outside; a recorded one too, with its tape in between; a replay has no outside at all, so
 //! that nothing in it can reach a network or a store.
 
-mod outside;
-mod rest;
-mod spoken;
+mod live;
+mod safe_point;
+mod tape_value;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,35 +22,35 @@ use tidegate_engine::store::{Ended, Proof, ReadChanges, Unseen};
 use tidegate_engine::{Name, StoreError};
 
 use crate::tape::Tape;
-pub(crate) use outside::{Outside, page_refusal};
-pub(crate) use rest::Rest;
-use spoken::{Repeated, Spoken};
+pub(crate) use live::{LiveBackend, page_refusal};
+pub(crate) use safe_point::SafePoint;
+use tape_value::{Repeated, TapeValue};
 
 /// What an answer takes of the run's account, from when it came: it counts while the answer waits for its turn
 /// on a tape, and then until the guest has it. `None` of one that came from no outside.
-pub(crate) type Held = Option<Result<Share, Overdrawn>>;
+pub(crate) type AnswerShare = Option<Result<Share, Overdrawn>>;
 
 /// What one run's imports reach.
-pub(crate) struct World {
+pub(crate) struct HostCalls {
     /// `None` in a replay.
-    pub(crate) outside: Option<Outside>,
+    pub(crate) live: Option<LiveBackend>,
     /// `None` in a run that is neither recorded nor replayed.
     pub(crate) tape: Option<Arc<Tape>>,
-    pub(crate) rest: Rest,
+    pub(crate) rest: SafePoint,
 }
 
-impl World {
+impl HostCalls {
     /// Do something outside, on the tape if there is one.
-    async fn perform<T: Spoken>(
+    async fn perform<T: TapeValue>(
         &self,
         ask: impl FnOnce() -> Ask,
-        live: impl AsyncFnOnce(&Outside) -> Result<T, Refusal>,
+        live: impl AsyncFnOnce(&LiveBackend) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
         let real = async {
-            match &self.outside {
-                Some(outside) => {
-                    self.rest.leave().await;
-                    live(outside).await
+            match &self.live {
+                Some(backend) => {
+                    self.rest.depart().await;
+                    live(backend).await
                 }
                 None => Err(nowhere()),
             }
@@ -59,11 +59,14 @@ impl World {
             return real.await;
         };
         let ask = ask();
-        spoken::hear(tape.call(ask, async { spoken::say(real.await) }).await)
+        tape_value::decode(
+            tape.call(ask, async { tape_value::encode(real.await) })
+                .await,
+        )
     }
 
     /// `http.send`
-    pub(crate) async fn send(&self, request: Request) -> Result<(Response, Held), Refusal> {
+    pub(crate) async fn send(&self, request: Request) -> Result<(Response, AnswerShare), Refusal> {
         let asked = self.tape.as_ref().map(|_| Exchange {
             method: request.method.clone(),
             url: request.url.clone(),
@@ -72,8 +75,8 @@ impl World {
         });
         let ask = || Ask::Send(asked.unwrap_or_default());
         let mut held = None;
-        let live = async |outside: &Outside| {
-            let (response, share) = outside.send(request).await?;
+        let live = async |live: &LiveBackend| {
+            let (response, share) = live.send(request).await?;
             held = share.map(Ok);
             Ok(response)
         };
@@ -90,8 +93,8 @@ impl World {
         let asked = self.tape.as_ref().map(|_| commit.clone());
         let ask = || Ask::Commit(asked.unwrap_or_default());
         let CommitAsk { pages, checkpoint } = commit;
-        self.perform(ask, async |outside| {
-            outside.commit(pages, checkpoint, progress).await
+        self.perform(ask, async |live| {
+            live.commit(pages, checkpoint, progress).await
         })
         .await
     }
@@ -101,15 +104,15 @@ impl World {
         &self,
         model: Name,
         ids: &[String],
-    ) -> Result<(Vec<Option<String>>, Held), Refusal> {
+    ) -> Result<(Vec<Option<String>>, AnswerShare), Refusal> {
         let ask = || Ask::Get {
             model: model.clone(),
             ids: ids.to_vec(),
         };
         let mut held = None;
-        let live = async |outside: &Outside| {
-            let found = outside.get(&model, ids).await?;
-            held = Some(outside.hold(bodies_bytes(&found)).await);
+        let live = async |live: &LiveBackend| {
+            let found = live.get(&model, ids).await?;
+            held = Some(live.hold(bodies_bytes(&found)).await);
             Ok(found)
         };
         let found = self.perform(ask, live).await?;
@@ -122,10 +125,8 @@ impl World {
             model: model.clone(),
             restart,
         };
-        self.perform(ask, async |outside| {
-            outside.begin_snapshot(&model, restart).await
-        })
-        .await
+        self.perform(ask, async |live| live.begin_snapshot(&model, restart).await)
+            .await
     }
 
     /// `records.unseen`
@@ -134,7 +135,7 @@ impl World {
         model: Name,
         after: u64,
         limit: u32,
-    ) -> Result<(Unseen, Held), Refusal> {
+    ) -> Result<(Unseen, AnswerShare), Refusal> {
         let ask = || Ask::Unseen {
             model: model.clone(),
             after,
@@ -142,9 +143,9 @@ impl World {
         };
         let most = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut held = None;
-        let live = async |outside: &Outside| {
-            let found = outside.unseen(&model, after, most).await?;
-            held = Some(outside.hold(unseen_bytes(&found)).await);
+        let live = async |live: &LiveBackend| {
+            let found = live.unseen(&model, after, most).await?;
+            held = Some(live.hold(unseen_bytes(&found)).await);
             Ok(found)
         };
         let found = self.perform(ask, live).await?;
@@ -161,8 +162,8 @@ impl World {
             model: model.clone(),
             checkpoint: checkpoint.clone(),
         };
-        let live = async |outside: &Outside| {
-            let unseen = outside.repeat_snapshot(&model, checkpoint.clone()).await;
+        let live = async |live: &LiveBackend| {
+            let unseen = live.repeat_snapshot(&model, checkpoint.clone()).await;
             unseen.map(Repeated)
         };
         self.perform(ask, live).await.map(|unseen| unseen.0)
@@ -180,9 +181,9 @@ impl World {
             proof,
             checkpoint: checkpoint.clone(),
         };
-        self.perform(ask, async |outside| {
+        self.perform(ask, async |live| {
             let checkpoint = checkpoint.clone();
-            outside.end_snapshot(&model, proof, checkpoint).await
+            live.end_snapshot(&model, proof, checkpoint).await
         })
         .await
     }
@@ -192,7 +193,7 @@ impl World {
         &self,
         read: ReadChanges,
         cursor: Option<&str>,
-    ) -> Result<(Vec<Change>, Held), Refusal> {
+    ) -> Result<(Vec<Change>, AnswerShare), Refusal> {
         let ask = || Ask::ReadFeed {
             feed: format!("{}/{}", read.model.connection.integration, read.model.model),
             connection: read.model.connection.connection.to_string(),
@@ -200,9 +201,9 @@ impl World {
             limit: u32::try_from(read.limit).unwrap_or(u32::MAX),
         };
         let mut held = None;
-        let live = async |outside: &Outside| {
-            let changes = outside.read_feed(read.clone()).await?;
-            held = Some(outside.hold(changes_bytes(&changes)).await);
+        let live = async |live: &LiveBackend| {
+            let changes = live.read_feed(read.clone()).await?;
+            held = Some(live.hold(changes_bytes(&changes)).await);
             Ok(changes)
         };
         let changes = self.perform(ask, live).await?;
@@ -218,8 +219,8 @@ impl World {
         let ask = || Ask::MergeMetadata {
             patch: Value::Object(patch.clone()).to_string(),
         };
-        self.perform(ask, async |outside| {
-            outside.merge_metadata(patch.clone(), bytes_max).await
+        self.perform(ask, async |live| {
+            live.merge_metadata(patch.clone(), bytes_max).await
         })
         .await
     }
@@ -227,7 +228,7 @@ impl World {
     /// `clock.sleep`
     pub(crate) async fn sleep(&self, duration_ms: u64) {
         let ask = || Ask::Sleep { ms: duration_ms };
-        let live = async |_: &Outside| {
+        let live = async |_: &LiveBackend| {
             tokio::time::sleep(Duration::from_millis(duration_ms)).await;
             Ok(())
         };
@@ -241,8 +242,8 @@ impl World {
         run: RunId,
         lines: Vec<LogLine>,
     ) -> Result<(), StoreError> {
-        match &self.outside {
-            Some(outside) => outside.store.append_logs(run, lines).await,
+        match &self.live {
+            Some(live) => live.store.append_logs(run, lines).await,
             None => Ok(()),
         }
     }

@@ -8,19 +8,19 @@ use tidegate_engine::store::{JobFilter, ScheduleFilter};
 use tidegate_engine::{ConnectionKey, Name, Timestamp};
 
 use super::jobs::{self, TriggerRequest};
-use super::later::{self, InvokeLater, Later};
 use super::local::Local;
 use super::schedules::{self, BackfillRequest, Backfilled, NewSchedule};
+use super::submit_action::{self, ActionSubmission, SubmitAction};
 use super::syncs::{self, SyncStatus};
 use crate::problem::Result;
 
 /// The part of [`Control`](super::Control) about schedules and jobs.
 #[async_trait]
-pub trait Work: Send + Sync {
+pub trait Scheduling: Send + Sync {
     /// Queue a run of a sync, or find the job that waits to do the same.
     async fn trigger(&self, request: TriggerRequest) -> Result<Job>;
     /// Queue a run of an action, or find what was queued, or done, under the same key.
-    async fn invoke_later(&self, request: InvokeLater) -> Result<Later>;
+    async fn invoke_later(&self, request: SubmitAction) -> Result<ActionSubmission>;
     async fn jobs(&self, filter: JobFilter) -> Result<Vec<Job>>;
     async fn job(&self, id: JobId) -> Result<Job>;
     /// What the action of a job returned that [`Self::invoke_later`] queued, JSON text: once it has
@@ -80,13 +80,13 @@ pub trait Work: Send + Sync {
 }
 
 #[async_trait]
-impl Work for Local {
+impl Scheduling for Local {
     async fn trigger(&self, request: TriggerRequest) -> Result<Job> {
         jobs::trigger(self, request).await
     }
 
-    async fn invoke_later(&self, request: InvokeLater) -> Result<Later> {
-        later::invoke_later(self, request).await
+    async fn invoke_later(&self, request: SubmitAction) -> Result<ActionSubmission> {
+        submit_action::invoke_later(self, request).await
     }
 
     async fn job_output(&self, id: JobId) -> Result<Option<String>> {

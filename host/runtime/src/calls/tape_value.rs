@@ -7,14 +7,14 @@ use tidegate_engine::store::{Ended, Unseen};
 use super::refusal;
 
 /// A result that a tape can carry.
-pub(super) trait Spoken: Sized {
+pub(super) trait TapeValue: Sized {
     fn into_answer(self) -> Answer;
     /// The result again; none when it is another's.
     fn from_answer(answer: Answer) -> Option<Self>;
 }
 
 /// Put a result on the tape.
-pub(super) fn say<T: Spoken>(result: Result<T, Refusal>) -> Answer {
+pub(super) fn encode<T: TapeValue>(result: Result<T, Refusal>) -> Answer {
     result.map_or_else(Answer::Error, T::into_answer)
 }
 
@@ -23,7 +23,7 @@ pub(super) fn say<T: Spoken>(result: Result<T, Refusal>) -> Answer {
     clippy::result_large_err,
     reason = "what the worlds return; once a call"
 )]
-pub(super) fn hear<T: Spoken>(answer: Answer) -> Result<T, Refusal> {
+pub(super) fn decode<T: TapeValue>(answer: Answer) -> Result<T, Refusal> {
     match answer {
         Answer::Error(refusal) => Err(refusal),
         // Cassettes are read only when each answer fits its call.
@@ -41,7 +41,7 @@ pub(super) struct Repeated(pub(super) u64);
 
 macro_rules! spoken {
     ($($type:ty => $variant:ident),* $(,)?) => {
-        $(impl Spoken for $type {
+        $(impl TapeValue for $type {
             fn into_answer(self) -> Answer {
                 Answer::$variant(self)
             }
@@ -66,7 +66,7 @@ spoken! {
     Vec<Change> => Changes,
 }
 
-impl Spoken for Repeated {
+impl TapeValue for Repeated {
     fn into_answer(self) -> Answer {
         Answer::Repeated(self.0)
     }
@@ -79,7 +79,7 @@ impl Spoken for Repeated {
     }
 }
 
-impl Spoken for () {
+impl TapeValue for () {
     fn into_answer(self) -> Answer {
         Answer::Done
     }

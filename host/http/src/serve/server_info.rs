@@ -13,19 +13,19 @@ use tidegate_engine::integration::Digest;
 use tidegate_service::problem::{Problem, Result};
 use zeroize::Zeroizing;
 
-use crate::remote::{FILE, Found};
+use crate::remote::{FILE, ServerInfo};
 
 /// What the file will say.
-pub(super) struct Finding {
+pub(super) struct NewServerInfo {
     socket: PathBuf,
     token: Zeroizing<String>,
 }
 
 /// The file, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Written(PathBuf);
+pub(super) struct ServerInfoFile(PathBuf);
 
-impl Finding {
+impl NewServerInfo {
     /// With a new token.
     pub(super) fn new(socket: PathBuf) -> Result<Self> {
         let mut random = Zeroizing::new([0; 32]);
@@ -40,10 +40,10 @@ impl Finding {
     }
 
     /// Write it, whole or not at all.
-    pub(super) fn write(self, data: &Path) -> Result<Written> {
+    pub(super) fn write(self, data: &Path) -> Result<ServerInfoFile> {
         let path = data.join(FILE);
         let failed = |error: std::io::Error| Problem::internal(error).at(path.display());
-        let found = Found {
+        let found = ServerInfo {
             socket: self.socket,
             pid: std::process::id(),
             token: self.token,
@@ -54,11 +54,11 @@ impl Finding {
         let mut file = tempfile::NamedTempFile::new_in(data).map_err(failed)?;
         file.write_all(text.as_bytes()).map_err(failed)?;
         file.persist(&path).map_err(|error| failed(error.error))?;
-        Ok(Written(path))
+        Ok(ServerInfoFile(path))
     }
 }
 
-impl Drop for Written {
+impl Drop for ServerInfoFile {
     fn drop(&mut self) {
         // One that stays means nothing without the directory's lock.
         let _ = std::fs::remove_file(&self.0);

@@ -7,7 +7,7 @@ use tidegate_egress::Secret;
 use tidegate_engine::manifest::TokenRequest;
 use tidegate_engine::token::Validity;
 
-use super::exchange::Bought;
+use super::exchange::TokenResponse;
 use crate::problem::{Problem, Result};
 use crate::secrets::SecretMap;
 
@@ -18,21 +18,21 @@ const TIMES: &str = "oauth2:times";
 
 /// An access token, and how long it may be used.
 #[derive(Debug, Clone)]
-pub(super) struct Held {
+pub(super) struct CachedToken {
     pub(super) access: Secret,
     /// `None` for one that the operator brought: it is used until it is refused.
     pub(super) validity: Option<Validity>,
 }
 
-/// What a token is bought with.
+/// What a token is requested with.
 #[derive(Debug, Clone)]
-pub(super) struct Price {
+pub(super) struct TokenCredentials {
     pub(super) client_id: Secret,
     pub(super) client_secret: Option<Secret>,
     pub(super) refresh_token: Option<Secret>,
 }
 
-impl Price {
+impl TokenCredentials {
     /// `Err` names the secret that is missing.
     pub(super) fn of(
         secrets: &SecretMap,
@@ -62,29 +62,33 @@ impl Price {
 }
 
 /// The access token that is there.
-pub(super) fn held(secrets: &SecretMap, request: &TokenRequest) -> Option<Held> {
+pub(super) fn held(secrets: &SecretMap, request: &TokenRequest) -> Option<CachedToken> {
     if let (Some(access), Some(times)) = (secrets.get(ACCESS), secrets.get(TIMES)) {
         // Without times that can be read it is as if there were none.
         let validity = serde_json::from_str(times.expose()).ok()?;
-        return Some(Held {
+        return Some(CachedToken {
             access: access.clone(),
             validity: Some(validity),
         });
     }
     let given = secrets.get(request.access_token.as_ref()?)?;
-    Some(Held {
+    Some(CachedToken {
         access: given.clone(),
         validity: None,
     })
 }
 
-/// Put what was bought in the place of what was there.
-pub(super) fn put(secrets: &mut SecretMap, bought: &Bought, validity: Validity) -> Result<Held> {
+/// Put the new tokens in the place of the old ones.
+pub(super) fn put(
+    secrets: &mut SecretMap,
+    response: &TokenResponse,
+    validity: Validity,
+) -> Result<CachedToken> {
     let times = serde_json::to_string(&validity).map_err(Problem::internal)?;
     secrets.insert(TIMES.to_owned(), Secret::new(times));
-    secrets.insert(ACCESS.to_owned(), bought.access.clone());
-    Ok(Held {
-        access: bought.access.clone(),
+    secrets.insert(ACCESS.to_owned(), response.access.clone());
+    Ok(CachedToken {
+        access: response.access.clone(),
         validity: Some(validity),
     })
 }
@@ -96,7 +100,7 @@ pub(super) fn put_refresh(secrets: &mut SecretMap, request: &TokenRequest, new: 
     }
 }
 
-/// Forget the access token: the credentials that bought it are not those there any more.
+/// Forget the access token: it was requested with credentials that are not stored any more.
 pub(crate) fn forget_tokens(secrets: &mut SecretMap) {
     secrets.remove(ACCESS);
     secrets.remove(TIMES);
@@ -131,27 +135,27 @@ mod tests {
             .into();
         let first = held(&secrets, &request).unwrap();
         assert_eq!((first.access.expose(), first.validity), ("a1", None));
-        let before = Price::of(&secrets, &request).unwrap();
+        let before = TokenCredentials::of(&secrets, &request).unwrap();
 
         let validity = Validity::new(Timestamp(5), None);
         for (refresh, left) in [(Some("r2"), "r2"), (None, "r2")] {
-            let bought = Bought {
+            let response = TokenResponse {
                 access: secret("a2"),
                 lifetime: None,
             };
             if let Some(new) = refresh {
                 put_refresh(&mut secrets, &request, &secret(new));
             }
-            put(&mut secrets, &bought, validity).unwrap();
+            put(&mut secrets, &response, validity).unwrap();
             let now = held(&secrets, &request).unwrap();
             assert_eq!((now.access.expose(), now.validity), ("a2", Some(validity)));
             assert_eq!(secrets["refresh"].expose(), left);
         }
-        assert!(!before.is_same(&Price::of(&secrets, &request).unwrap()));
+        assert!(!before.is_same(&TokenCredentials::of(&secrets, &request).unwrap()));
         forget_tokens(&mut secrets);
         assert_eq!(held(&secrets, &request).unwrap().access.expose(), "a1");
         assert_eq!(secrets["refresh"].expose(), "r2");
         secrets.remove("id");
-        assert_eq!(Price::of(&secrets, &request).unwrap_err(), "id");
+        assert_eq!(TokenCredentials::of(&secrets, &request).unwrap_err(), "id");
     }
 }

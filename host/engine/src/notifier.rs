@@ -4,22 +4,22 @@ use std::future::poll_fn;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Poll, Waker};
 
-/// Counts how often it was rung. Whoever has heard it so often waits for more, so nothing is missed
+/// A version that only grows, and those who wait for it to pass the one they know: nothing is missed
 /// between looking and waiting.
 #[derive(Debug, Default)]
-pub struct Bell(Mutex<State>);
+pub struct Notifier(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    rung: u64,
+    version: u64,
     waiting: Vec<Waker>,
 }
 
-impl Bell {
+impl Notifier {
     /// Wake everybody who waits.
-    pub fn ring(&self) {
+    pub fn notify(&self) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.rung += 1;
+        state.version += 1;
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
         waiting.into_iter().for_each(Waker::wake);
@@ -27,11 +27,11 @@ impl Bell {
 
     /// Wait until it has been rung more than `heard` times; returns how often. A waiter that was
     /// dropped is forgotten at the next ring.
-    pub async fn after(&self, heard: u64) -> u64 {
+    pub async fn wait_past(&self, version: u64) -> u64 {
         poll_fn(|context| {
             let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if state.rung > heard {
-                return Poll::Ready(state.rung);
+            if state.version > version {
+                return Poll::Ready(state.version);
             }
             if !state
                 .waiting
@@ -65,19 +65,19 @@ mod tests {
 
     #[test]
     fn nobody_misses_a_ring() {
-        let bell = Bell::default();
+        let bell = Notifier::default();
         let woken = Arc::new(Count::default());
         let waker = Arc::clone(&woken).into();
         let mut context = Context::from_waker(&waker);
-        let mut first = pin!(bell.after(0));
+        let mut first = pin!(bell.wait_past(0));
         assert_eq!(first.as_mut().poll(&mut context), Poll::Pending);
         assert_eq!(first.as_mut().poll(&mut context), Poll::Pending);
-        bell.ring();
+        bell.notify();
         assert_eq!(woken.0.load(Ordering::SeqCst), 1);
         assert_eq!(first.poll(&mut context), Poll::Ready(1));
         // Rung while nobody waited.
-        bell.ring();
-        assert_eq!(pin!(bell.after(1)).poll(&mut context), Poll::Ready(2));
-        assert_eq!(pin!(bell.after(2)).poll(&mut context), Poll::Pending);
+        bell.notify();
+        assert_eq!(pin!(bell.wait_past(1)).poll(&mut context), Poll::Ready(2));
+        assert_eq!(pin!(bell.wait_past(2)).poll(&mut context), Poll::Pending);
     }
 }

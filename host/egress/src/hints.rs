@@ -32,7 +32,7 @@ const PAIRS: [(&str, &str); 3] = [
 
 /// What an answer says about the pace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Said {
+pub struct RateLimitHints {
     /// Not before this time from now.
     pub retry_after: Option<Duration>,
     pub quota: Option<Quota>,
@@ -49,7 +49,7 @@ pub struct Quota {
     pub reset: Duration,
 }
 
-impl Said {
+impl RateLimitHints {
     /// Read an answer's headers. What can't be understood was not said. Moments are compared with
     /// the server's own `Date`, if it sends one, so that two clocks needn't agree; else with `now`.
     #[must_use]
@@ -251,13 +251,13 @@ mod tests {
 
     const NOW: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 
-    fn read(lines: &[(&str, &str)]) -> Said {
+    fn read(lines: &[(&str, &str)]) -> RateLimitHints {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
             headers.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
-        Said::read(&headers, date(NOW).unwrap())
+        RateLimitHints::read(&headers, date(NOW).unwrap())
     }
 
     /// The SDK reads the same table: what a plugin makes of an answer is what the host made of it.
@@ -317,8 +317,8 @@ mod tests {
             (501, later, false, false),
             (200, later, false, false),
         ] {
-            let said = read(lines);
-            let got = (said.is_limit(status), said.may_pass(status));
+            let hints = read(lines);
+            let got = (hints.is_limit(status), hints.may_pass(status));
             assert_eq!(got, (is_limit, may_pass), "{status} {lines:?}");
         }
     }

@@ -25,30 +25,30 @@ type Runs = Mutex<BTreeMap<RunId, (ConnectionKey, oneshot::Sender<Stop>)>>;
 
 /// The runs of this process.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Flights {
+pub(super) struct RunRegistry {
     runs: Arc<Runs>,
     /// The host is about to stop.
-    are_landing: Arc<AtomicBool>,
+    draining: Arc<AtomicBool>,
 }
 
 /// One of them, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Flight {
+pub(crate) struct RunHandle {
     run: RunId,
     runs: Arc<Runs>,
 }
 
-impl Flights {
+impl RunRegistry {
     /// Take a run in. The future resolves when it is to stop.
     pub(super) fn enter(
         &self,
         run: RunId,
         connection: &ConnectionKey,
-    ) -> (Flight, BoxFuture<'static, Stop>) {
+    ) -> (RunHandle, BoxFuture<'static, Stop>) {
         let (stop, stopped) = oneshot::channel();
         let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
         runs.insert(run, (connection.clone(), stop));
-        let flight = Flight {
+        let handle = RunHandle {
             run,
             runs: Arc::clone(&self.runs),
         };
@@ -59,7 +59,7 @@ impl Flights {
                 Err(_) => std::future::pending().await,
             }
         };
-        (flight, stopped.boxed())
+        (handle, stopped.boxed())
     }
 
     /// Stop all runs of a connection; they end by themselves, shortly.
@@ -79,13 +79,13 @@ impl Flights {
     }
 
     /// From now on runs stop at the next checkpoint that they come to.
-    pub(super) fn land(&self) {
-        self.are_landing.store(true, Ordering::Relaxed);
+    pub(super) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
     }
 
     /// A run is at a checkpoint: stop it there if the host is about to stop; whether it is.
-    pub(super) fn lands_at_checkpoint(&self, run: RunId) -> bool {
-        let lands = self.are_landing.load(Ordering::Relaxed);
+    pub(super) fn stops_at_checkpoint(&self, run: RunId) -> bool {
+        let lands = self.draining.load(Ordering::Relaxed);
         if lands {
             // One that is not found has been told to stop before.
             self.stop_run(run, Stop::HostStops);
@@ -108,7 +108,7 @@ fn tell(stop: oneshot::Sender<Stop>, why: Stop) {
     let _ = stop.send(why);
 }
 
-impl Drop for Flight {
+impl Drop for RunHandle {
     fn drop(&mut self) {
         let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
         runs.remove(&self.run);

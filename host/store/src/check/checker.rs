@@ -7,14 +7,14 @@ use crate::disk::View;
 use crate::layout::keys::{self, Key};
 
 /// A view with a report of what is wrong in it.
-pub(super) struct Look<'a> {
+pub(super) struct Checker<'a> {
     pub(super) view: &'a View<'a>,
     pub(super) report: CheckReport,
     /// What is being looked at, in the words of people.
     subject: String,
 }
 
-impl<'a> Look<'a> {
+impl<'a> Checker<'a> {
     pub(super) fn new(view: &'a View<'a>) -> Self {
         Self {
             view,
@@ -77,7 +77,7 @@ impl<'a> Look<'a> {
         end: &Key,
         max: usize,
         mut look_at: impl FnMut(&mut Self, &sled::IVec, &sled::IVec) -> Result<(), StoreError>,
-    ) -> Result<super::Next, StoreError> {
+    ) -> Result<super::ResumeAt, StoreError> {
         let view = self.view;
         for (count, item) in view.raw(first, end).enumerate() {
             // The database itself: it would say the same of the next row.

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::run::Observer;
 
 /// Whether the run is at such a place, and who knows whether it stops there.
-pub(crate) struct Rest {
+pub(crate) struct SafePoint {
     reached: AtomicBool,
     observer: Arc<dyn Observer>,
 }
 
-impl Rest {
+impl SafePoint {
     pub(crate) fn new(observer: Arc<dyn Observer>) -> Self {
         Self {
             reached: AtomicBool::new(false),
@@ -20,13 +20,13 @@ impl Rest {
     }
 
     /// The checkpoint was moved.
-    pub(crate) fn reach(&self) {
+    pub(crate) fn arrive(&self) {
         self.reached.store(true, Ordering::Relaxed);
     }
 
     /// Something is to be done outside. Never resolves if the run stops here: what it would ask or
     /// send now, the next run does. A guest that does nothing more outside comes to its own end.
-    pub(super) async fn leave(&self) {
+    pub(super) async fn depart(&self) {
         if !self.reached.load(Ordering::Relaxed) {
             return;
         }
@@ -46,9 +46,9 @@ mod tests {
     use super::*;
 
     /// Says whether the run is to stop.
-    struct Told(AtomicBool);
+    struct StopSignal(AtomicBool);
 
-    impl Observer for Told {
+    impl Observer for StopSignal {
         fn log(&self, _: &LogLine) {}
 
         fn at_checkpoint(&self) -> bool {
@@ -58,14 +58,14 @@ mod tests {
 
     #[test]
     fn it_stops_only_between_a_checkpoint_and_what_comes_next() {
-        let told = Arc::new(Told(AtomicBool::new(false)));
-        let rest = Rest::new(Arc::clone(&told) as Arc<dyn Observer>);
-        let goes_on = || rest.leave().now_or_never().is_some();
-        rest.reach();
+        let told = Arc::new(StopSignal(AtomicBool::new(false)));
+        let rest = SafePoint::new(Arc::clone(&told) as Arc<dyn Observer>);
+        let goes_on = || rest.depart().now_or_never().is_some();
+        rest.arrive();
         assert!(goes_on(), "nobody said stop");
         told.0.store(true, Ordering::Relaxed);
         assert!(goes_on(), "it has left the checkpoint");
-        rest.reach();
+        rest.arrive();
         // Of several calls at once none gets out.
         assert!(!goes_on());
         assert!(!goes_on());
