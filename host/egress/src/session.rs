@@ -3,6 +3,7 @@
 mod answer;
 pub(crate) mod deliver;
 
+use futures::future::BoxFuture;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -179,7 +180,7 @@ impl Session {
         let mut attempt = 1;
         let mut renewals = 1;
         loop {
-            let outcome = Box::pin(self.0.attempt(&first, time, &mut renewals)).await;
+            let outcome = self.0.attempt(&first, time, &mut renewals).await;
             let wanted = repeatable
                 .then(|| retry::wait(attempt, &outcome, timers))
                 .flatten();
@@ -233,50 +234,53 @@ impl Inner {
 
     /// The request and its redirects, once. A token that the server refuses is renewed as often as
     /// `renewals` still says; time for tokens is not the request's.
-    async fn attempt(
-        &self,
-        first: &Hop,
+    fn attempt<'a>(
+        &'a self,
+        first: &'a Hop,
         time: Duration,
-        renewals: &mut u32,
-    ) -> Result<(Response, RateLimitHints), EgressError> {
-        let mut watch = Deadline::new(time);
-        let late = |_| late(&first.url, time);
-        let check = |url: Url| async move { gate::check(&url, &self.policy, &self.guard).await };
-        watch.run(check(first.url.clone())).await.map_err(late)??;
-        let mut hop = first.clone();
-        for _ in 0..=self.redirects {
-            let mut token = self.token(&hop).await?;
-            let (answer, hints) = loop {
-                let permit = self.turn(&hop.url).await?;
-                let exchange = self.exchange(&hop, permit, token.as_ref());
-                let (answer, hints) = watch.run(exchange).await.map_err(late)??;
-                // The server has done nothing, so that any method may be repeated.
-                if answer.status() != StatusCode::UNAUTHORIZED || *renewals == 0 {
-                    break (answer, hints);
-                }
-                let Some(newer) = self.renewed(token.as_ref()).await? else {
-                    break (answer, hints);
+        renewals: &'a mut u32,
+    ) -> BoxFuture<'a, Result<(Response, RateLimitHints), EgressError>> {
+        Box::pin(async move {
+            let mut watch = Deadline::new(time);
+            let late = |_| late(&first.url, time);
+            let check =
+                |url: Url| async move { gate::check(&url, &self.policy, &self.guard).await };
+            watch.run(check(first.url.clone())).await.map_err(late)??;
+            let mut hop = first.clone();
+            for _ in 0..=self.redirects {
+                let mut token = self.token(&hop).await?;
+                let (answer, hints) = loop {
+                    let permit = self.turn(&hop.url).await?;
+                    let exchange = self.exchange(&hop, permit, token.as_ref());
+                    let (answer, hints) = watch.run(exchange).await.map_err(late)??;
+                    // The server has done nothing, so that any method may be repeated.
+                    if answer.status() != StatusCode::UNAUTHORIZED || *renewals == 0 {
+                        break (answer, hints);
+                    }
+                    let Some(newer) = self.renewed(token.as_ref()).await? else {
+                        break (answer, hints);
+                    };
+                    *renewals -= 1;
+                    token = Some(newer);
                 };
-                *renewals -= 1;
-                token = Some(newer);
-            };
-            let next = match self.redirects {
-                0 => None,
-                _ => redirect::next(&hop, answer.status(), answer.headers(), |url| {
-                    self.policy.strip(url);
-                })?,
-            };
-            let Some(next) = next else {
-                let finish = self.finish(answer, hop.url);
-                let mut response = watch.run(finish).await.map_err(late)??;
-                response.retry_after = hints.wait();
-                return Ok((response, hints));
-            };
-            let checked = watch.run(check(next.url.clone())).await.map_err(late)?;
-            checked.map_err(|error| redirect::explain(error, &hop.url))?;
-            hop = next;
-        }
-        Err(redirect::too_many(&first.url))
+                let next = match self.redirects {
+                    0 => None,
+                    _ => redirect::next(&hop, answer.status(), answer.headers(), |url| {
+                        self.policy.strip(url);
+                    })?,
+                };
+                let Some(next) = next else {
+                    let finish = self.finish(answer, hop.url);
+                    let mut response = watch.run(finish).await.map_err(late)??;
+                    response.retry_after = hints.wait();
+                    return Ok((response, hints));
+                };
+                let checked = watch.run(check(next.url.clone())).await.map_err(late)?;
+                checked.map_err(|error| redirect::explain(error, &hop.url))?;
+                hop = next;
+            }
+            Err(redirect::too_many(&first.url))
+        })
     }
 
     /// The connection's token of the moment, if it has one and it belongs on this request.
@@ -359,55 +363,59 @@ impl Inner {
     }
 
     /// Send a request that the gate has let through. This is the only place that sends.
-    async fn transmit(
-        &self,
-        hop: &Hop,
-        token: Option<&Secret>,
-    ) -> Result<reqwest::Response, EgressError> {
-        let mut url = hop.url.clone();
-        let mut headers = hop.headers.clone();
-        if let Some(credentials) = &self.policy.credentials
-            && hop.is_own
-        {
-            credentials.apply(&mut url, &mut headers)?;
-        }
-        if let Some(token) = token {
-            Credentials::Bearer(token.clone()).apply(&mut url, &mut headers)?;
-        }
-        let client = self.client(url.scheme() == "https")?;
-        let mut request = reqwest::Request::new(hop.method.clone(), url);
-        *request.headers_mut() = headers;
-        if !hop.body.is_empty() {
-            *request.body_mut() = Some(hop.body.clone().into());
-        }
-        self.meter.sent(hop.body.len());
-        let idle = Duration::from_millis(self.policy.limits.http_idle_timeout_ms);
-        let before = hop.sent.set(true);
-        let answered = client.execute(request);
-        let answered = match hop.only_reads {
-            true => tokio::time::timeout(idle, answered)
-                .await
-                .map_err(|_| body::idle(&hop.url, idle))?,
-            // A server may work on what changes something for as long as the whole attempt may take.
-            false => answered.await,
-        };
-        let answer = answered.map_err(|error| {
-            if error.is_connect() {
+    fn transmit<'a>(
+        &'a self,
+        hop: &'a Hop,
+        token: Option<&'a Secret>,
+    ) -> BoxFuture<'a, Result<reqwest::Response, EgressError>> {
+        Box::pin(async move {
+            let mut url = hop.url.clone();
+            let mut headers = hop.headers.clone();
+            if let Some(credentials) = &self.policy.credentials
+                && hop.is_own
+            {
+                credentials.apply(&mut url, &mut headers)?;
+            }
+            if let Some(token) = token {
+                Credentials::Bearer(token.clone()).apply(&mut url, &mut headers)?;
+            }
+            let client = self.client(url.scheme() == "https")?;
+            let mut request = reqwest::Request::new(hop.method.clone(), url);
+            *request.headers_mut() = headers;
+            if !hop.body.is_empty() {
+                *request.body_mut() = Some(hop.body.clone().into());
+            }
+            self.meter.sent(hop.body.len());
+            let idle = Duration::from_millis(self.policy.limits.http_idle_timeout_ms);
+            let before = hop.sent.set(true);
+            let answered = client.execute(request);
+            let answered = match hop.only_reads {
+                true => tokio::time::timeout(idle, answered)
+                    .await
+                    .map_err(|_| body::idle(&hop.url, idle))?,
+                // A server may work on what changes something for as long as the whole attempt may take.
+                false => answered.await,
+            };
+            let answer = answered.map_err(|error| {
+                if error.is_connect() {
+                    hop.sent.set(before);
+                }
+                body::failure(&error, &hop.url, &self.policy.limits)
+            })?;
+            if sent::is_refusal(answer.status()) {
                 hop.sent.set(before);
             }
-            body::failure(&error, &hop.url, &self.policy.limits)
-        })?;
-        if sent::is_refusal(answer.status()) {
-            hop.sent.set(before);
-        }
-        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let shown = shown(&hop.url);
-            return Err(EgressError::Other {
-                blame: Blame::Upstream,
-                message: format!("{shown} switches to another protocol, which nobody asked for"),
-            });
-        }
-        Ok(answer)
+            if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+                let shown = shown(&hop.url);
+                return Err(EgressError::Other {
+                    blame: Blame::Upstream,
+                    message: format!(
+                        "{shown} switches to another protocol, which nobody asked for"
+                    ),
+                });
+            }
+            Ok(answer)
+        })
     }
 
     fn client(&self, https: bool) -> Result<&Client, EgressError> {

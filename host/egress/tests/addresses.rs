@@ -1,10 +1,4 @@
 //! The address policy: every special range, every spelling that URLs allow, with the verdict each.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
 
 use std::net::{IpAddr, SocketAddr};
 

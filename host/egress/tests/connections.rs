@@ -1,18 +1,9 @@
 //! What a server leaves on a connection is nobody's answer, and what it asks us to keep is not kept.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    reason = "a test ends by panicking, helpers included"
-)]
 
-mod common;
-
+use crate::common;
 use std::sync::Arc;
 
-use common::{FakeTimers, Reply, Server, answer, get, session};
+use crate::common::{FakeTimers, Reply, Server, answer, get, session};
 use tidegate_egress::EgressError;
 use tidegate_engine::limits::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

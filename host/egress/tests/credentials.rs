@@ -1,17 +1,9 @@
 //! A canary secret goes to the connection's own origin, and nowhere else: not to other origins,
 //! not into errors, responses or `Debug` texts.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
-
-mod common;
 
 use std::sync::Arc;
 
-use common::{FakeTimers, Reply, Server, also, answer, gate, get, policy, post};
+use crate::common::{FakeTimers, Reply, Server, also, answer, gate, get, policy, post};
 use serde_json::json;
 use tidegate_egress::{Credentials, CredentialsError, Policy, Request, Secret, Session};
 use tidegate_engine::manifest::Auth;

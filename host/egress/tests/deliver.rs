@@ -1,18 +1,10 @@
 //! Webhooks and traces to their receivers: what each kind of answer comes to, where they may go, and over
 //! how many connections.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
-
-mod common;
 
 use std::sync::Arc;
 
+use crate::common::{FakeTimers, Reply, Server, answer, gate};
 use bytes::Bytes;
-use common::{FakeTimers, Reply, Server, answer, gate};
 use futures::future::{join, join_all};
 use tidegate_egress::{Answer, EgressError, Missing, Receiver};
 use tidegate_engine::limits::WEBHOOK_RESPONSE_BYTES;

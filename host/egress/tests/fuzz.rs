@@ -2,23 +2,13 @@
 //!
 //! Each target runs for a second, or for `TIDEGATE_FUZZ_SECONDS`. Inputs are made of pieces that
 //! the grammar knows and of characters that it doesn't, so that they get further than noise would.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    reason = "a test ends by panicking, helpers included"
-)]
-
-mod common;
 
 use std::net::{IpAddr, ToSocketAddrs};
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, SystemTime};
 
+use crate::common::policy;
 use bolero::{TypeGenerator, check};
-use common::policy;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tidegate_egress::{AddressPolicy, Gate, GateOptions, Policy, Proxy, RateLimitHints};
 use tidegate_engine::grant::HostPattern;

@@ -1,18 +1,11 @@
 //! The gate in front of real connections: names, rebinding, redirects, our own port, cancelling.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
 
-mod common;
-
+use crate::common;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use common::{FakeResolver, FakeTimers, Reply, Server, also, answer, gate, get, policy};
+use crate::common::{FakeResolver, FakeTimers, Reply, Server, also, answer, gate, get, policy};
 use tidegate_egress::{EgressError, Gate, GateOptions, Missing, Policy, Session};
 use tidegate_engine::limits::Limits;
 

@@ -1,18 +1,10 @@
 //! Hostile servers: each one is stopped with the right error, limit and blame, and the session and
 //! a healthy server beside it go on.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
-
-mod common;
 
 use std::io::Write;
 use std::sync::{Arc, LazyLock};
 
-use common::{FakeTimers, Reply, Server, answer, get, post, session};
+use crate::common::{FakeTimers, Reply, Server, answer, get, post, session};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tidegate_egress::{EgressError, Request, Retry};

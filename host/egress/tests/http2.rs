@@ -1,21 +1,11 @@
 //! HTTP/2: it is spoken where the server can, and hostile servers of it break the same limits.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    reason = "a test ends by panicking, helpers included"
-)]
-
-mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::common::secure::certified;
+use crate::common::{FakeResolver, FakeTimers, get, policy};
 use bytes::Bytes;
-use common::secure::certified;
-use common::{FakeResolver, FakeTimers, get, policy};
 use futures::future::join_all;
 use h2::Reason;
 use h2::server::{Connection, SendResponse};

@@ -1,21 +1,11 @@
 //! Shared manners: one pace for all runs of a connection at an origin, upstreams heard before they
 //! bite, and retries that can't multiply load.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    reason = "a test ends by panicking, helpers included"
-)]
-
-mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{FakeTimers, Reply, Server, also, answer, gate, get, key, policy};
+use crate::common::{FakeTimers, Reply, Server, also, answer, gate, get, key, policy};
 use futures::future::join_all;
 use tidegate_egress::{EgressError, Gate, GateOptions, Policy, Request, Retry, Session};
 use tidegate_engine::limits::Limits;

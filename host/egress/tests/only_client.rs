@@ -1,10 +1,4 @@
 //! Every byte leaves through this crate: nothing else of the workspace depends on an HTTP client.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
 
 use std::fs;
 use std::path::Path;

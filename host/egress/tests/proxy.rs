@@ -1,21 +1,11 @@
 //! The operator's egress proxy: everything goes through it, and the gate holds before it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    reason = "a test ends by panicking, helpers included"
-)]
-
-mod common;
 
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use common::secure::start;
-use common::{FakeResolver, FakeTimers, Reply, Server, also, answer, get, policy};
+use crate::common::secure::start;
+use crate::common::{FakeResolver, FakeTimers, Reply, Server, also, answer, get, policy};
 use tidegate_egress::{Credentials, EgressError, Gate, GateOptions, Policy, Secret};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};

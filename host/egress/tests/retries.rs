@@ -1,17 +1,10 @@
 //! Retries against real servers: what is repeated, what is waited for, what comes back in the end.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
 
-mod common;
-
+use crate::common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{FakeTimers, Reply, Server, answer, get, post, session};
+use crate::common::{FakeTimers, Reply, Server, answer, get, post, session};
 use tidegate_egress::{EgressError, Request, Retry};
 use tidegate_engine::limits::Limits;
 use tokio::net::TcpListener;

@@ -1,18 +1,10 @@
 //! TLS: an unknown certificate is refused, an operator's own root is trusted, tickets stay apart.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
-
-mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use common::secure::start;
-use common::{FakeResolver, FakeTimers, get, key, policy};
+use crate::common::secure::start;
+use crate::common::{FakeResolver, FakeTimers, get, key, policy};
 use tidegate_egress::{EgressError, Gate, GateOptions, Missing};
 
 fn gate(roots: Vec<Vec<u8>>) -> Gate {

@@ -1,19 +1,11 @@
 //! Tokens that change during a run: asked for before each request to the own origin, renewed once
 //! for a 401; and token endpoints, which have a grant of their own and redirect nobody.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
-
-mod common;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::common::{FakeTimers, Reply, Server, also, answer, gate, get, key, policy, post};
 use bytes::Bytes;
-use common::{FakeTimers, Reply, Server, also, answer, gate, get, key, policy, post};
 use futures::future::BoxFuture;
 use tidegate_egress::{
     Credentials, EgressError, Missing, Policy, Secret, Session, TokenEndpoint, TokenSource,

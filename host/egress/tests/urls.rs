@@ -1,16 +1,6 @@
 //! URLs against grants: each spelling of a host, and what tries to look like another one.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    reason = "a test ends by panicking, helpers included"
-)]
 
-mod common;
-
-use common::policy;
+use crate::common::policy;
 use tidegate_egress::{EgressError, Gate, GateOptions, Missing, Policy, Proxy};
 use tidegate_engine::grant::HostPattern;
 

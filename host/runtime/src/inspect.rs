@@ -1,5 +1,6 @@
 //! The manifest, asked for in a sandbox without capabilities.
 
+use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -56,24 +57,29 @@ impl From<crate::IdentifyError> for InspectError {
 
 impl Runtime {
     /// Say what `bytes` are, load them and ask for the manifest.
-    pub async fn inspect(&self, bytes: &[u8]) -> Result<(Inspection, Plugin), InspectError> {
-        let identity = crate::identify::identify(bytes)?;
-        let plugin = self.load_in_time(bytes).await?;
-        let time = Duration::from_millis(MANIFEST_MS);
-        let text = tokio::time::timeout(time, self.manifest_text(&plugin))
-            .await
-            .map_err(|_| InspectError::Slow)??;
-        let manifest = Manifest::parse(&text)?;
-        let digest = plugin.digest();
-        Ok((
-            Inspection {
-                digest,
-                bytes: bytes.len(),
-                identity,
-                manifest,
-            },
-            plugin,
-        ))
+    pub fn inspect<'a>(
+        &'a self,
+        bytes: &'a [u8],
+    ) -> BoxFuture<'a, Result<(Inspection, Plugin), InspectError>> {
+        Box::pin(async move {
+            let identity = crate::identify::identify(bytes)?;
+            let plugin = self.load_in_time(bytes).await?;
+            let time = Duration::from_millis(MANIFEST_MS);
+            let text = tokio::time::timeout(time, self.manifest_text(&plugin))
+                .await
+                .map_err(|_| InspectError::Slow)??;
+            let manifest = Manifest::parse(&text)?;
+            let digest = plugin.digest();
+            Ok((
+                Inspection {
+                    digest,
+                    bytes: bytes.len(),
+                    identity,
+                    manifest,
+                },
+                plugin,
+            ))
+        })
     }
 
     /// Compile in a thread of its own: it may take long, must not hold up the runs beside it, and
@@ -86,52 +92,57 @@ impl Runtime {
         self.link(&component, digest)
     }
 
-    async fn manifest_text(&self, plugin: &Plugin) -> Result<String, InspectError> {
-        let limits = Limits {
-            memory_bytes: MANIFEST_MEMORY_BYTES,
-            // What holds for a run is the operator's to say.
-            instances: COMPONENT_PARTS,
-            tables: COMPONENT_PARTS,
-            table_elements: u64::MAX,
-            ..Limits::default()
-        };
-        let words = PrintedTail::default();
-        let state = RunState {
-            wasi: WasiCtxBuilder::new()
-                .stdout(Stdio(words.clone()))
-                .stderr(Stdio(words.clone()))
-                .build(),
-            table: ResourceTable::new(),
-            limiter: Limiter::new(&limits),
-            live: None,
-        };
-        let mut store = Store::new(&self.engine, state);
-        store.limiter(|state| &mut state.limiter);
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_async_yield_and_update(1);
-        store.set_hostcall_fuel(MANIFEST_BYTES_MAX);
-        store.set_max_component_handles(MANIFEST_HANDLES);
-        let made = async {
-            let instance = plugin.pre.instantiate_async(&mut store).await?;
-            instance.call_manifest(&mut store).await
-        };
-        made.await.map_err(|error| {
-            let text = format!("{error:#}");
-            let limit = |name, most| InspectError::Limit { name, most };
-            if text.contains(FUEL_IS_GONE) {
-                return limit("manifest_bytes", MANIFEST_BYTES);
-            }
-            if crate::outcome::too_many_parts(&text).is_some() {
-                return limit("component_parts", COMPONENT_PARTS);
-            }
-            match store.data().limiter.refused() {
-                Some("memory_bytes") => limit("manifest_memory_bytes", MANIFEST_MEMORY_BYTES),
-                Some(name) => limit(name, limits.get(name).unwrap_or(0)),
-                None => InspectError::Trap {
-                    why: why(&error, text),
-                    output: words.text(),
-                },
-            }
+    fn manifest_text<'a>(
+        &'a self,
+        plugin: &'a Plugin,
+    ) -> BoxFuture<'a, Result<String, InspectError>> {
+        Box::pin(async move {
+            let limits = Limits {
+                memory_bytes: MANIFEST_MEMORY_BYTES,
+                // What holds for a run is the operator's to say.
+                instances: COMPONENT_PARTS,
+                tables: COMPONENT_PARTS,
+                table_elements: u64::MAX,
+                ..Limits::default()
+            };
+            let words = PrintedTail::default();
+            let state = RunState {
+                wasi: WasiCtxBuilder::new()
+                    .stdout(Stdio(words.clone()))
+                    .stderr(Stdio(words.clone()))
+                    .build(),
+                table: ResourceTable::new(),
+                limiter: Limiter::new(&limits),
+                live: None,
+            };
+            let mut store = Store::new(&self.engine, state);
+            store.limiter(|state| &mut state.limiter);
+            store.set_epoch_deadline(1);
+            store.epoch_deadline_async_yield_and_update(1);
+            store.set_hostcall_fuel(MANIFEST_BYTES_MAX);
+            store.set_max_component_handles(MANIFEST_HANDLES);
+            let made = async {
+                let instance = plugin.pre.instantiate_async(&mut store).await?;
+                instance.call_manifest(&mut store).await
+            };
+            made.await.map_err(|error| {
+                let text = format!("{error:#}");
+                let limit = |name, most| InspectError::Limit { name, most };
+                if text.contains(FUEL_IS_GONE) {
+                    return limit("manifest_bytes", MANIFEST_BYTES);
+                }
+                if crate::outcome::too_many_parts(&text).is_some() {
+                    return limit("component_parts", COMPONENT_PARTS);
+                }
+                match store.data().limiter.refused() {
+                    Some("memory_bytes") => limit("manifest_memory_bytes", MANIFEST_MEMORY_BYTES),
+                    Some(name) => limit(name, limits.get(name).unwrap_or(0)),
+                    None => InspectError::Trap {
+                        why: why(&error, text),
+                        output: words.text(),
+                    },
+                }
+            })
         })
     }
 }

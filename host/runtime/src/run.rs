@@ -307,94 +307,97 @@ impl Runtime {
     }
 
     /// Run what is given, live or on a tape.
-    pub(crate) async fn perform(
-        &self,
-        plugin: &Plugin,
+    pub(crate) fn perform<'a>(
+        &'a self,
+        plugin: &'a Plugin,
         mut given: RunInput,
         observer: Arc<dyn Observer>,
-    ) -> RunResult {
-        let output_check = given.output_check.take();
-        let head = &given.head;
-        let limits = Limits::resolve(&given.capabilities.limits, &head.grants.limits);
-        let run = head.run;
-        let meter = Arc::clone(&given.meter);
-        let tape = given.calls.tape.clone();
-        let observer: Arc<dyn Observer> = match &tape {
-            Some(tape) => Arc::new(RecordingObserver(observer, Arc::clone(tape))),
-            None => observer,
-        };
-        let secrets = given.secrets.clone();
-        let log = RunLog::new(&limits, self.clock.clone(), observer, secrets.clone());
-        let call = Call {
-            target: head.target.clone(),
-            input: head.input.clone(),
-            limits: limits.clone(),
-            seed: head.seed,
-            started_at: head.started_at,
-        };
-        let (live, cancelled) = self.live(given, limits.clone(), log.clone());
-        let live = Arc::new(live);
-        let guest = self.guest(plugin, call, Arc::clone(&live), cancelled);
-        let flusher = flush_logs(run, log.clone(), Arc::clone(&live));
-        let ended: Ended = match select(pin!(guest), pin!(flusher)).await {
-            Either::Left((ended, _)) => ended,
-            Either::Right((never, _)) => match never {},
-        };
-        if let Some(complaint) = tape.as_ref().and_then(|tape| tape.complaint()) {
-            log.host(Level::Warn, &complaint);
-        }
-        let (lines, kept, dropped) = log.finish();
-        meter.logged(kept, dropped);
-        let notes = std::mem::take(&mut *live.notes.lock().unwrap_or_else(PoisonError::into_inner));
-        let acted = notes.acted && !live.is_sync;
-        let refused_growth = ended.refused_growth;
-        let (mut outcome, mut failure) =
-            judge(ended.ending, notes, refused_growth, live.is_sync, &limits);
-        let mut output = ended.output.filter(|_| outcome == Outcome::Success);
-        let fault = match output.as_deref() {
-            Some(output) => output::fault(output, &limits, output_check.as_ref()).await,
-            None => None,
-        };
-        if fault.is_some() {
-            let fault = fault.map(|fault| match acted {
-                true => fault.after_acting(),
-                false => fault,
-            });
-            (outcome, failure, output) = (Outcome::Failed, fault, None);
-        }
-        let redactor = secrets.redactor();
-        if let Some(failure) = &mut failure {
-            failure.redact(&redactor);
-        }
-        output = output.map(|output| redactor.json(&output).into_owned());
-        let stored = match lines.is_empty() {
-            true => Ok(()),
-            false => live.calls.append_logs(run, lines).await,
-        };
-        if let Err(error) = stored {
-            // A run whose log is lost can't be trusted to be understood later.
-            outcome = Outcome::Failed;
-            failure.get_or_insert_with(|| {
-                Failure::new(
-                    FailureClass::Internal,
-                    Blame::Host,
-                    format!("the log: {error}"),
-                )
-            });
-        }
-        let figures = meter.figures();
-        if let Some(failure) = &mut failure {
-            outcome::tell_budget(failure, figures.waited.retries_unpaid);
-        }
-        let end = End::of(outcome, failure.clone(), output.clone(), live.is_sync);
-        RunResult {
-            outcome,
-            failure,
-            figures,
-            output,
-            recorded: tape.and_then(|tape| tape.finish(end)),
-            deferred: ended.deferred,
-        }
+    ) -> BoxFuture<'a, RunResult> {
+        Box::pin(async move {
+            let output_check = given.output_check.take();
+            let head = &given.head;
+            let limits = Limits::resolve(&given.capabilities.limits, &head.grants.limits);
+            let run = head.run;
+            let meter = Arc::clone(&given.meter);
+            let tape = given.calls.tape.clone();
+            let observer: Arc<dyn Observer> = match &tape {
+                Some(tape) => Arc::new(RecordingObserver(observer, Arc::clone(tape))),
+                None => observer,
+            };
+            let secrets = given.secrets.clone();
+            let log = RunLog::new(&limits, self.clock.clone(), observer, secrets.clone());
+            let call = Call {
+                target: head.target.clone(),
+                input: head.input.clone(),
+                limits: limits.clone(),
+                seed: head.seed,
+                started_at: head.started_at,
+            };
+            let (live, cancelled) = self.live(given, limits.clone(), log.clone());
+            let live = Arc::new(live);
+            let guest = self.guest(plugin, call, Arc::clone(&live), cancelled);
+            let flusher = flush_logs(run, log.clone(), Arc::clone(&live));
+            let ended: Ended = match select(pin!(guest), pin!(flusher)).await {
+                Either::Left((ended, _)) => ended,
+                Either::Right((never, _)) => match never {},
+            };
+            if let Some(complaint) = tape.as_ref().and_then(|tape| tape.complaint()) {
+                log.host(Level::Warn, &complaint);
+            }
+            let (lines, kept, dropped) = log.finish();
+            meter.logged(kept, dropped);
+            let notes =
+                std::mem::take(&mut *live.notes.lock().unwrap_or_else(PoisonError::into_inner));
+            let acted = notes.acted && !live.is_sync;
+            let refused_growth = ended.refused_growth;
+            let (mut outcome, mut failure) =
+                judge(ended.ending, notes, refused_growth, live.is_sync, &limits);
+            let mut output = ended.output.filter(|_| outcome == Outcome::Success);
+            let fault = match output.as_deref() {
+                Some(output) => output::fault(output, &limits, output_check.as_ref()).await,
+                None => None,
+            };
+            if fault.is_some() {
+                let fault = fault.map(|fault| match acted {
+                    true => fault.after_acting(),
+                    false => fault,
+                });
+                (outcome, failure, output) = (Outcome::Failed, fault, None);
+            }
+            let redactor = secrets.redactor();
+            if let Some(failure) = &mut failure {
+                failure.redact(&redactor);
+            }
+            output = output.map(|output| redactor.json(&output).into_owned());
+            let stored = match lines.is_empty() {
+                true => Ok(()),
+                false => live.calls.append_logs(run, lines).await,
+            };
+            if let Err(error) = stored {
+                // A run whose log is lost can't be trusted to be understood later.
+                outcome = Outcome::Failed;
+                failure.get_or_insert_with(|| {
+                    Failure::new(
+                        FailureClass::Internal,
+                        Blame::Host,
+                        format!("the log: {error}"),
+                    )
+                });
+            }
+            let figures = meter.figures();
+            if let Some(failure) = &mut failure {
+                outcome::tell_budget(failure, figures.waited.retries_unpaid);
+            }
+            let end = End::of(outcome, failure.clone(), output.clone(), live.is_sync);
+            RunResult {
+                outcome,
+                failure,
+                figures,
+                output,
+                recorded: tape.and_then(|tape| tape.finish(end)),
+                deferred: ended.deferred,
+            }
+        })
     }
 
     fn live(&self, given: RunInput, limits: Limits, log: RunLog) -> (Live, BoxFuture<'static, ()>) {

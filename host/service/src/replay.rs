@@ -1,5 +1,6 @@
 //! Cassettes played with a component: read, run without network or store, compared.
 
+use futures::future::BoxFuture;
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -133,86 +134,94 @@ impl Observer for Lines {
 
 impl Stage {
     /// Compile a component and ask for its manifest.
-    pub async fn set(component: &[u8]) -> Result<Self> {
-        let runtime = Runtime::new(RuntimeOptions {
-            cache: None,
-            clock: Clock::system(),
-            // A replay has no session, so that nothing ever passes it.
-            gate: Gate::new(GateOptions::default()),
-        })
-        .map_err(Problem::internal)?;
-        let inspected = runtime.inspect(component).await;
-        let (inspection, plugin) = inspected.map_err(|error| inspect_problem(&error))?;
-        Ok(Self {
-            runtime,
-            plugin,
-            inspection,
+    pub fn set(component: &[u8]) -> BoxFuture<'_, Result<Self>> {
+        Box::pin(async move {
+            let runtime = Runtime::new(RuntimeOptions {
+                cache: None,
+                clock: Clock::system(),
+                // A replay has no session, so that nothing ever passes it.
+                gate: Gate::new(GateOptions::default()),
+            })
+            .map_err(Problem::internal)?;
+            let inspected = runtime.inspect(component).await;
+            let (inspection, plugin) = inspected.map_err(|error| inspect_problem(&error))?;
+            Ok(Self {
+                runtime,
+                plugin,
+                inspection,
+            })
         })
     }
 
     /// Play a cassette.
-    pub async fn play(&self, cassette: &Cassette, options: Options) -> Result<Report> {
-        let function = self.function(cassette)?;
-        let recording = match &options.take {
-            Some(take) => Some(Recording {
-                sink: take.sink()?,
-                // What was recorded holds none.
-                secrets: SecretTexts::default(),
-            }),
-            None => None,
-        };
-        let lines = Arc::new(Lines::default());
-        let observer = Arc::clone(&lines) as Arc<dyn Observer>;
-        let manifest = self.inspection.manifest.clone();
-        let replayed = self
-            .runtime
-            .replay(
-                &self.plugin,
-                manifest,
-                function,
-                cassette,
-                recording,
-                observer,
-            )
-            .await;
-        let mut differences = replayed.differences(cassette);
-        let incomplete = replayed.missing.is_some();
-        if options.logs && !incomplete {
-            let lines = lines.0.lock().unwrap_or_else(PoisonError::into_inner);
-            differences.extend(log_differences(&cassette.log, &lines));
-        }
-        if let Some(take) = options.take.filter(|_| !incomplete) {
-            take.finish(cassette.head.run, replayed.recorded);
-        }
-        let commits = replayed.effects.iter().filter_map(|effect| match effect {
-            Ask::Commit(commit) => Some(commit),
-            _ => None,
-        });
-        let pages = commits.clone().flat_map(|commit| &commit.pages);
-        let manifest = &self.inspection.manifest;
-        let head = &cassette.head;
-        Ok(Report {
-            equal: differences.is_empty(),
-            run: head.run,
-            kind: head.target.kind(),
-            name: head.target.name().to_owned(),
-            recorded: PluginShown {
-                name: head.plugin.name.clone(),
-                version: head.plugin.version.clone(),
-                digest: head.plugin.digest,
-            },
-            replayed: PluginShown {
-                name: manifest.name.clone(),
-                version: manifest.version.to_string(),
-                digest: self.plugin.digest(),
-            },
-            commits: commits.count(),
-            records: pages.map(|page| page.save.len() + page.delete.len()).sum(),
-            requests: replayed.requests,
-            outcome: replayed.end.outcome,
-            wall_ms: replayed.figures.wall_ms,
-            differences,
-            incomplete,
+    pub fn play<'a>(
+        &'a self,
+        cassette: &'a Cassette,
+        options: Options,
+    ) -> BoxFuture<'a, Result<Report>> {
+        Box::pin(async move {
+            let function = self.function(cassette)?;
+            let recording = match &options.take {
+                Some(take) => Some(Recording {
+                    sink: take.sink()?,
+                    // What was recorded holds none.
+                    secrets: SecretTexts::default(),
+                }),
+                None => None,
+            };
+            let lines = Arc::new(Lines::default());
+            let observer = Arc::clone(&lines) as Arc<dyn Observer>;
+            let manifest = self.inspection.manifest.clone();
+            let replayed = self
+                .runtime
+                .replay(
+                    &self.plugin,
+                    manifest,
+                    function,
+                    cassette,
+                    recording,
+                    observer,
+                )
+                .await;
+            let mut differences = replayed.differences(cassette);
+            let incomplete = replayed.missing.is_some();
+            if options.logs && !incomplete {
+                let lines = lines.0.lock().unwrap_or_else(PoisonError::into_inner);
+                differences.extend(log_differences(&cassette.log, &lines));
+            }
+            if let Some(take) = options.take.filter(|_| !incomplete) {
+                take.finish(cassette.head.run, replayed.recorded);
+            }
+            let commits = replayed.effects.iter().filter_map(|effect| match effect {
+                Ask::Commit(commit) => Some(commit),
+                _ => None,
+            });
+            let pages = commits.clone().flat_map(|commit| &commit.pages);
+            let manifest = &self.inspection.manifest;
+            let head = &cassette.head;
+            Ok(Report {
+                equal: differences.is_empty(),
+                run: head.run,
+                kind: head.target.kind(),
+                name: head.target.name().to_owned(),
+                recorded: PluginShown {
+                    name: head.plugin.name.clone(),
+                    version: head.plugin.version.clone(),
+                    digest: head.plugin.digest,
+                },
+                replayed: PluginShown {
+                    name: manifest.name.clone(),
+                    version: manifest.version.to_string(),
+                    digest: self.plugin.digest(),
+                },
+                commits: commits.count(),
+                records: pages.map(|page| page.save.len() + page.delete.len()).sum(),
+                requests: replayed.requests,
+                outcome: replayed.end.outcome,
+                wall_ms: replayed.figures.wall_ms,
+                differences,
+                incomplete,
+            })
         })
     }
 

@@ -94,7 +94,6 @@ pub(crate) fn delivery(endpoint: EndpointId, event: EventId) -> Span {
     tracing::error_span!("delivery", %endpoint, %event, otel.kind = "client")
 }
 
-#[cfg(feature = "otlp")]
 mod traced {
     use http::{HeaderMap, Method};
     use opentelemetry::propagation::TextMapPropagator;
@@ -138,18 +137,4 @@ mod traced {
             span.set_status(Status::error(message.to_owned()));
         }
     }
-}
-
-#[cfg(not(feature = "otlp"))]
-mod traced {
-    use http::{HeaderMap, Method};
-    use tracing::Span;
-
-    pub(super) fn request(_: &Span, _: &Method, _: &str, _: &HeaderMap) {}
-
-    pub(super) fn answered(_: &Span, _: u16) {}
-
-    pub(super) fn run(_: &Span, _: &str, _: &str) {}
-
-    pub(super) fn ended(_: &Span, _: &'static str, _: Option<&str>) {}
 }

@@ -11,7 +11,6 @@ use tidegate_engine::limits::RUNS_HELD_BYTES;
 use super::Global;
 use super::deploy::{parse_limit, parse_range};
 use super::span::parse_span;
-#[cfg(feature = "otlp")]
 use tidegate_http::serve::Traces;
 use tidegate_http::serve::{self, Format, Options, start_log};
 use tidegate_http::v1::Bounds;
@@ -102,7 +101,6 @@ pub(super) struct Args {
     )]
     log_level: String,
     /// Send traces of requests and runs to this OTLP collector, which speaks HTTP
-    #[cfg(feature = "otlp")]
     #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
     otlp_endpoint: Option<String>,
     /// Take no components through the API: whose signatures count, only `tidegate deploy` knows
@@ -138,16 +136,12 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     for (name, value) in &args.limit {
         bounds.set(name, *value)?;
     }
-    #[cfg(feature = "otlp")]
     let traces = match args.otlp_endpoint.as_deref() {
         // An empty variable is as good as none, by OpenTelemetry's specification.
         None | Some("") => None,
         Some(endpoint) => Some(Traces::start(endpoint)?),
     };
-    #[cfg(feature = "otlp")]
     let layer = traces.as_ref().map(Traces::layer);
-    #[cfg(not(feature = "otlp"))]
-    let layer = None::<tracing_subscriber::layer::Identity>;
     start_log(args.log, &args.log_level, layer)?;
     let options = Options {
         listen: args.listen,
@@ -168,7 +162,6 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
         runs_held: args.runs_held_bytes,
     };
     let served = serve::run(&global.data, options).await;
-    #[cfg(feature = "otlp")]
     if let Some(traces) = traces {
         traces.finish().await;
     }

@@ -1,5 +1,4 @@
 //! What the tests share: a server that behaves as badly as told, a resolver and a clock made up.
-#![allow(dead_code, reason = "each test uses a part of it")]
 
 pub(crate) mod secure;
 

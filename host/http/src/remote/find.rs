@@ -4,6 +4,7 @@
 //! outside of the data directory, its place may be somebody else's by now. So a command first asks for a proof that
 //! only who knows the token can give, and sends nothing before it has it.
 
+use futures::future::BoxFuture;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -60,45 +61,47 @@ fn silent(data: &Path, pid: u32) -> Problem {
 
 impl Remote {
     /// The server that holds the data directory, if there is one.
-    pub async fn find(data: &Path) -> Result<Option<Self>> {
-        let path = data.join(FILE);
-        let text = match tokio::fs::read(&path).await {
-            Ok(text) => Zeroizing::new(text),
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                let problem = Problem::new(Kind::DataDirectory, error).at(path.display());
-                return Err(problem.hint("a server of another user holds the data directory"));
+    pub fn find(data: &Path) -> BoxFuture<'_, Result<Option<Self>>> {
+        Box::pin(async move {
+            let path = data.join(FILE);
+            let text = match tokio::fs::read(&path).await {
+                Ok(text) => Zeroizing::new(text),
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                    let problem = Problem::new(Kind::DataDirectory, error).at(path.display());
+                    return Err(problem.hint("a server of another user holds the data directory"));
+                }
+                Err(_) => return Ok(None),
+            };
+            // An older one's file, or half of one: then it depends on who holds the directory's lock.
+            let Ok(found) = serde_json::from_slice::<ServerInfo>(&text) else {
+                return Ok(None);
+            };
+            let mut nonce = [0; 24];
+            tidegate_service::secrets::random(&mut nonce)?;
+            let nonce = URL_SAFE_NO_PAD.encode(nonce);
+            let wanted = proof(Digest::of(found.token.as_bytes()), &nonce).unwrap_or_default();
+            let remote = Self::new(data.join(&found.socket), found.token);
+            let asked = tokio::time::timeout(PATIENCE, remote.prove(&nonce));
+            let given = match asked.await {
+                Ok(Ok(Some(given))) => given,
+                Ok(Ok(None)) => return Ok(None),
+                Ok(Err(problem)) => return Err(problem),
+                Err(_) => return Err(silent(data, found.pid)),
+            };
+            if !bool::from(given.as_bytes().ct_eq(wanted.as_bytes())) {
+                return Ok(None);
             }
-            Err(_) => return Ok(None),
-        };
-        // An older one's file, or half of one: then it depends on who holds the directory's lock.
-        let Ok(found) = serde_json::from_slice::<ServerInfo>(&text) else {
-            return Ok(None);
-        };
-        let mut nonce = [0; 24];
-        tidegate_service::secrets::random(&mut nonce)?;
-        let nonce = URL_SAFE_NO_PAD.encode(nonce);
-        let wanted = proof(Digest::of(found.token.as_bytes()), &nonce).unwrap_or_default();
-        let remote = Self::new(data.join(&found.socket), found.token);
-        let asked = tokio::time::timeout(PATIENCE, remote.prove(&nonce));
-        let given = match asked.await {
-            Ok(Ok(Some(given))) => given,
-            Ok(Ok(None)) => return Ok(None),
-            Ok(Err(problem)) => return Err(problem),
-            Err(_) => return Err(silent(data, found.pid)),
-        };
-        if !bool::from(given.as_bytes().ct_eq(wanted.as_bytes())) {
-            return Ok(None);
-        }
-        let own = env!("CARGO_PKG_VERSION");
-        if found.version != own {
-            let message = format!(
-                "the server that holds {} is tidegate {}, and this is {own}",
-                data.display(),
-                found.version
-            );
-            let problem = Problem::new(Kind::Conflict, message);
-            return Err(problem.hint("use the server's binary, or stop the server"));
-        }
-        Ok(Some(remote))
+            let own = env!("CARGO_PKG_VERSION");
+            if found.version != own {
+                let message = format!(
+                    "the server that holds {} is tidegate {}, and this is {own}",
+                    data.display(),
+                    found.version
+                );
+                let problem = Problem::new(Kind::Conflict, message);
+                return Err(problem.hint("use the server's binary, or stop the server"));
+            }
+            Ok(Some(remote))
+        })
     }
 }

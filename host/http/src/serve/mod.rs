@@ -9,7 +9,7 @@
 //! | `tls` | certificate and key from files |
 //! | `found` | the file by which this machine's commands find the server |
 //! | `log` | the server's log |
-//! | `traces` | its traces, with the feature `otlp` |
+//! | `traces` | its traces |
 //! | `signals` | being told to stop |
 
 mod descriptors;
@@ -20,9 +20,9 @@ mod server_info;
 mod signals;
 mod stall;
 mod tls;
-#[cfg(feature = "otlp")]
 mod traces;
 
+use futures::future::BoxFuture;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -49,7 +49,6 @@ use signals::Signals;
 
 pub use log::{Format, start as start_log};
 
-#[cfg(feature = "otlp")]
 pub use traces::Traces;
 
 /// How long runs that were told to stop, and answers about them, may take after the grace period.
@@ -79,17 +78,19 @@ pub struct Options {
 }
 
 /// Serve until told to stop.
-pub async fn run(data: &Path, options: Options) -> Result<()> {
-    let signals = Signals::hear()?;
-    descriptors::raise();
-    let mut local = Local::open_served(data).await?;
-    local.allow_webhooks_to(options.webhook_private.clone());
-    local.hold_at_most(options.runs_held);
-    local.require_signatures(options.signatures_only);
-    let local = Arc::new(local);
-    let served = serve(data, &local, options, signals).await;
-    let closed = local.close().await;
-    served.and(closed)
+pub fn run(data: &Path, options: Options) -> BoxFuture<'_, Result<()>> {
+    Box::pin(async move {
+        let signals = Signals::hear()?;
+        descriptors::raise();
+        let mut local = Local::open_served(data).await?;
+        local.allow_webhooks_to(options.webhook_private.clone());
+        local.hold_at_most(options.runs_held);
+        local.require_signatures(options.signatures_only);
+        let local = Arc::new(local);
+        let served = serve(data, &local, options, signals).await;
+        let closed = local.close().await;
+        served.and(closed)
+    })
 }
 
 async fn serve(

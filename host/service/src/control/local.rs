@@ -1,5 +1,6 @@
 //! [`Control`] in this process: it holds the data directory while it lives.
 
+use futures::future::BoxFuture;
 use std::io::{BufRead, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -77,14 +78,14 @@ pub struct Local {
 
 impl Local {
     /// Open the data directory, make it if there is none, and end runs that a dead process left.
-    pub async fn open(data: &Path) -> Result<Self> {
-        Self::open_as(data, false).await
+    pub fn open(data: &Path) -> BoxFuture<'_, Result<Self>> {
+        Box::pin(Self::open_as(data, false))
     }
 
     /// The same for a server: Ctrl-C and SIGTERM are the server's to hear, who stops the runs by
     /// [`Self::stop_runs`].
-    pub async fn open_served(data: &Path) -> Result<Self> {
-        Self::open_as(data, true).await
+    pub fn open_served(data: &Path) -> BoxFuture<'_, Result<Self>> {
+        Box::pin(Self::open_as(data, true))
     }
 
     async fn open_as(data: &Path, served: bool) -> Result<Self> {

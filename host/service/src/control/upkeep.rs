@@ -1,5 +1,6 @@
 //! Looking after the data: pruning, dropping, exports and imports.
 
+use futures::future::BoxFuture;
 use std::io::{BufRead, Write};
 use std::time::Duration;
 
@@ -72,20 +73,22 @@ async fn no_records(local: &Local, scope: &Scope) -> Result<Problem> {
 
 impl Local {
     /// Write the database anew, as small as what is in it, and let go of the data directory.
-    pub async fn rewrite(self) -> Result<Rewritten> {
-        self.close().await?;
-        let Self {
-            data,
-            store,
-            tokens,
-            ..
-        } = self;
-        // Both hold the store, and with it the directory's lock.
-        drop((tokens, store));
-        let rewritten = tokio::task::spawn_blocking(move || {
-            tidegate_store::rewrite(&data, &tidegate_store::Options::default())
-        });
-        Ok(rewritten.await.map_err(Problem::internal)??)
+    pub fn rewrite(self) -> BoxFuture<'static, Result<Rewritten>> {
+        Box::pin(async move {
+            self.close().await?;
+            let Self {
+                data,
+                store,
+                tokens,
+                ..
+            } = self;
+            // Both hold the store, and with it the directory's lock.
+            drop((tokens, store));
+            let rewritten = tokio::task::spawn_blocking(move || {
+                tidegate_store::rewrite(&data, &tidegate_store::Options::default())
+            });
+            Ok(rewritten.await.map_err(Problem::internal)??)
+        })
     }
 }
 

@@ -10,6 +10,7 @@ mod fire;
 mod keep;
 mod work;
 
+use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,46 +44,50 @@ pub struct Dispatcher {
 
 impl Dispatcher {
     /// Take up what was left, and start.
-    pub async fn start(local: Arc<Local>, options: Options) -> Result<Self> {
-        let made = ensure_schedules(&local, None).await?;
-        if made > 0 {
-            tracing::info!(made, "schedules that manifests want were missing");
-        }
-        let (stop, stopping) = watch::channel(false);
-        let mut loops = JoinSet::new();
-        loops.spawn(fire::run(Arc::clone(&local), stopping.clone()));
-        loops.spawn(keep::run(Arc::clone(&local), options.keep_runs));
-        let running = work::Running::default();
-        loops.spawn(keep::leases(Arc::clone(&local), running.clone()));
-        let worker = work::run(Arc::clone(&local), options.caps, running, stopping);
-        Ok(Self {
-            local,
-            stop,
-            loops,
-            workers: tokio::spawn(worker),
+    pub fn start(local: Arc<Local>, options: Options) -> BoxFuture<'static, Result<Self>> {
+        Box::pin(async move {
+            let made = ensure_schedules(&local, None).await?;
+            if made > 0 {
+                tracing::info!(made, "schedules that manifests want were missing");
+            }
+            let (stop, stopping) = watch::channel(false);
+            let mut loops = JoinSet::new();
+            loops.spawn(fire::run(Arc::clone(&local), stopping.clone()));
+            loops.spawn(keep::run(Arc::clone(&local), options.keep_runs));
+            let running = work::Running::default();
+            loops.spawn(keep::leases(Arc::clone(&local), running.clone()));
+            let worker = work::run(Arc::clone(&local), options.caps, running, stopping);
+            Ok(Self {
+                local,
+                stop,
+                loops,
+                workers: tokio::spawn(worker),
+            })
         })
     }
 
     /// Start nothing any more, let runs end within `grace`, which syncs do at their next checkpoint
     /// ([`Local::wind_down`]), and interrupt the others: that is no attempt of theirs, and they go on when there is a
     /// server again.
-    pub async fn stop(mut self, grace: Duration) {
-        // The loops hear it, or are gone.
-        let _ = self.stop.send(true);
-        if tokio::time::timeout(grace, &mut self.workers)
-            .await
-            .is_err()
-        {
-            let runs = self.local.stop_runs(Stop::HostStops);
-            tracing::warn!(runs, "the grace period is over: runs are interrupted");
-            if tokio::time::timeout(AFTER_GRACE, &mut self.workers)
+    pub fn stop(mut self, grace: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            // The loops hear it, or are gone.
+            let _ = self.stop.send(true);
+            if tokio::time::timeout(grace, &mut self.workers)
                 .await
                 .is_err()
             {
-                tracing::warn!("runs were cut off");
-                self.workers.abort();
+                let runs = self.local.stop_runs(Stop::HostStops);
+                tracing::warn!(runs, "the grace period is over: runs are interrupted");
+                if tokio::time::timeout(AFTER_GRACE, &mut self.workers)
+                    .await
+                    .is_err()
+                {
+                    tracing::warn!("runs were cut off");
+                    self.workers.abort();
+                }
             }
-        }
-        self.loops.shutdown().await;
+            self.loops.shutdown().await;
+        })
     }
 }
