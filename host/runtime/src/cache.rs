@@ -15,7 +15,7 @@ use tidegate_engine::integration::Digest;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::engine::RuntimeError;
+use crate::error::RuntimeError;
 
 /// Bytes of the checksum in front of the code.
 const CHECKSUM_BYTES: usize = 32;

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use tidegate_contract as contract;
 use tidegate_egress::Gate;
-use tidegate_engine::limits::{COMPILE_MS, STACK_BYTES};
+use tidegate_engine::limits::STACK_BYTES;
 use wasmtime::component::Linker;
 use wasmtime::{Config, Engine, WasmFeatures};
 
 use crate::clock::Clock;
 use crate::cores::Cores;
+use crate::error::RuntimeError;
 use crate::state::{Imports, RunState};
 
 /// How often guests yield: the granularity of CPU budgets and cancellation, and what whoever shares a
@@ -42,21 +43,6 @@ pub struct RuntimeOptions {
     pub cache: Option<PathBuf>,
     pub clock: Clock,
     pub gate: Gate,
-}
-
-/// The runtime could not be set up, or a component could not be prepared.
-#[derive(Debug, thiserror::Error)]
-pub enum RuntimeError {
-    #[error("wasmtime could not be set up: {0}")]
-    Setup(String),
-    #[error(transparent)]
-    Identify(#[from] crate::IdentifyError),
-    #[error("the component does not compile: {0}")]
-    Compile(String),
-    #[error("compiling the component took longer than the limit compile_ms, {COMPILE_MS} ms")]
-    Slow,
-    #[error("the component does not fit the contract: {0}")]
-    Link(String),
 }
 
 /// One wasmtime engine with our imports linked; made once for each process.

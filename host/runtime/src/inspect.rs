@@ -13,11 +13,12 @@ use wasmtime::component::ResourceTable;
 use wasmtime::{Store, Trap};
 use wasmtime_wasi::WasiCtxBuilder;
 
-use crate::engine::{Runtime, RuntimeError};
+use crate::engine::Runtime;
+use crate::error::RuntimeError;
 use crate::identify::Identity;
 use crate::limiter::Limiter;
 use crate::outcome::FUEL_IS_GONE;
-use crate::run::Plugin;
+use crate::plugin::Plugin;
 use crate::state::RunState;
 use crate::stdio::{PrintedTail, Stdio};
 

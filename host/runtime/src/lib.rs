@@ -18,13 +18,16 @@
 //! | `cache` | precompiled components on disk; the one `unsafe` |
 //! | `inspect` | the manifest, asked for in a sandbox without capabilities |
 //! | [`run`](Runtime::run) | one run, from what it is given to its outcome |
+//! | `plugin` | a component, compiled and linked |
+//! | `spec`, `observer` | what a run is asked to do and how it ended; who follows it |
 //! | `guest` | one instance of a component, called and dropped |
 //! | `cores` | guests that compute take turns |
 //! | [`replay`](Runtime::replay) | a run again, from its cassette |
-//! | `world` | the seam between imports and the gate and the store |
+//! | `calls` | the seam between imports and the gate and the store |
 //! | `tape` | what stands in that seam while a run is recorded or replayed |
 //! | `clock`, `random` | a guest's time and chance |
 //! | `cause` | refused calls, by the numbers that a failure hands back |
+//! | `verdict` | the outcome of a run: its guest, its output, its log |
 //! | `outcome` | what a trap, a limit or a failure means, and who is to blame |
 //! | `output` | what an action returned, checked |
 //! | [`meter`] | figures and CPU time of a run |
@@ -41,6 +44,7 @@ mod cause;
 mod clock;
 mod cores;
 mod engine;
+mod error;
 mod guest;
 pub mod identify;
 mod imports;
@@ -48,23 +52,30 @@ mod inspect;
 mod limiter;
 mod log;
 pub mod meter;
+mod observer;
 mod outcome;
 mod output;
+mod plugin;
 mod random;
 mod replay;
 mod run;
+mod spec;
 mod state;
 mod stdio;
 mod tape;
+mod verdict;
 
 pub use bounds::TooLarge;
 pub use clock::Clock;
-pub use engine::{Runtime, RuntimeError, RuntimeOptions};
+pub use engine::{Runtime, RuntimeOptions};
+pub use error::RuntimeError;
 pub use identify::{IdentifyError, Identity};
 pub use inspect::{InspectError, Inspection};
 pub use meter::Meter;
+pub use observer::Observer;
 pub use output::OutputCheck;
+pub use plugin::Plugin;
 pub use replay::{Function, Replayed};
-pub use run::{DeferredDrop, Observer, Plugin, RunResult, RunSpec};
+pub use spec::{DeferredDrop, RunResult, RunSpec};
 pub use tape::Recording;
 pub use tidegate_contract::VERSION as CONTRACT_VERSION;

@@ -15,7 +15,7 @@ use tidegate_engine::run::{Level, LogLine, LogSource};
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
-use crate::run::Observer;
+use crate::observer::Observer;
 use crate::stdio::Sink;
 
 /// Most bytes that a line's fields may have: they are stored beside the message.

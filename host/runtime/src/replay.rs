@@ -15,8 +15,10 @@ use tidegate_engine::run::{Figures, Target};
 use crate::calls::{HostCalls, SafePoint};
 use crate::engine::Runtime;
 use crate::meter::Meter;
+use crate::observer::Observer;
 use crate::output::OutputCheck;
-use crate::run::{Observer, Plugin, RunInput};
+use crate::plugin::Plugin;
+use crate::run::RunInput;
 use crate::tape::{Recording, Stop, Tape};
 
 /// What a component says of the sync or action that it replays.

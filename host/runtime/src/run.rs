@@ -1,156 +1,39 @@
 //! One run, from a fresh wasmtime store to its outcome.
 
-use std::fmt;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::{BoxFuture, Either, select};
 use serde_json::{Map, Value, json};
-use tidegate_contract as contract;
 use tidegate_egress::{Credentials, Policy, Session};
-use tidegate_engine::cassette::{End, Head, PluginId, Seed, VERSION};
+use tidegate_engine::cassette::{End, Head, PluginId, VERSION};
 use tidegate_engine::grant::FeedGrant;
-use tidegate_engine::idempotency::IdempotencyKey;
-use tidegate_engine::integration::{Connection, Deployment, Digest, Integration};
+use tidegate_engine::integration::{Connection, Deployment};
 use tidegate_engine::limits::Limits;
 use tidegate_engine::manifest::{Capabilities, FeedRequest};
 use tidegate_engine::redact::SecretTexts;
-use tidegate_engine::run::{
-    Blame, Failure, FailureClass, Fence, Figures, Level, LogLine, Outcome, RunId, Target, Trigger,
-};
-use tidegate_engine::store::{Durability, Durable, SnapshotGuard};
+use tidegate_engine::run::{Level, RunId, Target};
+use tidegate_engine::store::SnapshotGuard;
 use tidegate_engine::{Name, Store};
-use wasmtime::component::Component;
 
 use crate::calls::{HostCalls, LiveBackend, SafePoint};
 use crate::clock::GuestClock;
-use crate::engine::{Runtime, RuntimeError};
+use crate::engine::Runtime;
 use crate::guest::{Call, Ended};
 use crate::log::RunLog;
 use crate::meter::Meter;
-use crate::outcome::{self, judge};
-use crate::output::{self, OutputCheck};
-use crate::state::{HostNotes, Live, RunState};
-use crate::tape::{Recording, Tape};
+use crate::observer::{Observer, RecordingObserver};
+use crate::outcome;
+use crate::output::OutputCheck;
+use crate::plugin::Plugin;
+use crate::spec::{RunResult, RunSpec};
+use crate::state::{HostNotes, Live};
+use crate::tape::Tape;
+use crate::verdict::{Evidence, Verdict};
 
 /// How often log lines are stored while a run goes on.
 const LOG_FLUSH_EVERY: Duration = Duration::from_secs(1);
-
-/// A component, compiled and linked, ready to be instantiated.
-#[derive(Clone)]
-pub struct Plugin {
-    pub(crate) pre: contract::PluginPre<RunState>,
-    digest: Digest,
-}
-
-impl Plugin {
-    /// The sha256 of the component.
-    #[must_use]
-    pub fn digest(&self) -> Digest {
-        self.digest
-    }
-}
-
-impl fmt::Debug for Plugin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Plugin")
-            .field("digest", &self.digest)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Sees a run while it goes on. Calls are short and must not block.
-pub trait Observer: Send + Sync {
-    /// A log line was written.
-    fn log(&self, line: &LogLine);
-    /// Records were committed.
-    fn committed(&self) {}
-    /// A sync has moved its checkpoint away from where it began, and is about to go on outside. `true` stops it
-    /// here, where nothing is lost: whoever says so makes [`RunSpec::cancelled`] resolve first.
-    fn at_checkpoint(&self) -> bool {
-        false
-    }
-}
-
-/// Everything that one run needs.
-pub struct RunSpec {
-    pub run: RunId,
-    pub fence: Fence,
-    pub target: Target,
-    pub trigger: Trigger,
-    pub attempt: u32,
-    /// Whose current deployment runs.
-    pub integration: Arc<Integration>,
-    pub connection: Connection,
-    /// The integration's config with the connection's merged over it.
-    pub config: Map<String, Value>,
-    /// Models that this run may read and write.
-    pub models: Vec<Name>,
-    pub credentials: Option<Credentials>,
-    /// The connection's secrets, those that come during the run too: taken out of whatever is kept or shown of it.
-    pub secrets: SecretTexts,
-    pub checkpoint: Option<String>,
-    /// JSON text for an action or event.
-    pub input: Option<String>,
-    /// Under which an action acts once.
-    pub idempotency_key: Option<IdempotencyKey>,
-    /// What an action's output is checked with.
-    pub output_check: Option<OutputCheck>,
-    pub durability: Durability,
-    /// Nothing leaves the host before this.
-    pub stored: Durable,
-    /// Whether a full pull may delete more than the limit `snapshot_delete_percent`, even everything.
-    pub allow_deletes: bool,
-    /// What the guest's randomness comes from: never the same for two runs.
-    pub seed: Seed,
-    /// Where to record it, if it is to be recorded.
-    pub recording: Option<Recording>,
-    pub meter: Arc<Meter>,
-    /// Resolves when the run is to be cancelled.
-    pub cancelled: BoxFuture<'static, ()>,
-}
-
-impl fmt::Debug for RunSpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RunSpec")
-            .field("run", &self.run)
-            .field("target", &self.target)
-            .finish_non_exhaustive()
-    }
-}
-
-/// How a run ended.
-#[derive(Debug)]
-pub struct RunResult {
-    pub outcome: Outcome,
-    pub failure: Option<Failure>,
-    pub figures: Figures,
-    /// What an action or event returned, JSON text.
-    pub output: Option<String>,
-    /// The cassette's bytes, or why there is no whole one; `None` if the run was not recorded.
-    pub recorded: Option<Result<u64, String>>,
-    pub deferred: DeferredDrop,
-}
-
-/// What is left of the guest. Dropping it gives its memory back, which takes a while: best when nobody waits.
-pub struct DeferredDrop {
-    _guest: Box<dyn Send>,
-}
-
-impl DeferredDrop {
-    pub(crate) fn of(guest: impl Send + 'static) -> Self {
-        Self {
-            _guest: Box::new(guest),
-        }
-    }
-}
-
-impl fmt::Debug for DeferredDrop {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Remains").finish_non_exhaustive()
-    }
-}
 
 /// What a run is made of, live or replayed.
 pub(crate) struct RunInput {
@@ -166,24 +49,6 @@ pub(crate) struct RunInput {
 }
 
 impl Runtime {
-    /// Compile a component (or take it from the cache) and link it.
-    pub fn load(&self, bytes: &[u8]) -> Result<Plugin, RuntimeError> {
-        let digest = Digest::of(bytes);
-        let component = crate::cache::load(&self.engine, self.cache.as_deref(), digest, bytes)?;
-        self.link(&component, digest)
-    }
-
-    pub(crate) fn link(
-        &self,
-        component: &Component,
-        digest: Digest,
-    ) -> Result<Plugin, RuntimeError> {
-        let link = |error: wasmtime::Error| RuntimeError::Link(format!("{error:#}"));
-        let pre = self.linker.instantiate_pre(component).map_err(link)?;
-        let pre = contract::PluginPre::new(pre).map_err(link)?;
-        Ok(Plugin { pre, digest })
-    }
-
     /// A session at the gate, as a run of this deployment for this connection gets one.
     #[must_use]
     pub fn session(
@@ -348,42 +213,27 @@ impl Runtime {
             meter.logged(kept, dropped);
             let notes =
                 std::mem::take(&mut *live.notes.lock().unwrap_or_else(PoisonError::into_inner));
-            let acted = notes.acted && !live.is_sync;
-            let refused_growth = ended.refused_growth;
-            let (mut outcome, mut failure) =
-                judge(ended.ending, notes, refused_growth, live.is_sync, &limits);
-            let mut output = ended.output.filter(|_| outcome == Outcome::Success);
-            let fault = match output.as_deref() {
-                Some(output) => output::fault(output, &limits, output_check.as_ref()).await,
-                None => None,
+            let evidence = Evidence {
+                ending: ended.ending,
+                notes,
+                refused_growth: ended.refused_growth,
+                output: ended.output,
+                is_sync: live.is_sync,
+                limits: &limits,
+                output_check,
             };
-            if fault.is_some() {
-                let fault = fault.map(|fault| match acted {
-                    true => fault.after_acting(),
-                    false => fault,
-                });
-                (outcome, failure, output) = (Outcome::Failed, fault, None);
+            let mut verdict = Verdict::of(evidence).await;
+            verdict.redact(&secrets.redactor());
+            if !lines.is_empty()
+                && let Err(error) = live.calls.append_logs(run, lines).await
+            {
+                verdict.without_log(&error.to_string());
             }
-            let redactor = secrets.redactor();
-            if let Some(failure) = &mut failure {
-                failure.redact(&redactor);
-            }
-            output = output.map(|output| redactor.json(&output).into_owned());
-            let stored = match lines.is_empty() {
-                true => Ok(()),
-                false => live.calls.append_logs(run, lines).await,
-            };
-            if let Err(error) = stored {
-                // A run whose log is lost can't be trusted to be understood later.
-                outcome = Outcome::Failed;
-                failure.get_or_insert_with(|| {
-                    Failure::new(
-                        FailureClass::Internal,
-                        Blame::Host,
-                        format!("the log: {error}"),
-                    )
-                });
-            }
+            let Verdict {
+                outcome,
+                mut failure,
+                output,
+            } = verdict;
             let figures = meter.figures();
             if let Some(failure) = &mut failure {
                 outcome::tell_budget(failure, figures.waited.retries_unpaid);
@@ -449,24 +299,6 @@ impl Runtime {
             notes: Mutex::new(HostNotes::default()),
         };
         (live, given.cancelled)
-    }
-}
-
-/// Puts log lines on the tape too.
-struct RecordingObserver(Arc<dyn Observer>, Arc<Tape>);
-
-impl Observer for RecordingObserver {
-    fn log(&self, line: &LogLine) {
-        self.1.log(line);
-        self.0.log(line);
-    }
-
-    fn committed(&self) {
-        self.0.committed();
-    }
-
-    fn at_checkpoint(&self) -> bool {
-        self.0.at_checkpoint()
     }
 }
 

@@ -322,7 +322,7 @@ mod tests {
 
     use super::*;
     use crate::calls::{HostCalls, SafePoint};
-    use crate::run::Observer;
+    use crate::observer::Observer;
     use crate::tape::{Recording, Tape};
 
     /// The outside of a run that may ask `port` of this machine.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::run::Observer;
+use crate::observer::Observer;
 
 /// Whether the run is at such a place, and who knows whether it stops there.
 pub(crate) struct SafePoint {
