@@ -10,9 +10,9 @@ use url::Url;
 
 use crate::error::{EgressError, Missing};
 use crate::gate::Gate;
+use crate::message::{Request, Response, Retry};
 use crate::policy::Policy;
-use crate::retry::Retry;
-use crate::session::{Request, Response, Session};
+use crate::session::Session;
 use tidegate_rules::request::shown;
 
 /// A token endpoint, and what the operator allows of it.

@@ -17,9 +17,9 @@ use crate::policy::Policy;
 use crate::proxy::{Proxy, Route};
 use crate::registry::Registry;
 use crate::resolve::{Guard, LookupError, Resolve, SystemResolver};
-use crate::retry::{SystemTimers, Timers};
 use crate::session::Session;
 use crate::throttle::Throttle;
+use crate::timers::{SystemTimers, Timers};
 use tidegate_rules::address::{self, AddressPolicy, Refused};
 use tidegate_rules::request::{self, shown};
 

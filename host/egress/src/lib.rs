@@ -30,6 +30,7 @@
 //! | `endpoint` | requests to a token endpoint, under a grant of their own |
 //! | `session::deliver` | webhooks and traces to their receivers, under an allowance of their own |
 //! | `redirect` | what the next request is, and what it must not carry along |
+//! | `message`, `timers` | requests and answers; time and chance |
 //! | `retry` | which answers are asked for again, and when |
 //! | `budget` | how many retries all runs of an integration have left |
 //! | `throttle` | the pace at one origin, shared by all runs of a connection |
@@ -64,6 +65,7 @@ mod gate;
 mod headers;
 mod held;
 mod hints;
+mod message;
 mod meter;
 mod peer;
 mod policy;
@@ -75,6 +77,7 @@ mod retry;
 mod sent;
 mod session;
 mod throttle;
+mod timers;
 mod token;
 
 pub use credentials::{Credentials, CredentialsError};
@@ -83,15 +86,17 @@ pub use error::{EgressError, Missing, TokenFault};
 pub use gate::{Gate, GateOptions};
 pub use held::{Account, Overdrawn, Pool, Share};
 pub use hints::{Quota, RateLimitHints};
+pub use message::{Request, Response, Retry};
 pub use meter::Figures;
 pub use policy::Policy;
 pub use proxy::{Proxy, ProxyError};
 pub use resolve::{Resolve, SystemResolver};
-pub use retry::{Retry, SystemTimers, Timers, is_idempotent};
+pub use retry::is_idempotent;
 pub use sent::Sent;
+pub use session::Session;
 pub use session::deliver::{Answer, Receiver};
-pub use session::{Request, Response, Session};
 pub use tidegate_rules::address::{AddressPolicy, Refused};
+pub use timers::{SystemTimers, Timers};
 // Whoever gives the gate credentials has secrets.
 pub use tidegate_engine::redact::{Secret, SecretTexts};
 pub use token::TokenSource;

@@ -1,32 +1,22 @@
 //! Repeating a request: which answers, how long to wait, and what the server says about it.
 
-use std::fmt;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
-use futures::future::BoxFuture;
 use http::Method;
+use tidegate_engine::backoff::Exponential;
 
 use crate::error::EgressError;
 use crate::hints::RateLimitHints;
-use crate::session::Response;
-use crate::throttle::UPSTREAM_WAIT_MAX;
+use crate::message::{Response, Retry};
+use crate::timers::{Timers, UPSTREAM_WAIT_MAX};
 
 /// Most attempts of one request, the first included.
 pub(crate) const ATTEMPTS_MAX: u32 = 4;
-/// The back-off's bound after the first attempt; it doubles with each.
-const BACKOFF_BASE: Duration = Duration::from_millis(500);
-const BACKOFF_MAX: Duration = Duration::from_secs(10);
-
-/// Whether the host repeats a request (`http.retry` in the contract).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Retry {
-    /// If its method is idempotent, or it has an idempotency key.
-    #[default]
-    Idempotent,
-    Never,
-    /// Whatever its method.
-    Always,
-}
+/// The bound of the wait after each failure; the wait itself is at least half of it.
+const BACKOFF: Exponential = Exponential {
+    first_ms: 500,
+    max_ms: 10_000,
+};
 
 /// Methods beyond those of RFC 9110 that IANA's registry of HTTP methods calls idempotent
 /// (<https://www.iana.org/assignments/http-methods>), but PRI, which is no request. The SDK has the same list.
@@ -62,40 +52,6 @@ const IDEMPOTENT: [&str; 29] = [
     "VERSION-CONTROL",
 ];
 
-/// Time and chance, so that tests need neither.
-pub trait Timers: fmt::Debug + Send + Sync {
-    /// What `Retry-After` dates are compared with.
-    fn now(&self) -> SystemTime;
-    /// What waiting is measured with: it never jumps.
-    fn instant(&self) -> Instant;
-    /// Ends after `time`.
-    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()>;
-    /// A time between 0 and `most`, evenly spread.
-    fn jitter(&self, most: Duration) -> Duration;
-}
-
-/// The machine's clock and a fast random generator: back-off needs no secrecy.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SystemTimers;
-
-impl Timers for SystemTimers {
-    fn now(&self) -> SystemTime {
-        SystemTime::now()
-    }
-
-    fn instant(&self) -> Instant {
-        Instant::now()
-    }
-
-    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
-        Box::pin(tokio::time::sleep(time))
-    }
-
-    fn jitter(&self, most: Duration) -> Duration {
-        most.mul_f64(fastrand::f64())
-    }
-}
-
 /// May a request with this method be repeated?
 pub(crate) fn repeatable(retry: Retry, method: &Method, has_key: bool) -> bool {
     match retry {
@@ -123,8 +79,7 @@ pub(crate) fn wait(
         return None;
     }
     let backoff = || {
-        let doubled = BACKOFF_BASE.saturating_mul(1 << (attempt - 1).min(8));
-        let half = doubled.min(BACKOFF_MAX) / 2;
+        let half = Duration::from_millis(BACKOFF.wait_ms(attempt)) / 2;
         half + timers.jitter(half)
     };
     match outcome {
@@ -156,8 +111,13 @@ pub(crate) struct Wait {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::{Instant, SystemTime};
+
     use bytes::Bytes;
+    use futures::future::BoxFuture;
     use url::Url;
+
+    use crate::timers::SystemTimers;
 
     #[derive(Debug)]
     struct Fixed;
@@ -220,7 +180,8 @@ mod tests {
         }
         assert!(wait(1, &Err(EgressError::invalid("")), &Fixed).is_none());
         for _ in 0..100 {
-            assert!(SystemTimers.jitter(BACKOFF_MAX) <= BACKOFF_MAX);
+            let max = Duration::from_millis(BACKOFF.max_ms);
+            assert!(SystemTimers.jitter(max) <= max);
         }
     }
 

@@ -7,7 +7,6 @@ use futures::future::BoxFuture;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::StatusCode;
 use reqwest::Client;
 use tidegate_engine::redact::Secret;
@@ -20,61 +19,18 @@ use crate::credentials::Credentials;
 use crate::deadline::Deadline;
 use crate::error::EgressError;
 use crate::gate::{self, Gate};
-use crate::held::{Account, Share};
+use crate::held::Account;
 use crate::hints::RateLimitHints;
+use crate::message::{Request, Response, Retry};
 use crate::meter::{Figures, Meter, WaitReason};
 use crate::policy::Policy;
 use crate::redirect::{self, Hop, REDIRECTS_MAX};
 use crate::resolve::Guard;
-use crate::retry::{self, Retry};
+use crate::retry;
 use crate::sent::{self, Sent};
 use crate::throttle::Permit;
 use crate::{body, client, headers};
 use tidegate_rules::request::{self, shown};
-
-/// A request as the guest makes it.
-#[derive(Debug, Clone, Default)]
-pub struct Request {
-    /// Upper case.
-    pub method: String,
-    /// Absolute, or below the connection's base URL.
-    pub url: String,
-    pub headers: Vec<(String, String)>,
-    pub body: Option<Bytes>,
-    /// For one attempt with its redirects; more than the limit is the limit. Waiting for the turn
-    /// that a rate limit or the upstream's word gives doesn't count.
-    pub timeout_ms: Option<u32>,
-    pub retry: Retry,
-    pub idempotency_key: Option<String>,
-}
-
-/// The whole response.
-#[derive(Debug)]
-pub struct Response {
-    pub status: u16,
-    /// Names in lower case.
-    pub headers: Vec<(String, String)>,
-    /// After decompression.
-    pub body: Bytes,
-    /// Where the answer came from, after redirects, without credentials.
-    pub url: Url,
-    /// How long the server wants not to be asked.
-    pub retry_after: Option<Duration>,
-    /// The body's part of what the run may hold. It counts until this is dropped, so whoever passes the body on
-    /// passes this on.
-    pub share: Option<Share>,
-}
-
-impl Response {
-    /// The first header called `name` (lower case).
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
-    }
-}
 
 /// The requests of one run. Clones are the same session.
 #[derive(Debug, Clone)]

@@ -16,14 +16,11 @@ use crate::error::EgressError;
 use crate::hints::RateLimitHints;
 use crate::meter::{Meter, WaitReason};
 use crate::registry::{Registry, Remembered};
-use crate::retry::Timers;
+use crate::timers::{Timers, UPSTREAM_WAIT_MAX};
 use tidegate_rules::request::shown;
 
 use pace::{Pace, Wait};
 
-/// Longest that a request waits for one word of the upstream; beyond it the run ends, and the
-/// scheduler waits instead.
-pub(crate) const UPSTREAM_WAIT_MAX: Duration = Duration::from_secs(60);
 /// Waiters don't come back all at once: up to a tenth later, and at most this.
 const SPREAD_MAX: Duration = Duration::from_secs(1);
 

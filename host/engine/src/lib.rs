@@ -17,6 +17,7 @@
 //! | [`cursor`] | a consumer's place in a change feed, as opaque text |
 //! | [`health`] | which syncs and actions of a connection fail, and which of them are held |
 //! | [`idempotency`] | keys under which an action acts once |
+//! | [`backoff`] | how long to wait before something is tried again |
 //! | [`api_key`] | whom the HTTP API answers, for what and until when |
 //! | [`cassette`] | a recorded run: its lines, its answers to a replay, and how two runs differ |
 //! | [`schedule`] | schedules: when something is due, and what becomes of moments that have passed |
@@ -32,6 +33,7 @@
 //! | [`memory`] | that trait in memory: the obviously correct backend |
 
 pub mod api_key;
+pub mod backoff;
 pub mod board;
 pub mod cassette;
 pub mod connection;

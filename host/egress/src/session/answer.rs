@@ -2,10 +2,11 @@
 
 use url::Url;
 
-use super::{Inner, Response};
+use super::Inner;
 use crate::body;
 use crate::error::EgressError;
 use crate::headers;
+use crate::message::Response;
 
 impl Inner {
     pub(super) async fn finish(

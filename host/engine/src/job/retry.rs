@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{ATTEMPTS_MAX, BACKOFF_MS_MAX, JobId};
+use crate::backoff::{Exponential, jittered_ms};
 use crate::limits::RETRY_AFTER_MAX_MS;
 use crate::schedule::{DefinitionError, bounds};
 
@@ -44,15 +45,11 @@ impl Retry {
     /// least, as far as that is believed.
     #[must_use]
     pub fn wait_ms(self, job: JobId, attempt: u32, asked_ms: Option<u64>) -> u64 {
-        let doublings = attempt.saturating_sub(1).min(40);
-        let wait = self
-            .first_ms
-            .saturating_mul(1 << doublings)
-            .min(self.max_ms);
-        // Between -20 % and +20 %, from what identifies the attempt: nothing here draws numbers.
-        let text = format!("{job} {attempt}");
-        let fifth = wait / 5;
-        let wait = wait - fifth + crate::schedule::spread_ms(&text, 2 * fifth + 1);
+        let backoff = Exponential {
+            first_ms: self.first_ms,
+            max_ms: self.max_ms,
+        };
+        let wait = jittered_ms(backoff.wait_ms(attempt), &format!("{job} {attempt}"));
         wait.max(asked_ms.unwrap_or_default().min(RETRY_AFTER_MAX_MS))
     }
 }

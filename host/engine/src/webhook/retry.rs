@@ -1,12 +1,11 @@
 //! What becomes of a delivery, and of its endpoint, after an attempt.
 
-use sha2::{Digest, Sha256};
-
 use super::early::{self, THROTTLED_MS};
 use super::{
     Attempt, Delivery, DeliveryState, Disabled, Endpoint, EndpointId, EventId, WhyDisabled,
 };
 use crate::Timestamp;
+use crate::backoff::jittered_ms;
 
 const SECOND_MS: u64 = 1000;
 const MINUTE_MS: u64 = 60 * SECOND_MS;
@@ -27,8 +26,6 @@ const DELAYS_MS: [u64; 9] = [
 ];
 /// Attempts of a delivery before it is exhausted.
 pub const ATTEMPTS: u32 = 10;
-/// Waits are longer or shorter by up to this many thousandths.
-const JITTER: u64 = 200;
 /// Failures only, for so long, disable an endpoint.
 const FAILING_MS: u64 = 120 * HOUR_MS;
 /// A failure so long ago says nothing of today: a series begins anew.
@@ -45,22 +42,11 @@ pub struct AttemptedDelivery {
 }
 
 /// The wait after `failed` failed attempts, the last of which is `last`; `None` if there is no other.
-///
-/// The jitter is derived from what is delivered where and how often, so that a store needs no chance.
 #[must_use]
 pub fn delay_ms(event: EventId, endpoint: EndpointId, failed: u32, last: &Attempt) -> Option<u64> {
     let index = usize::try_from(failed.checked_sub(1)?).ok()?;
     let base = *DELAYS_MS.get(index)?;
-    let mut hash = Sha256::new();
-    hash.update(event.to_bytes());
-    hash.update(endpoint.to_bytes());
-    hash.update(failed.to_be_bytes());
-    let chance = hash
-        .finalize()
-        .iter()
-        .take(8)
-        .fold(0u64, |sum, byte| (sum << 8) | u64::from(*byte));
-    let mut delay = base * (1000 - JITTER + chance % (2 * JITTER + 1)) / 1000;
+    let mut delay = jittered_ms(base, &format!("{event} {endpoint} {failed}"));
     if early::is_throttled(last) {
         delay = delay.max(THROTTLED_MS);
     }
