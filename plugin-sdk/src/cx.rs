@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tidegate_rules::limits::GET_IDS_MAX;
 
+use crate::config::invalid;
 use crate::failure::of_store;
 use crate::feed::FeedReader;
 use crate::full_pull::FullPull;
@@ -270,12 +271,7 @@ fn decode_object<T: DeserializeOwned>(what: &str, text: &str) -> Result<T> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
-        let place = if path == "." {
-            String::new()
-        } else {
-            format!(" at `{path}`")
-        };
-        Failure::config(format!("the connection's {what}{place}: {}", error.inner()))
-            .code(format!("{what}-invalid"))
+        let path = if path == "." { "" } else { path.as_str() };
+        invalid(what, path, error.inner())
     })
 }

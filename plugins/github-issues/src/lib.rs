@@ -163,7 +163,7 @@ async fn issues(cx: Cx) -> Result<()> {
             }
         }
         checkpoint.full = full.as_ref().map(|full| full.pass().clone());
-        let next = next_link(&response);
+        let next = response.link("next");
         if next.is_none() {
             // The answer to a `Link` has an ETag too, but of another request than the next run's.
             if following.is_none() {
@@ -264,15 +264,6 @@ fn as_github(request: RequestBuilder) -> RequestBuilder {
         .header("Accept", "application/vnd.github+json")
         .header("User-Agent", "tidegate-github-issues")
         .header("X-GitHub-Api-Version", "2022-11-28")
-}
-
-/// The URL of `rel="next"` in the header `Link`. GitHub's URLs have no comma or angle bracket.
-fn next_link(response: &Response) -> Option<String> {
-    let mut links = response.header("Link")?.split(',');
-    let next = links.find(|link| link.contains("rel=\"next\""))?;
-    let (_, target) = next.split_once('<')?;
-    let (url, _) = target.split_once('>')?;
-    Some(url.to_owned())
 }
 
 /// One cheap request that needs the credentials and both names of the config.

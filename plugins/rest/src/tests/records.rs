@@ -117,6 +117,12 @@ fn details_replace_or_are_left_out() {
             json!({}),
             "`models.M.detail.record`",
         ),
+        // The segments would be taken away, and another record stored under their ids.
+        (
+            json!([{ "id": "..", "org": { "id": 1 } }, { "id": ".", "org": { "id": 1 } }]),
+            json!({}),
+            "`models.M.detail.path`: `/org/1/m/..` would be another path",
+        ),
     ] {
         let detail = json!({ "path": "/org/{/org/id}/m/{id}", "record": "/data" });
         let host = model(json!({ "detail": detail }))
