@@ -138,9 +138,9 @@ impl Cx {
         RequestBuilder::new(self.clone(), method, url.into())
     }
 
-    /// Start a commit with changes of `model`. Nothing is stored before
+    /// Start a commit with a batch of changes of `model`. Nothing is stored before
     /// [`Commit::commit`].
-    pub fn page(&self, model: impl Into<String>) -> Commit {
+    pub fn batch(&self, model: impl Into<String>) -> Commit {
         Commit::new(self.clone(), model.into())
     }
 

@@ -24,7 +24,7 @@ const SIZED_PAGES: u64 = 3;
 /// let style = Paginate::cursor("/next_cursor", "cursor").items("/items");
 /// let mut pages = cx.get("/contacts").query("limit", 100).paginate(style);
 /// while let Some(page) = pages.next().await? {
-///     let mut commit = cx.page("Contact");
+///     let mut commit = cx.batch("Contact");
 ///     let contacts: Vec<Value> = commit.items(&page)?;
 ///     commit.save_all(&contacts)?.commit().await?;
 /// }

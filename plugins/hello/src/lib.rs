@@ -17,7 +17,7 @@ fn plugin() -> Plugin {
 
 async fn todos(cx: Cx) -> Result<()> {
     let todos: Vec<Todo> = cx.get("/todos").json().await?;
-    cx.page("Todo").save_all(&todos)?.commit().await?;
+    cx.batch("Todo").save_all(&todos)?.commit().await?;
     Ok(())
 }
 

@@ -127,7 +127,7 @@ pub(crate) async fn delete(cx: Cx, delete: Delete) -> Result<Box<RawValue>> {
     let request = if_match(&cx, cx.delete(path), &delete.id, delete.last_modified).await?;
     let response = checked(&cx, request.send_any().await?, &delete.id).await?;
     let data = data(&response.or_failure(&cx)?)?;
-    cx.page(MODEL).delete(&delete.id).commit().await?;
+    cx.batch(MODEL).delete(&delete.id).commit().await?;
     Ok(data)
 }
 
@@ -168,7 +168,7 @@ async fn checked(cx: &Cx, response: Response, id: &str) -> Result<Response> {
             &response,
         )),
         NOT_FOUND => {
-            cx.page(MODEL).delete(id).commit().await?;
+            cx.batch(MODEL).delete(id).commit().await?;
             let message = format!("the server has no record {id:?}");
             Err(Failure::rejected(message).code("not-found"))
         }
@@ -188,7 +188,7 @@ fn rejected(code: &str, message: &str, response: &Response) -> Failure {
 async fn answered(cx: &Cx, response: Response) -> Result<Box<RawValue>> {
     let data = data(&response.or_failure(cx)?)?;
     let head: Head<'_> = serde_json::from_str(data.get()).context("the record in the answer")?;
-    cx.page(MODEL)
+    cx.batch(MODEL)
         .save_json(head.id, data.get())
         .commit()
         .await?;

@@ -153,19 +153,19 @@ async fn records(cx: Cx) -> Result<()> {
         }
         let before = checkpoint.since;
         let listing: Listing<'_> = response.json()?;
-        let mut page = cx.page(MODEL);
+        let mut batch = cx.batch(MODEL);
         for record in listing.data {
             let head: Head<'_> = serde_json::from_str(record.get())
                 .context("a record without a usable `id` and `last_modified`")?;
             checkpoint.since = checkpoint.since.max(head.last_modified);
             if head.deleted == Value::Bool(true) {
-                page.delete(head.id);
+                batch.delete(head.id);
             } else {
-                page.save_json(head.id, record.get());
+                batch.save_json(head.id, record.get());
             }
         }
-        if !page.is_empty() {
-            page.checkpoint(&checkpoint)?.commit().await?;
+        if !batch.is_empty() {
+            batch.checkpoint(&checkpoint)?.commit().await?;
         }
         if response.header("Next-Page").is_none() {
             return Ok(());

@@ -161,7 +161,7 @@ impl Action {
             warn!("done, but the answer has nothing at `{place}`, where its record should be");
         }
         if let Some(plan) = &self.plan {
-            let mut commit = cx.page(&plan.model);
+            let mut commit = cx.batch(&plan.model);
             match (self.deletes, record) {
                 (true, _) => {
                     commit.delete_all(id);
