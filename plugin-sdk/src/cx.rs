@@ -15,7 +15,7 @@ use crate::feed::FeedReader;
 use crate::full_pull::FullPull;
 use crate::host::{Handle, Host};
 use crate::http::RequestBuilder;
-use crate::plugin::SharedHandler;
+use crate::plugin::{Model, SharedHandler};
 use crate::records::{Commit, OnBadRecord, Tally};
 use crate::{Failure, Result};
 
@@ -138,9 +138,9 @@ impl Cx {
         RequestBuilder::new(self.clone(), method, url.into())
     }
 
-    /// Start a commit with a batch of changes of `model`. Nothing is stored before
-    /// [`Commit::commit`].
-    pub fn batch(&self, model: impl Into<String>) -> Commit {
+    /// Start a commit with a batch of changes of `model`: a type's ([`Record::model`](crate::Record::model)), or a name. Nothing
+    /// is stored before [`Commit::commit`].
+    pub fn batch(&self, model: impl Into<Model>) -> Commit {
         Commit::new(self.clone(), model.into())
     }
 
@@ -250,7 +250,7 @@ impl Cx {
 
     /// A pull of everything that the outside API has of `model`, which finds what was deleted there
     /// and never deletes what lives: see [`FullPull`].
-    pub fn full_pull(&self, model: impl Into<String>) -> FullPull {
+    pub fn full_pull(&self, model: impl Into<Model>) -> FullPull {
         FullPull::new(self.clone(), model.into())
     }
 

@@ -4,7 +4,7 @@
 
 pub use crate::{
     Action, Auth, Context as _, Cx, Failure, FailureKind, Model, OnBadRecord, Paginate, Plugin,
-    Position, Result, Sync,
+    Position, Record, Result, Sync,
 };
 pub use crate::{debug, error, info, warn};
 pub use futures::future::{join_all, try_join_all};

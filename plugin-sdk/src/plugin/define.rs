@@ -7,8 +7,8 @@ use std::rc::Rc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
+use super::model::{Model, Schema};
 use crate::{Cx, Failure, Result};
 
 pub(crate) type Running<T> = Pin<Box<dyn Future<Output = Result<T>>>>;
@@ -195,74 +195,6 @@ impl fmt::Debug for Action {
 pub(super) struct Event {
     pub(super) kind: String,
     pub(super) run: SharedHandler,
-}
-
-/// A kind of record, with an optional JSON Schema of its body.
-#[derive(Debug, Clone)]
-#[must_use]
-pub struct Model {
-    pub(super) name: String,
-    pub(super) description: Option<String>,
-    pub(super) schema: Option<Schema>,
-}
-
-impl Model {
-    /// A model of this name.
-    pub fn new(name: impl Into<String>) -> Self {
-        Model {
-            name: name.into(),
-            description: None,
-            schema: None,
-        }
-    }
-
-    /// What it is, in a sentence.
-    pub fn describe(mut self, description: impl Into<String>) -> Self {
-        self.description = Some(description.into());
-        self
-    }
-
-    /// The JSON Schema of a record's body: see [`Schema`].
-    pub fn schema(mut self, schema: impl Into<Schema>) -> Self {
-        self.schema = Some(schema.into());
-        self
-    }
-}
-
-impl From<&str> for Model {
-    fn from(name: &str) -> Self {
-        Model::new(name)
-    }
-}
-
-impl From<String> for Model {
-    fn from(name: String) -> Self {
-        Model::new(name)
-    }
-}
-
-/// A JSON Schema: from a `json!({…})` value (or `schemars`' `schema_for!(T).to_value()`), or from
-/// JSON text. Text costs nothing at run time, so `include_str!("contact.schema.json")` makes the
-/// smaller component.
-#[derive(Debug, Clone)]
-pub struct Schema(pub(super) String);
-
-impl From<Value> for Schema {
-    fn from(schema: Value) -> Self {
-        Schema(serde_json::to_string(&schema).unwrap_or_default())
-    }
-}
-
-impl From<&str> for Schema {
-    fn from(json: &str) -> Self {
-        Schema(json.to_owned())
-    }
-}
-
-impl From<String> for Schema {
-    fn from(json: String) -> Self {
-        Schema(json)
-    }
 }
 
 /// A typed handler as one from JSON text to JSON text. `what` names the input in failures.

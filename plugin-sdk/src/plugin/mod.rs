@@ -4,6 +4,7 @@ mod auth;
 mod define;
 mod dispatch;
 mod manifest;
+mod model;
 mod oauth;
 
 use std::fmt;
@@ -15,8 +16,9 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 pub use self::auth::{Auth, ConfigKey, HeaderAuth, Name, TemplateAuth};
 pub(crate) use self::define::SharedHandler;
-pub use self::define::{Action, Model, Schema, Sync};
+pub use self::define::{Action, Sync};
 use self::define::{Event, value_handler};
+pub use self::model::{Model, Record, Schema};
 pub use self::oauth::{ClientAuth, OAuth, TokenUrl};
 use crate::{Cx, Result};
 

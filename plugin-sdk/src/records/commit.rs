@@ -1,5 +1,6 @@
 //! Building a commit: records and deletions of one or several models, and a checkpoint.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::mem;
 
@@ -10,7 +11,7 @@ use super::id;
 use super::outcome::CommitOutcome;
 use crate::failure::of_store;
 use crate::host::{Batch, Host, Saved, Skipped, StoreErrorKind};
-use crate::{Cx, Failure, Result};
+use crate::{Cx, Failure, Model, Result};
 
 /// A commit being built: [`Cx::batch`] starts it, [`commit`](Commit::commit) stores all of it or
 /// nothing. Limits: 10,000 records and 16 MiB of bodies a commit, 1 MiB a record, 512 bytes an
@@ -43,42 +44,39 @@ pub struct Commit {
     /// The batches before the current one.
     batches: Vec<Batch>,
     batch: Batch,
-    pub(super) id_field: String,
+    /// Of the current batch's model.
+    pub(super) id_field: Cow<'static, str>,
     checkpoint: Option<String>,
 }
 
 impl Commit {
-    pub(crate) fn new(cx: Cx, model: String) -> Self {
+    pub(crate) fn new(cx: Cx, model: Model) -> Self {
         Commit {
             cx,
             batches: Vec::new(),
-            batch: batch_of(model),
-            id_field: "id".to_owned(),
+            batch: batch_of(model.name.into_owned()),
+            id_field: model.id,
             checkpoint: None,
         }
     }
 
     /// Go on with a batch of another model, in the same commit.
-    pub fn and(&mut self, model: impl Into<String>) -> &mut Self {
+    pub fn and(&mut self, model: impl Into<Model>) -> &mut Self {
         let model = model.into();
-        if model != self.batch.model {
-            let batch = match self.batches.iter().position(|batch| batch.model == model) {
+        self.id_field = model.id;
+        let name = model.name;
+        if name != self.batch.model {
+            let batch = match self.batches.iter().position(|batch| batch.model == name) {
                 Some(at) => self.batches.swap_remove(at),
-                None => batch_of(model),
+                None => batch_of(name.into_owned()),
             };
             self.batches.push(mem::replace(&mut self.batch, batch));
         }
         self
     }
 
-    /// Take ids from this field instead of `id`.
-    pub fn id_field(&mut self, field: impl Into<String>) -> &mut Self {
-        self.id_field = field.into();
-        self
-    }
-
-    /// Save a record under the id in its field `id`: a string that is not empty, or an integer. One
-    /// without such an id is skipped.
+    /// Save a record under the id in its field `id`, or that of the [`Model::id`]: a string that is not empty, or an
+    /// integer. One without such an id is skipped.
     pub fn save<T: Serialize + ?Sized>(&mut self, record: &T) -> Result<&mut Self> {
         let body = self.body_of(record)?;
         self.save_text(body)

@@ -2,6 +2,8 @@
 
 use tidegate_sdk::prelude::*;
 use tidegate_sdk::serde_json::value::RawValue;
+use tidegate_sdk::test::get;
+use tidegate_sdk::{Commit, HttpPage};
 
 use crate::{host, run};
 
@@ -9,6 +11,11 @@ use crate::{host, run};
 struct Order {
     number: u64,
     total: f64,
+}
+
+impl Record for Order {
+    const MODEL: &str = "N";
+    const ID: &str = "number";
 }
 
 #[test]
@@ -33,22 +40,54 @@ fn every_way_to_save() {
             .save_with_id("b", &json!({ "no": "id" }))?
             .save_json("c", r#"{"z":1,"a":2}"#)
             .save_raw(raw.iter().map(AsRef::as_ref))?
-            .id_field("number")
+            .and(Order::model())
             .save_all(&orders)?
+            .and("M")
+            .save(&json!({ "id": "last", "number": 9 }))?
             .commit()
             .await?;
-        assert_eq!(outcome.model("M").added, 10);
-        assert_eq!(outcome.model("N").added, 0);
-        assert_eq!(outcome.changed(), 10);
+        assert_eq!(outcome.model("M").added, 9);
+        assert_eq!(outcome.model("N").added, 2);
+        assert_eq!(outcome.changed(), 11);
         Ok(())
     });
     let ids: Vec<String> = outcome.assert_ok().records("M").into_keys().collect();
-    assert_eq!(ids, ["-8", "1", "2", "7", "a", "b", "c", "o1", "o2", "r"]);
+    assert_eq!(ids, ["-8", "7", "a", "b", "c", "last", "o1", "o2", "r"]);
+    let ids: Vec<String> = outcome.records("N").into_keys().collect();
+    assert_eq!(ids, ["1", "2"]);
     assert_eq!(
         outcome.records("M")["o1"],
         json!({ "number": 1, "total": 1.5 })
     );
     assert_eq!(outcome.records("M")["c"], json!({ "a": 2, "z": 1 }));
+}
+
+/// The id's field goes with the model, be it a type's or one of a config, in every commit of a full pull.
+#[test]
+fn the_model_says_where_ids_are() {
+    let host = host().respond_always(get("/orders"), json!([{ "number": 1 }, { "number": 2 }]));
+    for model in [Order::model(), Model::new(Order::MODEL).id("number")] {
+        let outcome = run(&host, move |cx| {
+            let model = model.clone();
+            async move {
+                let style = Paginate::link();
+                let read = |page: &HttpPage, commit: &mut Commit| {
+                    commit.save_raw(page.raw_items()?).map(drop)
+                };
+                cx.full_pull(model)
+                    .read(cx.get("/orders"), style, read)
+                    .await?;
+                Ok(())
+            }
+        });
+        let ids: Vec<String> = outcome
+            .assert_ok()
+            .records(Order::MODEL)
+            .into_keys()
+            .collect();
+        assert_eq!(ids, ["1", "2"]);
+        assert_eq!(outcome.totals(Order::MODEL).skipped, 0);
+    }
 }
 
 #[test]
@@ -304,7 +343,9 @@ fn commits_that_break_a_rule_store_nothing() {
     for (build, code, says) in cases {
         let outcome = run(&host(), move |cx| async move {
             cx.on_bad_record(OnBadRecord::Fail);
-            build(cx.batch("M").save_json("fine", "{}")).commit().await?;
+            build(cx.batch("M").save_json("fine", "{}"))
+                .commit()
+                .await?;
             Ok(())
         });
         let failure = outcome.failure();

@@ -141,7 +141,10 @@ pub async fn sees_too_little(cx: Cx) -> Result<()> {
     }
     let mut pull = cx.full_pull(MODEL);
     pull.begin().await?;
-    cx.batch(MODEL).save(&json!({ "id": "a" }))?.commit().await?;
+    cx.batch(MODEL)
+        .save(&json!({ "id": "a" }))?
+        .commit()
+        .await?;
     pull.answered();
     pull.saw("a");
     pull.finish(|_| ()).await.map(drop)
