@@ -38,8 +38,8 @@ pub use crate::http::{
     RequestBuilder, Response, Responses, Verdict, default_verdict, encode, resolve_url,
 };
 pub use crate::plugin::{
-    Action, Auth, ClientAuth, ConfigKey, HeaderAuth, Model, Name, OAuth, Plugin, Record, Schema,
-    Sync, TemplateAuth, TokenUrl,
+    Action, Auth, ClientAuth, ConfigKey, HandlerFuture, HeaderAuth, Model, Name, OAuth, Plugin,
+    Record, Schema, Sync, TemplateAuth, TokenUrl,
 };
 pub use crate::pointer::{Finder, Found, Pointer, PointerError, scalar_text};
 pub use crate::records::{Commit, CommitOutcome, OnBadRecord};

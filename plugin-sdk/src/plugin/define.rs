@@ -17,6 +17,19 @@ pub(super) type UnitHandler = Box<dyn Fn(Cx) -> Running<()>>;
 pub(crate) type SharedHandler = Rc<dyn Fn(Cx, String) -> Running<String>>;
 pub(super) type ValueHandler = Box<dyn Fn(Cx, String) -> Running<String>>;
 
+/// What a handler gives when it is called: every future of a [`Result<T>`], so what an `async fn` gives that returns one.
+/// A trait of its own only for what the compiler says of other ones.
+#[diagnostic::on_unimplemented(
+    message = "this is no handler: it has to be an `async fn` that returns `tidegate_sdk::Result<{T}>`",
+    label = "gives `{Self}`",
+    note = "a sync is `async fn name(cx: Cx) -> Result<()>`, an action `async fn name(cx: Cx, input: I) -> Result<O>`; \
+            the error is `Failure`, which `?` makes of every standard error"
+)]
+pub trait HandlerFuture<T>: Future<Output = Result<T>> {}
+
+#[diagnostic::do_not_recommend]
+impl<T, F: Future<Output = Result<T>>> HandlerFuture<T> for F {}
+
 /// A sync: pulls records of one or several models from the outside API.
 #[must_use]
 pub struct Sync {
@@ -41,7 +54,7 @@ impl Sync {
     pub fn new<F, Fut>(name: impl Into<String>, handler: F) -> Self
     where
         F: Fn(Cx) -> Fut + 'static,
-        Fut: Future<Output = Result<()>> + 'static,
+        Fut: HandlerFuture<()> + 'static,
     {
         Sync {
             name: name.into(),
@@ -59,7 +72,7 @@ impl Sync {
     pub fn each<F, Fut>(pointer: impl Into<String>, handler: F) -> Self
     where
         F: Fn(Cx) -> Fut + 'static,
-        Fut: Future<Output = Result<()>> + 'static,
+        Fut: HandlerFuture<()> + 'static,
     {
         let mut sync = Sync::new("*", handler).model("*");
         sync.each = Some(pointer.into());
@@ -129,7 +142,7 @@ impl Action {
         I: DeserializeOwned + 'static,
         O: Serialize + 'static,
         F: Fn(Cx, I) -> Fut + 'static,
-        Fut: Future<Output = Result<O>> + 'static,
+        Fut: HandlerFuture<O> + 'static,
     {
         let name = name.into();
         Action {
@@ -152,7 +165,7 @@ impl Action {
         I: DeserializeOwned + 'static,
         O: Serialize + 'static,
         F: Fn(Cx, I) -> Fut + 'static,
-        Fut: Future<Output = Result<O>> + 'static,
+        Fut: HandlerFuture<O> + 'static,
     {
         let mut action = Action::new("*", handler).model("*");
         action.each = Some(pointer.into());
@@ -203,7 +216,7 @@ where
     I: DeserializeOwned + 'static,
     O: Serialize + 'static,
     F: Fn(Cx, I) -> Fut + 'static,
-    Fut: Future<Output = Result<O>> + 'static,
+    Fut: HandlerFuture<O> + 'static,
 {
     // The handler is shared, as the future may not borrow from the plugin.
     let handler = Rc::new(handler);
