@@ -9,12 +9,13 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tidegate_rules::limits::GET_IDS_MAX;
 
+use crate::config::invalid;
 use crate::failure::of_store;
 use crate::feed::FeedReader;
 use crate::full_pull::FullPull;
 use crate::host::{Handle, Host};
 use crate::http::RequestBuilder;
-use crate::plugin::SharedHandler;
+use crate::plugin::{Model, SharedHandler};
 use crate::records::{Commit, OnBadRecord, Tally};
 use crate::{Failure, Result};
 
@@ -137,9 +138,9 @@ impl Cx {
         RequestBuilder::new(self.clone(), method, url.into())
     }
 
-    /// Start a commit with changes of `model`. Nothing is stored before
-    /// [`Commit::commit`].
-    pub fn page(&self, model: impl Into<String>) -> Commit {
+    /// Start a commit with a batch of changes of `model`: a type's ([`Record::model`](crate::Record::model)), or a name. Nothing
+    /// is stored before [`Commit::commit`].
+    pub fn batch(&self, model: impl Into<Model>) -> Commit {
         Commit::new(self.clone(), model.into())
     }
 
@@ -249,7 +250,7 @@ impl Cx {
 
     /// A pull of everything that the outside API has of `model`, which finds what was deleted there
     /// and never deletes what lives: see [`FullPull`].
-    pub fn full_pull(&self, model: impl Into<String>) -> FullPull {
+    pub fn full_pull(&self, model: impl Into<Model>) -> FullPull {
         FullPull::new(self.clone(), model.into())
     }
 
@@ -270,12 +271,7 @@ fn decode_object<T: DeserializeOwned>(what: &str, text: &str) -> Result<T> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
-        let place = if path == "." {
-            String::new()
-        } else {
-            format!(" at `{path}`")
-        };
-        Failure::config(format!("the connection's {what}{place}: {}", error.inner()))
-            .code(format!("{what}-invalid"))
+        let path = if path == "." { "" } else { path.as_str() };
+        invalid(what, path, error.inner())
     })
 }

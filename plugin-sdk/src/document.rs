@@ -11,6 +11,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::Pointer;
+use crate::pointer::split;
+
 /// A JSON text and the members of its top-level object.
 #[derive(Debug)]
 pub(crate) struct Document {
@@ -95,27 +98,10 @@ fn members(text: &str) -> serde_json::Result<Vec<(String, Range<usize>)>> {
         .collect())
 }
 
-/// The first segment of a pointer, unescaped, and the rest. `None` for what is no pointer.
-fn split(pointer: &str) -> Option<(Cow<'_, str>, &str)> {
-    let pointer = pointer.strip_prefix('/')?;
-    let (segment, rest) = match pointer.find('/') {
-        Some(at) => pointer.split_at(at),
-        None => (pointer, ""),
-    };
-    let segment = if segment.contains('~') {
-        Cow::Owned(segment.replace("~1", "/").replace("~0", "~"))
-    } else {
-        Cow::Borrowed(segment)
-    };
-    Some((segment, rest))
-}
-
 /// The value of one member of an object, or of one element of an array.
 fn member<'a>(json: &'a str, name: &str) -> Option<&'a str> {
     if json.trim_start().starts_with('[') {
-        // RFC 6901: digits without a leading zero. Anything else names no element.
-        let canonical = name == "0" || !name.starts_with(['0', '+']);
-        let position = name.parse::<usize>().ok().filter(|_| canonical)?;
+        let position = Pointer::index(name)?;
         let elements: Vec<&RawValue> = serde_json::from_str(json).ok()?;
         return elements.get(position).map(|element| element.get());
     }
@@ -164,6 +150,7 @@ mod tests {
             ("/items", Some(r#"[{"id":1},{"id":[7]}]"#)),
             ("/items/1/id/0", Some("7")),
             ("/items/01", None),
+            ("/a~2b", None),
             ("/items/2", None),
             ("/items/-", None),
             ("/items/0/id/deeper", None),

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod config;
 mod cx;
 mod document;
 mod failure;
@@ -17,27 +18,32 @@ mod http;
 mod json;
 pub mod log;
 mod plugin;
+mod pointer;
 pub mod prelude;
 mod records;
+mod template;
 mod text;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod test;
 
+pub use crate::config::ConfigPath;
 pub use crate::cx::{Cx, RunContext};
 pub use crate::failure::{Context, Failure, FailureKind, Result, Upstream};
 pub use crate::feed::FeedReader;
 pub use crate::full_pull::{Finish, FullPull, Pass, Presence, SeenIds};
 pub use crate::host::{Change, ChangeAction, ModelOutcome, SnapshotEnd};
 pub use crate::http::{
-    Expected, HttpPage, ItemResult, PageSizes, Pages, Paginate, Position, RequestBuilder, Response,
-    Responses, Verdict, default_verdict, encode, next_link,
+    Expected, HttpPage, ItemResult, Multipart, PageSizes, Pages, Paginate, Position,
+    RequestBuilder, Response, Responses, Verdict, default_verdict, encode, resolve_url,
 };
 pub use crate::plugin::{
-    Action, Auth, ClientAuth, ConfigKey, HeaderAuth, Model, Name, OAuth, Plugin, Schema, Sync,
-    TemplateAuth, TokenUrl,
+    Action, Auth, ClientAuth, ConfigKey, HandlerFuture, HeaderAuth, Model, Name, OAuth, Plugin,
+    Record, Schema, Sync, TemplateAuth, TokenUrl,
 };
+pub use crate::pointer::{Finder, Found, Pointer, PointerError, scalar_text};
 pub use crate::records::{Commit, CommitOutcome, OnBadRecord};
+pub use crate::template::{FillError, Place, Template, TemplateError};
 pub use futures;
 pub use serde_json;
 pub use tidegate_rules::surrogates::mended;

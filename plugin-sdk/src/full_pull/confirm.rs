@@ -170,7 +170,7 @@ impl FullPull {
         checkpoint: &str,
         tally: &mut Tally,
     ) -> Result<()> {
-        let mut commit = self.cx.page(&self.model);
+        let mut commit = self.batch();
         let mut bodies = 0;
         for (id, presence) in answers {
             match presence {

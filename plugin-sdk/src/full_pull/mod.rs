@@ -20,6 +20,7 @@ mod ids;
 mod pass;
 mod read;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Serialize;
@@ -30,7 +31,7 @@ pub use self::ids::SeenIds;
 pub use self::pass::Pass;
 use crate::failure::of_store;
 use crate::host::{Host, Proof, SnapshotEnd, Unseen};
-use crate::{Cx, Failure, RequestBuilder, Result, info, warn};
+use crate::{Commit, Cx, Failure, Model, RequestBuilder, Result, info, warn};
 
 /// How often a list is read in one pull, until two passes agree.
 const PASSES_MAX: u32 = 3;
@@ -50,6 +51,7 @@ type Confirm = Box<dyn Fn(&str) -> RequestBuilder>;
 pub struct FullPull {
     cx: Cx,
     model: String,
+    id_field: Cow<'static, str>,
     pass: Pass,
     ids: SeenIds,
     /// How many skipped records of the run are in a pass already.
@@ -72,11 +74,14 @@ pub enum Finish {
 }
 
 impl FullPull {
-    pub(crate) fn new(cx: Cx, model: String) -> Self {
+    pub(crate) fn new(cx: Cx, model: Model) -> Self {
+        let id_field = model.id;
+        let model = model.name.into_owned();
         FullPull {
             tallied: cx.tally().skipped_of(&model),
             cx,
             model,
+            id_field,
             pass: Pass::default(),
             ids: SeenIds::default(),
             overlaps: false,
@@ -139,6 +144,12 @@ impl FullPull {
     #[must_use]
     pub fn pass(&self) -> &Pass {
         &self.pass
+    }
+
+    /// A commit of this model.
+    fn batch(&self) -> Commit {
+        self.cx
+            .batch(Model::new(self.model.as_str()).id(&*self.id_field))
     }
 
     /// An answer of the API came: a page of the list.

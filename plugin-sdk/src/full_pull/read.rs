@@ -135,7 +135,7 @@ impl FullPull {
         let mut pages = request.clone().paginate(style.clone().from(from));
         while let Some(page) = pages.next().await? {
             self.answered();
-            let mut commit = self.cx.page(&self.model);
+            let mut commit = self.batch();
             each(&page, &mut commit)?;
             for id in commit.saved(&self.model) {
                 self.saw(&id);

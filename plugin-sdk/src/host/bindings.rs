@@ -1563,7 +1563,7 @@ pub mod tidegate {
                 /// counts as seen by an open snapshot. A record without one could be any of those stored, so
                 /// it makes the open snapshot of its model not whole: its end deletes nothing.
                 pub id: ::core::option::Option<_rt::String>,
-                /// Which record of the page it was, from 0, as the outside API gave it.
+                /// Which record of its page it was, from 0, as the outside API gave it.
                 pub position: u32,
                 /// For the operator: what is wrong with it. At most 1 KiB is kept.
                 pub reason: _rt::String,
@@ -1580,16 +1580,16 @@ pub mod tidegate {
                         .finish()
                 }
             }
-            /// Changes of one model. An id that occurs twice: the last wins, a save after a delete included
+            /// A batch: changes of one model, part of a commit. An id that occurs twice: the last wins, a save after a delete included
             /// (`delete` comes before `save`), and the run's log says so.
             #[derive(Clone)]
-            pub struct Page {
+            pub struct Batch {
                 /// A model that the manifest lists for this sync or action.
                 pub model: _rt::String,
                 pub save: _rt::Vec<Saved>,
                 /// Ids; those that are not stored, or are deleted already, are ignored.
                 pub delete: _rt::Vec<_rt::String>,
-                /// What the plugin leaves out of this page, so that it is counted and logged (the first 100 of a
+                /// What the plugin leaves out of this batch, so that it is counted and logged (the first 100 of a
                 /// run, each with its id or position and the reason).
                 pub skipped: _rt::Vec<Skipped>,
                 /// How many records may be left out: those of `skipped`, and those of `save` whose id or body
@@ -1597,12 +1597,12 @@ pub mod tidegate {
                 /// refused.
                 pub may_skip: u32,
             }
-            impl ::core::fmt::Debug for Page {
+            impl ::core::fmt::Debug for Batch {
                 fn fmt(
                     &self,
                     f: &mut ::core::fmt::Formatter<'_>,
                 ) -> ::core::fmt::Result {
-                    f.debug_struct("Page")
+                    f.debug_struct("Batch")
                         .field("model", &self.model)
                         .field("save", &self.save)
                         .field("delete", &self.delete)
@@ -1619,7 +1619,7 @@ pub mod tidegate {
                 pub deleted: u32,
                 /// Saved with the body that was stored already, or deleted though it was not stored; costs no write.
                 pub unchanged: u32,
-                /// Left out: those of `page.skipped`, and those that the host found.
+                /// Left out: those of `batch.skipped`, and those that the host found.
                 pub skipped: u32,
             }
             impl ::core::fmt::Debug for ModelOutcome {
@@ -1642,7 +1642,7 @@ pub mod tidegate {
             pub enum ErrorKind {
                 /// Not granted: a model that the manifest doesn't list, a feed that the operator didn't grant.
                 Denied,
-                /// The page breaks a rule or a limit; the message names it, with the model and the position.
+                /// The batch breaks a rule or a limit; the message names it, with the model and the position.
                 /// Nothing of the commit was stored. (guest; upstream where it is what the API sent, such as an
                 /// id that is too long or a number out of range)
                 Invalid,
@@ -1801,14 +1801,14 @@ pub mod tidegate {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Store pages and the checkpoint in one transaction. When it returns, they are durable.
+            /// Store batches and the checkpoint in one transaction: a commit. When it returns, they are durable.
             ///
             /// `checkpoint`: what `state.checkpoint` returns in the next run; `none` leaves it as it is.
             /// At most 64 KiB. At most 10,000 records (deleted and skipped ones included) and 16 MiB of bodies
             /// a commit. An empty commit with a checkpoint is fine.
             #[allow(async_fn_in_trait)]
             pub async fn commit(
-                pages: _rt::Vec<Page>,
+                batches: _rt::Vec<Batch>,
                 checkpoint: ::core::option::Option<Json>,
             ) -> ::core::result::Result<_rt::Vec<ModelOutcome>, Error> {
                 unsafe {
@@ -1821,7 +1821,7 @@ pub mod tidegate {
                     }
                     #[allow(unused_parens)]
                     unsafe impl<'a> _Subtask for _MySubtask<'a> {
-                        type Params = (_rt::Vec<Page>, ::core::option::Option<Json>);
+                        type Params = (_rt::Vec<Batch>, ::core::option::Option<Json>);
                         type Results = ::core::result::Result<
                             _rt::Vec<ModelOutcome>,
                             Error,
@@ -2167,7 +2167,7 @@ pub mod tidegate {
                                     let base = result12
                                         .add(i * (9 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        let Page {
+                                        let Batch {
                                             model: model0,
                                             save: save0,
                                             delete: delete0,
@@ -2454,7 +2454,7 @@ pub mod tidegate {
                     _MySubtask {
                         _unused: core::marker::PhantomData,
                     }
-                        .call((pages, checkpoint))
+                        .call((batches, checkpoint))
                         .await
                 }
             }
@@ -4649,9 +4649,9 @@ macro_rules! __export_plugin_impl {
         "wasm32")] #[unsafe (link_section =
         "component-type:wit-bindgen:0.61.1:tidegate:plugin@0.2.0:plugin:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 2421] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 2424] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xf8\x11\x01A\x02\x01\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xfb\x11\x01A\x02\x01\
 A\x1e\x01B\x0f\x01s\x04\0\x04json\x03\0\0\x01w\x04\0\x05cause\x03\0\x02\x01m\x06\
 \x09transient\x04auth\x06config\x08rejected\x0bunsupported\x05other\x04\0\x0cfai\
 lure-kind\x03\0\x04\x01r\x02\x06status{\x04bodys\x04\0\x08upstream\x03\0\x06\x01\
@@ -4671,29 +4671,29 @@ send\x01\x16\x03\0\x1atidegate:plugin/http@0.2.0\x05\x02\x02\x03\0\0\x04json\x01
 B1\x02\x03\x02\x01\x01\x04\0\x05cause\x03\0\0\x02\x03\x02\x01\x03\x04\0\x04json\x03\
 \0\x02\x01r\x02\x02ids\x04body\x03\x04\0\x05saved\x03\0\x04\x01ks\x01r\x03\x02id\
 \x06\x08positiony\x06reasons\x04\0\x07skipped\x03\0\x07\x01p\x05\x01ps\x01p\x08\x01\
-r\x05\x05models\x04save\x09\x06delete\x0a\x07skipped\x0b\x08may-skipy\x04\0\x04p\
-age\x03\0\x0c\x01r\x06\x05models\x05addedy\x07updatedy\x07deletedy\x09unchangedy\
-\x07skippedy\x04\0\x0dmodel-outcome\x03\0\x0e\x01m\x05\x06denied\x07invalid\x07r\
-efused\x06fenced\x05other\x04\0\x0aerror-kind\x03\0\x10\x01r\x03\x04kind\x11\x07\
+r\x05\x05models\x04save\x09\x06delete\x0a\x07skipped\x0b\x08may-skipy\x04\0\x05b\
+atch\x03\0\x0c\x01r\x06\x05models\x05addedy\x07updatedy\x07deletedy\x09unchanged\
+y\x07skippedy\x04\0\x0dmodel-outcome\x03\0\x0e\x01m\x05\x06denied\x07invalid\x07\
+refused\x06fenced\x05other\x04\0\x0aerror-kind\x03\0\x10\x01r\x03\x04kind\x11\x07\
 messages\x05cause\x01\x04\0\x05error\x03\0\x12\x01kw\x01r\x04\x03ids\x0a\x04next\
 \x14\x06unseenw\x04seenw\x04\0\x0bunseen-page\x03\0\x15\x01m\x03\x04none\x0aone-\
 answer\x0atwo-passes\x04\0\x05proof\x03\0\x17\x01r\x02\x07deletedw\x04keptw\x04\0\
 \x0csnapshot-end\x03\0\x19\x01p\x0d\x01k\x03\x01p\x0f\x01j\x01\x1d\x01\x13\x01C\x02\
-\x05pages\x1b\x0acheckpoint\x1c\0\x1e\x04\0\x06commit\x01\x1f\x01p\x1c\x01j\x01\x20\
-\x01\x13\x01C\x02\x05models\x03ids\x0a\0!\x04\0\x03get\x01\"\x01j\x01\x7f\x01\x13\
-\x01C\x02\x05models\x07restart\x7f\0#\x04\0\x0ebegin-snapshot\x01$\x01j\x01\x16\x01\
-\x13\x01C\x03\x05models\x05afterw\x05limity\0%\x04\0\x06unseen\x01&\x01j\x01w\x01\
-\x13\x01C\x02\x05models\x0acheckpoint\x1c\0'\x04\0\x0frepeat-snapshot\x01(\x01j\x01\
-\x1a\x01\x13\x01C\x03\x05models\x05proof\x18\x0acheckpoint\x1c\0)\x04\0\x0cend-s\
-napshot\x01*\x03\0\x1dtidegate:plugin/records@0.2.0\x05\x04\x02\x03\0\x02\x05err\
-or\x01B\x10\x02\x03\x02\x01\x03\x04\0\x04json\x03\0\0\x02\x03\x02\x01\x05\x04\0\x05\
-error\x03\0\x02\x01m\x03\x05added\x07updated\x07deleted\x04\0\x06action\x03\0\x04\
-\x01k\x01\x01r\x06\x02ids\x06action\x05\x04body\x06\x0dfirst-seen-atw\x10last-mo\
-dified-atw\x06cursors\x04\0\x06change\x03\0\x07\x01ks\x01r\x03\x0bintegrations\x0a\
-connection\x09\x05models\x04\0\x06source\x03\0\x0a\x01p\x08\x01j\x01\x0c\x01\x03\
-\x01C\x03\x06source\x0b\x06cursor\x09\x05limity\0\x0d\x04\0\x04read\x01\x0e\x03\0\
-\x1atidegate:plugin/feed@0.2.0\x05\x06\x01B\x0e\x02\x03\x02\x01\x03\x04\0\x04jso\
-n\x03\0\0\x02\x03\x02\x01\x05\x04\0\x05error\x03\0\x02\x01k\x01\x01@\0\0\x04\x04\
+\x07batches\x1b\x0acheckpoint\x1c\0\x1e\x04\0\x06commit\x01\x1f\x01p\x1c\x01j\x01\
+\x20\x01\x13\x01C\x02\x05models\x03ids\x0a\0!\x04\0\x03get\x01\"\x01j\x01\x7f\x01\
+\x13\x01C\x02\x05models\x07restart\x7f\0#\x04\0\x0ebegin-snapshot\x01$\x01j\x01\x16\
+\x01\x13\x01C\x03\x05models\x05afterw\x05limity\0%\x04\0\x06unseen\x01&\x01j\x01\
+w\x01\x13\x01C\x02\x05models\x0acheckpoint\x1c\0'\x04\0\x0frepeat-snapshot\x01(\x01\
+j\x01\x1a\x01\x13\x01C\x03\x05models\x05proof\x18\x0acheckpoint\x1c\0)\x04\0\x0c\
+end-snapshot\x01*\x03\0\x1dtidegate:plugin/records@0.2.0\x05\x04\x02\x03\0\x02\x05\
+error\x01B\x10\x02\x03\x02\x01\x03\x04\0\x04json\x03\0\0\x02\x03\x02\x01\x05\x04\
+\0\x05error\x03\0\x02\x01m\x03\x05added\x07updated\x07deleted\x04\0\x06action\x03\
+\0\x04\x01k\x01\x01r\x06\x02ids\x06action\x05\x04body\x06\x0dfirst-seen-atw\x10l\
+ast-modified-atw\x06cursors\x04\0\x06change\x03\0\x07\x01ks\x01r\x03\x0bintegrat\
+ions\x0aconnection\x09\x05models\x04\0\x06source\x03\0\x0a\x01p\x08\x01j\x01\x0c\
+\x01\x03\x01C\x03\x06source\x0b\x06cursor\x09\x05limity\0\x0d\x04\0\x04read\x01\x0e\
+\x03\0\x1atidegate:plugin/feed@0.2.0\x05\x06\x01B\x0e\x02\x03\x02\x01\x03\x04\0\x04\
+json\x03\0\0\x02\x03\x02\x01\x05\x04\0\x05error\x03\0\x02\x01k\x01\x01@\0\0\x04\x04\
 \0\x0acheckpoint\x01\x05\x01@\0\0\x01\x04\0\x06config\x01\x06\x04\0\x08metadata\x01\
 \x06\x01j\0\x01\x03\x01C\x01\x05patch\x01\0\x07\x04\0\x0emerge-metadata\x01\x08\x04\
 \0\x07context\x01\x06\x03\0\x1btidegate:plugin/state@0.2.0\x05\x07\x01B\x04\x01@\
@@ -4720,8 +4720,8 @@ pub use __export_plugin_impl as export_plugin;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 2377] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xac\x11\x01A\x02\x01\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 2380] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xaf\x11\x01A\x02\x01\
 A\x14\x01B\x0f\x01s\x04\0\x04json\x03\0\0\x01w\x04\0\x05cause\x03\0\x02\x01m\x06\
 \x09transient\x04auth\x06config\x08rejected\x0bunsupported\x05other\x04\0\x0cfai\
 lure-kind\x03\0\x04\x01r\x02\x06status{\x04bodys\x04\0\x08upstream\x03\0\x06\x01\
@@ -4741,29 +4741,29 @@ send\x01\x16\x03\0\x1atidegate:plugin/http@0.2.0\x05\x02\x02\x03\0\0\x04json\x01
 B1\x02\x03\x02\x01\x01\x04\0\x05cause\x03\0\0\x02\x03\x02\x01\x03\x04\0\x04json\x03\
 \0\x02\x01r\x02\x02ids\x04body\x03\x04\0\x05saved\x03\0\x04\x01ks\x01r\x03\x02id\
 \x06\x08positiony\x06reasons\x04\0\x07skipped\x03\0\x07\x01p\x05\x01ps\x01p\x08\x01\
-r\x05\x05models\x04save\x09\x06delete\x0a\x07skipped\x0b\x08may-skipy\x04\0\x04p\
-age\x03\0\x0c\x01r\x06\x05models\x05addedy\x07updatedy\x07deletedy\x09unchangedy\
-\x07skippedy\x04\0\x0dmodel-outcome\x03\0\x0e\x01m\x05\x06denied\x07invalid\x07r\
-efused\x06fenced\x05other\x04\0\x0aerror-kind\x03\0\x10\x01r\x03\x04kind\x11\x07\
+r\x05\x05models\x04save\x09\x06delete\x0a\x07skipped\x0b\x08may-skipy\x04\0\x05b\
+atch\x03\0\x0c\x01r\x06\x05models\x05addedy\x07updatedy\x07deletedy\x09unchanged\
+y\x07skippedy\x04\0\x0dmodel-outcome\x03\0\x0e\x01m\x05\x06denied\x07invalid\x07\
+refused\x06fenced\x05other\x04\0\x0aerror-kind\x03\0\x10\x01r\x03\x04kind\x11\x07\
 messages\x05cause\x01\x04\0\x05error\x03\0\x12\x01kw\x01r\x04\x03ids\x0a\x04next\
 \x14\x06unseenw\x04seenw\x04\0\x0bunseen-page\x03\0\x15\x01m\x03\x04none\x0aone-\
 answer\x0atwo-passes\x04\0\x05proof\x03\0\x17\x01r\x02\x07deletedw\x04keptw\x04\0\
 \x0csnapshot-end\x03\0\x19\x01p\x0d\x01k\x03\x01p\x0f\x01j\x01\x1d\x01\x13\x01C\x02\
-\x05pages\x1b\x0acheckpoint\x1c\0\x1e\x04\0\x06commit\x01\x1f\x01p\x1c\x01j\x01\x20\
-\x01\x13\x01C\x02\x05models\x03ids\x0a\0!\x04\0\x03get\x01\"\x01j\x01\x7f\x01\x13\
-\x01C\x02\x05models\x07restart\x7f\0#\x04\0\x0ebegin-snapshot\x01$\x01j\x01\x16\x01\
-\x13\x01C\x03\x05models\x05afterw\x05limity\0%\x04\0\x06unseen\x01&\x01j\x01w\x01\
-\x13\x01C\x02\x05models\x0acheckpoint\x1c\0'\x04\0\x0frepeat-snapshot\x01(\x01j\x01\
-\x1a\x01\x13\x01C\x03\x05models\x05proof\x18\x0acheckpoint\x1c\0)\x04\0\x0cend-s\
-napshot\x01*\x03\0\x1dtidegate:plugin/records@0.2.0\x05\x04\x02\x03\0\x02\x05err\
-or\x01B\x10\x02\x03\x02\x01\x03\x04\0\x04json\x03\0\0\x02\x03\x02\x01\x05\x04\0\x05\
-error\x03\0\x02\x01m\x03\x05added\x07updated\x07deleted\x04\0\x06action\x03\0\x04\
-\x01k\x01\x01r\x06\x02ids\x06action\x05\x04body\x06\x0dfirst-seen-atw\x10last-mo\
-dified-atw\x06cursors\x04\0\x06change\x03\0\x07\x01ks\x01r\x03\x0bintegrations\x0a\
-connection\x09\x05models\x04\0\x06source\x03\0\x0a\x01p\x08\x01j\x01\x0c\x01\x03\
-\x01C\x03\x06source\x0b\x06cursor\x09\x05limity\0\x0d\x04\0\x04read\x01\x0e\x03\0\
-\x1atidegate:plugin/feed@0.2.0\x05\x06\x01B\x0e\x02\x03\x02\x01\x03\x04\0\x04jso\
-n\x03\0\0\x02\x03\x02\x01\x05\x04\0\x05error\x03\0\x02\x01k\x01\x01@\0\0\x04\x04\
+\x07batches\x1b\x0acheckpoint\x1c\0\x1e\x04\0\x06commit\x01\x1f\x01p\x1c\x01j\x01\
+\x20\x01\x13\x01C\x02\x05models\x03ids\x0a\0!\x04\0\x03get\x01\"\x01j\x01\x7f\x01\
+\x13\x01C\x02\x05models\x07restart\x7f\0#\x04\0\x0ebegin-snapshot\x01$\x01j\x01\x16\
+\x01\x13\x01C\x03\x05models\x05afterw\x05limity\0%\x04\0\x06unseen\x01&\x01j\x01\
+w\x01\x13\x01C\x02\x05models\x0acheckpoint\x1c\0'\x04\0\x0frepeat-snapshot\x01(\x01\
+j\x01\x1a\x01\x13\x01C\x03\x05models\x05proof\x18\x0acheckpoint\x1c\0)\x04\0\x0c\
+end-snapshot\x01*\x03\0\x1dtidegate:plugin/records@0.2.0\x05\x04\x02\x03\0\x02\x05\
+error\x01B\x10\x02\x03\x02\x01\x03\x04\0\x04json\x03\0\0\x02\x03\x02\x01\x05\x04\
+\0\x05error\x03\0\x02\x01m\x03\x05added\x07updated\x07deleted\x04\0\x06action\x03\
+\0\x04\x01k\x01\x01r\x06\x02ids\x06action\x05\x04body\x06\x0dfirst-seen-atw\x10l\
+ast-modified-atw\x06cursors\x04\0\x06change\x03\0\x07\x01ks\x01r\x03\x0bintegrat\
+ions\x0aconnection\x09\x05models\x04\0\x06source\x03\0\x0a\x01p\x08\x01j\x01\x0c\
+\x01\x03\x01C\x03\x06source\x0b\x06cursor\x09\x05limity\0\x0d\x04\0\x04read\x01\x0e\
+\x03\0\x1atidegate:plugin/feed@0.2.0\x05\x06\x01B\x0e\x02\x03\x02\x01\x03\x04\0\x04\
+json\x03\0\0\x02\x03\x02\x01\x05\x04\0\x05error\x03\0\x02\x01k\x01\x01@\0\0\x04\x04\
 \0\x0acheckpoint\x01\x05\x01@\0\0\x01\x04\0\x06config\x01\x06\x04\0\x08metadata\x01\
 \x06\x01j\0\x01\x03\x01C\x01\x05patch\x01\0\x07\x04\0\x0emerge-metadata\x01\x08\x04\
 \0\x07context\x01\x06\x03\0\x1btidegate:plugin/state@0.2.0\x05\x07\x01B\x04\x01@\

@@ -18,7 +18,7 @@ pub(crate) trait Host {
 
     async fn commit(
         &self,
-        pages: Vec<Page>,
+        batches: Vec<Batch>,
         checkpoint: Option<String>,
     ) -> Result<Vec<ModelOutcome>, StoreError>;
     async fn get(&self, model: String, ids: Vec<String>)
@@ -140,7 +140,7 @@ pub struct Saved {
 pub struct Skipped {
     /// The record's id at its source, if it is known.
     pub id: Option<String>,
-    /// Which record of the page it was, from 0.
+    /// Which record of its page it was, from 0.
     pub position: u32,
     /// What is wrong with it.
     pub reason: String,
@@ -148,7 +148,7 @@ pub struct Skipped {
 
 /// Changes of one model.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Page {
+pub struct Batch {
     /// A model of the manifest.
     pub model: String,
     /// Records to store.

@@ -3,8 +3,8 @@
 
 use self::bindings::tidegate::plugin as wit;
 use super::{
-    Answer, Change, ChangeAction, Host, HttpError, HttpErrorKind, Level, ModelOutcome, Page, Proof,
-    Request, Retry, SnapshotEnd, Source, StoreError, StoreErrorKind, Unseen,
+    Answer, Batch, Change, ChangeAction, Host, HttpError, HttpErrorKind, Level, ModelOutcome,
+    Proof, Request, Retry, SnapshotEnd, Source, StoreError, StoreErrorKind, Unseen,
 };
 use crate::failure::{Failure, FailureKind};
 use crate::{Cx, Plugin};
@@ -126,14 +126,14 @@ impl Host for Handle {
 
     async fn commit(
         &self,
-        pages: Vec<Page>,
+        batches: Vec<Batch>,
         checkpoint: Option<String>,
     ) -> Result<Vec<ModelOutcome>, StoreError> {
-        let pages = pages
+        let batches = batches
             .into_iter()
-            .map(|page| wit::records::Page {
-                model: page.model,
-                save: page
+            .map(|batch| wit::records::Batch {
+                model: batch.model,
+                save: batch
                     .save
                     .into_iter()
                     .map(|saved| wit::records::Saved {
@@ -141,8 +141,8 @@ impl Host for Handle {
                         body: saved.body,
                     })
                     .collect(),
-                delete: page.delete,
-                skipped: page
+                delete: batch.delete,
+                skipped: batch
                     .skipped
                     .into_iter()
                     .map(|skipped| wit::records::Skipped {
@@ -151,10 +151,10 @@ impl Host for Handle {
                         reason: skipped.reason,
                     })
                     .collect(),
-                may_skip: page.may_skip,
+                may_skip: batch.may_skip,
             })
             .collect();
-        let outcomes = wit::records::commit(pages, checkpoint)
+        let outcomes = wit::records::commit(batches, checkpoint)
             .await
             .map_err(lift_error)?;
         Ok(outcomes

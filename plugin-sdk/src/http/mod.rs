@@ -1,6 +1,8 @@
 //! HTTP for plugins: building requests, reading responses, following pages.
 
+mod form;
 mod link;
+mod multipart;
 mod pace;
 mod page;
 mod paginate;
@@ -12,7 +14,7 @@ mod retry_after;
 mod sizes;
 mod url;
 
-pub use self::link::next as next_link;
+pub use self::multipart::Multipart;
 pub use self::page::HttpPage;
 pub(crate) use self::paginate::is_beyond;
 pub use self::paginate::{Pages, Paginate, Position};
@@ -21,3 +23,4 @@ pub use self::request::RequestBuilder;
 pub use self::response::Response;
 pub use self::responses::{Expected, ItemResult, Responses, Verdict, default_verdict};
 pub use self::sizes::PageSizes;
+pub use self::url::resolve as resolve_url;

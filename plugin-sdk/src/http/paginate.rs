@@ -5,11 +5,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 
-use super::link;
 use super::page::HttpPage;
 use super::request::RequestBuilder;
 use super::sizes::PageSizes;
-use super::url::resolve;
 use crate::{Failure, Result, warn};
 
 /// More pages than this are taken for a loop.
@@ -26,7 +24,7 @@ const SIZED_PAGES: u64 = 3;
 /// let style = Paginate::cursor("/next_cursor", "cursor").items("/items");
 /// let mut pages = cx.get("/contacts").query("limit", 100).paginate(style);
 /// while let Some(page) = pages.next().await? {
-///     let mut commit = cx.page("Contact");
+///     let mut commit = cx.batch("Contact");
 ///     let contacts: Vec<Value> = commit.items(&page)?;
 ///     commit.save_all(&contacts)?.commit().await?;
 /// }
@@ -335,13 +333,8 @@ impl Pages {
             Style::Cursor { pointer, .. } => page.token(pointer)?.map(Position::Cursor),
             Style::NextUrl { pointer } => page
                 .token(pointer)?
-                .map(|url| Position::Url(resolve(page.response().url(), &url))),
-            Style::Link => page
-                .response()
-                .headers()
-                .filter(|(name, _)| name.eq_ignore_ascii_case("link"))
-                .find_map(|(_, value)| link::next(value))
-                .map(|url| Position::Url(resolve(page.response().url(), url))),
+                .map(|url| Position::Url(page.response().resolve(&url))),
+            Style::Link => page.response().link("next").map(Position::Url),
             Style::Page { first, .. } => {
                 let number = match page.position() {
                     Some(Position::Page(number)) => *number,

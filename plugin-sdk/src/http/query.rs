@@ -5,6 +5,9 @@ const HEX: &[u8; 16] = b"0123456789ABCDEF";
 /// Percent-encode a text for use as one segment of a path or one value of a query: everything
 /// but the unreserved characters of RFC 3986.
 ///
+/// A segment that is `.` or `..` leads to another path all the same, as URLs take `%2E` for a dot: where a text may be
+/// one, use [`Template::fill_path`](crate::Template::fill_path), which refuses it.
+///
 /// ```
 /// assert_eq!(tidegate_sdk::encode("a/b c&é"), "a%2Fb%20c%26%C3%A9");
 /// ```

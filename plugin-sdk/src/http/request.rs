@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::paginate::{Pages, Paginate};
-use super::query;
 use super::response::Response;
+use super::{Multipart, form, query};
 use crate::failure::of_http;
 use crate::host::{Host, Request, Retry};
 use crate::{Cx, Failure, Result};
@@ -80,6 +80,39 @@ impl RequestBuilder {
             Ok(body) => self.header("Content-Type", "application/json").body(body),
             Err(error) => {
                 let failure = Failure::other(format!("{}: the body: {error}", self.name()));
+                self.problem.get_or_insert(failure);
+                self
+            }
+        }
+    }
+
+    /// Send these fields as the body of a form, with its `Content-Type`: `application/x-www-form-urlencoded`
+    /// of the URL standard, in UTF-8. A name may come several times.
+    ///
+    /// ```
+    /// # use tidegate_sdk::prelude::*;
+    /// # async fn note(cx: Cx) -> Result<()> {
+    /// cx.post("/notes").form_body([("title", "a & b"), ("tag", "x")]).send().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn form_body<N: AsRef<str>, V: fmt::Display>(
+        self,
+        fields: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        let mut body = String::new();
+        for (name, value) in fields {
+            form::append(&mut body, name.as_ref(), &value.to_string());
+        }
+        self.header("Content-Type", form::CONTENT_TYPE).body(body)
+    }
+
+    /// Send these parts as the body, with its `Content-Type`: `multipart/form-data` (RFC 7578).
+    pub fn multipart_body(mut self, parts: Multipart) -> Self {
+        match parts.finish() {
+            Ok((content_type, body)) => self.header("Content-Type", content_type).body(body),
+            Err(problem) => {
+                let failure = Failure::other(format!("{}: the body: {problem}", self.name()));
                 self.problem.get_or_insert(failure);
                 self
             }

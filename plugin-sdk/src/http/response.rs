@@ -7,7 +7,9 @@ use serde::Deserialize;
 use serde_json::error::Category;
 use tidegate_rules::limits::UPSTREAM_BODY_BYTES_MAX;
 
+use super::link;
 use super::pace::Pace;
+use super::url::resolve;
 use crate::failure::FailureKind;
 use crate::host::Answer;
 use crate::text::{excerpt, truncated};
@@ -100,6 +102,24 @@ impl Response {
             .headers
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The target of the first link with this relation type in the headers `Link` (RFC 8288), as an absolute URL:
+    /// `response.link("next")`. Relation types are compared without case. A link with an `anchor` is about another
+    /// resource, and is passed over.
+    #[must_use]
+    pub fn link(&self, relation: &str) -> Option<String> {
+        self.headers()
+            .filter(|(name, _)| name.eq_ignore_ascii_case("link"))
+            .find_map(|(_, value)| link::target(value, relation))
+            .map(|target| self.resolve(target))
+    }
+
+    /// A reference in this answer, such as the URL of the next page or of a file, as an absolute URL
+    /// ([`resolve_url`](crate::resolve_url), RFC 3986 §5).
+    #[must_use]
+    pub fn resolve(&self, reference: &str) -> String {
+        resolve(self.url(), reference)
     }
 
     /// The body, decompressed.

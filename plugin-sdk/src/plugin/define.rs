@@ -7,8 +7,8 @@ use std::rc::Rc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
+use super::model::{Model, Schema};
 use crate::{Cx, Failure, Result};
 
 pub(crate) type Running<T> = Pin<Box<dyn Future<Output = Result<T>>>>;
@@ -16,6 +16,19 @@ pub(super) type UnitHandler = Box<dyn Fn(Cx) -> Running<()>>;
 /// JSON text in, JSON text out.
 pub(crate) type SharedHandler = Rc<dyn Fn(Cx, String) -> Running<String>>;
 pub(super) type ValueHandler = Box<dyn Fn(Cx, String) -> Running<String>>;
+
+/// What a handler gives when it is called: every future of a [`Result<T>`], so what an `async fn` gives that returns one.
+/// A trait of its own only for what the compiler says of other ones.
+#[diagnostic::on_unimplemented(
+    message = "this is no handler: it has to be an `async fn` that returns `tidegate_sdk::Result<{T}>`",
+    label = "gives `{Self}`",
+    note = "a sync is `async fn name(cx: Cx) -> Result<()>`, an action `async fn name(cx: Cx, input: I) -> Result<O>`; \
+            the error is `Failure`, which `?` makes of every standard error"
+)]
+pub trait HandlerFuture<T>: Future<Output = Result<T>> {}
+
+#[diagnostic::do_not_recommend]
+impl<T, F: Future<Output = Result<T>>> HandlerFuture<T> for F {}
 
 /// A sync: pulls records of one or several models from the outside API.
 #[must_use]
@@ -41,7 +54,7 @@ impl Sync {
     pub fn new<F, Fut>(name: impl Into<String>, handler: F) -> Self
     where
         F: Fn(Cx) -> Fut + 'static,
-        Fut: Future<Output = Result<()>> + 'static,
+        Fut: HandlerFuture<()> + 'static,
     {
         Sync {
             name: name.into(),
@@ -59,7 +72,7 @@ impl Sync {
     pub fn each<F, Fut>(pointer: impl Into<String>, handler: F) -> Self
     where
         F: Fn(Cx) -> Fut + 'static,
-        Fut: Future<Output = Result<()>> + 'static,
+        Fut: HandlerFuture<()> + 'static,
     {
         let mut sync = Sync::new("*", handler).model("*");
         sync.each = Some(pointer.into());
@@ -129,7 +142,7 @@ impl Action {
         I: DeserializeOwned + 'static,
         O: Serialize + 'static,
         F: Fn(Cx, I) -> Fut + 'static,
-        Fut: Future<Output = Result<O>> + 'static,
+        Fut: HandlerFuture<O> + 'static,
     {
         let name = name.into();
         Action {
@@ -152,7 +165,7 @@ impl Action {
         I: DeserializeOwned + 'static,
         O: Serialize + 'static,
         F: Fn(Cx, I) -> Fut + 'static,
-        Fut: Future<Output = Result<O>> + 'static,
+        Fut: HandlerFuture<O> + 'static,
     {
         let mut action = Action::new("*", handler).model("*");
         action.each = Some(pointer.into());
@@ -197,81 +210,13 @@ pub(super) struct Event {
     pub(super) run: SharedHandler,
 }
 
-/// A kind of record, with an optional JSON Schema of its body.
-#[derive(Debug, Clone)]
-#[must_use]
-pub struct Model {
-    pub(super) name: String,
-    pub(super) description: Option<String>,
-    pub(super) schema: Option<Schema>,
-}
-
-impl Model {
-    /// A model of this name.
-    pub fn new(name: impl Into<String>) -> Self {
-        Model {
-            name: name.into(),
-            description: None,
-            schema: None,
-        }
-    }
-
-    /// What it is, in a sentence.
-    pub fn describe(mut self, description: impl Into<String>) -> Self {
-        self.description = Some(description.into());
-        self
-    }
-
-    /// The JSON Schema of a record's body: see [`Schema`].
-    pub fn schema(mut self, schema: impl Into<Schema>) -> Self {
-        self.schema = Some(schema.into());
-        self
-    }
-}
-
-impl From<&str> for Model {
-    fn from(name: &str) -> Self {
-        Model::new(name)
-    }
-}
-
-impl From<String> for Model {
-    fn from(name: String) -> Self {
-        Model::new(name)
-    }
-}
-
-/// A JSON Schema: from a `json!({…})` value (or `schemars`' `schema_for!(T).to_value()`), or from
-/// JSON text. Text costs nothing at run time, so `include_str!("contact.schema.json")` makes the
-/// smaller component.
-#[derive(Debug, Clone)]
-pub struct Schema(pub(super) String);
-
-impl From<Value> for Schema {
-    fn from(schema: Value) -> Self {
-        Schema(serde_json::to_string(&schema).unwrap_or_default())
-    }
-}
-
-impl From<&str> for Schema {
-    fn from(json: &str) -> Self {
-        Schema(json.to_owned())
-    }
-}
-
-impl From<String> for Schema {
-    fn from(json: String) -> Self {
-        Schema(json)
-    }
-}
-
 /// A typed handler as one from JSON text to JSON text. `what` names the input in failures.
 pub(super) fn value_handler<I, O, F, Fut>(what: String, handler: F) -> ValueHandler
 where
     I: DeserializeOwned + 'static,
     O: Serialize + 'static,
     F: Fn(Cx, I) -> Fut + 'static,
-    Fut: Future<Output = Result<O>> + 'static,
+    Fut: HandlerFuture<O> + 'static,
 {
     // The handler is shared, as the future may not borrow from the plugin.
     let handler = Rc::new(handler);

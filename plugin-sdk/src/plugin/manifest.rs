@@ -139,5 +139,5 @@ fn texts(texts: &[String]) -> Vec<String> {
 }
 
 fn text(schema: Option<&Schema>) -> Option<&str> {
-    schema.map(|schema| schema.0.as_str())
+    schema.map(|schema| &*schema.0)
 }

@@ -4,10 +4,10 @@ mod auth;
 mod define;
 mod dispatch;
 mod manifest;
+mod model;
 mod oauth;
 
 use std::fmt;
-use std::future::Future;
 use std::rc::Rc;
 
 use serde::Serialize;
@@ -15,10 +15,11 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 pub use self::auth::{Auth, ConfigKey, HeaderAuth, Name, TemplateAuth};
 pub(crate) use self::define::SharedHandler;
-pub use self::define::{Action, Model, Schema, Sync};
+pub use self::define::{Action, HandlerFuture, Sync};
 use self::define::{Event, value_handler};
+pub use self::model::{Model, Record, Schema};
 pub use self::oauth::{ClientAuth, OAuth, TokenUrl};
-use crate::{Cx, Result};
+use crate::Cx;
 
 /// The event that asks whether a connection works.
 const CHECK: &str = "connection-check";
@@ -144,7 +145,7 @@ impl Plugin {
     pub fn check<F, Fut>(self, handler: F) -> Self
     where
         F: Fn(Cx) -> Fut + 'static,
-        Fut: Future<Output = Result<()>> + 'static,
+        Fut: HandlerFuture<()> + 'static,
     {
         self.on_event(CHECK, move |cx, _: IgnoredAny| handler(cx))
     }
@@ -157,7 +158,7 @@ impl Plugin {
         P: DeserializeOwned + 'static,
         O: Serialize + 'static,
         F: Fn(Cx, P) -> Fut + 'static,
-        Fut: Future<Output = Result<O>> + 'static,
+        Fut: HandlerFuture<O> + 'static,
     {
         let kind = kind.into();
         self.events.push(Event {

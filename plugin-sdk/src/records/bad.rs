@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
-use crate::host::{ModelOutcome, Page};
+use crate::host::{Batch, ModelOutcome};
 
 /// What becomes of records that can't be stored: without a usable id, too large, too deep, with a
 /// number out of range or half of a surrogate pair. [`Cx::on_bad_record`](crate::Cx::on_bad_record)
@@ -79,15 +79,15 @@ impl Tally {
         self.decoded.get()
     }
 
-    /// Tell each page how many of its records may be skipped. False when it is clear already that
+    /// Tell each batch how many of its records may be skipped. False when it is clear already that
     /// they are too many.
-    pub(super) fn allow(&self, pages: &mut [Page]) -> bool {
-        let known: usize = pages.iter().map(|page| page.skipped.len()).sum();
-        let records: usize = pages.iter().map(|page| page.save.len()).sum();
+    pub(super) fn allow(&self, batches: &mut [Batch]) -> bool {
+        let known: usize = batches.iter().map(|batch| batch.skipped.len()).sum();
+        let records: usize = batches.iter().map(|batch| batch.save.len()).sum();
         let spare = self.left(records + known).checked_sub(known);
-        for page in pages {
-            let may = spare.map_or(0, |spare| spare + page.skipped.len());
-            page.may_skip = u32::try_from(may).unwrap_or(u32::MAX);
+        for batch in batches {
+            let may = spare.map_or(0, |spare| spare + batch.skipped.len());
+            batch.may_skip = u32::try_from(may).unwrap_or(u32::MAX);
         }
         spare.is_some()
     }

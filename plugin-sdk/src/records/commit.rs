@@ -1,5 +1,6 @@
 //! Building a commit: records and deletions of one or several models, and a checkpoint.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::mem;
 
@@ -9,10 +10,10 @@ use serde_json::value::RawValue;
 use super::id;
 use super::outcome::CommitOutcome;
 use crate::failure::of_store;
-use crate::host::{Host, Page, Saved, Skipped, StoreErrorKind};
-use crate::{Cx, Failure, Result};
+use crate::host::{Batch, Host, Saved, Skipped, StoreErrorKind};
+use crate::{Cx, Failure, Model, Result};
 
-/// A commit being built: [`Cx::page`] starts it, [`commit`](Commit::commit) stores all of it or
+/// A commit being built: [`Cx::batch`] starts it, [`commit`](Commit::commit) stores all of it or
 /// nothing. Limits: 10,000 records and 16 MiB of bodies a commit, 1 MiB a record, 512 bytes an
 /// id, 64 KiB a checkpoint.
 ///
@@ -25,7 +26,7 @@ use crate::{Cx, Failure, Result};
 ///
 /// # async fn run(cx: Cx, contacts: Vec<Value>, gone: Vec<String>) -> Result<()> {
 /// let outcome = cx
-///     .page("Contact")
+///     .batch("Contact")
 ///     .save_all(&contacts)?
 ///     .delete_all(gone)
 ///     .and("Company")
@@ -40,45 +41,42 @@ use crate::{Cx, Failure, Result};
 #[must_use = "nothing is stored before commit()"]
 pub struct Commit {
     pub(super) cx: Cx,
-    /// The pages before the current one.
-    pages: Vec<Page>,
-    page: Page,
-    pub(super) id_field: String,
+    /// The batches before the current one.
+    batches: Vec<Batch>,
+    batch: Batch,
+    /// Of the current batch's model.
+    pub(super) id_field: Cow<'static, str>,
     checkpoint: Option<String>,
 }
 
 impl Commit {
-    pub(crate) fn new(cx: Cx, model: String) -> Self {
+    pub(crate) fn new(cx: Cx, model: Model) -> Self {
         Commit {
             cx,
-            pages: Vec::new(),
-            page: page_of(model),
-            id_field: "id".to_owned(),
+            batches: Vec::new(),
+            batch: batch_of(model.name.into_owned()),
+            id_field: model.id,
             checkpoint: None,
         }
     }
 
-    /// Go on with changes of another model, in the same commit.
-    pub fn and(&mut self, model: impl Into<String>) -> &mut Self {
+    /// Go on with a batch of another model, in the same commit.
+    pub fn and(&mut self, model: impl Into<Model>) -> &mut Self {
         let model = model.into();
-        if model != self.page.model {
-            let page = match self.pages.iter().position(|page| page.model == model) {
-                Some(at) => self.pages.swap_remove(at),
-                None => page_of(model),
+        self.id_field = model.id;
+        let name = model.name;
+        if name != self.batch.model {
+            let batch = match self.batches.iter().position(|batch| batch.model == name) {
+                Some(at) => self.batches.swap_remove(at),
+                None => batch_of(name.into_owned()),
             };
-            self.pages.push(mem::replace(&mut self.page, page));
+            self.batches.push(mem::replace(&mut self.batch, batch));
         }
         self
     }
 
-    /// Take ids from this field instead of `id`.
-    pub fn id_field(&mut self, field: impl Into<String>) -> &mut Self {
-        self.id_field = field.into();
-        self
-    }
-
-    /// Save a record under the id in its field `id`: a string that is not empty, or an integer. One
-    /// without such an id is skipped.
+    /// Save a record under the id in its field `id`, or that of the [`Model::id`]: a string that is not empty, or an
+    /// integer. One without such an id is skipped.
     pub fn save<T: Serialize + ?Sized>(&mut self, record: &T) -> Result<&mut Self> {
         let body = self.body_of(record)?;
         self.save_text(body)
@@ -119,13 +117,13 @@ impl Commit {
         if id.is_empty() {
             return Ok(self.skip(None, "its id is empty"));
         }
-        self.page.save.push(Saved { id, body });
+        self.batch.save.push(Saved { id, body });
         Ok(self)
     }
 
     /// Save a record that is JSON text already, under this id.
     pub fn save_json(&mut self, id: impl Into<String>, body: impl Into<String>) -> &mut Self {
-        self.page.save.push(Saved {
+        self.batch.save.push(Saved {
             id: id.into(),
             body: body.into(),
         });
@@ -147,9 +145,9 @@ impl Commit {
 
     /// Leave out a record that can't be stored, and say why. With the id that it has at its source, if
     /// that is known: a record without one could be any of those that are stored, so that a
-    /// full pull's pass proves nothing. Its position, for the log, is that of the next record of the page.
+    /// full pull's pass proves nothing. Its position, for the log, is that of the next record of the batch.
     pub fn skip(&mut self, id: Option<&str>, reason: impl fmt::Display) -> &mut Self {
-        self.skip_at(self.page.save.len() + self.page.skipped.len(), id, reason)
+        self.skip_at(self.batch.save.len() + self.batch.skipped.len(), id, reason)
     }
 
     /// Like [`skip`](Commit::skip), of the record that was at this position of its page, from 0.
@@ -159,7 +157,7 @@ impl Commit {
         id: Option<&str>,
         reason: impl fmt::Display,
     ) -> &mut Self {
-        self.page.skipped.push(Skipped {
+        self.batch.skipped.push(Skipped {
             id: id.map(str::to_owned),
             position: u32::try_from(position).unwrap_or(u32::MAX),
             reason: reason.to_string(),
@@ -174,14 +172,14 @@ impl Commit {
         reason = "`delete(7)` and `delete(id)` read better than references"
     )]
     pub fn delete(&mut self, id: impl ToString) -> &mut Self {
-        self.page.delete.push(id.to_string());
+        self.batch.delete.push(id.to_string());
         self
     }
 
     /// Delete records.
     pub fn delete_all(&mut self, ids: impl IntoIterator<Item = impl ToString>) -> &mut Self {
         let ids = ids.into_iter().map(|id| id.to_string());
-        self.page.delete.extend(ids);
+        self.batch.delete.extend(ids);
         self
     }
 
@@ -194,8 +192,8 @@ impl Commit {
     /// How many records are saved, deleted and skipped so far.
     #[must_use]
     pub fn len(&self) -> usize {
-        let of = |page: &Page| page.save.len() + page.delete.len() + page.skipped.len();
-        self.pages.iter().map(of).sum::<usize>() + of(&self.page)
+        let of = |batch: &Batch| batch.save.len() + batch.delete.len() + batch.skipped.len();
+        self.batches.iter().map(of).sum::<usize>() + of(&self.batch)
     }
 
     /// Whether there is no record so far.
@@ -210,17 +208,17 @@ impl Commit {
     /// Fails, with the code `record-invalid` or `store-invalid`, when more records can't be stored than
     /// the run may skip.
     pub async fn commit(&mut self) -> Result<CommitOutcome> {
-        let empty = page_of(self.page.model.clone());
-        let mut pages = mem::take(&mut self.pages);
-        pages.push(mem::replace(&mut self.page, empty));
-        let what = format!("committing {}", models_of(&pages));
-        let records = pages
+        let empty = batch_of(self.batch.model.clone());
+        let mut batches = mem::take(&mut self.batches);
+        batches.push(mem::replace(&mut self.batch, empty));
+        let what = format!("committing {}", models_of(&batches));
+        let records = batches
             .iter()
-            .map(|page| page.save.len() + page.skipped.len());
+            .map(|batch| batch.save.len() + batch.skipped.len());
         let records = records.sum();
         let tally = self.cx.tally();
-        let few = tally.allow(&mut pages);
-        let committed = self.cx.host().commit(pages, self.checkpoint.take()).await;
+        let few = tally.allow(&mut batches);
+        let committed = self.cx.host().commit(batches, self.checkpoint.take()).await;
         let outcome = committed.map_err(|error| {
             let is_of_records = error.kind == StoreErrorKind::Invalid && !few;
             let failure = of_store(&what, error);
@@ -235,17 +233,17 @@ impl Commit {
 
     /// The ids of the records of `model` that are to be saved.
     pub(crate) fn saved(&self, model: &str) -> Vec<String> {
-        let pages = self.pages.iter().chain([&self.page]);
-        let own = pages.filter(|page| page.model == model);
-        own.flat_map(|page| page.save.iter().map(|saved| saved.id.clone()))
+        let batches = self.batches.iter().chain([&self.batch]);
+        let own = batches.filter(|batch| batch.model == model);
+        own.flat_map(|batch| batch.save.iter().map(|saved| saved.id.clone()))
             .collect()
     }
 
     /// The ids of the records of `model` that are to be skipped; `None` for one without.
     pub(crate) fn skipped(&self, model: &str) -> Vec<Option<String>> {
-        let pages = self.pages.iter().chain([&self.page]);
-        let own = pages.filter(|page| page.model == model);
-        own.flat_map(|page| page.skipped.iter().map(|skipped| skipped.id.clone()))
+        let batches = self.batches.iter().chain([&self.batch]);
+        let own = batches.filter(|batch| batch.model == model);
+        own.flat_map(|batch| batch.skipped.iter().map(|skipped| skipped.id.clone()))
             .collect()
     }
 
@@ -261,7 +259,7 @@ impl Commit {
     fn save_text(&mut self, body: String) -> Result<&mut Self> {
         match id::find(&body, &self.id_field) {
             Ok(id) => {
-                self.page.save.push(Saved { id, body });
+                self.batch.save.push(Saved { id, body });
                 Ok(self)
             }
             Err(problem) => {
@@ -272,9 +270,9 @@ impl Commit {
     }
 
     fn unfit(&self, problem: &str) -> Failure {
-        let Page { model, save, .. } = &self.page;
+        let Batch { model, save, .. } = &self.batch;
         Failure::other(format!(
-            "{model}: record {} of the page can't be saved: {problem}",
+            "{model}: record {} of the batch can't be saved: {problem}",
             save.len() + 1
         ))
         .code("record-invalid")
@@ -284,27 +282,27 @@ impl Commit {
 impl fmt::Debug for Commit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Commit")
-            .field("model", &self.page.model)
+            .field("model", &self.batch.model)
             .field("len", &self.len())
             .field("checkpoint", &self.checkpoint)
             .finish_non_exhaustive()
     }
 }
 
-fn page_of(model: String) -> Page {
-    Page {
+fn batch_of(model: String) -> Batch {
+    Batch {
         model,
-        ..Page::default()
+        ..Batch::default()
     }
 }
 
-fn models_of(pages: &[Page]) -> String {
+fn models_of(batches: &[Batch]) -> String {
     let mut names = String::new();
-    for page in pages {
+    for batch in batches {
         if !names.is_empty() {
             names.push_str(" and ");
         }
-        names.push_str(&page.model);
+        names.push_str(&batch.model);
     }
     names
 }

@@ -31,7 +31,7 @@ impl Commit {
     /// # async fn contacts(cx: Cx) -> Result<()> {
     /// let mut pages = cx.get("/contacts").paginate(Paginate::link());
     /// while let Some(page) = pages.next().await? {
-    ///     let mut commit = cx.page("Contact");
+    ///     let mut commit = cx.batch("Contact");
     ///     let contacts: Vec<Contact> = commit.items(&page)?;
     ///     commit.save_all(&contacts)?.commit().await?;
     /// }

@@ -1,4 +1,4 @@
-//! Writing records: a commit of pages, and what came of it.
+//! Writing records: a commit of batches, and what came of it.
 
 mod bad;
 mod commit;

@@ -11,7 +11,7 @@
 //!
 //! async fn notes(cx: Cx) -> Result<()> {
 //!     let notes: Vec<Value> = cx.get("/notes").json().await?;
-//!     cx.page("Note").save_all(&notes)?.commit().await?;
+//!     cx.batch("Note").save_all(&notes)?.commit().await?;
 //!     Ok(())
 //! }
 //!
@@ -48,5 +48,5 @@ pub use self::outcome::{Committed, LogLine, Outcome};
 pub use self::reply::{Matcher, Reply, any, delete, get, patch, post, put};
 pub use self::request::Request;
 pub(crate) use self::seam::{Handle, log, next_cause};
-pub use crate::host::{Change, ChangeAction, Page, Retry, Saved, Skipped};
+pub use crate::host::{Batch, Change, ChangeAction, Retry, Saved, Skipped};
 pub use crate::log::Level;

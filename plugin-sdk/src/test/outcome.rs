@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::request::Request;
-use crate::host::{Level, ModelOutcome, Page};
+use crate::host::{Batch, Level, ModelOutcome};
 use crate::{Failure, Result};
 
 /// What came of one run.
@@ -27,12 +27,12 @@ pub struct Outcome<T> {
     pub(super) metadata: Value,
 }
 
-/// One commit, or the end of a snapshot (with no pages).
+/// One commit, or the end of a snapshot (with no batches).
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Committed {
     /// As the plugin sent them.
-    pub pages: Vec<Page>,
+    pub batches: Vec<Batch>,
     /// As the plugin sent it.
     pub checkpoint: Option<Value>,
     /// What it did, per model.

@@ -19,8 +19,8 @@ use super::snapshots::Puller;
 use super::state::{Expected, Shared, State, TroubleKind};
 use super::store::{self, invalid};
 use crate::host::{
-    Answer, Change, Host, HttpError, Level, ModelOutcome, Page, Proof, Request as Raw, SnapshotEnd,
-    Source, StoreError, StoreErrorKind, Unseen,
+    Answer, Batch, Change, Host, HttpError, Level, ModelOutcome, Proof, Request as Raw,
+    SnapshotEnd, Source, StoreError, StoreErrorKind, Unseen,
 };
 
 /// What a [`Cx`](crate::Cx) holds natively.
@@ -160,7 +160,7 @@ impl Host for Handle {
 
     async fn commit(
         &self,
-        pages: Vec<Page>,
+        batches: Vec<Batch>,
         checkpoint: Option<String>,
     ) -> Result<Vec<ModelOutcome>, StoreError> {
         self.writable()?;
@@ -169,7 +169,7 @@ impl Host for Handle {
             let State { records, run, .. } = &mut *state;
             let is_sync = run.sync.is_some();
             let (prepared, twice) =
-                store::prepared(&pages, checkpoint.as_deref(), &run.grants, is_sync)?;
+                store::prepared(&batches, checkpoint.as_deref(), &run.grants, is_sync)?;
             run.records += prepared.iter().map(|page| page.len() as u64).sum::<u64>();
             let most = run.grants.limits.records_per_run;
             if run.records > most {
@@ -200,7 +200,7 @@ impl Host for Handle {
         }
         self.store_checkpoint(checkpoint.as_deref());
         self.committed(Committed {
-            pages,
+            batches,
             checkpoint: checkpoint.as_deref().map(decoded),
             outcome: outcome.clone(),
         })
@@ -235,7 +235,7 @@ impl Host for Handle {
             self.pull(|records, by| records.repeat_snapshot(&model, checkpoint.as_deref(), by))?;
         self.store_checkpoint(checkpoint.as_deref());
         self.committed(Committed {
-            pages: Vec::new(),
+            batches: Vec::new(),
             checkpoint: checkpoint.as_deref().map(decoded),
             outcome: Vec::new(),
         })
@@ -254,7 +254,7 @@ impl Host for Handle {
             .pull(|records, by| records.end_snapshot(&model, proof, checkpoint.as_deref(), by))?;
         self.store_checkpoint(checkpoint.as_deref());
         self.committed(Committed {
-            pages: Vec::new(),
+            batches: Vec::new(),
             checkpoint: checkpoint.as_deref().map(decoded),
             outcome: vec![ModelOutcome {
                 model,

@@ -10,7 +10,7 @@ use tidegate_rules::record::{self, Save};
 
 use super::declared::Grants;
 use super::snapshots::Snapshot;
-use crate::host::{ModelOutcome, Page, Skipped, StoreError};
+use crate::host::{Batch, ModelOutcome, Skipped, StoreError};
 use crate::text::truncated;
 
 /// What the fake host stores of records, over several runs.
@@ -82,7 +82,7 @@ impl Records {
         Ok(())
     }
 
-    /// Apply all pages, which were checked.
+    /// Apply all batches, which were checked.
     pub(super) fn commit(&mut self, pages: Vec<record::Page>) -> Result<Committed, StoreError> {
         let mut committed = Committed::default();
         for page in pages {
@@ -160,16 +160,16 @@ impl Records {
     }
 }
 
-/// The pages of a commit as they are stored, and the ids that came twice. `checkpoint`: of a sync only.
+/// The batches of a commit as they are stored, and the ids that came twice. `checkpoint`: of a sync only.
 pub(super) fn prepared(
-    pages: &[Page],
+    batches: &[Batch],
     checkpoint: Option<&str>,
     grants: &Grants,
     is_sync: bool,
 ) -> Result<(Vec<record::Page>, Vec<String>), StoreError> {
-    let mut prepared = Vec::with_capacity(pages.len());
-    for page in pages {
-        prepared.push(of_guest(page, granted(grants, &page.model)?));
+    let mut prepared = Vec::with_capacity(batches.len());
+    for batch in batches {
+        prepared.push(of_guest(batch, granted(grants, &batch.model)?));
     }
     let twice = record::prepare(&mut prepared, &grants.limits).or_else(invalid)?;
     check_checkpoint(checkpoint, grants, is_sync)?;
@@ -189,13 +189,13 @@ pub(super) fn check_checkpoint(
     }
 }
 
-fn of_guest(page: &Page, model: Name) -> record::Page {
-    let save = page.save.iter().map(|saved| Save {
+fn of_guest(batch: &Batch, model: Name) -> record::Page {
+    let save = batch.save.iter().map(|saved| Save {
         id: saved.id.clone(),
         body: saved.body.clone(),
         hash: None,
     });
-    let skipped = page
+    let skipped = batch
         .skipped
         .iter()
         .map(|skipped: &Skipped| record::Skipped {
@@ -206,8 +206,8 @@ fn of_guest(page: &Page, model: Name) -> record::Page {
     record::Page {
         model,
         save: save.collect(),
-        delete: page.delete.clone(),
+        delete: batch.delete.clone(),
         skipped: skipped.collect(),
-        may_skip: page.may_skip,
+        may_skip: batch.may_skip,
     }
 }

@@ -106,7 +106,7 @@ fn an_action_for_each_key_of_the_config() {
                 "/actions",
                 |cx: Cx, input: Value| async move {
                     let record = json!({ "id": 1, "of": input });
-                    cx.page("todos").save(&record)?.commit().await?;
+                    cx.batch("todos").save(&record)?.commit().await?;
                     Ok(cx.context()?.name)
                 },
             ))
@@ -175,7 +175,7 @@ fn a_sync_for_each_model_of_the_config() {
     let plugin = || {
         Plugin::new("rest", "0.1.0").sync(Sync::each("/models", |cx| async move {
             let name = cx.context()?.name;
-            cx.page(name.as_str())
+            cx.batch(name.as_str())
                 .save(&json!({ "id": 1 }))?
                 .commit()
                 .await?;

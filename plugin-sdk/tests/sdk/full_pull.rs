@@ -198,7 +198,7 @@ fn one_answer_is_proof_enough() {
         pull.answered();
         pull.saw("1");
         pull.saw("2");
-        cx.page("M")
+        cx.batch("M")
             .save_all(&[json!({ "id": 1 }), json!({ "id": 2 })])?
             .commit()
             .await?;
@@ -227,7 +227,7 @@ fn a_doubt_takes_the_proof_away() {
             pull.saw("1");
             pull.saw("2");
             pull.doubt("the total says 3");
-            cx.page("M")
+            cx.batch("M")
                 .save_all(&[json!({ "id": 1 }), json!({ "id": 2 })])?
                 .commit()
                 .await?;
@@ -369,7 +369,7 @@ fn of_two_answers(order: fn(FullPull) -> FullPull) -> (bool, bool, Outcome<()>) 
                 for id in [1, 2] {
                     pull.answered();
                     pull.saw(&id.to_string());
-                    cx.page("M").save(&json!({ "id": id }))?.commit().await?;
+                    cx.batch("M").save(&json!({ "id": id }))?.commit().await?;
                 }
                 match pull.finish(|pass| pass.cloned()).await? {
                     Finish::Again(again) => pull = *again,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tidegate_sdk::Multipart;
 use tidegate_sdk::prelude::*;
 use tidegate_sdk::test::{Reply, Retry, get, post};
 
@@ -33,6 +34,61 @@ fn requests_arrive_as_built() {
     assert_eq!(request.timeout_ms, Some(1_500));
     assert_eq!(request.retry, Retry::Never);
     assert_eq!(request.idempotency_key.as_deref(), Some("k1"));
+}
+
+#[test]
+fn forms_and_parts_are_bodies() {
+    let host = host()
+        .respond(post("/form"), json!(null))
+        .respond(post("/parts"), json!(null));
+    let outcome = run(&host, |cx| async move {
+        let fields = [("grant type", "a&b".to_owned()), ("n", 7.to_string())];
+        cx.post("/form").form_body(fields).send().await?;
+        let parts = Multipart::new().text("a", "1");
+        cx.post("/parts").multipart_body(parts).send().await?;
+        let wrong = Multipart::new().part("a", "text/\n", "1");
+        let refused = cx.post("/parts").multipart_body(wrong).send().await;
+        assert!(refused.unwrap_err().message.contains("is no media type"));
+        Ok(())
+    });
+    outcome.assert_ok();
+    let [form, parts] = outcome.requests.as_slice() else {
+        panic!("{:?}", outcome.requests);
+    };
+    let form_type = "application/x-www-form-urlencoded";
+    assert_eq!(form.header("content-type"), Some(form_type));
+    assert_eq!(form.body.as_deref(), Some(&b"grant+type=a%26b&n=7"[..]));
+    let boundary = parts.header("content-type").unwrap();
+    let boundary = boundary.strip_prefix("multipart/form-data; boundary=");
+    let end = format!("\r\n\r\n1\r\n--{}--\r\n", boundary.unwrap());
+    assert!(parts.body.as_deref().unwrap().ends_with(end.as_bytes()));
+}
+
+/// Links of several headers, seen from where the answer came from.
+#[test]
+fn links_are_seen_from_the_answer() {
+    let reply = Reply::json(json!([]))
+        .header(
+            "Link",
+            "<?page=1>; rel=\"self first\", <../x>; rel=up; title=\"a, <b>\"",
+        )
+        .header("link", "<?page=2>; rel=\"next\"");
+    let host = host().respond(get("/a/items"), reply);
+    let outcome = run(&host, |cx| async move {
+        let response = cx.get("/a/items").query("page", 1).send().await?;
+        for (relation, expected) in [
+            ("next", Some("https://h/v1/a/items?page=2")),
+            ("Self", Some("https://h/v1/a/items?page=1")),
+            ("up", Some("https://h/v1/x")),
+            ("last", None),
+        ] {
+            assert_eq!(response.link(relation).as_deref(), expected, "{relation}");
+        }
+        assert_eq!(response.resolve("#f"), "https://h/v1/a/items?page=1#f");
+        assert_eq!(response.resolve("//other/x"), "https://other/x");
+        Ok(())
+    });
+    outcome.assert_ok();
 }
 
 #[test]

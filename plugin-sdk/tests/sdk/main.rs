@@ -11,6 +11,7 @@ mod fake;
 mod full_pull;
 mod http;
 mod manifest;
+mod mistakes;
 mod numbers;
 mod paginate;
 mod records;

@@ -16,6 +16,25 @@ fn manifest(plugin: &Plugin) -> Value {
 }
 
 #[test]
+fn of_a_type() {
+    struct Contact;
+    impl Record for Contact {
+        const MODEL: &str = "Contact";
+        const DESCRIPTION: Option<&str> = Some("A person");
+        const SCHEMA: Option<&str> = Some(r#"{ "type": "object" }"#);
+    }
+    let plugin = Plugin::new("p", "0.1.0")
+        .sync(Sync::new("s", nothing).model(Contact::model()))
+        .action(Action::new("a", echo).model(Contact::MODEL));
+    let manifest = manifest(&plugin);
+    let model =
+        json!({ "name": "Contact", "description": "A person", "schema": { "type": "object" } });
+    assert_eq!(manifest["models"], json!([model]));
+    assert_eq!(manifest["syncs"][0]["models"], json!(["Contact"]));
+    assert_eq!(manifest["actions"][0]["models"], json!(["Contact"]));
+}
+
+#[test]
 fn of_a_plugin_with_everything() {
     let plugin = Plugin::new("demo-crm", "0.1.0")
         .describe("Contacts \"and\" companies")

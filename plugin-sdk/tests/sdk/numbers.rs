@@ -32,7 +32,7 @@ fn numbers_stay_what_they_are() {
         let outcome = run(&host(), move |cx| {
             let records = sent.clone();
             async move {
-                let mut commit = cx.page("M");
+                let mut commit = cx.batch("M");
                 for (at, record) in records.iter().enumerate() {
                     let order: Order = serde_json::from_str(record)?;
                     let value: Value = serde_json::from_str(record)?;
@@ -46,7 +46,7 @@ fn numbers_stay_what_they_are() {
             }
         });
         outcome.assert_ok();
-        for saved in &outcome.commits[0].pages[0].save {
+        for saved in &outcome.commits[0].batches[0].save {
             let (way, at) = saved.id.split_once('-').unwrap();
             let sent = &texts[at.parse::<usize>().unwrap()];
             let stored = saved

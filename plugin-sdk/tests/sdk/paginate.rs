@@ -110,7 +110,7 @@ async fn pull(cx: Cx, path: &'static str, style: Paginate) -> Result<()> {
     let from = cx.checkpoint::<Option<Position>>()?.flatten();
     let mut pages = cx.get(path).paginate(style.from(from));
     while let Some(page) = pages.next().await? {
-        cx.page("M")
+        cx.batch("M")
             .save_raw(page.raw_items()?)?
             .checkpoint(&page.next_position())?
             .commit()

@@ -2,6 +2,8 @@
 
 use tidegate_sdk::prelude::*;
 use tidegate_sdk::serde_json::value::RawValue;
+use tidegate_sdk::test::get;
+use tidegate_sdk::{Commit, HttpPage};
 
 use crate::{host, run};
 
@@ -9,6 +11,11 @@ use crate::{host, run};
 struct Order {
     number: u64,
     total: f64,
+}
+
+impl Record for Order {
+    const MODEL: &str = "N";
+    const ID: &str = "number";
 }
 
 #[test]
@@ -26,29 +33,61 @@ fn every_way_to_save() {
         ];
         let raw: Vec<Box<RawValue>> = serde_json::from_str(r#"[ {"x":[{}],"id": "r"} ]"#)?;
         let outcome = cx
-            .page("M")
+            .batch("M")
             .save(&json!({ "id": "a" }))?
             .save_all(&[json!({ "id": 7 }), json!({ "id": -8 })])?
             .save_by(|order: &Order| format!("o{}", order.number), &orders)?
             .save_with_id("b", &json!({ "no": "id" }))?
             .save_json("c", r#"{"z":1,"a":2}"#)
             .save_raw(raw.iter().map(AsRef::as_ref))?
-            .id_field("number")
+            .and(Order::model())
             .save_all(&orders)?
+            .and("M")
+            .save(&json!({ "id": "last", "number": 9 }))?
             .commit()
             .await?;
-        assert_eq!(outcome.model("M").added, 10);
-        assert_eq!(outcome.model("N").added, 0);
-        assert_eq!(outcome.changed(), 10);
+        assert_eq!(outcome.model("M").added, 9);
+        assert_eq!(outcome.model("N").added, 2);
+        assert_eq!(outcome.changed(), 11);
         Ok(())
     });
     let ids: Vec<String> = outcome.assert_ok().records("M").into_keys().collect();
-    assert_eq!(ids, ["-8", "1", "2", "7", "a", "b", "c", "o1", "o2", "r"]);
+    assert_eq!(ids, ["-8", "7", "a", "b", "c", "last", "o1", "o2", "r"]);
+    let ids: Vec<String> = outcome.records("N").into_keys().collect();
+    assert_eq!(ids, ["1", "2"]);
     assert_eq!(
         outcome.records("M")["o1"],
         json!({ "number": 1, "total": 1.5 })
     );
     assert_eq!(outcome.records("M")["c"], json!({ "a": 2, "z": 1 }));
+}
+
+/// The id's field goes with the model, be it a type's or one of a config, in every commit of a full pull.
+#[test]
+fn the_model_says_where_ids_are() {
+    let host = host().respond_always(get("/orders"), json!([{ "number": 1 }, { "number": 2 }]));
+    for model in [Order::model(), Model::new(Order::MODEL).id("number")] {
+        let outcome = run(&host, move |cx| {
+            let model = model.clone();
+            async move {
+                let style = Paginate::link();
+                let read = |page: &HttpPage, commit: &mut Commit| {
+                    commit.save_raw(page.raw_items()?).map(drop)
+                };
+                cx.full_pull(model)
+                    .read(cx.get("/orders"), style, read)
+                    .await?;
+                Ok(())
+            }
+        });
+        let ids: Vec<String> = outcome
+            .assert_ok()
+            .records(Order::MODEL)
+            .into_keys()
+            .collect();
+        assert_eq!(ids, ["1", "2"]);
+        assert_eq!(outcome.totals(Order::MODEL).skipped, 0);
+    }
 }
 
 #[test]
@@ -68,7 +107,7 @@ fn records_without_an_id() {
                 let record = record.clone();
                 async move {
                     cx.on_bad_record(policy);
-                    cx.page("M")
+                    cx.batch("M")
                         .save(&json!({ "id": 1 }))?
                         .save(&record)?
                         .commit()
@@ -104,7 +143,7 @@ fn mixed(commit: &mut tidegate_sdk::Commit, good: std::ops::Range<u32>, bad: u32
 #[test]
 fn a_few_bad_records_do_not_stop_the_rest() {
     let outcome = run(&host(), |cx| async move {
-        let mut commit = cx.page("M");
+        let mut commit = cx.batch("M");
         // Ten in any case, whoever finds them; and one in a hundred of all so far.
         mixed(&mut commit, 0..5, 4);
         commit.skip(Some("known"), "the API has no detail of it");
@@ -134,7 +173,7 @@ fn all_may_be_bad_when_the_plugin_says_so() {
             percent: 100,
             least: 0,
         });
-        let mut commit = cx.page("M");
+        let mut commit = cx.batch("M");
         mixed(&mut commit, 0..0, 50);
         commit.commit().await?;
         Ok(())
@@ -159,7 +198,7 @@ fn skipped_records_are_never_taken_for_deleted() {
             let mut pull = cx.full_pull("M");
             pull.begin().await?;
             pull.answered();
-            let mut commit = cx.page("M");
+            let mut commit = cx.batch("M");
             commit.save(&json!({ "id": 0 }))?.save_json("1", "[]");
             commit.skip(id, "too large");
             commit.commit().await?;
@@ -182,7 +221,7 @@ fn skipped_records_are_never_taken_for_deleted() {
 #[test]
 fn several_models_in_one_commit() {
     let outcome = run(&host(), |cx| async move {
-        let mut commit = cx.page("M");
+        let mut commit = cx.batch("M");
         commit
             .save(&json!({ "id": 1 }))?
             .and("N")
@@ -222,7 +261,7 @@ fn counting() {
         .record("M", "gone", json!({ "id": "gone" }))
         .record("M", "both", json!({ "id": "both" }));
     let outcome = run(&host, |cx| async move {
-        cx.page("M")
+        cx.batch("M")
             .save_json("same", r#"{"b":2, "a":1, "id":"same"}"#)
             .save(&json!({ "id": "changed", "a": 2 }))?
             .save(&json!({ "id": "twice", "n": 1 }))?
@@ -304,7 +343,9 @@ fn commits_that_break_a_rule_store_nothing() {
     for (build, code, says) in cases {
         let outcome = run(&host(), move |cx| async move {
             cx.on_bad_record(OnBadRecord::Fail);
-            build(cx.page("M").save_json("fine", "{}")).commit().await?;
+            build(cx.batch("M").save_json("fine", "{}"))
+                .commit()
+                .await?;
             Ok(())
         });
         let failure = outcome.failure();
@@ -362,7 +403,7 @@ fn contacts(contacts: &Value, policy: OnBadRecord) -> tidegate_sdk::test::Outcom
         cx.on_bad_record(policy);
         let mut pages = cx.get("/contacts").paginate(Paginate::link());
         while let Some(page) = pages.next().await? {
-            let mut commit = cx.page("M");
+            let mut commit = cx.batch("M");
             let contacts: Vec<Contact> = commit.items(&page)?;
             commit.save_all(&contacts)?.commit().await?;
         }
@@ -433,13 +474,13 @@ fn items_without_a_page_and_with_their_text() {
     let body = r#"[{"id":1,"email":"cut \ud83d","more":1.50},{"id":"x"}]"#;
     let host = host().on(move |_| Some(tidegate_sdk::test::Reply::status(200).body(body)));
     let outcome = run(&host, |cx| async move {
-        let mut commit = cx.page("M");
+        let mut commit = cx.batch("M");
         let raw: Vec<Box<RawValue>> = cx.get("/contacts").json().await?;
         let contacts: Vec<Contact> = commit.decode(raw.iter().map(AsRef::as_ref))?;
         assert_eq!(contacts[0].email, "cut \u{fffd}");
         let mut pages = cx.get("/contacts").paginate(Paginate::link());
         let page = pages.next().await?.context("a page")?;
-        let mut commit = cx.page("M");
+        let mut commit = cx.batch("M");
         for (contact, json) in commit.items_and_json::<Contact>(&page)? {
             commit.save_json(contact.id.to_string(), json.get());
         }

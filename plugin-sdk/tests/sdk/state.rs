@@ -239,7 +239,7 @@ fn errors_of_others_become_failures_with_their_causes() {
 fn trouble_with_the_store() {
     let sync = |cx: Cx| async move {
         for n in 0..3 {
-            cx.page("M").save(&json!({ "id": n }))?.commit().await?;
+            cx.batch("M").save(&json!({ "id": n }))?.commit().await?;
         }
         Ok(())
     };

@@ -94,7 +94,7 @@ async fn pull(cx: Cx, path: &'static str, model: &'static str) -> Result<()> {
             checkpoint.since = checkpoint.as_of.take();
         }
 
-        let mut commit = cx.page(model);
+        let mut commit = cx.batch(model);
         for item in page.raw_items()? {
             match serde_json::from_str::<Item<'_>>(item.get()) {
                 Ok(Item { id, deleted: true }) => commit.delete(id),

@@ -145,7 +145,7 @@ async fn issues(cx: Cx) -> Result<()> {
         if response.status() == NOT_MODIFIED {
             return Ok(());
         }
-        let mut page = cx.page(MODEL);
+        let mut batch = cx.batch(MODEL);
         if let Some(full) = &mut full {
             full.answered();
         }
@@ -159,17 +159,17 @@ async fn issues(cx: Cx) -> Result<()> {
                 if let Some(full) = &mut full {
                     full.saw(&id);
                 }
-                page.save_json(id, issue.get());
+                batch.save_json(id, issue.get());
             }
         }
         checkpoint.full = full.as_ref().map(|full| full.pass().clone());
-        let next = next_link(&response);
+        let next = response.link("next");
         if next.is_none() {
             // The answer to a `Link` has an ETag too, but of another request than the next run's.
             if following.is_none() {
                 checkpoint.etag = response.header("ETag").map(str::to_owned);
             }
-            return finish(&cx, &url, page, checkpoint, full).await;
+            return finish(&cx, &url, batch, checkpoint, full).await;
         }
         following = if last > checkpoint.since {
             checkpoint.since = last;
@@ -177,7 +177,7 @@ async fn issues(cx: Cx) -> Result<()> {
         } else {
             next
         };
-        page.checkpoint(&checkpoint)?.commit().await?;
+        batch.checkpoint(&checkpoint)?.commit().await?;
     }
 }
 
@@ -202,17 +202,17 @@ async fn begin(cx: &Cx) -> Result<(Checkpoint, Option<FullPull>)> {
 async fn finish(
     cx: &Cx,
     issues: &str,
-    mut page: Commit,
+    mut batch: Commit,
     mut checkpoint: Checkpoint,
     full: Option<FullPull>,
 ) -> Result<()> {
     let Some(full) = full else {
-        page.checkpoint(&checkpoint)?.commit().await?;
+        batch.checkpoint(&checkpoint)?.commit().await?;
         return Ok(());
     };
     // Without an ETag: a run that is killed between the two must not take a 304 for the end.
     let etag = checkpoint.etag.take();
-    page.checkpoint(&checkpoint)?.commit().await?;
+    batch.checkpoint(&checkpoint)?.commit().await?;
     let whole = |pass: Option<&Pass>| Checkpoint {
         since: checkpoint.since,
         etag: etag.clone().filter(|_| pass.is_none()),
@@ -264,15 +264,6 @@ fn as_github(request: RequestBuilder) -> RequestBuilder {
         .header("Accept", "application/vnd.github+json")
         .header("User-Agent", "tidegate-github-issues")
         .header("X-GitHub-Api-Version", "2022-11-28")
-}
-
-/// The URL of `rel="next"` in the header `Link`. GitHub's URLs have no comma or angle bracket.
-fn next_link(response: &Response) -> Option<String> {
-    let mut links = response.header("Link")?.split(',');
-    let next = links.find(|link| link.contains("rel=\"next\""))?;
-    let (_, target) = next.split_once('<')?;
-    let (url, _) = target.split_once('>')?;
-    Some(url.to_owned())
 }
 
 /// One cheap request that needs the credentials and both names of the config.

@@ -9,15 +9,19 @@ struct Todo {
     completed: bool,
 }
 
+impl Record for Todo {
+    const MODEL: &str = "Todo";
+}
+
 fn plugin() -> Plugin {
     Plugin::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
         .host("base-url")
-        .sync(Sync::new("todos", todos).model("Todo"))
+        .sync(Sync::new("todos", todos).model(Todo::model()))
 }
 
 async fn todos(cx: Cx) -> Result<()> {
     let todos: Vec<Todo> = cx.get("/todos").json().await?;
-    cx.page("Todo").save_all(&todos)?.commit().await?;
+    cx.batch(Todo::model()).save_all(&todos)?.commit().await?;
     Ok(())
 }
 
@@ -25,8 +29,10 @@ tidegate_sdk::export!(plugin);
 
 #[cfg(test)]
 mod tests {
-    use tidegate_sdk::prelude::json;
+    use tidegate_sdk::prelude::*;
     use tidegate_sdk::test::{FakeHost, get};
+
+    use super::Todo;
 
     #[test]
     fn stores_todos() {
@@ -40,7 +46,7 @@ mod tests {
         let outcome = host.run_sync(super::plugin(), "todos");
         outcome.assert_ok();
         let todo = json!({ "id": 2, "title": "say it again", "completed": false });
-        assert_eq!(outcome.records("Todo")["2"], todo);
-        assert_eq!(outcome.totals("Todo").added, 2);
+        assert_eq!(outcome.records(Todo::MODEL)["2"], todo);
+        assert_eq!(outcome.totals(Todo::MODEL).added, 2);
     }
 }

@@ -9,22 +9,10 @@ use serde_json::value::RawValue;
 use tidegate_sdk::prelude::*;
 use tidegate_sdk::{RequestBuilder, Response, encode};
 
-use crate::{Config, Head, MODEL};
+use crate::{Config, Head};
 
 const NOT_FOUND: u16 = 404;
 const PRECONDITION_FAILED: u16 = 412;
-
-/// A record, as Kinto has it.
-pub(crate) fn record_schema() -> Value {
-    json!({
-        "type": "object",
-        "required": ["id", "last_modified"],
-        "properties": {
-            "id": { "type": "string" },
-            "last_modified": { "type": "integer" }
-        }
-    })
-}
 
 fn id_schema() -> Value {
     json!({ "type": "string", "pattern": "^[a-zA-Z0-9][a-zA-Z0-9_-]*$" })
@@ -127,7 +115,7 @@ pub(crate) async fn delete(cx: Cx, delete: Delete) -> Result<Box<RawValue>> {
     let request = if_match(&cx, cx.delete(path), &delete.id, delete.last_modified).await?;
     let response = checked(&cx, request.send_any().await?, &delete.id).await?;
     let data = data(&response.or_failure(&cx)?)?;
-    cx.page(MODEL).delete(&delete.id).commit().await?;
+    cx.batch(Head::model()).delete(&delete.id).commit().await?;
     Ok(data)
 }
 
@@ -146,7 +134,7 @@ async fn if_match(
     let known = match known {
         Some(known) => Some(known),
         None => {
-            let stored: Vec<Option<Value>> = cx.get_records(MODEL, [id]).await?;
+            let stored: Vec<Option<Value>> = cx.get_records(Head::MODEL, [id]).await?;
             let stored = stored.into_iter().flatten().next();
             stored.and_then(|record| record.get("last_modified")?.as_u64())
         }
@@ -168,7 +156,7 @@ async fn checked(cx: &Cx, response: Response, id: &str) -> Result<Response> {
             &response,
         )),
         NOT_FOUND => {
-            cx.page(MODEL).delete(id).commit().await?;
+            cx.batch(Head::model()).delete(id).commit().await?;
             let message = format!("the server has no record {id:?}");
             Err(Failure::rejected(message).code("not-found"))
         }
@@ -188,7 +176,7 @@ fn rejected(code: &str, message: &str, response: &Response) -> Failure {
 async fn answered(cx: &Cx, response: Response) -> Result<Box<RawValue>> {
     let data = data(&response.or_failure(cx)?)?;
     let head: Head<'_> = serde_json::from_str(data.get()).context("the record in the answer")?;
-    cx.page(MODEL)
+    cx.batch(Head::model())
         .save_json(head.id, data.get())
         .commit()
         .await?;

@@ -30,8 +30,9 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 use tidegate_sdk::prelude::*;
 
-const MODEL: &str = "Record";
 const NOT_MODIFIED: u16 = 304;
+/// A record, as Kinto has it: what is stored, and what the actions answer.
+const RECORD_SCHEMA: &str = include_str!("../schemas/record.json");
 
 fn plugin() -> Plugin {
     Plugin::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
@@ -39,35 +40,34 @@ fn plugin() -> Plugin {
         .host("base-url")
         .auth(Auth::basic("username", "password"))
         .config(config_schema())
-        .model(Model::new(MODEL).schema(actions::record_schema()))
         .sync(
             Sync::new("records", records)
                 .describe("Every record of the collection, incrementally")
-                .model(MODEL)
+                .model(Head::model())
                 .every("15m"),
         )
         .action(
             Action::new("create", actions::create)
                 .describe("Create a record")
-                .model(MODEL)
+                .model(Head::model())
                 .input(actions::create_schema())
-                .output(actions::record_schema()),
+                .output(RECORD_SCHEMA),
         )
         .action(
             Action::new("update", actions::update)
                 .describe(
                     "Change members of a record, or replace it, unless it has changed meanwhile",
                 )
-                .model(MODEL)
+                .model(Head::model())
                 .input(actions::update_schema())
-                .output(actions::record_schema()),
+                .output(RECORD_SCHEMA),
         )
         .action(
             Action::new("delete", actions::delete)
                 .describe("Delete a record, unless it has changed meanwhile")
-                .model(MODEL)
+                .model(Head::model())
                 .input(actions::delete_schema())
-                .output(actions::record_schema()),
+                .output(RECORD_SCHEMA),
         )
         .check(check)
 }
@@ -123,7 +123,7 @@ struct Listing<'a> {
     data: Vec<&'a RawValue>,
 }
 
-/// What there is to know of a record.
+/// What there is to know of a record, which is stored as the text that came.
 #[derive(Deserialize)]
 struct Head<'a> {
     #[serde(borrow)]
@@ -132,6 +132,11 @@ struct Head<'a> {
     /// `true` in a tombstone; anything else is a field of the record's own.
     #[serde(default)]
     deleted: Value,
+}
+
+impl Record for Head<'_> {
+    const MODEL: &'static str = "Record";
+    const SCHEMA: Option<&'static str> = Some(RECORD_SCHEMA);
 }
 
 async fn records(cx: Cx) -> Result<()> {
@@ -153,19 +158,19 @@ async fn records(cx: Cx) -> Result<()> {
         }
         let before = checkpoint.since;
         let listing: Listing<'_> = response.json()?;
-        let mut page = cx.page(MODEL);
+        let mut batch = cx.batch(Head::model());
         for record in listing.data {
             let head: Head<'_> = serde_json::from_str(record.get())
                 .context("a record without a usable `id` and `last_modified`")?;
             checkpoint.since = checkpoint.since.max(head.last_modified);
             if head.deleted == Value::Bool(true) {
-                page.delete(head.id);
+                batch.delete(head.id);
             } else {
-                page.save_json(head.id, record.get());
+                batch.save_json(head.id, record.get());
             }
         }
-        if !page.is_empty() {
-            page.checkpoint(&checkpoint)?.commit().await?;
+        if !batch.is_empty() {
+            batch.checkpoint(&checkpoint)?.commit().await?;
         }
         if response.header("Next-Page").is_none() {
             return Ok(());

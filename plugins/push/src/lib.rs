@@ -16,7 +16,6 @@ mod plan;
 mod push;
 mod results;
 mod send;
-mod template;
 #[cfg(test)]
 mod tests;
 

@@ -9,7 +9,7 @@ use tidegate_sdk::{Change, ChangeAction};
 use crate::config::OnLeftOut;
 use crate::jq;
 use crate::made::Made;
-use crate::plan::Plan;
+use crate::plan::{self, Plan};
 
 /// What the transform makes of a record is stored as a record (the limit `record_bytes`), with a
 /// little around it.
@@ -192,7 +192,7 @@ pub(crate) fn transformed(
 ) -> Result<Option<(Val, String)>> {
     let unfit = |problem: String| {
         let what = format!("the record `{id}` of {}", plan.feed());
-        plan.key().at("transform").unfit(&what, &problem)
+        plan::unfit(&plan.key().at("transform"), &what, problem)
     };
     let input = jq::parse(body).map_err(unfit)?;
     let Some(record) = plan.transform.run(input, id).map_err(unfit)? else {

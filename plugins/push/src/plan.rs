@@ -1,14 +1,14 @@
 //! What the config of one push means: checked, its expressions compiled.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
-use tidegate_sdk::Responses;
 use tidegate_sdk::prelude::*;
+use tidegate_sdk::{ConfigPath, Responses, Template};
 
 use crate::config::{self, Config, FeedSource, Method, OnLeftOut, OnReject, RequestUnit};
 use crate::jq::Jq;
-use crate::template::Template;
 
 /// Most changes of a page: so many ids go into one `records.get`.
 const PAGE_SIZE_MAX: u32 = 1_000;
@@ -49,21 +49,15 @@ pub(crate) struct Request {
     pub(crate) accepts_html: bool,
     pub(crate) is_delete: bool,
     /// Its place in the config.
-    pub(crate) key: Key,
+    pub(crate) key: ConfigPath,
 }
 
 impl Plan {
     /// The push of this name, as the config has it.
     pub(crate) fn new(config: &Config, name: &str) -> Result<Self> {
-        let Some(push) = config.pushes.get(name) else {
-            let known: Vec<&str> = config.pushes.keys().map(String::as_str).collect();
-            return Err(Failure::config(format!(
-                "the connection's config at `pushes` has no push `{name}`; it has: {}",
-                known.join(", ")
-            ))
-            .code("config-invalid"));
-        };
-        let key = Key::of("pushes", name);
+        let pushes = ConfigPath::new("pushes");
+        let push = pushes.entry(&config.pushes, name)?;
+        let key = pushes.at(name);
         let within = |name: &str, value: u64, least: u64, most: u64| match value {
             value if (least..=most).contains(&value) => Ok(()),
             value => {
@@ -115,8 +109,8 @@ impl Plan {
         format!("{}/{}", self.from.integration, self.from.model)
     }
 
-    pub(crate) fn key(&self) -> Key {
-        Key::of("pushes", &self.name)
+    pub(crate) fn key(&self) -> ConfigPath {
+        ConfigPath::new("pushes").at(&self.name)
     }
 }
 
@@ -127,11 +121,11 @@ impl Request {
         request: &config::Request,
         body: Option<&str>,
         gone: &[u16],
-        key: Key,
+        key: ConfigPath,
     ) -> Result<Self> {
         // Only what deletes can find a record gone.
         let is_delete = !gone.is_empty();
-        let path = Template::new(&request.path, &key.at("path"))?;
+        let path = key.at("path").template(&request.path, &["id"])?;
         if request.path.is_empty() {
             return Err(key.at("path").wrong("is empty"));
         }
@@ -177,37 +171,7 @@ fn headers(config: &Config, own: &BTreeMap<String, String>) -> Vec<(String, Stri
     headers
 }
 
-/// The path of a key in the config.
-#[derive(Debug, Clone)]
-pub(crate) struct Key(String);
-
-impl std::fmt::Display for Key {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Key {
-    pub(crate) fn of(object: &str, name: &str) -> Key {
-        Key(format!("{object}.{name}"))
-    }
-
-    pub(crate) fn at(&self, name: &str) -> Key {
-        Key(format!("{}.{name}", self.0))
-    }
-
-    /// A failure of kind `config` that names this key.
-    pub(crate) fn wrong(&self, problem: impl std::fmt::Display) -> Failure {
-        Failure::config(format!(
-            "the connection's config at `{}`: {problem}",
-            self.0
-        ))
-        .code("config-invalid")
-    }
-
-    /// A failure of kind `config`: what this key says can't be done with a record.
-    pub(crate) fn unfit(&self, what: &str, problem: &str) -> Failure {
-        Failure::config(format!("{what}: `{}` can't be used: {problem}", self.0))
-            .code("transform-failed")
-    }
+/// A failure of kind `config`: what this key says can't be done with a record.
+pub(crate) fn unfit(key: &ConfigPath, what: &str, problem: impl fmt::Display) -> Failure {
+    Failure::config(format!("{what}: `{key}` can't be used: {problem}")).code("transform-failed")
 }

@@ -114,7 +114,7 @@ impl<'a> Pusher<'a> {
 
     /// Store what is going to be sent, before it is.
     async fn announce(&self, page: &Page) -> Result<()> {
-        let mut commit = self.cx.page(&self.plan.name);
+        let mut commit = self.cx.batch(&self.plan.name);
         for work in &page.work {
             if work.before.as_ref() != Some(&work.unsure) {
                 commit.save_json(&work.id, &work.unsure);
@@ -129,7 +129,7 @@ impl<'a> Pusher<'a> {
     /// Store what was acknowledged, and the cursor before the first change that was not. Returns
     /// whether there is no such change.
     async fn commit(&mut self, page: &Page, sent: &Sent, done: &mut Done) -> Result<bool> {
-        let mut commit = self.cx.page(&self.plan.name);
+        let mut commit = self.cx.batch(&self.plan.name);
         let mut open = None;
         for work in &page.work {
             let is_refused = sent.refused.contains(&work.position);

@@ -1,18 +1,20 @@
 //! Telling the destination, and what it acknowledged: a request for each record, several at a time,
 //! or one for a page of them.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::{BTreeSet, VecDeque};
 
 use jaq_json::Val;
 use sha2::{Digest, Sha256};
+use tidegate_sdk::Place;
 use tidegate_sdk::prelude::*;
 
 use crate::answer::{self, Answer, ItemOutcome};
 use crate::config::{OnReject, RequestUnit};
 use crate::jq;
 use crate::page::PushItem;
-use crate::plan::{Plan, Request};
+use crate::plan::{self, Plan, Request};
 
 /// An idempotency key's length in bytes, before it is written in hexadecimal.
 const KEY_BYTES: usize = 16;
@@ -108,9 +110,13 @@ impl<'a> Sender<'a> {
 
     async fn send_one(&self, request: &Request, work: &PushItem) -> Result<Answer> {
         let record = &work.record;
-        let path = request.path.fill(&work.id, record);
-        let path =
-            path.map_err(|problem| request.key.at("path").unfit(&self.named(&[work]), &problem))?;
+        let path = request.path.fill_path(|place| match place {
+            Place::Name(_) => Some(work.id.as_str().into()),
+            Place::Value(pointer) => jq::scalar_text(record, pointer).map(Cow::Owned),
+        });
+        let path = path.map_err(|problem| {
+            plan::unfit(&request.key.at("path"), &self.named(&[work]), problem)
+        })?;
         self.ask(request, &[work], &path, record.clone(), &work.id)
             .await
     }
@@ -125,7 +131,7 @@ impl<'a> Sender<'a> {
                 None => Val::from(work.id.clone()),
             });
             let list = list.collect::<Val>();
-            let path = request.path.fill("", &Val::Null);
+            let path = request.path.fill_path(|_| None);
             let answer = match path {
                 Ok(path) => self.ask(request, work, &path, list, "").await,
                 Err(problem) => Err(request.key.at("path").wrong(problem)),
@@ -201,7 +207,8 @@ impl<'a> Sender<'a> {
         input: Val,
         id: &str,
     ) -> Result<Answer> {
-        let unfit = |problem: &str| request.key.at("body").unfit(&self.named(work), problem);
+        let unfit =
+            |problem: &str| plan::unfit(&request.key.at("body"), &self.named(work), problem);
         let mut builder = self.cx.request(request.method.as_str(), path);
         let mut body = None;
         if let Some(expression) = &request.body {

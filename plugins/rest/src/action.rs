@@ -4,14 +4,13 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tidegate_sdk::prelude::*;
 use tidegate_sdk::{
-    Expected, RequestBuilder, Response, Responses, Verdict, default_verdict, encode,
+    ConfigPath, Expected, FillError, Place, Pointer, RequestBuilder, Response, Responses, Template,
+    Verdict, default_verdict,
 };
 
 use crate::config::{self, Config, Method};
 use crate::page::Changes;
-use crate::plan::{Key, Plan, headers, text};
-use crate::pointer::Pointer;
-use crate::template::Template;
+use crate::plan::{Plan, RECORD_NAMES, headers, record_value, text};
 
 /// The record is not as it was when it was read.
 const PRECONDITION_FAILED: u16 = 412;
@@ -41,16 +40,10 @@ pub(crate) struct Action {
 impl Action {
     /// The action of this name, as the config has it.
     pub(crate) fn new(config: &Config, name: &str) -> Result<Self> {
-        let Some(action) = config.actions.get(name) else {
-            let known: Vec<&str> = config.actions.keys().map(String::as_str).collect();
-            return Err(Failure::config(format!(
-                "the connection's config at `actions` has no action `{name}`; it has: {}",
-                known.join(", ")
-            ))
-            .code("config-invalid"));
-        };
-        let key = Key::of("actions", name);
-        let path = Template::new(&action.path, &key.at("path"))?;
+        let actions = ConfigPath::new("actions");
+        let action = actions.entry(&config.actions, name)?;
+        let key = actions.at(name);
+        let path = key.at("path").template(&action.path, &RECORD_NAMES)?;
         let model = action.model.as_deref();
         let plan = model.map(|model| Plan::new(config, model)).transpose()?;
         let if_match = match (&action.if_match, &plan) {
@@ -60,9 +53,9 @@ impl Action {
                     "needs `model`: the value is taken from the record that is stored here";
                 return Err(key.at("if_match").wrong(problem));
             }
-            (Some(text), Some(_)) => Some(Template::new(text, &key.at("if_match"))?),
+            (Some(text), Some(_)) => Some(key.at("if_match").template(text, &RECORD_NAMES)?),
         };
-        if action.deletes && (plan.is_none() || !path.has_id()) {
+        if action.deletes && (plan.is_none() || !path.has("id")) {
             let problem =
                 "needs `model`, and `{id}` in `path`: they say which record to delete here";
             return Err(key.at("deletes").wrong(problem));
@@ -83,17 +76,17 @@ impl Action {
     /// Send the request, and store what came of it. Returns the record of the answer, or null.
     pub(crate) async fn act(&self, cx: &Cx, input: &str) -> Result<Box<RawValue>> {
         let id = input_id(input)?;
-        if self.path.has_id() && id.is_none() {
-            return Err(unfit(
-                "has no text or number at /id, which the action's path needs",
-            ));
-        }
-        let missing = |pointer: &Pointer| {
+        let value = |place: &_| record_value(place, id.as_deref(), input);
+        let path = self.path.fill_path(value).map_err(|error| {
+            let pointer = match error {
+                FillError::Missing(Place::Name(name)) => format!("/{name}"),
+                FillError::Missing(place) => place.to_string(),
+                other => return unfit(&format!("does not fit the action's path: {other}")),
+            };
             unfit(&format!(
                 "has no text or number at {pointer}, which the action's path needs"
             ))
-        };
-        let path = self.path.fill(id.as_deref(), input, encode, missing)?;
+        })?;
         let mut request = cx.request(self.method.as_str(), path);
         for (name, value) in &self.headers {
             request = request.header(name, value);
@@ -147,14 +140,12 @@ impl Action {
         let Some(stored) = stored.into_iter().flatten().next() else {
             return Ok((request, false));
         };
-        let missing = |pointer: &Pointer| {
-            Failure::config(format!(
-                "the stored {} `{id}` has no text or number at {pointer}, which `if_match` needs",
-                plan.model
-            ))
-            .code("config-invalid")
-        };
-        let value = template.fill(Some(id), stored.get(), str::to_owned, missing)?;
+        let value = template.fill(|place| record_value(place, Some(id), stored.get()));
+        let value = value.map_err(|error| {
+            let model = &plan.model;
+            let message = format!("`if_match` of the stored {model} `{id}`: {error}");
+            Failure::config(message).code("config-invalid")
+        })?;
         Ok((request.header("If-Match", value).never_retry(), true))
     }
 
@@ -170,7 +161,7 @@ impl Action {
             warn!("done, but the answer has nothing at `{place}`, where its record should be");
         }
         if let Some(plan) = &self.plan {
-            let mut commit = cx.page(&plan.model);
+            let mut commit = cx.batch(&plan.model);
             match (self.deletes, record) {
                 (true, _) => {
                     commit.delete_all(id);

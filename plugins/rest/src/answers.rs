@@ -3,11 +3,10 @@
 
 use std::cell::{Cell, RefCell};
 
-use tidegate_sdk::{PageSizes, Response};
+use tidegate_sdk::{ConfigPath, PageSizes, Response};
 
 use crate::config::{Model, Pagination, Style, WithDeletes};
 use crate::paging::Body;
-use crate::plan::Key;
 
 /// A part of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +24,7 @@ enum Part {
 /// A key of the config that names a part of an answer, and whether that was ever there.
 #[derive(Debug)]
 struct Place {
-    key: Key,
+    key: ConfigPath,
     /// As the config, or HTTP, calls it.
     name: String,
     part: Part,
@@ -37,15 +36,15 @@ struct Place {
 pub(crate) struct Answers {
     places: Vec<Place>,
     /// What asks for the size of pages, and that size.
-    asked: Option<(Key, u64)>,
+    asked: Option<(ConfigPath, u64)>,
     sizes: RefCell<PageSizes>,
     answers: Cell<u64>,
     /// What deletes nothing of a list of several answers, as nothing could prove it.
-    unproven: Option<Key>,
+    unproven: Option<ConfigPath>,
 }
 
 impl Answers {
-    pub(crate) fn new(model: &Model, key: &Key) -> Self {
+    pub(crate) fn new(model: &Model, key: &ConfigPath) -> Self {
         let pagination = &model.pagination;
         let size = pagination
             .page_size
@@ -166,7 +165,7 @@ fn can_prove_nothing(model: &Model) -> bool {
         && model.detail.is_none()
 }
 
-fn places(model: &Model, pagination: &Pagination, key: &Key) -> Vec<Place> {
+fn places(model: &Model, pagination: &Pagination, key: &ConfigPath) -> Vec<Place> {
     let mut places = Vec::new();
     let mut add = |name: &str, shown: &str, part: Part| {
         places.push(Place {

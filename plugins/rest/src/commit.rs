@@ -63,7 +63,7 @@ struct Parts {
 impl Parts {
     fn new(cx: &Cx, plan: &Plan) -> Self {
         Parts {
-            commit: cx.page(&plan.model),
+            commit: cx.batch(&plan.model),
             bodies: 0,
         }
     }

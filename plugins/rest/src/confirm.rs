@@ -4,15 +4,14 @@
 use serde_json::value::RawValue;
 use tidegate_sdk::prelude::*;
 use tidegate_sdk::{
-    Expected, Presence, RequestBuilder, Response, Verdict, default_verdict, encode,
+    ConfigPath, Expected, Pointer, Presence, RequestBuilder, Response, Template, Verdict,
+    default_verdict,
 };
 
 use crate::config;
 use crate::detail::Detail;
 use crate::page::Changes;
-use crate::plan::{Key, Plan};
-use crate::pointer::Pointer;
-use crate::template::Template;
+use crate::plan::{Plan, RECORD_NAMES, record_value};
 
 const GONE: [u16; 2] = [404, 410];
 
@@ -24,9 +23,9 @@ pub(crate) struct Confirm {
 }
 
 impl Confirm {
-    pub(crate) fn new(config: &config::Confirm, key: &Key) -> Result<Self> {
+    pub(crate) fn new(config: &config::Confirm, key: &ConfigPath) -> Result<Self> {
         let at = key.at("confirm");
-        let path = Template::new(&config.confirm, &at)?;
+        let path = at.template(&config.confirm, &RECORD_NAMES)?;
         if path.is_constant() {
             return Err(at.wrong("names no record: put `{id}` where the id goes"));
         }
@@ -36,9 +35,9 @@ impl Confirm {
         })
     }
 
-    fn path(&self, id: &str, stored: &str) -> Option<String> {
-        let missing = |_: &Pointer| Failure::other("");
-        self.path.fill(Some(id), stored, encode, missing).ok()
+    fn path(&self, id: &str, stored: &str) -> Result<String> {
+        let value = |place: &_| record_value(place, Some(id), stored);
+        Ok(self.path.fill_path(value)?)
     }
 
     /// What the answer says of the record `id`. Only an answer with that very record is stored.
@@ -68,12 +67,15 @@ pub(crate) fn is_able(plan: &Plan) -> bool {
 pub(crate) async fn ask(cx: &Cx, plan: &Plan, id: &str, stored: &str) -> Result<Presence> {
     let path = match (&plan.confirm, &plan.detail) {
         (Some(confirm), _) => confirm.path(id, stored),
-        (None, Some(detail)) => detail.path(plan, id, stored).ok(),
-        (None, None) => None,
+        (None, Some(detail)) => detail.path(plan, id, stored),
+        (None, None) => return Ok(Presence::Here(None)),
     };
-    let Some(path) = path else {
-        let reason = "the path needs a value that the stored record does not have";
-        return Ok(Presence::Unknown(reason.to_owned()));
+    let path = match path {
+        Ok(path) => path,
+        Err(failure) => {
+            let reason = format!("the stored record makes no path: {}", failure.message);
+            return Ok(Presence::Unknown(reason));
+        }
     };
     let response = plan.with_headers(cx.get(path)).send_any().await?;
     match plan.responses.ruled(cx, &response) {

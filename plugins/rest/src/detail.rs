@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 use tidegate_sdk::prelude::*;
-use tidegate_sdk::{Response, encode};
+use tidegate_sdk::{ConfigPath, FillError, Pointer, Response, Template};
 
 use crate::config::{self, Mode, OnSkip};
 use crate::page::{Record, Skip};
-use crate::plan::{Key, Plan};
-use crate::pointer::Pointer;
-use crate::template::Template;
+use crate::plan::{Plan, RECORD_NAMES, record_value};
 
 /// As many requests of a run are in flight at once, whatever it asks for.
 const CONCURRENCY_MAX: usize = 16;
@@ -52,7 +50,7 @@ enum Fetched {
 }
 
 impl Detail {
-    pub(crate) fn new(config: &config::Detail, key: &Key) -> Result<Self> {
+    pub(crate) fn new(config: &config::Detail, key: &ConfigPath) -> Result<Self> {
         let concurrency = config.concurrency.unwrap_or(CONCURRENCY_DEFAULT);
         if !(1..=CONCURRENCY_MAX).contains(&concurrency) {
             return Err(key.at("concurrency").wrong(format!(
@@ -142,14 +140,19 @@ impl Detail {
 
     /// The path of a record, by its id and its body in the list.
     pub(crate) fn path(&self, plan: &Plan, id: &str, listed: &str) -> Result<String> {
-        let missing = |pointer: &Pointer| {
-            Failure::other(format!(
-                "{} `{}` has no text or number at {pointer}, which `models.{}.detail.path` needs",
-                plan.model, id, plan.model
-            ))
-            .code("record-invalid")
-        };
-        self.path.fill(Some(id), listed, encode, missing)
+        let path = self
+            .path
+            .fill_path(|place| record_value(place, Some(id), listed));
+        path.map_err(|error| {
+            let model = &plan.model;
+            let message = match error {
+                FillError::Missing(place) => format!(
+                    "{model} `{id}` has no text or number at {place}, which `models.{model}.detail.path` needs"
+                ),
+                other => format!("{model} `{id}`: `models.{model}.detail.path`: {other}"),
+            };
+            Failure::other(message).code("record-invalid")
+        })
     }
 
     /// The body of a record, by its body in the list and the answer.
@@ -206,8 +209,8 @@ fn is_of_few(cx: &Cx, plan: &Plan, failure: &Failure, bad: usize, asked: usize) 
     !is_outage && bad <= cx.may_skip(asked)
 }
 
-fn path(text: &str, key: &Key) -> Result<Template> {
-    let path = Template::new(text, key)?;
+fn path(text: &str, key: &ConfigPath) -> Result<Template> {
+    let path = key.template(text, &RECORD_NAMES)?;
     if path.is_constant() {
         return Err(key.wrong("names no record: put `{id}` where the id goes"));
     }

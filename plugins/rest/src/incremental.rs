@@ -18,10 +18,10 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tidegate_sdk::prelude::*;
+use tidegate_sdk::{ConfigPath, scalar_text};
 
 use crate::config::{self, OnMissingOverlap};
-use crate::plan::{Key, text};
-use crate::pointer::scalar;
+use crate::plan::text;
 use crate::time::{self, Format};
 
 /// How far: a time in Unix milliseconds, or a text that only the API understands.
@@ -43,7 +43,7 @@ pub(crate) struct Incremental {
     initial: Option<String>,
     /// Of times without an offset.
     zone: Option<TimeZone>,
-    key: Key,
+    key: ConfigPath,
 }
 
 /// Where the mark comes from.
@@ -56,7 +56,7 @@ pub(crate) enum Source {
 }
 
 impl Incremental {
-    pub(crate) fn new(config: &config::Incremental, key: &Key) -> Result<Self> {
+    pub(crate) fn new(config: &config::Incremental, key: &ConfigPath) -> Result<Self> {
         let source = source(config, key)?;
         let format = match source {
             Source::Header(_) => Format::Opaque,
@@ -159,7 +159,7 @@ impl Incremental {
     /// Read a mark as the field's format has it, and say whether it was taken for UTC for want of a word; `None`
     /// for what does not fit the format.
     pub(crate) fn read(&self, raw: &RawValue, format: Format) -> Option<(Mark, bool)> {
-        let text = scalar(raw)?;
+        let text = scalar_text(raw)?;
         if format == Format::Opaque {
             return Some((Mark::Text(text.into_owned()), false));
         }
@@ -218,7 +218,7 @@ pub(crate) fn later(first: Option<Mark>, second: Option<Mark>) -> Option<Mark> {
     }
 }
 
-fn source(config: &config::Incremental, key: &Key) -> Result<Source> {
+fn source(config: &config::Incremental, key: &ConfigPath) -> Result<Source> {
     match (&config.field, &config.header) {
         (None, None) => Err(key.wrong(
             "needs `field`, a JSON pointer into each record, or `header`, a response header",

@@ -1,9 +1,9 @@
 //! The latest mark of a page's records, read from as few of them as can be.
 
 use serde_json::value::RawValue;
+use tidegate_sdk::Found;
 use tidegate_sdk::prelude::*;
 
-use crate::find::Found;
 use crate::incremental::{Incremental, Mark, Source, later};
 use crate::plan::{Fields, Plan};
 use crate::time::{self, Format};
@@ -175,11 +175,11 @@ fn comparable(format: Format, first: &str, second: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use serde_json::value::RawValue;
+    use tidegate_sdk::Found;
     use tidegate_sdk::prelude::*;
 
     use super::Latest;
     use crate::config::Config;
-    use crate::find::Found;
     use crate::incremental::Mark;
     use crate::plan::Plan;
 

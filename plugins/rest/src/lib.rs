@@ -16,15 +16,12 @@ mod config;
 mod confirm;
 mod detail;
 mod empty;
-mod find;
 mod incremental;
 mod latest;
 mod page;
 mod paging;
 mod plan;
-mod pointer;
 mod pull;
-mod template;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -52,7 +49,7 @@ fn plugin() -> Plugin {
         .auth(Auth::bearer("token"))
         .auth(Auth::basic("username", "password"))
         .auth(Auth::header(
-            ConfigKey::new("/auth/header", "X-Api-Key"),
+            ConfigKey::new("/auth/header", "X-Api-ConfigPath"),
             "api_key",
         ))
         .auth(Auth::query(

@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tidegate_sdk::prelude::*;
+use tidegate_sdk::{Found, scalar_text};
 
-use crate::find::Found;
 use crate::incremental::Mark;
 use crate::latest::Latest;
 use crate::plan::Plan;
-use crate::pointer::scalar;
 
 /// How much of a record goes into a message.
 const EXCERPT_CHARS: usize = 120;
@@ -163,7 +162,7 @@ impl Known {
 /// percent-encoded, so that no two combinations are the same.
 fn id_of(found: &[Found<'_>]) -> Option<String> {
     let mut parts = found.iter().map(|found| {
-        let text = scalar(found.value()?)?;
+        let text = scalar_text(found.value()?)?;
         (!text.is_empty()).then_some(text)
     });
     let first = parts.next()??;

@@ -1,12 +1,13 @@
 //! From the config of one model to what a pull needs: everything is checked here, once, and each
 //! error names the offending key.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde_json::Value;
 use tidegate_sdk::prelude::*;
-use tidegate_sdk::{RequestBuilder, Responses};
+use tidegate_sdk::{ConfigPath, Finder, Pointer, RequestBuilder, Responses};
 
 use crate::answers::Answers;
 use crate::config::{
@@ -15,10 +16,8 @@ use crate::config::{
 use crate::confirm::Confirm;
 use crate::detail::Detail;
 use crate::empty::EmptyRule;
-use crate::find::{Finder, POINTERS_MAX};
 use crate::incremental::Incremental;
 use crate::paging::{Paging, Place};
-use crate::pointer::Pointer;
 use crate::url;
 use crate::watch::Watch;
 
@@ -59,7 +58,7 @@ pub(crate) struct Fields {
     pub(crate) tombstone: Option<(usize, Option<Value>)>,
     /// What a run finds at these.
     pub(crate) watch: Watch,
-    id_key: Key,
+    id_key: ConfigPath,
 }
 
 /// Whether what a full pull did not see is deleted, and when one is due.
@@ -73,15 +72,9 @@ impl Plan {
     /// The plan for the model of this name. Headers that the model sets replace those of the
     /// whole config.
     pub(crate) fn new(config: &Config, name: &str) -> Result<Self> {
-        let Some(model) = config.models.get(name) else {
-            let known: Vec<&str> = config.models.keys().map(String::as_str).collect();
-            return Err(Failure::config(format!(
-                "the connection's config at `models` has no model `{name}`; it has: {}",
-                known.join(", ")
-            ))
-            .code("config-invalid"));
-        };
-        let key = Key::of("models", name);
+        let models = ConfigPath::new("models");
+        let model = models.entry(&config.models, name)?;
+        let key = models.at(name);
         if model.path.is_empty() {
             return Err(key.at("path").wrong("is empty"));
         }
@@ -171,7 +164,7 @@ impl Plan {
 }
 
 impl Fields {
-    fn new(model: &Model, key: &Key) -> Result<Self> {
+    fn new(model: &Model, key: &ConfigPath) -> Result<Self> {
         let ids = pointers(&model.id, &key.at("id"))?;
         let marks = match model.incremental.as_ref().and_then(|i| i.field.as_ref()) {
             Some(field) => pointers(field, &key.at("incremental.field"))?,
@@ -188,13 +181,6 @@ impl Fields {
                 Some((marks.end, tombstone.value.clone()))
             }
         };
-        if all.len() > POINTERS_MAX {
-            return Err(key.at("id").wrong(format!(
-                "together with `incremental.field` and `tombstone.field`, {} pointers are too \
-                 many; at most {POINTERS_MAX} work",
-                all.len()
-            )));
-        }
         let mut places: Vec<(String, String)> = Vec::new();
         let named = |place: usize| match place {
             place if ids.contains(&place) => key.at("id"),
@@ -202,12 +188,20 @@ impl Fields {
             _ => key.at("tombstone.field"),
         };
         for (place, pointer) in all.iter().enumerate() {
-            places.push((named(place).0, pointer.to_string()));
+            places.push((named(place).to_string(), pointer.to_string()));
         }
+        let count = all.len();
+        let finder = Finder::new(all).ok_or_else(|| {
+            key.at("id").wrong(format!(
+                "together with `incremental.field` and `tombstone.field`, {count} pointers are too \
+                 many; at most {} work",
+                Finder::POINTERS_MAX
+            ))
+        })?;
         Ok(Fields {
             watch: Watch::new(places, tombstone.as_ref().map(|(index, _)| *index)),
             id_key: key.at("id"),
-            finder: Finder::new(all),
+            finder,
             id_names: model.id.as_slice().join(" and "),
             ids,
             marks,
@@ -227,7 +221,7 @@ impl Fields {
 }
 
 /// Whether next URLs of another origin go to that of the base URL.
-fn at_base(pagination: &Pagination, key: &Key) -> Result<bool> {
+fn at_base(pagination: &Pagination, key: &ConfigPath) -> Result<bool> {
     let is_of_urls = matches!(pagination.style, Style::Link | Style::NextUrl);
     match pagination.next_url_origin {
         Some(_) if !is_of_urls => Err(key
@@ -237,7 +231,7 @@ fn at_base(pagination: &Pagination, key: &Key) -> Result<bool> {
     }
 }
 
-fn pointers(texts: &OneOrMany, key: &Key) -> Result<Vec<Pointer>> {
+fn pointers(texts: &OneOrMany, key: &ConfigPath) -> Result<Vec<Pointer>> {
     if texts.as_slice().is_empty() {
         return Err(key.wrong("is an empty list; it needs at least one JSON pointer"));
     }
@@ -248,7 +242,7 @@ fn pointers(texts: &OneOrMany, key: &Key) -> Result<Vec<Pointer>> {
         .collect()
 }
 
-fn query(model: &Model, key: &Key) -> Result<Vec<(String, String)>> {
+fn query(model: &Model, key: &ConfigPath) -> Result<Vec<(String, String)>> {
     let mut query = Vec::new();
     for (name, value) in &model.query {
         let values = match value {
@@ -285,7 +279,7 @@ pub(crate) fn headers(config: &Config, own: &BTreeMap<String, String>) -> Vec<(S
     headers
 }
 
-fn full_pull(model: &Model, key: &Key) -> Result<FullPull> {
+fn full_pull(model: &Model, key: &ConfigPath) -> Result<FullPull> {
     let every = key.at("full_pull_every_hours");
     match model.full_pull_every_hours {
         Some(0) => Err(every.wrong("must be at least 1")),
@@ -299,40 +293,17 @@ fn full_pull(model: &Model, key: &Key) -> Result<FullPull> {
     }
 }
 
-/// The path of a key in the config.
-#[derive(Debug, Clone)]
-pub(crate) struct Key(String);
+/// The names that a template may have in braces.
+pub(crate) const RECORD_NAMES: [&str; 1] = ["id"];
 
-impl std::fmt::Display for Key {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Key {
-    pub(crate) fn of(object: &str, name: &str) -> Key {
-        Key(format!("{object}.{name}"))
-    }
-
-    pub(crate) fn at(&self, name: &str) -> Key {
-        Key(format!("{}.{name}", self.0))
-    }
-
-    /// A failure of kind `config` that names this key.
-    pub(crate) fn wrong(&self, problem: impl std::fmt::Display) -> Failure {
-        Failure::config(format!(
-            "the connection's config at `{}`: {problem}",
-            self.0
-        ))
-        .code("config-invalid")
-    }
-
-    /// The JSON pointer that is the value of this key.
-    pub(crate) fn pointer(&self, text: &str) -> Result<Pointer> {
-        Pointer::parse(text).ok_or_else(|| {
-            self.wrong(format!(
-                "`{text}` is no JSON pointer; it is empty, or begins with `/`, like `/data/id`"
-            ))
-        })
+/// What a place of a template stands for: a record's id, or a value of its JSON text.
+pub(crate) fn record_value<'a>(
+    place: &tidegate_sdk::Place,
+    id: Option<&'a str>,
+    record: &'a str,
+) -> Option<Cow<'a, str>> {
+    match place {
+        tidegate_sdk::Place::Name(_) => id.map(Cow::Borrowed),
+        tidegate_sdk::Place::Value(_) => place.value(record),
     }
 }

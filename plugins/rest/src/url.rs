@@ -1,32 +1,4 @@
-//! URLs of next pages: the header `Link` (RFC 8288), references relative to the page, and other names of the
-//! same server.
-
-pub(crate) use tidegate_sdk::next_link;
-
-/// `reference` as an absolute URL, seen from the absolute URL `base` (RFC 3986 §5; the host
-/// collapses `..`).
-pub(crate) fn resolve(base: &str, reference: &str) -> String {
-    let base = base.split(['?', '#']).next().unwrap_or(base);
-    let authority = base.find("://").map_or(0, |at| at + 3);
-    let path = base.get(authority..).and_then(|rest| rest.find('/'));
-    let (origin, path) = base.split_at(path.map_or(base.len(), |at| authority + at));
-    if has_scheme(reference) {
-        reference.to_owned()
-    } else if reference.starts_with("//") {
-        let scheme = base.split("//").next().unwrap_or_default();
-        format!("{scheme}{reference}")
-    } else if reference.starts_with('/') {
-        format!("{origin}{reference}")
-    } else if reference.starts_with('?') {
-        format!("{base}{reference}")
-    } else {
-        let folder = path
-            .rfind('/')
-            .and_then(|at| path.get(..=at))
-            .unwrap_or("/");
-        format!("{origin}{folder}{reference}")
-    }
-}
+//! Other names of the same server, in URLs of next pages.
 
 /// `url` at the origin of `base`, if it is at another and its path lies under that of `base`: behind a proxy many
 /// servers name themselves by an inner host, or by http for https. `None` when it stays as it is.
@@ -59,16 +31,9 @@ pub(crate) fn origin(url: &str) -> Option<String> {
     Some(format!("{scheme}://{}", authority.to_ascii_lowercase()))
 }
 
-fn has_scheme(reference: &str) -> bool {
-    reference.split_once(':').is_some_and(|(scheme, _)| {
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
-        scheme.starts_with(|first: char| first.is_ascii_alphabetic()) && scheme.bytes().all(fits)
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{at_base, resolve};
+    use super::at_base;
 
     #[test]
     fn the_same_server_by_another_name() {
@@ -97,26 +62,5 @@ mod tests {
         }
         let bare = at_base("http://localhost:8080", "https://other/?page=2");
         assert_eq!(bare.as_deref(), Some("http://localhost:8080/?page=2"));
-    }
-
-    #[test]
-    fn references() {
-        let base = "https://api.example.com:8443/v1/contacts?page=1#x";
-        for (reference, expected) in [
-            ("https://other/x", "https://other/x"),
-            ("//other/x", "https://other/x"),
-            (
-                "/v1/contacts?at=10:00",
-                "https://api.example.com:8443/v1/contacts?at=10:00",
-            ),
-            ("?page=2", "https://api.example.com:8443/v1/contacts?page=2"),
-            (
-                "people?at=10:00",
-                "https://api.example.com:8443/v1/people?at=10:00",
-            ),
-        ] {
-            assert_eq!(resolve(base, reference), expected, "{reference}");
-        }
-        assert_eq!(resolve("https://h", "a"), "https://h/a");
     }
 }

@@ -50,7 +50,7 @@ async fn items(cx: Cx) -> Result<()> {
         .paginate(style);
 
     while let Some(page) = pages.next().await? {
-        let mut commit = cx.page("Item");
+        let mut commit = cx.batch("Item");
         // One that is no `Item` is skipped, and named in the log.
         for (item, json) in commit.items_and_json::<Item>(&page)? {
             checkpoint.latest = checkpoint.latest.max(Some(item.updated_at));

@@ -4,8 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use tidegate_contract::tidegate::plugin::records::{
-    Error, ErrorKind, Host, HostWithStore, ModelOutcome, Page as GuestPage, Proof, SnapshotEnd,
-    UnseenPage,
+    Batch, Error, ErrorKind, Host, HostWithStore, ModelOutcome, Proof, SnapshotEnd, UnseenPage,
 };
 use tidegate_egress::Share;
 use tidegate_engine::Name;
@@ -34,15 +33,15 @@ impl Host for RunState {}
 impl<T: Send + 'static> HostWithStore<T> for Imports {
     async fn commit(
         accessor: &Accessor<T, Self>,
-        pages: Vec<GuestPage>,
+        batches: Vec<Batch>,
         checkpoint: Option<String>,
     ) -> wasmtime::Result<Result<Vec<ModelOutcome>, Error>> {
         let live = accessor.with(|mut access| access.get().live("records.commit"))?;
         let text = checkpoint.as_ref().map_or(0, String::len);
         let _held = live
-            .hold(text + pages.iter().map(page_bytes).sum::<usize>())
+            .hold(text + batches.iter().map(batch_bytes).sum::<usize>())
             .await?;
-        Ok(commit(&live, pages, checkpoint).await)
+        Ok(commit(&live, batches, checkpoint).await)
     }
 
     async fn get(
@@ -113,37 +112,40 @@ impl<T: Send + 'static> HostWithStore<T> for Imports {
     }
 }
 
-fn page_bytes(page: &GuestPage) -> usize {
-    let saves = page.save.iter().map(|save| save.id.len() + save.body.len());
-    let deletes = page.delete.iter().map(String::len);
-    let skipped = page.skipped.iter();
+fn batch_bytes(batch: &Batch) -> usize {
+    let saves = batch
+        .save
+        .iter()
+        .map(|save| save.id.len() + save.body.len());
+    let deletes = batch.delete.iter().map(String::len);
+    let skipped = batch.skipped.iter();
     let skipped = skipped.map(|s| s.reason.len() + s.id.as_ref().map_or(0, String::len));
-    page.model.len() + saves.chain(deletes).chain(skipped).sum::<usize>()
+    batch.model.len() + saves.chain(deletes).chain(skipped).sum::<usize>()
 }
 
 async fn commit(
     live: &Live,
-    pages: Vec<GuestPage>,
+    batches: Vec<Batch>,
     checkpoint: Option<String>,
 ) -> Result<Vec<ModelOutcome>, Error> {
-    let mut converted = Vec::with_capacity(pages.len());
-    for page in pages {
-        let save = page.save.into_iter().map(|saved| Save {
+    let mut converted = Vec::with_capacity(batches.len());
+    for batch in batches {
+        let save = batch.save.into_iter().map(|saved| Save {
             id: saved.id,
             body: saved.body,
             hash: None,
         });
-        let skipped = page.skipped.into_iter().map(|skipped| Skipped {
+        let skipped = batch.skipped.into_iter().map(|skipped| Skipped {
             id: skipped.id,
             position: skipped.position,
             reason: cut(&skipped.reason, 0, SKIPPED_REASON_BYTES_MAX),
         });
         converted.push(Page {
-            model: granted(live, &page.model)?,
+            model: granted(live, &batch.model)?,
             save: save.collect(),
-            delete: page.delete,
+            delete: batch.delete,
             skipped: skipped.collect(),
-            may_skip: page.may_skip,
+            may_skip: batch.may_skip,
         });
     }
     let (converted, repeated) = prepared(live, converted).await?;

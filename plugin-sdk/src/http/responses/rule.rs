@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::milliseconds;
-use crate::document;
+use crate::{Pointer, document};
 
 /// What an answer means, in the words of the config.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -108,11 +108,7 @@ impl TryFrom<RawRule> for Rule {
         };
         let pointers = [&written.pointer, &written.message, &written.retry_after];
         for pointer in pointers.into_iter().flatten() {
-            if !pointer.is_empty() && !pointer.starts_with('/') {
-                return Err(format!(
-                    "{pointer:?} is no JSON pointer such as \"/error/code\""
-                ));
-            }
+            Pointer::parse(pointer).map_err(|error| error.to_string())?;
         }
         let needs_pointer =
             written.equals.is_some() || written.r#in.is_some() || written.present.is_some();

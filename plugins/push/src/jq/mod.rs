@@ -14,8 +14,7 @@ use jaq_core::{Compiler, Ctx, Filter, Vars, unwrap_valr};
 use jaq_json::{Num, Val, read};
 use serde_json::value::RawValue;
 use tidegate_sdk::prelude::*;
-
-use crate::plan::Key;
+use tidegate_sdk::{ConfigPath, Pointer};
 
 /// Definitions of jq's library whose native part is missing here: what reaches for a process or its
 /// inputs, and what comes from the parts of `jaq-std` that can be had only together with one that
@@ -80,7 +79,7 @@ pub(crate) struct Jq {
 
 impl Jq {
     /// The expression `code`; `has_id` says whether it may speak of `$id`.
-    pub(crate) fn new(code: &str, has_id: bool, key: &Key) -> Result<Self> {
+    pub(crate) fn new(code: &str, has_id: bool, key: &ConfigPath) -> Result<Self> {
         let arena = Arena::default();
         // As it is written, to show the place of what is wrong.
         let modules = Loader::new(prelude())
@@ -160,8 +159,25 @@ fn compile(
 }
 
 /// A number, as it is written in texts.
-pub(crate) fn digits(number: &Num) -> String {
+fn digits(number: &Num) -> String {
     number::digits(number)
+}
+
+/// The text or the number's digits at a pointer of a value, as `tidegate_sdk::scalar_text` has it of JSON text.
+pub(crate) fn scalar_text(value: &Val, pointer: &Pointer) -> Option<String> {
+    let mut value = value;
+    for segment in pointer.segments() {
+        value = match value {
+            Val::Obj(members) => members.get(&Val::from(segment.clone()))?,
+            Val::Arr(items) => items.get(Pointer::index(segment)?)?,
+            _ => return None,
+        };
+    }
+    match value {
+        Val::Num(number) => Some(digits(number)),
+        Val::TStr(text) => std::str::from_utf8(text).ok().map(str::to_owned),
+        _ => None,
+    }
 }
 
 /// The value of a text that is JSON (RFC 8259) and nothing more.

@@ -1,10 +1,10 @@
 //! Expressions compared with jq: `jq.jsonl` has programs, inputs and what jq 1.8 makes of them (`tests/jq/compare.py`
 //! asks a real one). Where ours is another result, the row has it under `ours`, and `docs/push-plugin.md` says so.
 
+use tidegate_sdk::ConfigPath;
 use tidegate_sdk::prelude::*;
 
 use crate::jq::{self, Jq};
-use crate::plan::Key;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,7 +19,7 @@ struct Row {
 }
 
 fn ours(row: &Row) -> Value {
-    let Ok(program) = Jq::new(&row.program, false, &Key::of("test", "jq")) else {
+    let Ok(program) = Jq::new(&row.program, false, &ConfigPath::new("test").at("jq")) else {
         return json!("refused");
     };
     let input = jq::parse(&row.input).unwrap();

@@ -5,13 +5,13 @@
 #[path = "../../../../plugin-sdk/tests/vectors/numbers.rs"]
 mod vectors;
 
+use tidegate_sdk::ConfigPath;
 use tidegate_sdk::prelude::*;
 use tidegate_sdk::test::{Change, ChangeAction, FakeHost, Reply, Request};
 
 use self::vectors::{how_many, number};
 use super::{plugin, push};
 use crate::jq::{self, Jq};
-use crate::plan::Key;
 
 /// The standard library reads decimals exactly.
 fn bits(text: &str) -> u64 {
@@ -20,7 +20,7 @@ fn bits(text: &str) -> u64 {
 
 #[test]
 fn an_expression_leaves_a_number_what_it_is() {
-    let program = |text| Jq::new(text, false, &Key::of("test", "jq")).unwrap();
+    let program = |text| Jq::new(text, false, &ConfigPath::new("test").at("jq")).unwrap();
     // What takes a number along as it is, and what looks at it meanwhile.
     let programs = [
         ".",

@@ -2,17 +2,15 @@
 //! that goes with another style, or that contradicts another key.
 
 use tidegate_sdk::prelude::*;
+use tidegate_sdk::{ConfigPath, Finder, Pointer};
 
 use super::said::SIGNS;
 use super::{CursorFrom, Envelope, Kind, Paging, RECORDS};
 use crate::config::{Pagination, Style};
-use crate::find::Finder;
-use crate::plan::Key;
-use crate::pointer::Pointer;
 
 impl Paging {
     /// `records` is the pointer to a page's records; `key` is that of the model.
-    pub(crate) fn new(config: &Pagination, records: &str, key: &Key) -> Result<Self> {
+    pub(crate) fn new(config: &Pagination, records: &str, key: &ConfigPath) -> Result<Self> {
         let records = key.at("records").pointer(records)?;
         let key = key.at("pagination");
         only_keys_of(config, &key)?;
@@ -78,7 +76,7 @@ impl Paging {
 }
 
 impl Envelope {
-    fn new(config: &Pagination, records: Pointer, key: &Key) -> Result<Self> {
+    fn new(config: &Pagination, records: Pointer, key: &ConfigPath) -> Result<Self> {
         let mut pointers = vec![records];
         let mut add = |name: &str, text: &Option<String>| -> Result<Option<usize>> {
             let Some(text) = text else {
@@ -95,8 +93,9 @@ impl Envelope {
         let first = pointers.len();
         pointers.extend(signs_beside(&pointers));
         let signs = first..pointers.len();
+        let finder = Finder::new(pointers).ok_or_else(|| key.wrong("has too many pointers"))?;
         Ok(Envelope {
-            finder: Finder::new(pointers).list(RECORDS),
+            finder: finder.list(RECORDS),
             next: cursor.or(url),
             more,
             pages,
@@ -108,22 +107,18 @@ impl Envelope {
 
 /// The members by which an answer says that it failed, unless the records lie there.
 fn signs_beside(pointers: &[Pointer]) -> Vec<Pointer> {
-    let records = pointers.get(RECORDS).and_then(|p| p.segments.first());
+    let records = pointers.get(RECORDS).and_then(|p| p.segments().first());
     // A list without an envelope says nothing of itself.
     let Some(records) = records else {
         return Vec::new();
     };
     let taken = SIGNS.contains(&records.as_str());
     let signs = SIGNS.iter().filter(|_| !taken);
-    signs
-        .map(|name| Pointer {
-            segments: vec![(*name).to_owned()],
-        })
-        .collect()
+    signs.map(|name| Pointer::of_segments([*name])).collect()
 }
 
 /// What a cursor is when there is no more; `None` when nothing is said.
-fn end_values(config: &Pagination, key: &Key) -> Result<Option<Vec<String>>> {
+fn end_values(config: &Pagination, key: &ConfigPath) -> Result<Option<Vec<String>>> {
     let Some(values) = &config.end_values else {
         return Ok(None);
     };
@@ -137,7 +132,7 @@ fn end_values(config: &Pagination, key: &Key) -> Result<Option<Vec<String>>> {
     values.iter().map(value).collect::<Result<_>>().map(Some)
 }
 
-fn cursor_from(config: &Pagination, key: &Key) -> Result<CursorFrom> {
+fn cursor_from(config: &Pagination, key: &ConfigPath) -> Result<CursorFrom> {
     let name = one_of(
         key,
         [
@@ -159,7 +154,7 @@ fn cursor_from(config: &Pagination, key: &Key) -> Result<CursorFrom> {
 
 /// The one of these keys that is given.
 fn one_of<const N: usize>(
-    key: &Key,
+    key: &ConfigPath,
     keys: [(&'static str, &Option<String>); N],
 ) -> Result<&'static str> {
     let mut given = keys.iter().filter(|(_, value)| value.is_some());
@@ -176,7 +171,7 @@ fn one_of<const N: usize>(
 }
 
 /// Refuses keys that the style has no use for: they would be silently ignored otherwise.
-fn only_keys_of(config: &Pagination, key: &Key) -> Result<()> {
+fn only_keys_of(config: &Pagination, key: &ConfigPath) -> Result<()> {
     use Style::{Cursor, Link, NextUrl, Offset, Page};
     let counted: &[Style] = &[Page, Offset];
     let given: [(&str, bool, &[Style]); 13] = [

@@ -8,11 +8,8 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 use tidegate_sdk::prelude::*;
-use tidegate_sdk::{RequestBuilder, Response};
+use tidegate_sdk::{ConfigPath, Finder, Found, Pointer, RequestBuilder, Response, scalar_text};
 
-use crate::find::{Finder, Found};
-use crate::plan::Key;
-use crate::pointer::{Pointer, scalar};
 pub(crate) use next::{Counted, Step};
 
 /// How pages are handed out.
@@ -27,7 +24,7 @@ pub(crate) struct Paging {
     /// What a cursor says that there is no more.
     end_values: Option<Vec<String>>,
     is_stable: bool,
-    key: Key,
+    key: ConfigPath,
 }
 
 #[derive(Debug)]
@@ -214,7 +211,7 @@ fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
 }
 
 fn cursor_of(record: &RawValue, pointer: &Pointer) -> Result<String> {
-    let cursor = pointer.value(record.get())?.and_then(scalar);
+    let cursor = pointer.value(record.get())?.and_then(scalar_text);
     cursor.map(Cow::into_owned).ok_or_else(|| {
         Failure::other(format!(
             "the last record of the page has no text or number at {pointer}, which should be the \

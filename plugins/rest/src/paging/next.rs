@@ -8,7 +8,6 @@ use tidegate_sdk::Response;
 use tidegate_sdk::prelude::*;
 
 use super::{Body, CursorFrom, Kind, Paging, Place, cursor_of, header, said};
-use crate::url::{next_link, resolve};
 
 /// So many empty pages in a row end a list that should go on.
 const EMPTY_PAGES_MAX: u32 = 3;
@@ -210,13 +209,13 @@ impl Paging {
                 }
             }
             .map(Place::Cursor),
-            Kind::Link => linked(response).map(Place::Url),
+            Kind::Link => response.link("next").map(Place::Url),
             Kind::NextUrl { header: Some(name) } => {
-                header(response, name).map(|url| Place::Url(resolve(response.url(), url)))
+                header(response, name).map(|url| Place::Url(response.resolve(url)))
             }
             _ => said::token(&body.next)?
                 .filter(|text| !ends(text))
-                .map(|url| Place::Url(resolve(response.url(), &url))),
+                .map(|url| Place::Url(response.resolve(&url))),
         };
         // A page that names itself is how some APIs end.
         let own = Place::Url(response.url().to_owned());
@@ -278,17 +277,8 @@ impl Paging {
 
     /// A list of one page that links on to another.
     fn links_on(&self, response: &Response) -> Option<String> {
-        linked(response).map(|url| {
+        response.link("next").map(|url| {
             format!("`pagination` is missing, and the answer has a link to the next page, {url}")
         })
     }
-}
-
-/// The target of the header `Link` that is the next page.
-fn linked(response: &Response) -> Option<String> {
-    response
-        .headers()
-        .filter(|(name, _)| name.eq_ignore_ascii_case("link"))
-        .find_map(|(_, value)| next_link(value))
-        .map(|url| resolve(response.url(), url))
 }

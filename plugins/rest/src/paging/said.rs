@@ -1,10 +1,7 @@
 //! What members of a body say in the many ways of APIs: a flag, a count, a cursor, a failure.
 
 use tidegate_sdk::prelude::*;
-
-use crate::find::Found;
-use crate::plan::Key;
-use crate::pointer::scalar;
+use tidegate_sdk::{ConfigPath, Found, scalar_text};
 
 /// How much of a value goes into a message.
 const EXCERPT_CHARS: usize = 80;
@@ -26,11 +23,11 @@ pub(super) fn is_suspect(signs: &[Found<'_>]) -> bool {
 }
 
 /// A boolean, in any of the forms that APIs have for one; `None` when it is not there.
-pub(super) fn flag(found: &Found<'_>, key: &Key) -> Result<Option<bool>> {
+pub(super) fn flag(found: &Found<'_>, key: &ConfigPath) -> Result<Option<bool>> {
     let Some(raw) = found.value() else {
         return Ok(None);
     };
-    let text = scalar(raw).map_or_else(|| raw.get().to_owned(), |text| text.into_owned());
+    let text = scalar_text(raw).map_or_else(|| raw.get().to_owned(), |text| text.into_owned());
     match text.trim().to_ascii_lowercase().as_str() {
         "true" | "1" | "y" | "yes" => Ok(Some(true)),
         "false" | "0" | "n" | "no" => Ok(Some(false)),
@@ -44,7 +41,7 @@ pub(super) fn flag(found: &Found<'_>, key: &Key) -> Result<Option<bool>> {
 
 /// A whole number that is not negative, as a number or as text.
 pub(super) fn count(found: &Found<'_>) -> Option<u64> {
-    let text = scalar(found.value()?)?;
+    let text = scalar_text(found.value()?)?;
     let whole = match text.split_once('.') {
         Some((whole, fraction)) if fraction.bytes().all(|digit| digit == b'0') => whole,
         Some(_) => return None,
@@ -61,7 +58,7 @@ pub(super) fn token(found: &Found<'_>) -> Result<Option<String>> {
     if matches!(raw.get(), "false" | "{}" | "[]") {
         return Ok(None);
     }
-    match scalar(raw) {
+    match scalar_text(raw) {
         Some(text) if text.is_empty() => Ok(None),
         Some(text) => Ok(Some(text.into_owned())),
         None => Err(Failure::other(format!(

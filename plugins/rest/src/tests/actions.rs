@@ -48,6 +48,20 @@ fn paths_and_bodies_come_from_the_input() {
     }
 }
 
+/// A segment of `..` is taken away, so the request would be one about all of `/a`.
+#[test]
+fn an_id_leads_to_no_other_path() {
+    let keys = json!({ "method": "DELETE", "path": "/a/{/account}/m/{id}" });
+    for (account, id) in [("x", ".."), ("..", "7"), ("x", "."), ("", "7")] {
+        let host = acting(keys.clone());
+        let outcome = host.run_action(plugin(), "act", json!({ "id": id, "account": account }));
+        let failure = outcome.failure();
+        assert_eq!(failure.code.as_deref(), Some("invalid-input"), "{id}");
+        assert!(failure.message.contains("path"), "{failure}");
+        assert!(outcome.requests.is_empty());
+    }
+}
+
 #[test]
 fn a_condition_is_of_the_record_stored_here() {
     let keys = json!({
@@ -107,7 +121,7 @@ fn what_is_wrong_with_an_action_is_named() {
         ),
         (
             json!({ "method": "POST", "path": "/m", "model": "N" }),
-            "no model `N`",
+            "has no `N`",
         ),
         (
             json!({ "method": "POST", "path": "/m", "if_match": "x" }),

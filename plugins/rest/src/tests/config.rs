@@ -314,7 +314,7 @@ fn a_model_that_is_not_there() {
         outcome
             .failure()
             .message
-            .contains("no model `C`; it has: A, B")
+            .contains("`models`: has no `C`; it has: A, B")
     );
 }
 

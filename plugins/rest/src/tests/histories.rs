@@ -275,7 +275,7 @@ fn wrongly_deleted(
     before: BTreeSet<String>,
     outcome: &Outcome<()>,
 ) -> Option<String> {
-    let pages = outcome.commits.iter().flat_map(|commit| &commit.pages);
+    let pages = outcome.commits.iter().flat_map(|commit| &commit.batches);
     let saved = pages.flat_map(|page| page.save.iter().map(|saved| saved.id.clone()));
     let had: BTreeSet<String> = before.into_iter().chain(saved).collect();
     let has: BTreeSet<String> = host.records("M").into_keys().collect();

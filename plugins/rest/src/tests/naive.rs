@@ -31,7 +31,7 @@ async fn pull(cx: Cx) -> Result<()> {
         let response = response.or_failure(&cx)?;
         let body = plan.read(&cx, &response)?;
         let changes = Changes::of(&plan, body.records.as_deref().unwrap_or_default())?;
-        let mut commit = cx.page(&plan.model);
+        let mut commit = cx.batch(&plan.model);
         for record in changes.save {
             let body: Value = serde_json::from_str(record.body.get())?;
             latest = latest.max(body["updated"].as_i64().unwrap_or_default());
@@ -52,7 +52,7 @@ async fn pull(cx: Cx) -> Result<()> {
     // The histories give out a few ids only.
     let ids: Vec<u32> = (1..900).collect();
     let stored: Vec<Option<Value>> = cx.get_records(&plan.model, &ids).await?;
-    let mut commit = cx.page(&plan.model);
+    let mut commit = cx.batch(&plan.model);
     for (id, stored) in ids.iter().zip(stored) {
         if stored.is_some() && !seen.contains(&id.to_string()) {
             commit.delete(id);

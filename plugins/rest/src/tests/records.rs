@@ -20,7 +20,7 @@ fn a_list_of_one_page() {
     let outcome = host.run_sync(plugin(), "M");
     outcome.assert_ok();
     assert_eq!(stored(&host), ["1", "b/é"]);
-    let saved = &outcome.commits[0].pages[0].save;
+    let saved = &outcome.commits[0].batches[0].save;
     assert_eq!(
         saved[0].body, r#"{"id":1,  "price":1.50}"#,
         "stored as the text that came"
@@ -81,7 +81,7 @@ fn a_page_beyond_the_limits_of_a_commit_is_stored_in_parts() {
     let sizes: Vec<_> = outcome
         .commits
         .iter()
-        .map(|commit| commit.pages[0].save.len())
+        .map(|commit| commit.batches[0].save.len())
         .collect();
     assert_eq!(sizes, [10_000, 10_000, 5_000]);
     assert!(
@@ -116,6 +116,12 @@ fn details_replace_or_are_left_out() {
             json!([{ "id": 1, "org": { "id": 1 } }, { "id": 2, "org": { "id": 1 } }]),
             json!({}),
             "`models.M.detail.record`",
+        ),
+        // The segments would be taken away, and another record stored under their ids.
+        (
+            json!([{ "id": "..", "org": { "id": 1 } }, { "id": ".", "org": { "id": 1 } }]),
+            json!({}),
+            "`models.M.detail.path`: `/org/1/m/..` would be another path",
         ),
     ] {
         let detail = json!({ "path": "/org/{/org/id}/m/{id}", "record": "/data" });

@@ -59,7 +59,7 @@ pub async fn holds(cx: Cx, _: Value) -> Result<()> {
 /// A model that is not this action's.
 pub async fn trespasses(cx: Cx, _: Value) -> Result<()> {
     let record = json!({ "id": 1 });
-    cx.page("Secretive").save(&record)?.commit().await?;
+    cx.batch("Secretive").save(&record)?.commit().await?;
     Ok(())
 }
 

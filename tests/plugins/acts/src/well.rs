@@ -5,7 +5,7 @@ use tidegate_sdk::serde_json;
 
 pub async fn items(cx: Cx) -> Result<()> {
     let items: Vec<Value> = cx.get("/items").json().await?;
-    cx.page("Item").save_all(&items)?.commit().await?;
+    cx.batch("Item").save_all(&items)?.commit().await?;
     Ok(())
 }
 
@@ -33,7 +33,7 @@ pub async fn create(cx: Cx, new: Value) -> Result<Value> {
         });
     }
     let made: Value = response.json()?;
-    cx.page("Item").save(&made)?.commit().await?;
+    cx.batch("Item").save(&made)?.commit().await?;
     Ok(made)
 }
 
@@ -51,7 +51,7 @@ pub async fn count(cx: Cx, _: Value) -> Result<u64> {
     let count = before.and_then(|note| note["n"].as_u64()).unwrap_or(0) + 1;
     let note = json!({ "id": "count", "n": count });
     let item = json!({ "id": format!("counted-{count}") });
-    cx.page("Note")
+    cx.batch("Note")
         .save(&note)?
         .and("Item")
         .save(&item)?

@@ -80,7 +80,7 @@ async fn list(cx: &Cx, checkpoint: &mut Checkpoint, full: Option<&mut FullPull>)
     let mut newest = checkpoint.since;
     let mut full = full;
     while let Some(page) = pages.next().await? {
-        let mut commit = cx.page(MODEL);
+        let mut commit = cx.batch(MODEL);
         if let Some(full) = &mut full {
             full.answered();
         }

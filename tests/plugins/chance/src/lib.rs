@@ -37,18 +37,18 @@ async fn everything(cx: Cx) -> Result<()> {
     let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let unix = unix.map_or(0, |time| time.as_millis());
     let waited = started.elapsed().as_millis();
-    let mut page = cx.page(MODEL);
-    page.save_json(
+    let mut batch = cx.batch(MODEL);
+    batch.save_json(
         "order",
         json!({ "arrived": order, "numbers": numbers }).to_string(),
     );
     let time = json!({ "now": cx.now(), "unix": unix, "waited": waited, "slept": slept });
-    page.save_json("time", time.to_string());
-    page.save_json(
+    batch.save_json("time", time.to_string());
+    batch.save_json(
         "version",
         json!({ "is": VERSION, "before": before }).to_string(),
     );
-    page.checkpoint(&waited)?.commit().await?;
+    batch.checkpoint(&waited)?.commit().await?;
     cx.merge_metadata(&json!({ "last_order": order })).await?;
     pull.answered();
     for id in ["order", "time", "version"] {
@@ -84,13 +84,13 @@ async fn slept_first(cx: &Cx) -> bool {
 /// Commits, and then waits for an answer that does not come.
 async fn held(cx: Cx) -> Result<()> {
     let record = json!({ "id": "before", "at": cx.now() });
-    cx.page(MODEL)
+    cx.batch(MODEL)
         .save(&record)?
         .checkpoint(&1)?
         .commit()
         .await?;
     cx.get("/held").send().await?;
-    cx.page(MODEL)
+    cx.batch(MODEL)
         .save(&json!({ "id": "after" }))?
         .commit()
         .await?;

@@ -111,7 +111,7 @@ impl CommitStep {
             Some(least) => OnBadRecord::Skip { percent: 0, least },
         });
         let model = self.of.unwrap_or_else(|| model.to_owned());
-        let mut commit = cx.page(&model);
+        let mut commit = cx.batch(&model);
         for (id, body) in self.save {
             commit.save_json(id, body);
         }
@@ -151,7 +151,7 @@ impl Pull {
         let mut pull = cx.full_pull(model).stable_order();
         pull.begin().await?;
         for (at, reading) in self.readings.iter().enumerate() {
-            let mut commit = cx.page(model);
+            let mut commit = cx.batch(model);
             for id in reading {
                 match id {
                     Some(id) => {

@@ -53,9 +53,9 @@ pub async fn gets_many_ids(_: Cx) -> Result<()> {
 
 /// One record of nearly a mebibyte, five hundred times over in one answer.
 pub async fn gets_one_often(cx: Cx) -> Result<()> {
-    let mut page = cx.page(MODEL);
-    page.save_json("big", format!("{{\"text\":\"{}\"}}", "x".repeat(1_000_000)));
-    page.commit().await?;
+    let mut batch = cx.batch(MODEL);
+    batch.save_json("big", format!("{{\"text\":\"{}\"}}", "x".repeat(1_000_000)));
+    batch.commit().await?;
     match records::get(MODEL.to_owned(), vec!["big".to_owned(); 500]).await {
         Ok(_) => Ok(()),
         Err(error) => Err(crate::refused(&error)),

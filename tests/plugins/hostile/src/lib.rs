@@ -141,7 +141,7 @@ tidegate_sdk::export!(plugin);
 async fn well(cx: Cx) -> Result<()> {
     let runs = cx.checkpoint::<u64>()?.unwrap_or(0) + 1;
     let record = json!({ "id": "well", "runs": runs });
-    cx.page(MODEL)
+    cx.batch(MODEL)
         .save(&record)?
         .checkpoint(&runs)?
         .commit()

@@ -21,7 +21,7 @@ pub async fn repeats(cx: Cx) -> Result<()> {
     info!("from {}", response.url());
     cx.merge_metadata(&json!({ "said": said, &*said: [said] }))
         .await?;
-    cx.page(MODEL)
+    cx.batch(MODEL)
         .save(&json!({ "id": "parrot" }))?
         .checkpoint(&json!({ "next": said, &*said: 1 }))?
         .commit()
@@ -47,7 +47,7 @@ pub async fn repeats_in_print(cx: Cx) -> Result<()> {
 /// As a record.
 pub async fn repeats_in_a_record(cx: Cx) -> Result<()> {
     let said = cx.get("say").send_any().await?.text()?.to_owned();
-    cx.page(MODEL)
+    cx.batch(MODEL)
         .save(&json!({ "id": format!("id-{said}"), "said": said }))?
         .commit()
         .await?;

@@ -21,7 +21,7 @@ pub async fn looks_around(cx: Cx) -> Result<()> {
         "clock_ms": cx.now(),
         "directory": std::env::current_dir().ok().map(|path| path.display().to_string()),
     });
-    cx.page(MODEL).save(&seen)?.commit().await?;
+    cx.batch(MODEL).save(&seen)?.commit().await?;
     Ok(())
 }
 
@@ -44,7 +44,7 @@ pub async fn seeks_secret(cx: Cx) -> Result<()> {
         "bytes": memory().len(),
     });
     drop(response);
-    cx.page(MODEL).save(&found)?.commit().await?;
+    cx.batch(MODEL).save(&found)?.commit().await?;
     Ok(())
 }
 

@@ -20,20 +20,20 @@ pub async fn skips_many(cx: Cx) -> Result<()> {
         percent: 100,
         least: 0,
     });
-    let mut page = cx.page(MODEL);
+    let mut batch = cx.batch(MODEL);
     for number in 0..250_u32 {
-        page.skip(Some(&number.to_string()), "it is a bad one");
+        batch.skip(Some(&number.to_string()), "it is a bad one");
     }
-    page.commit().await?;
+    batch.commit().await?;
     Ok(())
 }
 
 async fn store_empty(cx: &Cx, records: u32) -> Result<()> {
-    let mut page = cx.page(MODEL);
+    let mut batch = cx.batch(MODEL);
     for number in 0..records {
-        page.save_json(number.to_string(), "{}");
+        batch.save_json(number.to_string(), "{}");
     }
-    page.commit().await?;
+    batch.commit().await?;
     Ok(())
 }
 
@@ -52,11 +52,11 @@ pub async fn large_call(cx: Cx) -> Result<()> {
 
 async fn store_text(cx: &Cx, bytes: usize, records: u32) -> Result<()> {
     let body = json!({ "text": "x".repeat(bytes) }).to_string();
-    let mut page = cx.page(MODEL);
+    let mut batch = cx.batch(MODEL);
     for number in 0..records {
-        page.save_json(number.to_string(), body.clone());
+        batch.save_json(number.to_string(), body.clone());
     }
-    page.commit().await?;
+    batch.commit().await?;
     Ok(())
 }
 
@@ -107,21 +107,21 @@ async fn store_one(_: &Cx, id: &str, body: &str) -> Result<()> {
         id: id.to_owned(),
         body: body.to_owned(),
     };
-    let page = records::Page {
+    let batch = records::Batch {
         model: MODEL.to_owned(),
         save: vec![saved],
         delete: Vec::new(),
         skipped: Vec::new(),
         may_skip: 0,
     };
-    match records::commit(vec![page], None).await {
+    match records::commit(vec![batch], None).await {
         Ok(_) => Ok(()),
         Err(error) => Err(crate::refused(&error)),
     }
 }
 
 pub async fn undeclared_model(cx: Cx) -> Result<()> {
-    cx.page("Other").save_json("x", "{}").commit().await?;
+    cx.batch("Other").save_json("x", "{}").commit().await?;
     Ok(())
 }
 
@@ -137,11 +137,14 @@ pub async fn writes_metadata(cx: Cx) -> Result<()> {
 /// Saves four records, and then says that three of them are gone.
 pub async fn sees_too_little(cx: Cx) -> Result<()> {
     for id in ["a", "b", "c", "d"] {
-        cx.page(MODEL).save(&json!({ "id": id }))?.commit().await?;
+        cx.batch(MODEL).save(&json!({ "id": id }))?.commit().await?;
     }
     let mut pull = cx.full_pull(MODEL);
     pull.begin().await?;
-    cx.page(MODEL).save(&json!({ "id": "a" }))?.commit().await?;
+    cx.batch(MODEL)
+        .save(&json!({ "id": "a" }))?
+        .commit()
+        .await?;
     pull.answered();
     pull.saw("a");
     pull.finish(|_| ()).await.map(drop)
@@ -157,7 +160,7 @@ pub async fn reads_feed(cx: Cx) -> Result<()> {
 }
 
 pub async fn commit_and_panic(cx: Cx) -> Result<()> {
-    cx.page(MODEL)
+    cx.batch(MODEL)
         .save(&json!({ "id": "before the panic" }))?
         .commit()
         .await?;

@@ -43,10 +43,10 @@ async fn refused(cx: &Cx) -> Result<()> {
     match config["refused"].as_str() {
         Some("record") => {
             let long = "x".repeat(2 * 1024 * 1024);
-            let mut page = cx.page(MODEL);
+            let mut batch = cx.batch(MODEL);
             cx.on_bad_record(OnBadRecord::Fail);
-            page.save(&json!({ "id": 1, "text": long }))?;
-            page.commit().await.map(drop)
+            batch.save(&json!({ "id": 1, "text": long }))?;
+            batch.commit().await.map(drop)
         }
         Some("requests") => loop {
             cx.get("/ok").send().await?;

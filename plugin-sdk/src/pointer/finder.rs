@@ -1,21 +1,21 @@
 //! Finding the values of several JSON pointers in one pass over a JSON text.
 //!
-//! Records are stored as the text that came, so all that is read of them is what the config
-//! points at: everything else is skipped without being decoded.
+//! Records are stored as the text that came, so all that is read of them is what is pointed at: everything
+//! else is skipped without being decoded.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::pointer::Pointer;
+use super::Pointer;
 
-/// Pointers that one [`Finder`] can look for at once.
-pub(crate) const POINTERS_MAX: usize = 32;
+/// Pointers that one [`Finder`] can look for at once: they are bits of a number.
+const POINTERS_MAX: usize = 32;
 
 /// What lies at a pointer.
 #[derive(Debug, Clone, Default)]
-pub(crate) enum Found<'a> {
+pub enum Found<'a> {
     /// There is no such place.
     #[default]
     Nothing,
@@ -27,7 +27,8 @@ pub(crate) enum Found<'a> {
 
 impl<'a> Found<'a> {
     /// The text, unless it is null.
-    pub(crate) fn value(&self) -> Option<&'a RawValue> {
+    #[must_use]
+    pub fn value(&self) -> Option<&'a RawValue> {
         match self {
             Found::Value(raw) if raw.get() != "null" => Some(raw),
             _ => None,
@@ -35,44 +36,75 @@ impl<'a> Found<'a> {
     }
 }
 
-/// Looks for the values of several pointers at once.
-#[derive(Debug, Clone)]
-pub(crate) struct Finder {
+/// Looks for the values of several pointers in one pass over a JSON text. Nothing of it is decoded or copied.
+///
+/// ```
+/// use tidegate_sdk::{Finder, Found, Pointer};
+///
+/// let pointers = ["/id", "/owner/name"].map(|text| text.parse::<Pointer>());
+/// let finder = Finder::new(pointers.into_iter().collect::<Result<_, _>>()?).unwrap_or_default();
+/// let mut found = vec![Found::Nothing; finder.len()];
+/// for record in [r#"{ "id": 1, "owner": { "name": "Ada" } }"#, r#"{ "id": 2 }"#] {
+///     finder.find(record, &mut found)?; // `found` is used again
+/// }
+/// assert!(matches!(found[1], Found::Nothing));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Finder {
     pointers: Vec<Pointer>,
     list: Option<usize>,
 }
 
 impl Finder {
-    /// At most [`POINTERS_MAX`]; further ones are not looked for.
-    pub(crate) fn new(pointers: Vec<Pointer>) -> Self {
-        Finder {
+    /// As many pointers as a finder can look for.
+    pub const POINTERS_MAX: usize = POINTERS_MAX;
+
+    /// Looks for these; `None` when they are more than [`Finder::POINTERS_MAX`].
+    #[must_use]
+    pub fn new(pointers: Vec<Pointer>) -> Option<Self> {
+        (pointers.len() <= POINTERS_MAX).then_some(Finder {
             pointers,
+            list: None,
+        })
+    }
+
+    pub(super) fn of_one(pointer: Pointer) -> Self {
+        Finder {
+            pointers: vec![pointer],
             list: None,
         }
     }
 
-    /// Take the array at the pointer of this index apart.
-    pub(crate) fn list(mut self, index: usize) -> Self {
-        self.list = Some(index);
+    /// Take the array at the pointer of this index apart: it becomes a [`Found::List`].
+    #[must_use]
+    pub fn list(mut self, index: usize) -> Self {
+        self.list = Some(index).filter(|index| *index < POINTERS_MAX);
         self
     }
 
     /// How many values it looks for.
-    pub(crate) fn len(&self) -> usize {
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.pointers.len()
     }
 
+    /// Whether it looks for nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pointers.is_empty()
+    }
+
     /// Put what lies at each pointer into `found`, which is as long as [`len`](Self::len). Of a
-    /// name that occurs twice in an object the last counts. Fails when the text is not JSON, or
-    /// when there is something else than an array or null at the list's place.
-    pub(crate) fn find<'a>(
-        &self,
-        json: &'a str,
-        found: &mut [Found<'a>],
-    ) -> serde_json::Result<()> {
+    /// name that occurs twice in an object the last counts.
+    ///
+    /// # Errors
+    ///
+    /// The text is not JSON, is nested deeper than 127 levels, or has something else than an array or null at the
+    /// place of the [`list`](Self::list).
+    pub fn find<'a>(&self, json: &'a str, found: &mut [Found<'a>]) -> serde_json::Result<()> {
         found.fill(Found::Nothing);
-        let all = self.pointers.iter().take(POINTERS_MAX).enumerate();
-        let wanted = all.fold(0, |wanted, (index, _)| wanted | 1 << index);
+        let wanted = (0..self.pointers.len()).fold(0, |wanted, index| wanted | 1 << index);
         let mut deserializer = serde_json::Deserializer::from_str(json);
         let root = Place {
             finder: self,
@@ -116,9 +148,9 @@ impl<'p> Place<'p> {
         deserializer: D,
         found: &mut [Found<'de>],
     ) -> Result<(), D::Error> {
-        let ends = self
-            .finder
-            .those(self.wanted, |pointer| pointer.segments.len() == self.depth);
+        let ends = self.finder.those(self.wanted, |pointer| {
+            pointer.segments().len() == self.depth
+        });
         let list = self.finder.list.map_or(0, |index| 1 << index);
         if ends == 0 {
             return deserializer.deserialize_any(ValueVisitor { place: self, found });
@@ -152,7 +184,12 @@ impl<'p> Place<'p> {
 
     /// The place of a member or an element of this one.
     fn inner(self, name: &str) -> Option<Place<'p>> {
-        let leads = |pointer: &Pointer| pointer.segments.get(self.depth).is_some_and(|s| s == name);
+        let leads = |pointer: &Pointer| {
+            pointer
+                .segments()
+                .get(self.depth)
+                .is_some_and(|s| s == name)
+        };
         let wanted = self.finder.those(self.wanted, leads);
         (wanted != 0).then_some(Place {
             depth: self.depth + 1,
@@ -290,15 +327,11 @@ impl<'de> Visitor<'de> for List {
 #[cfg(test)]
 mod tests {
     use super::{Finder, Found};
-    use crate::pointer::Pointer;
+    use crate::Pointer;
 
     fn finder(pointers: &[&str]) -> Finder {
-        Finder::new(
-            pointers
-                .iter()
-                .map(|p| Pointer::parse(p).unwrap())
-                .collect(),
-        )
+        let pointers = pointers.iter().map(|text| Pointer::parse(text).unwrap());
+        Finder::new(pointers.collect()).unwrap()
     }
 
     fn texts(json: &str, finder: &Finder) -> Vec<String> {
@@ -329,8 +362,10 @@ mod tests {
             ),
             (&["/a~1b", "/~0", "/a/"], &["2", "3", "1"]),
             (
-                &["/d", "/d/x", "/e/x", "/nothing", "/a/b/2"],
-                &["null", "-", "-", "-", "-"],
+                &[
+                    "/d", "/d/x", "/e/x", "/nothing", "/a/b/2", "/a/b/01", "/a/b/-",
+                ],
+                &["null", "-", "-", "-", "-", "-", "-"],
             ),
             (&["/e", "/e"], &["2", "2"]),
             (&[""], &[json.trim()]),
@@ -356,6 +391,16 @@ mod tests {
         ] {
             assert_eq!(texts(json, &finder(pointers).list(0)), expected, "{json}");
         }
+    }
+
+    #[test]
+    fn as_many_as_it_can_look_for() {
+        let names: Vec<String> = (0..33).map(|n| format!("/{n}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let most = texts(r#"{"31":"last"}"#, &finder(&names[..32]));
+        assert_eq!(most.last().map(String::as_str), Some(r#""last""#));
+        let all = names.iter().map(|text| Pointer::parse(text).unwrap());
+        assert!(Finder::new(all.collect()).is_none());
     }
 
     #[test]

@@ -1,0 +1,7 @@
+// error[E0277]: this is no handler: it has to be an `async fn` that returns `tidegate_sdk::Result<()>`
+// gives `RequestBuilder`
+use tidegate_sdk::prelude::*;
+
+pub fn plugin() -> Plugin {
+    Plugin::new("p", "0.1.0").check(|cx| cx.get("/me"))
+}
