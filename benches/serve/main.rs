@@ -38,7 +38,7 @@ mod source;
 
 /// As the binary has it: `noop-fire` measures the server's parts in this process.
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type Figure = (&'static str, fn());
 
