@@ -447,8 +447,8 @@ pub struct Run {
     pub reset: bool,
     pub started_at: Timestamp,
     pub fence: Fence,
-    /// Of a sync's run; `None` in runs that an older version started.
-    #[serde(default, alias = "origin", skip_serializing_if = "Option::is_none")]
+    /// Of a sync's run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub basis: Option<Basis>,
     /// What its commits have done so far; the final figures are in `end`.
     #[serde(default, skip_serializing_if = "is_default")]

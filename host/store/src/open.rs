@@ -1,6 +1,5 @@
 //! Opening a data directory: whose it is, which format it has, and what a crash left behind.
 
-use std::cmp::Ordering;
 use std::fs::{self, File, TryLockError};
 use std::io::{Error, ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -15,8 +14,8 @@ use crate::identity::{self, Identity, Known};
 use crate::layout::{Corrupt, keys};
 use crate::{private, rewrite};
 
-/// The format that this version reads and writes, and no other: `docs/store-format.md` says what changed.
-pub const FORMAT: u32 = 7;
+/// The format that this version reads and writes, and no other: `docs/store-format.md` describes it.
+pub const FORMAT: u32 = 1;
 
 /// Choices when opening a store.
 #[derive(Debug, Clone, Copy)]
@@ -93,15 +92,10 @@ pub enum OpenError {
     #[error("can't use the data directory: {}: {error}", .path.display())]
     Io { path: PathBuf, error: Error },
     #[error(
-        "the data directory has format {found}, and this version reads format {supported}: use the version of \
-         tidegate that wrote it, or a newer one"
+        "the data directory has format {found}, and this version of tidegate reads and writes format {supported} only: \
+         use the version that wrote it, or export its data with that one and import them into a new directory"
     )]
-    Newer { found: u32, supported: u32 },
-    #[error(
-        "the data directory has format {found}, and this version reads format {supported}: export its data with the \
-         version of tidegate that wrote it, and import that into a new directory"
-    )]
-    Older { found: u32, supported: u32 },
+    OtherFormat { found: u32, supported: u32 },
     #[error("{} is not empty and not a data directory of tidegate: name another one", .path.display())]
     NotADataDirectory { path: PathBuf },
     #[error(
@@ -273,10 +267,9 @@ fn read_format(root: &Path, path: &Path) -> Result<Option<u32>, OpenError> {
             }
         })?;
     let supported = FORMAT;
-    match found.cmp(&FORMAT) {
-        Ordering::Equal => Ok(Some(found)),
-        Ordering::Greater => Err(OpenError::Newer { found, supported }),
-        Ordering::Less => Err(OpenError::Older { found, supported }),
+    match found == supported {
+        true => Ok(Some(found)),
+        false => Err(OpenError::OtherFormat { found, supported }),
     }
 }
 

@@ -74,20 +74,27 @@ fn another_format_is_refused() {
     let format = dir.path().join("format");
     assert_eq!(
         fs::read_to_string(&format).unwrap(),
-        "tidegate data directory, format 7\n"
+        "tidegate data directory, format 1\n"
     );
-    fs::write(&format, "tidegate data directory, format 8\n").unwrap();
-    assert!(matches!(
-        error(dir.path()),
-        OpenError::Newer {
-            found: 8,
-            supported: 7
+    // 7 is the last one before the first release.
+    for other in [2, 7, u32::MAX] {
+        let text = format!("tidegate data directory, format {other}\n");
+        fs::write(&format, &text).unwrap();
+        let refused = error(dir.path());
+        assert!(matches!(
+            refused,
+            OpenError::OtherFormat { found, supported: 1 } if found == other
+        ));
+        let said = refused.to_string();
+        for part in [
+            format!("format {other},"),
+            "format 1 only".into(),
+            "export its data".into(),
+        ] {
+            assert!(said.contains(&part), "{said}");
         }
-    ));
-    fs::write(&format, "tidegate data directory, format 6\n").unwrap();
-    let older = error(dir.path());
-    assert!(matches!(older, OpenError::Older { found: 6, .. }));
-    assert!(older.to_string().contains("export its data"), "{older}");
+        assert_eq!(fs::read_to_string(&format).unwrap(), text);
+    }
     for text in ["something else\n", "tidegate data directory, format 0\n"] {
         fs::write(&format, text).unwrap();
         assert!(matches!(error(dir.path()), OpenError::Damaged { .. }));

@@ -67,7 +67,7 @@ impl Header {
                 live: reader.number()?,
                 deleted: reader.number()?,
                 live_bytes: reader.number()?,
-                pruned: 0,
+                ..ModelStats::default()
             },
             entries: reader.number()?,
             segments: reader.number()?,
@@ -76,11 +76,8 @@ impl Header {
             journal_entries: reader.number()?,
             pruned_seq: 0,
         };
-        // Format 1 ends here.
-        if !reader.is_empty() {
-            header.stats.pruned = reader.number()?;
-            header.pruned_seq = reader.number()?;
-        }
+        header.stats.pruned = reader.number()?;
+        header.pruned_seq = reader.number()?;
         Ok(header)
     }
 }
@@ -108,11 +105,9 @@ mod tests {
         };
         assert_eq!(Header::decode(&header.encode()), Ok(header));
         assert!(Header::decode(&[9]).is_err());
-        // Without what format 2 added.
-        let mut old = header.encode();
-        old.truncate(old.len() - 2);
-        let mut want = header;
-        (want.stats.pruned, want.pruned_seq) = (0, 0);
-        assert_eq!(Header::decode(&old), Ok(want));
+        let whole = header.encode();
+        for length in 0..whole.len() {
+            assert!(Header::decode(&whole[..length]).is_err(), "{length}");
+        }
     }
 }

@@ -14,7 +14,6 @@ pub(crate) struct Counters {
     pub(crate) feed: u64,
     pub(crate) connection: u64,
     pub(crate) sync: u64,
-    #[serde(default)]
     pub(crate) event: u64,
 }
 
@@ -42,7 +41,6 @@ pub(crate) struct SnapshotRow {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) holes: bool,
     /// There was a pass before, and what it did not see is stored.
-    #[serde(default)]
     pub(crate) repeated: bool,
     /// Set once its end is decided: what is unseen is being deleted, and an interruption must not
     /// stop that.

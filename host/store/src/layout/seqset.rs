@@ -244,24 +244,16 @@ impl JournalEntry {
         let mut value = Vec::new();
         put_runs(&mut value, superseded);
         put_runs(&mut value, tombs);
-        if !pruned.is_empty() {
-            put_runs(&mut value, pruned);
-        }
+        put_runs(&mut value, pruned);
         value
     }
 
     pub(crate) fn decode(value: &[u8]) -> Result<Self, Corrupt> {
         let mut reader = Reader(value);
-        let superseded = read_runs(&mut reader)?;
-        let tombs = read_runs(&mut reader)?;
-        let pruned = match reader.is_empty() {
-            true => Vec::new(),
-            false => read_runs(&mut reader)?,
-        };
         Ok(Self {
-            superseded,
-            tombs,
-            pruned,
+            superseded: read_runs(&mut reader)?,
+            tombs: read_runs(&mut reader)?,
+            pruned: read_runs(&mut reader)?,
         })
     }
 }
@@ -333,14 +325,16 @@ mod tests {
     }
 
     #[test]
-    fn journal_entries_come_back_and_the_third_list_may_be_absent() {
+    fn journal_entries_come_back_whole_or_not_at_all() {
         let value = JournalEntry::encode(&[3, 4, 9], &[12], &[12, 14]);
         let entry = JournalEntry::decode(&value).unwrap();
         assert_eq!(entry.superseded, [(3, 4), (9, 9)]);
         assert_eq!(entry.tombs, [(12, 12)]);
         assert_eq!(entry.pruned, [(12, 12), (14, 14)]);
         let value = JournalEntry::encode(&[], &[12], &[]);
-        assert_eq!(value, [0, 1, 12, 0]);
-        assert_eq!(JournalEntry::decode(&value).unwrap().pruned, []);
+        assert_eq!(value, [0, 1, 12, 0, 0]);
+        for length in 0..value.len() {
+            assert!(JournalEntry::decode(&value[..length]).is_err(), "{length}");
+        }
     }
 }

@@ -284,7 +284,7 @@ impl Writer {
     pub(crate) fn purge_fires(&mut self) -> Result<bool, StoreError> {
         let mut writes = Writes::default();
         let mut budget = Budget::new(&self.tuning);
-        let done = self.purge_schedules(&mut writes, &keys::dropped_schedules(), &mut budget)?;
+        let done = self.purge_schedules(&mut writes, &mut budget)?;
         self.apply(writes)?;
         Ok(done)
     }
@@ -313,13 +313,10 @@ impl Writer {
         let mut writes = Writes::default();
         let mut budget = Budget::new(&self.tuning);
         let mut feeds = Vec::new();
-        // There are some if an earlier version dropped it.
-        let schedules = keys::schedules_of_connection(number);
         let done = self.purge_models(&mut writes, number, &mut budget, &mut feeds)?
             && self.purge_syncs(&mut writes, number, &mut budget)?
             && self.purge_keys(&mut writes, number, &mut budget)?
             && self.purge_runs(&mut writes, number, integration, &mut budget)?
-            && self.purge_schedules(&mut writes, &schedules, &mut budget)?
             && self.purge_jobs(&mut writes, number, integration, &mut budget)?;
         if done {
             writes.remove_short(keys::dropped_connections().number(number));
@@ -414,17 +411,17 @@ impl Writer {
         Ok(true)
     }
 
-    /// Remove the keys of a list of schedules, each with the last of its fires.
+    /// Remove the rows of schedules that were removed, each with the last of its fires.
     fn purge_schedules(
         &self,
         writes: &mut Writes,
-        list: &Key,
         budget: &mut Budget,
     ) -> Result<bool, StoreError> {
         let view = self.view();
-        for item in view.raw(list, &list.after_prefix()) {
+        let list = keys::dropped_schedules();
+        for item in view.raw(&list, &list.after_prefix()) {
             let (key, _) = item?;
-            let id = keys::rest(&key, list).and_then(keys::decode_id);
+            let id = keys::rest(&key, &list).and_then(keys::decode_id);
             let id = ScheduleId::from_bytes(id.map_err(|corrupt| damaged(&key, corrupt))?);
             if !self.remove_keys(writes, &keys::fires(id), budget)? {
                 return Ok(false);

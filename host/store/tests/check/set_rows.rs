@@ -92,19 +92,19 @@ pub const ROWS: &[Row] = &[
     ),
     (
         "a live record that no reader gets",
-        |raw| raw.put(&of_feed(b'j', DEAL, &number(4)), &[1, 1, 1, 1, 4, 0]),
+        |raw| raw.put(&of_feed(b'j', DEAL, &number(4)), &[1, 1, 1, 1, 4, 0, 0]),
         "crm/acme/Deal, sequence 2",
         "the live set lacks it",
     ),
     (
         "a deletion that is no tomb",
-        |raw| raw.put(&of_feed(b'j', DEAL, &number(4)), &[1, 1, 0, 0]),
+        |raw| raw.put(&of_feed(b'j', DEAL, &number(4)), &[1, 1, 0, 0, 0]),
         "crm/acme/Deal, sequence 3",
         "the tomb set lacks it",
     ),
     (
         "a tomb that is no deletion",
-        |raw| raw.put(&of_feed(b'j', DEAL, &number(4)), &[1, 1, 0, 1, 3, 1]),
+        |raw| raw.put(&of_feed(b'j', DEAL, &number(4)), &[1, 1, 0, 1, 3, 1, 0]),
         "crm/acme/Deal, sequence 4",
         "the tomb set has it",
     ),
@@ -122,7 +122,7 @@ pub const ROWS: &[Row] = &[
     ),
     (
         "a journal entry from elsewhere",
-        |raw| raw.put(&of_feed(b'j', DEAL, &number(8)), &[0, 0]),
+        |raw| raw.put(&of_feed(b'j', DEAL, &number(8)), &[0, 0, 0]),
         "crm/acme/Deal, key j",
         "a journal entry of sequence 8",
     ),
@@ -138,7 +138,7 @@ pub const ROWS: &[Row] = &[
         |raw| {
             raw.put(
                 &of_feed(b'v', CONTACT, &number(9)),
-                br#"{"begin_seq":1,"next_delta":0,"ending":null}"#,
+                br#"{"begin_seq":1,"next_delta":0,"repeated":false,"ending":null}"#,
             );
         },
         "crm/acme/Contact, key v",
@@ -149,7 +149,7 @@ pub const ROWS: &[Row] = &[
         |raw| {
             raw.put(
                 &of_feed(b'v', CONTACT, &number(1)),
-                br#"{"begin_seq":9999,"next_delta":0,"ending":null}"#,
+                br#"{"begin_seq":9999,"next_delta":0,"repeated":false,"ending":null}"#,
             );
         },
         "crm/acme/Contact, key v",
