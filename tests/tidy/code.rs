@@ -80,6 +80,10 @@ fn floors() {
         ("tidegate-engine", &["tidegate-rules"]),
         ("tidegate-contract", &[]),
         ("tidegate-store-memory", &["tidegate-engine"]),
+        (
+            "tidegate-store-conformance",
+            &["tidegate-engine", "tidegate-store-memory"],
+        ),
         ("tidegate-store-sled", &["tidegate-engine"]),
         ("tidegate-egress", &["tidegate-engine", "tidegate-rules"]),
         (
@@ -331,8 +335,7 @@ fn tests_wait_for_events_and_not_for_time() {
         // A server that drips.
         ("host/egress/tests/common/mod.rs", 1),
         // The random moment of a kill.
-        ("host/store-sled/tests/crash/main.rs", 1),
-        ("host/store-sled/tests/rewrite.rs", 1),
+        ("host/store-sled/tests/sled/rewrite.rs", 1),
         // The one helper that looks again and again, and the one for the random moment of a kill.
         ("tests/e2e/support/mod.rs", 2),
         // Answers that overlap; the pause between two healthy runs beside a hostile one.
