@@ -10,9 +10,10 @@ use tidegate_engine::board::ConcurrencyLimits;
 use tidegate_engine::job::JobTarget;
 use tidegate_engine::run::{Figures, Outcome, RunEnd, RunId};
 use tidegate_engine::schedule::{Definition, Origin, ScheduleId, ScheduleRule};
-use tidegate_engine::store::{Claim, Jobs, PutSchedule, Schedules};
-use tidegate_engine::{Name, Store, Timestamp};
-use tidegate_store::{Options, SledStore};
+use tidegate_engine::store::parts::*;
+use tidegate_engine::store::{Claim, PutSchedule};
+use tidegate_engine::{Name, Timestamp};
+use tidegate_store_sled::{Options, SledStore};
 
 use crate::common::{self, cpu};
 use crate::{from_env, rounded};

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use tidegate_engine::Timestamp;
 use tidegate_engine::run::{Figures, RunId};
+use tidegate_engine::store::parts::*;
 use tidegate_engine::store::{Commit, Durability, EndSnapshot, Proof, SnapshotGuard};
 use tidegate_engine::upkeep::Scope;
-use tidegate_engine::{Store, Timestamp};
-use tidegate_store::SledStore;
+use tidegate_store_sled::SledStore;
 
 use crate::{Bench, Failure, common};
 

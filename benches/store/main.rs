@@ -26,11 +26,12 @@ use tidegate_engine::canonical;
 use tidegate_engine::integration::Digest;
 use tidegate_engine::record::{Page, Save};
 use tidegate_engine::run::{Fence, Figures, NewRun, RunId, Target, Trigger};
+use tidegate_engine::store::parts::*;
 use tidegate_engine::store::{
     ActionFilter, Commit, Durability, EndSnapshot, Proof, ReadChanges, SnapshotGuard,
 };
-use tidegate_engine::{ConnectionKey, Name, Store, SyncKey, Timestamp};
-use tidegate_store::{Options, SledStore};
+use tidegate_engine::{ConnectionKey, Name, SyncKey, Timestamp};
+use tidegate_store_sled::{Options, SledStore};
 
 use common::cpu;
 
@@ -287,7 +288,7 @@ async fn measure(records: usize) -> Result<(), Failure> {
     };
     let open_settled = open()?;
     let (cpu_before, wall_before) = (cpu(), Instant::now());
-    tidegate_store::rewrite(dir.path(), &options())?;
+    tidegate_store_sled::rewrite(dir.path(), &options())?;
     let rewrite = (cpu() - cpu_before, wall_before.elapsed().as_secs_f64());
     let rewritten_mb = disk(dir.path())?;
     let open_rewritten = open()?;

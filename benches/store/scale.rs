@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use tidegate_engine::record::{Page, Save};
 use tidegate_engine::run::{Figures, Outcome, RunEnd, RunId};
+use tidegate_engine::store::parts::*;
 use tidegate_engine::store::{Commit, Durability};
-use tidegate_engine::{ConnectionKey, Store, Timestamp};
-use tidegate_store::SledStore;
+use tidegate_engine::{ConnectionKey, Timestamp};
+use tidegate_store_sled::SledStore;
 
 use crate::common::{self, cpu};
 use crate::{Failure, disk, options, rss};

@@ -171,7 +171,7 @@ fn unprivileged(data: &Path, words: &str) -> Cmd {
 }
 
 #[test]
-fn of_a_newer_format() {
+fn of_another_format() {
     let server = Server::start(|_| reply(&contacts(0..3, 1), None));
     let tidegate = Tidegate::new();
     Source::DemoCrm.set_up(&tidegate, &server.origin());
@@ -187,12 +187,12 @@ fn of_a_newer_format() {
     for command in COMMANDS {
         tidegate
             .cmd(command)
-            .refused(DATA_DIRECTORY, &["format 999", "newer"]);
+            .refused(DATA_DIRECTORY, &["format 999,", "format 1 only"]);
     }
     assert_eq!(
         tree(&tidegate.data()),
         before,
-        "a directory of a newer format was touched"
+        "a directory of another format was touched"
     );
 
     fs::write(&file, ours).unwrap();

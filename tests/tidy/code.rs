@@ -79,7 +79,12 @@ fn floors() {
         ("tidegate-rules", &[]),
         ("tidegate-engine", &["tidegate-rules"]),
         ("tidegate-contract", &[]),
-        ("tidegate-store", &["tidegate-engine"]),
+        ("tidegate-store-memory", &["tidegate-engine"]),
+        (
+            "tidegate-store-conformance",
+            &["tidegate-engine", "tidegate-store-memory"],
+        ),
+        ("tidegate-store-sled", &["tidegate-engine"]),
         ("tidegate-egress", &["tidegate-engine", "tidegate-rules"]),
         (
             "tidegate-runtime",
@@ -91,7 +96,7 @@ fn floors() {
                 "tidegate-egress",
                 "tidegate-engine",
                 "tidegate-runtime",
-                "tidegate-store",
+                "tidegate-store-sled",
             ],
         ),
         (
@@ -176,7 +181,7 @@ fn what_only_some_may() {
         holding(&["host"], "(unsafe_code"),
         [Path::new("host/runtime/src/cache.rs")]
     );
-    let commands = holding(&["host/cli/src/commands"], "tidegate_store");
+    let commands = holding(&["host/cli/src/commands"], "tidegate_store_");
     assert!(
         commands.is_empty(),
         "{commands:?} open the store themselves"
@@ -330,8 +335,7 @@ fn tests_wait_for_events_and_not_for_time() {
         // A server that drips.
         ("host/egress/tests/common/mod.rs", 1),
         // The random moment of a kill.
-        ("host/store/tests/crash/main.rs", 1),
-        ("host/store/tests/rewrite.rs", 1),
+        ("host/store-sled/tests/sled/rewrite.rs", 1),
         // The one helper that looks again and again, and the one for the random moment of a kill.
         ("tests/e2e/support/mod.rs", 2),
         // Answers that overlap; the pause between two healthy runs beside a hostile one.

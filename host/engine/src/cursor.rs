@@ -9,9 +9,8 @@ use serde::{Deserialize, Serialize};
 
 /// Points just after a change of one feed of one store.
 ///
-/// As text: `c2_` and base64url of store, feed, sequence, pruned (big-endian `u64` each) and a CRC-32
-/// of them, so that a damaged cursor is noticed and one of another feed is told apart. The `c1_` of
-/// earlier versions has no last number, and stands for 0.
+/// As text: `c1_` and base64url of store, feed, sequence, pruned (big-endian `u64` each) and a CRC-32
+/// of them, so that a damaged cursor is noticed and one of another feed is told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Cursor {
@@ -45,9 +44,7 @@ pub enum CursorError {
     Expired,
 }
 
-const PREFIX: &str = "c2_";
-/// Of cursors without [`Cursor::pruned`].
-const PREFIX_1: &str = "c1_";
+const PREFIX: &str = "c1_";
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -78,38 +75,29 @@ impl FromStr for Cursor {
     type Err = CursorError;
 
     fn from_str(text: &str) -> Result<Self, CursorError> {
-        if let Some(encoded) = text.strip_prefix(PREFIX) {
-            let [store, feed, seq, pruned] = numbers(encoded)?;
-            return Ok(Self {
-                store,
-                feed,
-                seq,
-                pruned,
-            });
-        }
-        let encoded = text.strip_prefix(PREFIX_1).ok_or(CursorError::Malformed)?;
-        let [store, feed, seq] = numbers(encoded)?;
+        let encoded = text.strip_prefix(PREFIX).ok_or(CursorError::Malformed)?;
+        let [store, feed, seq, pruned] = numbers(encoded)?;
         Ok(Self {
             store,
             feed,
             seq,
-            pruned: 0,
+            pruned,
         })
     }
 }
 
-/// The `N` numbers of a cursor, if the checksum after them is theirs.
-fn numbers<const N: usize>(encoded: &str) -> Result<[u64; N], CursorError> {
+/// The numbers of a cursor, if the checksum after them is theirs.
+fn numbers(encoded: &str) -> Result<[u64; 4], CursorError> {
     let bytes = URL_SAFE_NO_PAD
         .decode(encoded)
         .map_err(|_| CursorError::Malformed)?;
     let (parts, crc) = bytes
-        .split_at_checked(N * 8)
+        .split_at_checked(4 * 8)
         .ok_or(CursorError::Malformed)?;
     if crc32fast::hash(parts).to_be_bytes() != crc {
         return Err(CursorError::Malformed);
     }
-    let mut numbers = [0; N];
+    let mut numbers = [0; 4];
     for (number, bytes) in numbers.iter_mut().zip(parts.chunks_exact(8)) {
         *number = bytes
             .iter()
@@ -136,24 +124,6 @@ mod tests {
     }
 
     #[test]
-    fn cursors_of_the_first_version_are_read() {
-        let cursor = Cursor {
-            store: 0x22a4_cfa6_f79e_d89d,
-            feed: 1,
-            seq: 22,
-            pruned: 0,
-        };
-        let text = "c1_IqTPpvee2J0AAAAAAAAAAQAAAAAAAAAWrv_c4A";
-        assert_eq!(text.parse(), Ok(cursor));
-        assert_eq!(
-            text.replace("c1_", "c2_").parse::<Cursor>(),
-            Err(CursorError::Malformed)
-        );
-        let new = cursor.to_string().replace("c2_", "c1_");
-        assert_eq!(new.parse::<Cursor>(), Err(CursorError::Malformed));
-    }
-
-    #[test]
     fn damage_is_noticed() {
         let good = Cursor {
             store: 1,
@@ -175,8 +145,8 @@ mod tests {
         for bad in [
             "",
             "c1_",
+            "c1_????",
             "c2_",
-            "c2_????",
             &good[..20],
             &format!("{good}A"),
             "0",

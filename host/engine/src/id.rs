@@ -87,3 +87,8 @@ macro_rules! id {
 }
 
 pub(crate) use id;
+
+id!(
+    /// Identifies a job.
+    JobId, JobIdError, "job", "a job id"
+);

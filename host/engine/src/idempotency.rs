@@ -16,75 +16,21 @@
 //! A job of an action holds its key from when it is queued until it has ended, its waits between two attempts
 //! included. Whoever queues it again under the key gets that job ([`Queued`]).
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 use crate::canonical::{self, BodyError, BodyHash};
+use crate::error::StoreError;
 use crate::job::{Job, JobId, JobState};
-use crate::run::{Failure, FailureClass, Outcome, Run, RunEnd, RunId};
-use crate::store::{Started, StoreError};
+use crate::run::{Failure, FailureClass, Outcome, Run, RunEnd, RunId, Started};
+
+pub use crate::idempotency_key::{IdempotencyKey, KeyError};
 
 /// How long a key is remembered after its last run ended.
 pub const KEPT_MS: u64 = 24 * 60 * 60 * 1000;
 /// Most keys of one connection that are remembered. A further one is refused rather than an older one
 /// forgotten: forgetting would let an action act twice.
 pub const KEYS_MAX: u64 = 100_000;
-/// Longest key.
-const KEY_BYTES_MAX: usize = 255;
-
-/// A key, as a caller of an action chooses it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct IdempotencyKey(String);
-
-/// A text is not a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an idempotency key has 1 to {KEY_BYTES_MAX} visible ASCII characters, and no spaces")]
-pub struct KeyError;
-
-impl IdempotencyKey {
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for IdempotencyKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl FromStr for IdempotencyKey {
-    type Err = KeyError;
-
-    fn from_str(text: &str) -> Result<Self, KeyError> {
-        text.to_owned().try_into()
-    }
-}
-
-impl TryFrom<String> for IdempotencyKey {
-    type Error = KeyError;
-
-    fn try_from(text: String) -> Result<Self, KeyError> {
-        let fits = (1..=KEY_BYTES_MAX).contains(&text.len());
-        if fits && text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            Ok(Self(text))
-        } else {
-            Err(KeyError)
-        }
-    }
-}
-
-impl From<IdempotencyKey> for String {
-    fn from(key: IdempotencyKey) -> Self {
-        key.0
-    }
-}
-
 /// A key together with what it is used for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyUse {

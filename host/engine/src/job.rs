@@ -21,11 +21,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::idempotency::IdempotencyKey;
+use crate::idempotency_key::IdempotencyKey;
 use crate::run::{Failure, FailureClass, Outcome, RunEnd, RunId, TOKEN_REJECTED, Target, Trigger};
 use crate::schedule::ScheduleId;
 use crate::{ConnectionKey, Name, SyncKey, Timestamp, is_default};
 
+pub use crate::id::{JobId, JobIdError};
 pub use retry::Retry;
 
 /// Most attempts of one job in a row that get no further.
@@ -40,11 +41,6 @@ pub const BACKOFF_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 /// Runs in a row that may end without advancing, for no fault of theirs, before the job is dead: its
 /// process was killed, say. A job that kills its process must not do so for ever.
 pub const LOST_MAX: u32 = 10;
-
-crate::id::id!(
-    /// Identifies a job.
-    JobId, JobIdError, "job", "a job id"
-);
 
 /// JSON text for an action, shared by the jobs of one schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,6 +16,8 @@
 //! | [`connection`] | bounds, filters and updates of connections |
 //! | [`cursor`] | a consumer's place in a change feed, as opaque text |
 //! | [`health`] | which syncs and actions of a connection fail, and which of them are held |
+//! | `error` | why a command of a store did not happen |
+//! | `feed` | reading a change feed: what is asked, and a page of it |
 //! | [`idempotency`] | keys under which an action acts once |
 //! | [`backoff`] | how long to wait before something is tried again |
 //! | [`api_key`] | whom the HTTP API answers, for what and until when |
@@ -26,11 +28,10 @@
 //! | [`redact`] | secrets, taken out of what an API repeats before it is stored or shown |
 //! | [`run`] | runs, how they end, who is to blame, their figures and logs |
 //! | [`webhook`] | what happened, which endpoints want to hear of it, and how they are told |
-//! | [`bell`] | waiting for something to happen in a store |
-//! | [`store`] | the trait of atomic commands that every backend implements |
+//! | [`notifier`] | waiting for something to happen in a store |
+//! | [`store`] | the traits of atomic commands that every backend implements, and the rules that backends share |
 //! | [`upkeep`] | what retention, dropping, checking and sizes take and say |
 //! | [`transfer`] | what an import brings |
-//! | [`memory`] | that trait in memory: the obviously correct backend |
 
 pub mod api_key;
 pub mod backoff;
@@ -38,12 +39,14 @@ pub mod board;
 pub mod cassette;
 pub mod connection;
 pub mod cursor;
+mod error;
+mod feed;
 pub mod health;
 mod id;
 pub mod idempotency;
+mod idempotency_key;
 pub mod integration;
 pub mod job;
-pub mod memory;
 pub mod notifier;
 pub mod redact;
 pub mod request;

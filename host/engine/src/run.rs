@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::command;
 use crate::cursor::Cursor;
+use crate::id::JobId;
 use crate::integration::Digest;
-use crate::job::JobId;
 use crate::record::Counts;
 use crate::redact::Redactor;
 use crate::{ConnectionKey, Name, SyncKey, Timestamp, is_default};
@@ -154,6 +154,14 @@ pub enum Trigger {
     Schedule,
     /// A schedule's fires of the past, on request.
     Backfill,
+}
+
+/// A started run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    pub fence: Fence,
+    /// The sync's checkpoint, JSON text.
+    pub checkpoint: Option<String>,
 }
 
 /// How a run ended.
@@ -447,8 +455,8 @@ pub struct Run {
     pub reset: bool,
     pub started_at: Timestamp,
     pub fence: Fence,
-    /// Of a sync's run; `None` in runs that an older version started.
-    #[serde(default, alias = "origin", skip_serializing_if = "Option::is_none")]
+    /// Of a sync's run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub basis: Option<Basis>,
     /// What its commits have done so far; the final figures are in `end`.
     #[serde(default, skip_serializing_if = "is_default")]

@@ -4,10 +4,10 @@
 //! that is not finished, as when the process ends, leaves nothing behind.
 
 use crate::canonical::{self, BodyHash};
+use crate::error::StoreError;
 use crate::integration::{Connection, Digest, Integration};
 use crate::limits::Limits;
 use crate::record::{self, Action};
-use crate::store::StoreError;
 use crate::{ModelKey, Name, SyncKey, Timestamp};
 
 /// Names an import while it is staged; the caller chooses it.

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::ModelStats;
 use crate::{ConnectionKey, ModelKey, Name};
 
 /// What to remove, with everything that belongs to it.
@@ -36,6 +35,18 @@ impl std::fmt::Display for Scope {
             Self::Model(key) => write!(f, "model {} of {}", key.model, key.connection),
         }
     }
+}
+
+/// How many records a model has, exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ModelStats {
+    /// Not deleted.
+    pub live: u64,
+    pub deleted: u64,
+    /// Bytes of the bodies that live records have, as they were saved.
+    pub live_bytes: u64,
+    /// Records, live or deleted, whose bodies retention removed.
+    pub pruned: u64,
 }
 
 /// What was removed.

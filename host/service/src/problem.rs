@@ -6,7 +6,7 @@ use tidegate_engine::command_line::CommandLine;
 
 use tidegate_engine::StoreError;
 use tidegate_engine::cursor::CursorError;
-use tidegate_store::OpenError;
+use tidegate_store_sled::OpenError;
 
 /// Kinds of problems; each has its exit code, documented in `docs/cli.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

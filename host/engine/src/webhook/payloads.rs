@@ -117,7 +117,6 @@ pub fn run_ended(
         Outcome::Skipped => return None,
     };
     let basis = run.basis.as_ref();
-    // An older version started it: what it started from is not known, but not that it was nothing.
     let is_initial = basis.is_some_and(|basis| !basis.resumed);
     let written = basis.into_iter().flat_map(|basis| &basis.cursors);
     let mut models: Vec<Model<'_>> = written

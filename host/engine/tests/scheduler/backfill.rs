@@ -5,7 +5,8 @@ use tidegate_engine::Timestamp;
 use tidegate_engine::board::ConcurrencyLimits;
 use tidegate_engine::run::Trigger;
 use tidegate_engine::schedule::{Definition, Fire, FireOutcome, Misfire, Overlap, ScheduleId};
-use tidegate_engine::store::{Backfill, RefirePolicy, Schedules};
+use tidegate_engine::store::parts::*;
+use tidegate_engine::store::{Backfill, RefirePolicy};
 
 use crate::host::{HOUR, Host, MINUTE, action_of, at, every};
 

@@ -6,7 +6,7 @@ use tidegate_engine::board::{Board, ConcurrencyLimits};
 use tidegate_engine::job::JobState;
 use tidegate_engine::run::{Blame, Failure, FailureClass, Outcome};
 use tidegate_engine::schedule::{Definition, FireOutcome, Misfire};
-use tidegate_engine::store::Jobs;
+use tidegate_engine::store::parts::*;
 
 use crate::host::{DAY, HOUR, Host, MINUTE, SECOND, action_of, every, sync_of};
 use crate::queue::new_job;

@@ -6,13 +6,14 @@ use futures::executor::block_on;
 use tidegate_engine::board::{ConcurrencyLimits, Fired, Outcomes};
 use tidegate_engine::integration::{Connection, NewDeployment};
 use tidegate_engine::job::{Job, JobTarget};
-use tidegate_engine::memory::MemoryStore;
 use tidegate_engine::run::{Failure, Figures, Outcome, RunEnd, RunId};
 use tidegate_engine::schedule::{
     Definition, Fire, FireOutcome, Origin, Schedule, ScheduleId, ScheduleRule,
 };
-use tidegate_engine::store::{Claim, Claimed, JobFilter, Jobs, PutSchedule, RunFilter, Schedules};
-use tidegate_engine::{ConnectionKey, Name, Store, StoreError, Timestamp};
+use tidegate_engine::store::parts::*;
+use tidegate_engine::store::{Claim, Claimed, JobFilter, PutSchedule, RunFilter};
+use tidegate_engine::{ConnectionKey, Name, StoreError, Timestamp};
+use tidegate_store_memory::MemoryStore;
 
 /// Milliseconds.
 pub(crate) const SECOND: u64 = 1000;

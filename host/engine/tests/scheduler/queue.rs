@@ -12,7 +12,7 @@ use tidegate_engine::job::{
 use tidegate_engine::limits::{ACTIVE_JOBS, SCHEDULE_PAYLOAD_BYTES, SCHEDULES};
 use tidegate_engine::run::{Blame, Failure, FailureClass, Outcome, RunId, Trigger};
 use tidegate_engine::schedule::{Definition, Origin, ScheduleId};
-use tidegate_engine::store::Jobs;
+use tidegate_engine::store::parts::*;
 use tidegate_engine::{StoreError, Timestamp};
 
 use crate::host::{HOUR, Host, MINUTE, SECOND, action_of, every};

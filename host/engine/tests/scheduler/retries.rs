@@ -1,6 +1,7 @@
 //! What becomes of a job whose run did not succeed: tried again, gone on with, dead.
 
 use futures::executor::block_on;
+use tidegate_engine::StoreError;
 use tidegate_engine::Timestamp;
 use tidegate_engine::board::ConcurrencyLimits;
 use tidegate_engine::health::Hold;
@@ -8,8 +9,8 @@ use tidegate_engine::job::{ATTEMPTS_IN_ALL_MAX, JobState, LOST_MAX};
 use tidegate_engine::limits::RETRY_AFTER_MAX_MS;
 use tidegate_engine::run::{Blame, Failure, FailureClass, Outcome};
 use tidegate_engine::schedule::{Definition, FireOutcome};
-use tidegate_engine::store::{Claimed, Commit, Jobs, Schedules};
-use tidegate_engine::{Store, StoreError};
+use tidegate_engine::store::parts::*;
+use tidegate_engine::store::{Claimed, Commit};
 
 use crate::host::{HOUR, Host, MINUTE, SECOND, connection, every, sync_of};
 

@@ -5,7 +5,8 @@ use tidegate_engine::board::Board;
 use tidegate_engine::schedule::{
     Definition, DefinitionError, FireOutcome, Misfire, Origin, Pause, ScheduleId, ScheduleRule,
 };
-use tidegate_engine::store::{Backfill, PutSchedule, RefirePolicy, Schedules};
+use tidegate_engine::store::parts::*;
+use tidegate_engine::store::{Backfill, PutSchedule, RefirePolicy};
 use tidegate_engine::{StoreError, Timestamp};
 
 use crate::host::{DAY, HOUR, Host, MINUTE, NoOutcomes, action_of, at, cron, every, sync_of};
@@ -482,5 +483,3 @@ fn backfills_fill_what_is_empty() {
     }
     assert_eq!(host.started(id).len(), 5);
 }
-
-use tidegate_engine::Store;

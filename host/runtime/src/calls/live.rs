@@ -314,8 +314,8 @@ mod tests {
     use tidegate_engine::Timestamp;
     use tidegate_engine::cassette::Head;
     use tidegate_engine::limits::Limits;
-    use tidegate_engine::memory::MemoryStore;
     use tidegate_engine::run::LogLine;
+    use tidegate_store_memory::MemoryStore;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
     use tokio::sync::oneshot;

@@ -22,7 +22,7 @@ use tidegate_engine::store::{Changes, ModelStats, RunFilter};
 use tidegate_engine::upkeep::{CheckReport, Dropped, Pruned, Scope, StoreStats};
 use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name, Store, Timestamp};
 use tidegate_runtime::{Clock, Inspection, Runtime, RuntimeOptions};
-use tidegate_store::{Options, SledStore};
+use tidegate_store_sled::{Options, SledStore};
 use tokio::sync::{RwLock, watch};
 
 use super::model::{KnownModel, ReadModel};

@@ -259,8 +259,9 @@ mod tests {
     use tidegate_engine::SyncKey;
     use tidegate_engine::integration::NewDeployment;
     use tidegate_engine::manifest::Manifest;
-    use tidegate_engine::memory::MemoryStore;
     use tidegate_engine::run::{Figures, NewRun, Outcome, RunEnd, RunId, Trigger};
+    use tidegate_engine::store::parts::*;
+    use tidegate_store_memory::MemoryStore;
 
     use super::*;
 

@@ -8,7 +8,7 @@ use tidegate_engine::transfer::ImportId;
 use tidegate_engine::upkeep::{Dropped, Pruned, Scope};
 use tidegate_engine::{ConnectionKey, ModelKey, StoreError, Timestamp};
 
-use tidegate_store::Rewritten;
+use tidegate_store_sled::Rewritten;
 
 use super::Control;
 use super::events;
@@ -85,7 +85,7 @@ impl Local {
             // Both hold the store, and with it the directory's lock.
             drop((tokens, store));
             let rewritten = tokio::task::spawn_blocking(move || {
-                tidegate_store::rewrite(&data, &tidegate_store::Options::default())
+                tidegate_store_sled::rewrite(&data, &tidegate_store_sled::Options::default())
             });
             Ok(rewritten.await.map_err(Problem::internal)??)
         })

@@ -14,9 +14,9 @@ use tempfile::TempDir;
 use tidegate_egress::{EgressError, Gate, GateOptions, Secret, TokenEndpoint, TokenFault};
 use tidegate_engine::integration::{Connection, NewDeployment};
 use tidegate_engine::manifest::{Auth, Manifest};
-use tidegate_engine::memory::MemoryStore;
 use tidegate_engine::{ConnectionKey, Store, Timestamp};
 use tidegate_runtime::Clock;
+use tidegate_store_memory::MemoryStore;
 use tokio::sync::Notify;
 
 use super::forget_tokens;

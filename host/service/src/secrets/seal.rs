@@ -1,7 +1,7 @@
 //! Sealing secrets, a connection's credentials above all: under a data key of their own, which the master
 //! key wraps.
 //!
-//! Sealed form, version 3: one byte `3`; 8 bytes id of the master key; 24 bytes nonce and 48 bytes
+//! Sealed form, version 1: one byte `1`; 8 bytes id of the master key; 24 bytes nonce and 48 bytes
 //! wrapped data key with tag; 2 bytes length (big-endian) and the origin that the credentials were given for; 24
 //! bytes nonce and the credentials (a JSON object) with tag. Both are XChaCha20-Poly1305. Integration,
 //! connection and kind (`data-key` or `credentials`) are their associated data, so that neither can be moved to
@@ -24,7 +24,7 @@ use zeroize::Zeroizing;
 use super::SecretMap;
 use crate::problem::{Problem, Result};
 
-const VERSION: u8 = 3;
+const VERSION: u8 = 1;
 const NONCE_BYTES: usize = 24;
 const TAG_BYTES: usize = 16;
 const KEY_BYTES: usize = 32;
@@ -336,8 +336,8 @@ fn associated(owner: Owner<'_>, kind: &str) -> Vec<u8> {
         Owner::Connection(ConnectionKey {
             integration,
             connection,
-        }) => format!("tidegate/secrets/3/{kind}/{integration}/{connection}").into_bytes(),
-        Owner::Endpoint(id) => format!("tidegate/secrets/3/{kind}//{id}").into_bytes(),
+        }) => format!("tidegate/secrets/1/{kind}/{integration}/{connection}").into_bytes(),
+        Owner::Endpoint(id) => format!("tidegate/secrets/1/{kind}//{id}").into_bytes(),
     }
 }
 

@@ -20,7 +20,6 @@ use tempfile::TempDir;
 use tidegate_egress::{Gate, GateOptions};
 use tidegate_engine::integration::{Connection, Digest, NewDeployment};
 use tidegate_engine::manifest::Manifest;
-use tidegate_engine::memory::MemoryStore;
 use tidegate_engine::run::{Figures, NewRun, Outcome, RunEnd, RunId, Target, Trigger};
 use tidegate_engine::store::DeliveryFilter;
 use tidegate_engine::webhook::{
@@ -28,6 +27,7 @@ use tidegate_engine::webhook::{
 };
 use tidegate_engine::{ConnectionKey, Store, SyncKey, Timestamp};
 use tidegate_runtime::Clock;
+use tidegate_store_memory::MemoryStore;
 use tokio::sync::{RwLock, oneshot, watch};
 
 use super::{Alarm, Receivers, Worker, new_secret, seal_secret};
