@@ -73,7 +73,7 @@ pub use connections::{
 pub use deploy::{check_grants, check_opens, inspect_problem};
 pub use grants::missing_grants;
 pub use jobs::TriggerRequest;
-pub use keys::{KeyStatus, KeysStatus, RotateKeys, Rotated};
+pub use keys::{KeyRole, KeyStatus, KeysStatus, RotateKeys, Rotated};
 pub(crate) use launch::new_run_id;
 pub use local::Local;
 pub use model::{KnownModel, ReadModel};
