@@ -132,7 +132,7 @@ async fn list(
     let after = after.map_err(|_| Failed::invalid("cursor: use one as it was given out"))?;
     let found = app
         .control
-        .connections(&path.integration, &filter, after.as_ref(), limit + 1)
+        .connections(&path.integration, &filter, after, limit + 1)
         .await?;
     let page = Page::cut(&found, limit, |last| last.key.connection.to_string());
     Ok(Json(ConnectionsPage {

@@ -249,7 +249,7 @@ async fn list(
 ) -> Answer<Json<IntegrationsPage>> {
     let limit = page_limit(query.limit)?;
     let after = query.after::<Name>()?;
-    let found = app.control.integrations(after.as_ref(), limit + 1).await?;
+    let found = app.control.integrations(after, limit + 1).await?;
     let page = Page::cut(&found, limit, |last| last.name.to_string());
     Ok(Json(IntegrationsPage {
         integrations: page.rows,
@@ -367,7 +367,7 @@ async fn request(app: &App, integration: Name, body: Deploy) -> Answer<DeployReq
         })?;
     let grants = body.grants;
     Ok(DeployRequest {
-        component,
+        component: component.0,
         name: Some(integration),
         signed: None,
         grants: GrantChanges {

@@ -280,7 +280,7 @@ async fn preview(
     let after = query.after.as_deref().map(views::moment).transpose()?;
     let definition = app.control.schedule(path.schedule).await?.definition;
     let id = Some(path.schedule);
-    let due = app.control.preview(id, &definition, after, count).await?;
+    let due = app.control.preview(&definition, id, after, count).await?;
     let due = due.iter().map(|due| views::Due::new(due, &definition));
     Ok(Json(Preview {
         due: due.collect::<Result<_, _>>()?,
