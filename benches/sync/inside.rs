@@ -11,7 +11,7 @@ use serde_json::json;
 use tidegate_engine::run::{Figures, LogLine, Outcome, RunId};
 use tidegate_engine::store::Durability;
 use tidegate_engine::{ConnectionKey, Name};
-use tidegate_service::control::{Control, Local, NewConnection, Progress, SyncRequest};
+use tidegate_service::control::{Control, Local, Management, NewConnection, Progress, SyncRequest};
 
 /// What the child process is asked to do.
 const TASK: &str = "TIDEGATE_BENCH_INSIDE";

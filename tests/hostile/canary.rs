@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use tidegate_engine::run::{Figures, LogLine, Outcome, RunId};
 use tidegate_engine::store::{Durability, RunFilter};
-use tidegate_service::control::{Control, Progress, SyncRequest};
+use tidegate_service::control::{Control, Management, Progress, SyncRequest};
 
 use crate::case::{Case, Does};
 use crate::house::{House, key, name};

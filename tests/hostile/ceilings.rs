@@ -3,7 +3,7 @@
 
 use tidegate_engine::limits::{LimitValues, TABLE};
 use tidegate_engine::run::Outcome;
-use tidegate_service::control::{Control, DeployRequest, GrantChanges};
+use tidegate_service::control::{DeployRequest, GrantChanges, Management};
 
 use crate::case::{Case, Does};
 use crate::house::House;

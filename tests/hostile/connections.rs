@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::future::join_all;
 use serde_json::{Value, json};
 use tidegate_engine::store::RunFilter;
-use tidegate_service::control::{ConnectionUpdate, Control, ObjectChange};
+use tidegate_service::control::{ConnectionUpdate, Management, ObjectChange};
 
 use crate::house::{House, key};
 use crate::support::crm::{contacts, reply};

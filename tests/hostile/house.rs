@@ -12,8 +12,8 @@ use tidegate_engine::run::{Figures, LogLine, Outcome, Run, RunId};
 use tidegate_engine::store::{ActionFilter, Durability};
 use tidegate_engine::{ConnectionKey, Name};
 use tidegate_service::control::{
-    Control, DeployRequest, GrantChanges, InvokeRequest, Invoked, Local, NewConnection, Progress,
-    ReadModel, SyncRequest,
+    Control, DeployRequest, GrantChanges, InvokeRequest, Invoked, Local, Management, NewConnection,
+    Progress, ReadModel, SyncRequest,
 };
 
 use crate::case::{Case, Does, End, Seen};
@@ -200,7 +200,7 @@ impl House {
     pub async fn records(&self, integration: &str, connection: &str, model: &str) -> Vec<Value> {
         let model = key(integration, connection).model(name(model));
         let read = ReadModel {
-            model: Control::known_model(&self.local, &model).await.unwrap(),
+            model: Management::known_model(&self.local, &model).await.unwrap(),
             after: None,
             filter: ActionFilter::ALL,
             limit: 10_000,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use serde_json::Map;
 use tidegate_egress::Secret;
 use tidegate_engine::run::Outcome;
-use tidegate_service::control::{ConnectionUpdate, Control, RotateKeys};
+use tidegate_service::control::{ConnectionUpdate, Management, RotateKeys};
 
 use crate::case::{Case, Does};
 use crate::house::{House, key};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use tidegate_egress::Secret;
 use tidegate_engine::run::Outcome;
-use tidegate_service::control::{Control, DeployRequest, GrantChanges, NewConnection};
+use tidegate_service::control::{DeployRequest, GrantChanges, Management, NewConnection};
 
 use crate::house::{House, key};
 use crate::support::oidc::{Oidc, secret};

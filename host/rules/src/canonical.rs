@@ -10,7 +10,7 @@
 //! One pass over the text. What is canonical as it stands is copied in one piece, and members are
 //! moved only where keys are not sorted. 100,000 bodies of 343 bytes (11 unsorted members, an object
 //! and a list among them) take 0.11 s of a processor that is busy otherwise too, 0.05 s of it in
-//! BLAKE3 (`cargo bench -p tidegate-store`, `hash_alone`). Hashing the raw text first would save
+//! BLAKE3 (`cargo bench --bench store`). Hashing the raw text first would save
 //! the other 0.06 s where nothing changed, but cost 0.05 s where something did and 16 bytes in each
 //! index entry; so there is one hash only.
 

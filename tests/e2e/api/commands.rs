@@ -298,6 +298,38 @@ fn its_own_socket_takes_no_other_key() {
     }
 }
 
+/// What the API asks in its own process is no call of the socket; what commands ask has its arguments checked.
+#[test]
+fn only_what_commands_ask_is_answered_there() {
+    let served = Served::start(Tidegate::new());
+    let own = Own::of(&served.tidegate);
+    let ask = |call: &str, args: &str| {
+        let answer = own.ask("POST", &format!("/control/{call}"), Some(&own.token), args);
+        String::from_utf8(answer.body).unwrap()
+    };
+    for call in [
+        "put_component",
+        "touch_api_key",
+        "begin_request",
+        "end_request",
+        "records",
+        "watch",
+        "cancel_run",
+        "invoke_later",
+        "ready",
+        "close",
+        "nonsense",
+    ] {
+        let answer = ask(call, "[]");
+        assert!(answer.contains("there is no call"), "{call}: {answer}");
+    }
+    for args in ["[]", "[\"crm\"]", "[null]", "{}"] {
+        let answer = ask("rollback", args);
+        assert!(answer.contains("arguments of a call"), "{args}: {answer}");
+    }
+    assert!(ask("api_keys", "null").contains("\"done\":[{"));
+}
+
 #[test]
 fn a_data_directory_with_a_long_path_is_served_too() {
     let tidegate = Tidegate::new();

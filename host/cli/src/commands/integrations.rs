@@ -58,7 +58,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
 async fn all(control: &dyn Control) -> Result<Vec<Integration>> {
     let mut all: Vec<Integration> = Vec::new();
     loop {
-        let after = all.last().map(|last| &last.name);
+        let after = all.last().map(|last| last.name.clone());
         let page = control.integrations(after, PAGE).await?;
         let is_last = page.len() < PAGE;
         all.extend(page);

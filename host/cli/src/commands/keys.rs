@@ -2,7 +2,8 @@
 
 use clap::Subcommand;
 use tidegate_engine::command;
-use tidegate_service::control::RotateKeys;
+use tidegate_http::views;
+use tidegate_service::control::{KeyRole, RotateKeys};
 use tidegate_service::display;
 use tidegate_service::problem::{Kind, Problem, Result};
 use tidegate_service::secrets::{VARIABLE, VARIABLE_NEXT};
@@ -62,12 +63,12 @@ async fn status(global: &Global, args: &Status) -> Result<()> {
     let status = control.keys_status().await?;
     control.close().await?;
     if args.json {
-        output::json(&status)?;
+        output::json(&views::KeysStatus::from(&status))?;
     } else {
         let rows = status.keys.iter().map(|key| {
             vec![
                 key.key.clone().unwrap_or_else(|| "(not said)".to_owned()),
-                key.role.to_string(),
+                key.role.as_str().to_owned(),
                 key.place.clone().unwrap_or_default(),
                 display::count(key.connections),
                 display::count(key.endpoints),
@@ -81,7 +82,7 @@ async fn status(global: &Global, args: &Status) -> Result<()> {
             display::counted(status.without_credentials, "connection")
         ));
     }
-    if status.keys.iter().any(|key| key.role == "next") {
+    if status.keys.iter().any(|key| key.role == KeyRole::Next) {
         output::notice(format!(
             "a rotation is not finished; finish it with: {}",
             command!("keys rotate")
@@ -120,7 +121,7 @@ async fn rotate(global: &Global, args: Rotate) -> Result<()> {
     let rotated = control.rotate_keys(request).await?;
     control.close().await?;
     if args.json {
-        output::json(&rotated)?;
+        output::json(&views::Rotated::from(&rotated))?;
     } else {
         output::line(format!(
             "rotated the master key {} to {}: re-wrapped {}",

@@ -1,6 +1,7 @@
 //! `tidegate logs`: what a run logged and printed.
 
 use tidegate_engine::run::{Level, LogSource, RunId};
+use tidegate_http::views;
 use tidegate_service::display;
 use tidegate_service::problem::Result;
 
@@ -30,7 +31,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
         let lines = control.logs(args.run, from, PAGE).await?;
         for line in lines.iter().filter(|line| line.level >= args.level) {
             if args.json {
-                output::json(line)?;
+                output::json(&views::LogLine::from(line))?;
                 continue;
             }
             let source = match line.source {

@@ -89,5 +89,7 @@ async fn recorded_component(global: &Global, digest: Digest) -> Result<Vec<u8>> 
     let control = global.open().await?;
     let component = control.component(digest).await;
     control.close().await?;
-    component.map_err(|problem| problem.hint(HINT))
+    component
+        .map(|bytes| bytes.0)
+        .map_err(|problem| problem.hint(HINT))
 }

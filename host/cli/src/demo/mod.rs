@@ -34,7 +34,7 @@ use tidegate_engine::store::{ActionFilter, Durability};
 use tidegate_engine::{ConnectionKey, Name};
 use tidegate_http::views;
 use tidegate_service::control::{
-    Control, DeployRequest, GrantChanges, Local, NewConnection, ReadModel, SyncRequest,
+    Control, DeployRequest, GrantChanges, Local, Management, NewConnection, ReadModel, SyncRequest,
 };
 use tidegate_service::display;
 use tidegate_service::problem::{Kind as ProblemKind, Problem, Result};

@@ -9,8 +9,8 @@
 //! |---|---|
 //! | `find` | finding the server, and being sure that it is this one |
 //! | `client` | sending calls, reading frames |
-//! | `ask` | `Control` by calls |
-//! | `answer` | calls answered by `Control`, in the server |
+//! | `ask` | `Control` by calls, of the table in `tidegate_service::control::calls` |
+//! | `answer` | calls of the same table answered by `Control`, in the server |
 //! | `runs` | answers that go on: runs, exports, imports |
 //! | `frame` | a line of an answer |
 

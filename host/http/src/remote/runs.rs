@@ -6,8 +6,9 @@ use std::sync::Arc;
 use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tidegate_engine::run::{Figures, LogLine, Run, RunId};
-use tidegate_service::control::{Control, InvokeRequest, Invoked, Progress, SyncRequest};
+use tidegate_service::control::{ApiControl, InvokeRequest, Invoked, Progress, SyncRequest};
 use tidegate_service::problem::{Problem, Result};
 use tidegate_service::transfer::pipe::{PART_BYTES, PARTS, Receiving, Sending, here};
 use tidegate_service::transfer::{ExportScope, ImportReport, ImportTerms, Totals};
@@ -18,6 +19,13 @@ use super::answer::{last, read};
 use super::client::Remote;
 use super::frame::Frame;
 use crate::v1::{App, receive};
+
+/// The names of the calls, for both ends.
+pub(super) const RUN_SYNC: &str = "run_sync";
+pub(super) const INVOKE: &str = "invoke";
+pub(super) const EXPORT: &str = "export";
+/// The first line of its body is the terms, and the rest is the export.
+pub(super) const IMPORT: &str = "import";
 
 /// Lines of a log on their way to a command that reads slowly; what does not fit is in the store.
 const LINES: usize = 1000;
@@ -49,7 +57,7 @@ pub(super) async fn run_sync(
 ) -> Result<Run> {
     absolute(&mut request.record)?;
     let each = |frame| tell(progress, frame);
-    remote.call_with("run_sync", request, each).await
+    remote.call_with(RUN_SYNC, request, each).await
 }
 
 pub(super) async fn invoke(
@@ -59,7 +67,7 @@ pub(super) async fn invoke(
 ) -> Result<Invoked> {
     absolute(&mut request.record)?;
     let each = |frame| tell(progress, frame);
-    remote.call_with("invoke", request, each).await
+    remote.call_with(INVOKE, request, each).await
 }
 
 pub(super) async fn export(
@@ -71,12 +79,10 @@ pub(super) async fn export(
         Frame::Part(part) => out.write_all(&part).map_err(Problem::internal),
         _ => Ok(()),
     };
-    remote.call_with("export", scope, each).await
+    remote.call_with(EXPORT, scope, each).await
 }
 
-/// The first line of its body is the terms, and the rest is the export.
-pub(super) const IMPORT: &str = "import";
-/// Most bytes of that line.
+/// Most bytes of the terms of an import.
 const TERMS_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 pub(super) async fn import(
@@ -161,35 +167,43 @@ fn frames(frames: mpsc::Receiver<Frame>) -> Response {
     Body::from_stream(lines).into_response()
 }
 
-pub(super) fn answer_run(app: &App, call: &str, args: &[u8]) -> Response {
+pub(super) fn answer_sync(app: &App, args: &[u8]) -> Response {
+    answer_run(app, args, |control, request, progress| async move {
+        control.run_sync(request, progress).await
+    })
+}
+
+pub(super) fn answer_invoke(app: &App, args: &[u8]) -> Response {
+    answer_run(app, args, |control, request, progress| async move {
+        control.invoke(request, progress).await
+    })
+}
+
+/// Answer with what a run has to tell, as it goes on.
+fn answer_run<R: DeserializeOwned, T: Serialize + Send, F>(
+    app: &App,
+    args: &[u8],
+    run: impl FnOnce(Arc<dyn ApiControl>, R, Arc<RunReporter>) -> F,
+) -> Response
+where
+    F: Future<Output = Result<T>> + Send + 'static,
+{
+    let request = match read::<R>(args) {
+        Ok(request) => request,
+        Err(problem) => return last(Err::<(), _>(problem)),
+    };
     let (sender, receiver) = mpsc::channel(LINES);
     let telling = Arc::new(RunReporter {
         frames: sender.clone(),
         run: watch::Sender::new(None),
     });
-    let watching = Arc::clone(&telling);
-    let control = Arc::clone(&app.control);
-    match call {
-        "run_sync" => match read::<SyncRequest>(args) {
-            Ok(request) => {
-                let run = async move { control.run_sync(request, telling).await };
-                watch(app, sender, watching, run);
-            }
-            Err(problem) => return last(Err::<(), _>(problem)),
-        },
-        _ => match read::<InvokeRequest>(args) {
-            Ok(request) => {
-                let run = async move { control.invoke(request, telling).await };
-                watch(app, sender, watching, run);
-            }
-            Err(problem) => return last(Err::<(), _>(problem)),
-        },
-    }
+    let run = run(Arc::clone(&app.control), request, Arc::clone(&telling));
+    watch(app, sender, telling, run);
     frames(receiver)
 }
 
 /// Cancel a run whose command is gone, as soon as it has begun.
-async fn cancel(control: &dyn Control, begun: &mut watch::Receiver<Option<RunId>>) {
+async fn cancel(control: &dyn ApiControl, begun: &mut watch::Receiver<Option<RunId>>) {
     // The sender goes with the run.
     let id = begun.wait_for(Option::is_some).await.map_or(None, |id| *id);
     if let Some(id) = id {

@@ -32,7 +32,7 @@ use ipnet::IpNet;
 use tidegate_engine::command;
 use tidegate_runtime::Clock;
 use tidegate_service::control::run_registry::Stop;
-use tidegate_service::control::{Control, Local};
+use tidegate_service::control::{ApiControl, Control, Local};
 use tidegate_service::dispatch::{self, Dispatcher};
 use tidegate_service::notice::notice;
 use tidegate_service::problem::{Problem, Result};
@@ -111,7 +111,7 @@ async fn serve(
 
     let found = NewServerInfo::new(own.named.clone())?;
     let (stop, stopping) = watch::channel(false);
-    let control: Arc<dyn Control> = Arc::clone(local) as _;
+    let control: Arc<dyn ApiControl> = Arc::clone(local) as _;
     let app = Shared::load(Parts {
         control,
         own_token: found.digest(),

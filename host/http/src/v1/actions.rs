@@ -18,12 +18,12 @@ use utoipa::IntoParams;
 use utoipa_axum::routes;
 
 use super::app::App;
-use super::extract::{Json, Path, Query};
+use super::extract::{Json, Path, Query, one_of};
 use super::guard::body_too_large;
 use super::idempotency::idempotency_key;
 use super::problem::{Answer, Failed, Type};
 use super::routes::{Routes, Rule};
-use crate::views;
+use crate::views::{self, text};
 
 /// The preference of who does not wait.
 const RESPOND_ASYNC: &str = "respond-async";
@@ -41,11 +41,11 @@ pub(super) fn routes(routes: Routes) -> Routes {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 struct ActionPath {
-    #[param(value_type = String)]
+    #[param(value_type = text::Name)]
     integration: Name,
-    #[param(value_type = String)]
+    #[param(value_type = text::ConnectionName)]
     connection: ConnectionName,
-    #[param(value_type = String)]
+    #[param(value_type = text::Name)]
     action: Name,
 }
 
@@ -59,7 +59,8 @@ struct LaterQuery {
     /// How many; with `concurrency_key`, not without.
     #[param(minimum = 1, maximum = 100)]
     concurrency: Option<u32>,
-    /// `high`, `normal` (unless said) or `low`: those of a higher one start before.
+    /// Those of a higher one start before; `normal` unless it is given.
+    #[param(value_type = Option<views::JobPriority>)]
     priority: Option<String>,
 }
 
@@ -69,12 +70,8 @@ impl LaterQuery {
     }
 
     fn priority(&self) -> Answer<Priority> {
-        match self.priority.as_deref() {
-            Some("high") => Ok(Priority::High),
-            None | Some("normal") => Ok(Priority::Normal),
-            Some("low") => Ok(Priority::Low),
-            Some(_) => Err(Failed::invalid("priority: it is high, normal or low")),
-        }
+        let priority = one_of::<views::JobPriority>("priority", self.priority.as_deref())?;
+        Ok(priority.unwrap_or_default().into())
     }
 
     fn concurrency(self) -> Answer<Option<ConcurrencyKey>> {
@@ -98,10 +95,10 @@ impl LaterQuery {
     params(
         ActionPath,
         LaterQuery,
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
+        ("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]{1,255}$", description = "1 to 255 visible ASCII characters"),
         ("Prefer" = Option<String>, Header, description = "`respond-async` (RFC 7240): don't wait"),
     ),
-    request_body(content = serde_json::Value, description = "The action's input"),
+    request_body(content = text::JsonValue, description = "The action's input"),
     responses(
         (status = 200, description = "It succeeded", body = views::Invoked),
         (status = 202, description = "The job that does it, as was preferred; what it returns is at its place, `/v1/jobs/{job}`", body = views::Job),

@@ -7,18 +7,17 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
-use tidegate_engine::api_key::{ApiKeyId, KeyScope};
-use tidegate_engine::grant::RateLimit;
+use tidegate_engine::api_key::ApiKeyId;
 use tidegate_service::control::NewApiKey;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use super::app::App;
-use super::extract::{Json, Path, Query};
+use super::extract::{Json, Path, Query, checked};
 use super::page::{Page, PageQuery};
 use super::problem::Answer;
 use super::routes::{Routes, Rule};
-use crate::views;
+use crate::views::{self, text};
 
 pub(super) fn routes(routes: Routes) -> Routes {
     routes
@@ -42,17 +41,16 @@ struct CreateApiKey {
     /// What people call it.
     #[schema(min_length = 1, max_length = 100)]
     name: String,
-    /// `read`, `trigger`, `manage`; at least one.
-    #[schema(value_type = Vec<String>, min_items = 1)]
-    scopes: BTreeSet<KeyScope>,
+    /// What it is for; at least one.
+    #[schema(min_items = 1)]
+    scopes: BTreeSet<views::KeyScope>,
     /// In how many seconds it expires; never if absent.
     #[serde(default)]
     #[schema(minimum = 1)]
     expires_in: Option<u64>,
-    /// How fast it may ask: `{"requests": 5, "per_ms": 1000, "burst": 5}`.
+    /// How fast it may ask, instead of what holds for all keys.
     #[serde(default)]
-    #[schema(value_type = Option<Object>)]
-    rate_limit: Option<RateLimit>,
+    rate_limit: Option<views::RateLimit>,
 }
 
 /// A key that was made.
@@ -61,6 +59,7 @@ struct MadeApiKey {
     #[serde(flatten)]
     key: views::ApiKey,
     /// The key itself. It is not shown again.
+    #[schema(pattern = "^tgk_[A-Za-z0-9_-]{43}$")]
     api_key: String,
 }
 
@@ -93,9 +92,9 @@ async fn create(
 ) -> Answer<impl IntoResponse> {
     let new = NewApiKey {
         name: new.name,
-        scopes: new.scopes,
+        scopes: new.scopes.into_iter().map(Into::into).collect(),
         expires_in: new.expires_in.map(Duration::from_secs),
-        rate_limit: new.rate_limit,
+        rate_limit: new.rate_limit.map(checked).transpose()?,
     };
     let _changing = app.keyring.changing.lock().await;
     let made = app.control.create_api_key(new).await?;
@@ -111,7 +110,7 @@ async fn create(
 ///
 /// From then on it is refused, and answers to it that go on end.
 #[utoipa::path(delete, path = "/v1/api-keys/{id}", tag = "API keys",
-    params(("id" = String, Path, description = "As the list of keys has it: `key_…`")),
+    params(("id" = text::ApiKeyId, Path, description = "As the list of keys has it: `key_…`")),
     responses((status = 204, description = "It is gone")),
 )]
 async fn revoke(State(app): State<App>, Path(id): Path<ApiKeyId>) -> Answer<StatusCode> {

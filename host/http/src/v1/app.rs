@@ -6,7 +6,7 @@ use axum::body::Bytes;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tidegate_engine::integration::Digest;
 use tidegate_runtime::Clock;
-use tidegate_service::control::Control;
+use tidegate_service::control::ApiControl;
 use tidegate_service::problem::Result;
 use tokio::sync::watch;
 use utoipa::openapi::OpenApi;
@@ -33,7 +33,7 @@ pub(crate) enum Entrance {
 
 /// See [`App`].
 pub(crate) struct Shared {
-    pub(crate) control: Arc<dyn Control>,
+    pub(crate) control: Arc<dyn ApiControl>,
     pub(crate) keyring: Keyring,
     /// Of the token that opens [`Entrance::Own`].
     pub(crate) own_token: Digest,
@@ -67,7 +67,7 @@ impl std::fmt::Debug for Shared {
 
 /// What a server gives to its routes.
 pub(crate) struct Parts {
-    pub(crate) control: Arc<dyn Control>,
+    pub(crate) control: Arc<dyn ApiControl>,
     pub(crate) own_token: Digest,
     pub(crate) clock: Clock,
     pub(crate) bounds: Bounds,

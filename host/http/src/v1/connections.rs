@@ -20,7 +20,7 @@ use super::integrations::IntegrationPath;
 use super::page::{Page, page_limit};
 use super::problem::{Answer, Failed};
 use super::routes::{Routes, Rule};
-use crate::views;
+use crate::views::{self, text};
 
 use bodies::{CreateConnection, UpdateConnection};
 
@@ -38,9 +38,9 @@ pub(super) fn routes(routes: Routes) -> Routes {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(super) struct ConnectionPath {
-    #[param(value_type = String)]
+    #[param(value_type = text::Name)]
     pub(super) integration: Name,
-    #[param(value_type = String)]
+    #[param(value_type = text::ConnectionName)]
     pub(super) connection: ConnectionName,
 }
 
@@ -132,7 +132,7 @@ async fn list(
     let after = after.map_err(|_| Failed::invalid("cursor: use one as it was given out"))?;
     let found = app
         .control
-        .connections(&path.integration, &filter, after.as_ref(), limit + 1)
+        .connections(&path.integration, &filter, after, limit + 1)
         .await?;
     let page = Page::cut(&found, limit, |last| last.key.connection.to_string());
     Ok(Json(ConnectionsPage {
@@ -210,7 +210,7 @@ async fn update(
 ///
 /// RFC 7396: members of `null` go.
 #[utoipa::path(patch, path = "/v1/integrations/{integration}/connections/{connection}/metadata",
-    tag = "connections", params(ConnectionPath), request_body = Object,
+    tag = "connections", params(ConnectionPath), request_body = text::JsonObject,
     responses(
         (status = 200, description = "The connection as it is now", body = views::Connection),
         (status = 409, description = "Others change it all the time"),

@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use tidegate_engine::upkeep::{CheckReport, Scope};
+use tidegate_engine::upkeep::Scope;
 use tidegate_engine::{ConnectionKey, ConnectionName, ModelKey, Name};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
@@ -19,7 +18,7 @@ use super::connections::Removed;
 use super::extract::Json;
 use super::problem::{Answer, Failed};
 use super::routes::{Routes, Rule};
-use crate::views;
+use crate::views::{self, text};
 
 pub(super) fn routes(routes: Routes) -> Routes {
     let upkeep = Rule::MANAGE.untimed();
@@ -39,20 +38,21 @@ pub(super) fn routes(routes: Routes) -> Routes {
 
 /// How large the store is
 #[utoipa::path(get, path = "/v1/data/stats", tag = "data", responses(
-    (status = 200, description = "By model, the largest first", body = Object),
+    (status = 200, description = "By model, the largest first", body = views::StoreStats),
 ))]
-async fn stats(State(app): State<App>) -> Answer<Json<Value>> {
-    Ok(Json(views::stats(&app.control.stats().await?)))
+async fn stats(State(app): State<App>) -> Answer<Json<views::StoreStats>> {
+    let stats = app.control.stats().await?;
+    Ok(Json((&stats).into()))
 }
 
 /// Look for anything wrong in what is stored
 ///
 /// It changes nothing. What is wrong is in the report: `wrong` is 0 if nothing is.
 #[utoipa::path(post, path = "/v1/data/check", tag = "data", responses(
-    (status = 200, description = "The report", body = Object),
+    (status = 200, description = "The report", body = views::CheckReport),
 ))]
-async fn check(State(app): State<App>) -> Answer<Json<CheckReport>> {
-    Ok(Json(app.control.check().await?))
+async fn check(State(app): State<App>) -> Answer<Json<views::CheckReport>> {
+    Ok(Json(app.control.check().await?.into()))
 }
 
 /// What compaction came to.
@@ -87,11 +87,11 @@ async fn compact(State(app): State<App>) -> Answer<Json<Compacted>> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Prune {
-    #[schema(value_type = String)]
+    #[schema(value_type = text::Name)]
     integration: Name,
-    #[schema(value_type = String)]
+    #[schema(value_type = text::ConnectionName)]
     connection: ConnectionName,
-    #[schema(value_type = String)]
+    #[schema(value_type = text::Name)]
     model: Name,
     /// For how many seconds nothing has changed them.
     older_than: u64,
@@ -130,13 +130,13 @@ async fn prune(State(app): State<App>, Json(body): Json<Prune>) -> Answer<Json<P
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Drop {
-    #[schema(value_type = String)]
+    #[schema(value_type = text::Name)]
     integration: Name,
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<text::ConnectionName>)]
     connection: Option<ConnectionName>,
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<text::Name>)]
     model: Option<Name>,
 }
 

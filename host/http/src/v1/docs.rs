@@ -20,6 +20,7 @@ use super::app::App;
 use super::extract::Path;
 use super::problem::{Answer, Details, Failed, Type};
 use super::routes::{Routes, Rule, SCHEME, problem_content, response_name};
+use crate::views::text;
 
 /// Where the document is.
 const DOCUMENT: &str = "/v1/openapi.json";
@@ -34,7 +35,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
 
 /// The document that describes this API
 #[utoipa::path(get, path = "/v1/openapi.json", tag = "documents", responses(
-    (status = 200, description = "OpenAPI 3.1", body = Object),
+    (status = 200, description = "OpenAPI 3.1", body = text::JsonObject),
 ))]
 async fn openapi(State(app): State<App>) -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/json")], app.document())
@@ -142,6 +143,7 @@ pub(super) fn describe(document: &mut OpenApi) {
     );
     let schema = Details::name().into_owned();
     components.schemas.insert(schema, Details::schema());
+    components.schemas.extend(text::schemas());
     for kind in Type::ALL {
         let (media_type, content) = problem_content();
         let response = ResponseBuilder::new()

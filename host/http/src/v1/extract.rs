@@ -21,6 +21,8 @@ use super::app::App;
 use super::guard::{BodyBounds, body_too_large};
 use super::problem::{Answer, Failed, Type};
 use super::room::Hold;
+use crate::views::RateLimit;
+use crate::views::word::Word;
 
 /// A JSON body, of a request or an answer.
 #[derive(Debug)]
@@ -207,6 +209,22 @@ impl<T: DeserializeOwned + Send> FromRequestParts<App> for Path<T> {
                 }
             })
     }
+}
+
+/// The word of a parameter, which is one of a closed list.
+pub(super) fn one_of<W: Word>(parameter: &str, text: Option<&str>) -> Answer<Option<W>> {
+    let word = |text| {
+        W::parse(text).ok_or_else(|| {
+            let words: Vec<&str> = W::ALL.iter().map(|one| one.word()).collect();
+            Failed::invalid(format!("{parameter}: it is one of {}", words.join(", ")))
+        })
+    };
+    text.map(word).transpose()
+}
+
+/// A rate within its bounds, which it has from being read.
+pub(super) fn checked(rate: RateLimit) -> Answer<tidegate_engine::grant::RateLimit> {
+    rate.try_into().map_err(Failed::invalid)
 }
 
 /// What an error says at its root: those around it say only that there is one.

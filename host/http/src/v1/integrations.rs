@@ -1,5 +1,7 @@
 //! `/v1/integrations` and `/v1/components`: what is deployed, and deploying.
 
+use std::collections::BTreeMap;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
@@ -8,20 +10,20 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tidegate_engine::Name;
 use tidegate_engine::command;
-use tidegate_engine::grant::{FeedGrant, Grants, HostPattern, PatternError, RateLimit};
+use tidegate_engine::grant::{FeedGrant, HostPattern, PatternError};
 use tidegate_engine::integration::{self, Digest};
-use tidegate_engine::limits::{COMPONENT_BYTES, LimitValues};
-use tidegate_engine::manifest::Manifest;
+use tidegate_engine::limits::COMPONENT_BYTES;
 use tidegate_service::control::{DeployPlan, DeployRequest, GrantChanges};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
 use super::app::App;
-use super::extract::{Json, Path, Query, WholeBody};
+use super::extract::{Json, Path, Query, WholeBody, checked};
 use super::page::{Page, PageQuery, page_limit};
 use super::problem::{Answer, Failed, Type};
 use super::routes::{Routes, Rule};
-use crate::views;
+use crate::views::text::{self, Time};
+use crate::views::{self};
 
 pub(super) fn routes(routes: Routes) -> Routes {
     routes
@@ -40,7 +42,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(super) struct IntegrationPath {
-    #[param(value_type = String)]
+    #[param(value_type = text::Name)]
     pub(super) integration: Name,
 }
 
@@ -48,12 +50,11 @@ pub(super) struct IntegrationPath {
 #[derive(Debug, Serialize, ToSchema)]
 struct Component {
     /// Its sha256, by which it is deployed.
-    #[schema(value_type = String)]
+    #[schema(value_type = text::Digest)]
     digest: Digest,
     bytes: u64,
     /// What the plugin says of itself, with what it requests.
-    #[schema(value_type = Object)]
-    manifest: Manifest,
+    manifest: views::Manifest,
 }
 
 /// Integrations by name.
@@ -70,8 +71,7 @@ struct IntegrationsPage {
 struct IntegrationInFull {
     #[serde(flatten)]
     integration: views::Integration,
-    #[schema(value_type = Object)]
-    manifest: Manifest,
+    manifest: views::Manifest,
     /// Earlier deployments, newest first: to these it can be rolled back.
     earlier: Vec<EarlierDeployment>,
 }
@@ -79,10 +79,11 @@ struct IntegrationInFull {
 #[derive(Debug, Serialize, ToSchema)]
 struct EarlierDeployment {
     deployment: u32,
+    #[schema(value_type = text::Version)]
     version: String,
-    #[schema(value_type = String)]
+    #[schema(value_type = text::Digest)]
     digest: Digest,
-    deployed_at: String,
+    deployed_at: Time,
 }
 
 /// What to deploy. What is not given stays as the deployment before had it.
@@ -91,13 +92,13 @@ struct EarlierDeployment {
 struct Deploy {
     /// The digest of a component that was uploaded, or deployed before.
     #[serde(default)]
-    #[schema(value_type = Option<String>, pattern = "^[0-9a-f]{64}$")]
+    #[schema(value_type = Option<text::Digest>)]
     component: Option<Digest>,
     #[serde(default)]
     grants: NewGrants,
     /// What all its connections share; replaced whole.
     #[serde(default)]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<text::JsonObject>)]
     config: Option<Map<String, Value>>,
 }
 
@@ -106,28 +107,26 @@ struct Deploy {
 #[serde(default, deny_unknown_fields)]
 struct NewGrants {
     /// Origins that it may send requests to. `https://*` is not one of them: `any_host` says so.
-    #[schema(value_type = Option<Vec<String>>)]
+    #[schema(value_type = Option<Vec<text::HostPattern>>)]
     hosts: Option<Vec<Origin>>,
     /// Every public host over https, besides `hosts`: for plugins whose hosts only their configuration knows.
     any_host: Option<bool>,
     /// Private and loopback ranges that these may lie in.
-    #[schema(value_type = Option<Vec<String>>)]
+    #[schema(value_type = Option<Vec<text::IpRange>>)]
     private: Option<Vec<IpNet>>,
     /// Origins that the host may get tokens from.
-    #[schema(value_type = Option<Vec<String>>)]
+    #[schema(value_type = Option<Vec<text::HostPattern>>)]
     token_hosts: Option<Vec<Origin>>,
     /// Change feeds of others that it may read.
-    #[schema(value_type = Option<Vec<String>>)]
+    #[schema(value_type = Option<Vec<text::FeedGrant>>)]
     feeds: Option<Vec<FeedGrant>>,
     metadata_write: Option<bool>,
     /// Start the manifest's default schedules for each connection.
     auto_start: Option<bool>,
     /// Limits by name (docs/limits.md).
-    #[schema(value_type = Option<Object>)]
-    limits: Option<LimitValues>,
-    /// `{"requests": 100, "per_ms": 60000, "burst": 5}`
-    #[schema(value_type = Option<Object>)]
-    rate_limit: Option<RateLimit>,
+    limits: Option<BTreeMap<String, u64>>,
+    /// How fast each connection may ask each origin.
+    rate_limit: Option<views::RateLimit>,
 }
 
 /// An origin as somebody writes it who grants it: never every host in passing.
@@ -164,17 +163,18 @@ fn hosts(origins: Option<Vec<Origin>>, any_host: bool) -> Option<Vec<HostPattern
 /// What a deploy would do.
 #[derive(Debug, Serialize, ToSchema)]
 struct Plan {
-    #[schema(value_type = String)]
+    #[schema(value_type = text::Name)]
     integration: Name,
-    #[schema(value_type = String)]
+    #[schema(value_type = text::Name)]
     plugin: Name,
+    #[schema(value_type = text::Version)]
     version: String,
-    #[schema(value_type = String)]
+    #[schema(value_type = text::Digest)]
     digest: Digest,
+    #[schema(value_type = Option<text::Version>)]
     previous_version: Option<String>,
-    #[schema(value_type = Object)]
-    grants: Grants,
-    #[schema(value_type = Object)]
+    grants: views::Grants,
+    #[schema(value_type = text::JsonObject)]
     config: Map<String, Value>,
     /// What is not as its author may think, such as a pattern that is not checked.
     warnings: Vec<String>,
@@ -193,7 +193,7 @@ impl From<DeployPlan> for Plan {
             version: manifest.version.to_string(),
             digest: plan.inspection.digest,
             previous_version: plan.previous.map(|(version, _)| version),
-            grants: plan.grants,
+            grants: (&plan.grants).into(),
             config: plan.config,
             warnings: plan.warnings,
             missing: views::flags(&plan.missing),
@@ -235,7 +235,7 @@ async fn upload(State(app): State<App>, WholeBody(body): WholeBody) -> Answer<Js
     Ok(Json(Component {
         digest: inspection.digest,
         bytes,
-        manifest: inspection.manifest,
+        manifest: inspection.manifest.into(),
     }))
 }
 
@@ -249,7 +249,7 @@ async fn list(
 ) -> Answer<Json<IntegrationsPage>> {
     let limit = page_limit(query.limit)?;
     let after = query.after::<Name>()?;
-    let found = app.control.integrations(after.as_ref(), limit + 1).await?;
+    let found = app.control.integrations(after, limit + 1).await?;
     let page = Page::cut(&found, limit, |last| last.name.to_string());
     Ok(Json(IntegrationsPage {
         integrations: page.rows,
@@ -272,12 +272,12 @@ async fn show(
         deployment: earlier.number,
         version: earlier.manifest.version.to_string(),
         digest: earlier.digest,
-        deployed_at: tidegate_service::display::time(earlier.deployed_at),
+        deployed_at: Time(earlier.deployed_at),
     });
     Ok(Json(IntegrationInFull {
         earlier: earlier.collect(),
         integration: (&integration).into(),
-        manifest: integration.current.manifest,
+        manifest: integration.current.manifest.into(),
     }))
 }
 
@@ -367,7 +367,7 @@ async fn request(app: &App, integration: Name, body: Deploy) -> Answer<DeployReq
         })?;
     let grants = body.grants;
     Ok(DeployRequest {
-        component,
+        component: component.0,
         name: Some(integration),
         signed: None,
         grants: GrantChanges {
@@ -378,7 +378,7 @@ async fn request(app: &App, integration: Name, body: Deploy) -> Answer<DeployReq
             metadata_write: grants.metadata_write,
             auto_start: grants.auto_start,
             limits: grants.limits,
-            rate_limit: grants.rate_limit.map(Some),
+            rate_limit: grants.rate_limit.map(checked).transpose()?.map(Some),
             config: body.config,
         },
     })

@@ -13,22 +13,12 @@ use utoipa_axum::routes;
 
 use super::app::App;
 use super::connections::connection_of;
-use super::extract::{Json, Path, Query};
+use super::extract::{Json, Path, Query, one_of};
 use super::page::{Page, page_limit};
-use super::problem::{Answer, Failed};
+use super::problem::Answer;
 use super::routes::{Routes, Rule};
-use crate::views;
-
-/// The words of a job's states.
-const STATES: [&str; 7] = [
-    "queued",
-    "running",
-    "succeeded",
-    "dead",
-    "cancelled",
-    "expired",
-    "discarded",
-];
+use crate::views::word::Word;
+use crate::views::{self, text};
 
 pub(super) fn routes(routes: Routes) -> Routes {
     routes
@@ -44,7 +34,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
 #[into_params(parameter_in = Path)]
 struct JobPath {
     /// `job_…`
-    #[param(value_type = String)]
+    #[param(value_type = text::JobId)]
     job: JobId,
 }
 
@@ -54,18 +44,19 @@ struct JobPath {
 #[into_params(parameter_in = Query)]
 struct JobsQuery {
     /// Only this integration's.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<text::Name>)]
     integration: Option<Name>,
     /// Only this connection's, of `integration`.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<text::ConnectionName>)]
     connection: Option<ConnectionName>,
     /// Only this schedule's.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<text::ScheduleId>)]
     schedule: Option<ScheduleId>,
     /// Only those in this state.
+    #[param(value_type = Option<views::JobState>)]
     state: Option<String>,
     /// Where the page before ended.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<text::JobId>)]
     cursor: Option<JobId>,
     /// Most of the page.
     #[param(minimum = 1, maximum = 1000)]
@@ -89,17 +80,12 @@ struct JobsPage {
 async fn list(State(app): State<App>, Query(query): Query<JobsQuery>) -> Answer<Json<JobsPage>> {
     let limit = page_limit(query.limit)?;
     let connection = connection_of(query.integration.as_ref(), query.connection)?;
-    if let Some(state) = &query.state
-        && !STATES.contains(&state.as_str())
-    {
-        let states = STATES.join(", ");
-        return Err(Failed::invalid(format!("state: it is one of {states}")));
-    }
+    let state = one_of::<views::JobState>("state", query.state.as_deref())?;
     let filter = JobFilter {
         integration: query.integration,
         connection,
         schedule: query.schedule,
-        state: query.state,
+        state: state.map(|state| state.word().to_owned()),
         before: query.cursor,
         limit: limit + 1,
     };

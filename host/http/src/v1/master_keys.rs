@@ -2,7 +2,6 @@
 
 use axum::extract::State;
 use serde::{Deserialize, Deserializer};
-use serde_json::{Value, json};
 use tidegate_egress::Secret;
 use tidegate_service::control::RotateKeys;
 use utoipa::ToSchema;
@@ -12,6 +11,7 @@ use super::app::App;
 use super::extract::Json;
 use super::problem::Answer;
 use super::routes::{Routes, Rule};
+use crate::views;
 
 /// Connections re-wrapped in one step.
 const STEP: usize = 200;
@@ -24,10 +24,11 @@ pub(super) fn routes(routes: Routes) -> Routes {
 
 /// Say how many connections are sealed under which master key
 #[utoipa::path(get, path = "/v1/master-keys", tag = "master keys", responses(
-    (status = 200, description = "By key; never a key itself", body = Object),
+    (status = 200, description = "By key; never a key itself", body = views::KeysStatus),
 ))]
-async fn status(State(app): State<App>) -> Answer<Json<Value>> {
-    Ok(Json(json!(app.control.keys_status().await?)))
+async fn status(State(app): State<App>) -> Answer<Json<views::KeysStatus>> {
+    let status = app.control.keys_status().await?;
+    Ok(Json((&status).into()))
 }
 
 /// How to rotate.
@@ -55,16 +56,17 @@ fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Secret>, D::Error
 /// When it is interrupted, repeating it goes on.
 #[utoipa::path(post, path = "/v1/master-keys/rotate", tag = "master keys", request_body = Rotate,
     responses(
-        (status = 200, description = "What was done", body = Object),
+        (status = 200, description = "What was done", body = views::Rotated),
         (status = 404, description = "There is no key to rotate to"),
         (status = 409, description = "Something can't be opened, or another rotation goes on"),
     ),
 )]
-async fn rotate(State(app): State<App>, Json(body): Json<Rotate>) -> Answer<Json<Value>> {
+async fn rotate(State(app): State<App>, Json(body): Json<Rotate>) -> Answer<Json<views::Rotated>> {
     let request = RotateKeys {
         to: body.to,
         skip_unreadable: body.skip_unreadable,
         step: STEP,
     };
-    Ok(Json(json!(app.control.rotate_keys(request).await?)))
+    let rotated = app.control.rotate_keys(request).await?;
+    Ok(Json((&rotated).into()))
 }

@@ -11,6 +11,9 @@ use tidegate_engine::command_line::CommandLine;
 use tidegate_engine::run::Failure;
 use tidegate_service::problem::{Kind, Problem};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaFormat, Type as SchemaType};
+
+use crate::views::{self, text};
 
 /// What the types' URIs begin with.
 const TYPES: &str = "https://tidegate.dev/problems/";
@@ -69,12 +72,23 @@ types! {
     Slow "timeout" 504 "It took too long";
 }
 
+/// The types as they are sent.
+fn type_schema() -> Object {
+    let types = Type::ALL.iter();
+    ObjectBuilder::new()
+        .schema_type(SchemaType::String)
+        .format(Some(SchemaFormat::Custom("uri".to_owned())))
+        .enum_values(Some(types.map(|kind| format!("{TYPES}{}", kind.slug()))))
+        .description(Some("What kind of problem it is"))
+        .build()
+}
+
 /// A problem as it is sent.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub(crate) struct Details {
-    /// `https://tidegate.dev/problems/` and what kind of problem it is.
     #[serde(rename = "type")]
+    #[schema(schema_with = type_schema)]
     kind: String,
     title: &'static str,
     status: u16,
@@ -91,11 +105,11 @@ pub(crate) struct Details {
     errors: Vec<String>,
     /// The run that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<text::RunId>)]
     run: Option<String>,
     /// Why it failed: class, blame, message and, if the outside API answered, what.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    failure: Option<Failure>,
+    failure: Option<views::Failure>,
     /// Whether the hint lists what is there.
     #[serde(skip)]
     lists: bool,
@@ -166,7 +180,7 @@ impl Failed {
     #[must_use]
     pub(crate) fn run(mut self, run: impl std::fmt::Display, failure: Option<&Failure>) -> Self {
         self.details.run = Some(run.to_string());
-        self.details.failure = failure.cloned();
+        self.details.failure = failure.map(Into::into);
         self
     }
 

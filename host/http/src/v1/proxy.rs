@@ -15,6 +15,7 @@ use super::app::App;
 use super::extract::{Path, WholeBody};
 use super::problem::{Answer, Failed, Type};
 use super::routes::{Routes, Rule};
+use crate::views::text;
 
 /// Says that an answer is the outside API's, whatever its status: problems of ours don't have it.
 const ANSWERED: HeaderName = HeaderName::from_static("tidegate-answered-by");
@@ -32,9 +33,9 @@ pub(super) fn routes(routes: Routes) -> Routes {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 struct ProxyPath {
-    #[param(value_type = String)]
+    #[param(value_type = text::Name)]
     integration: Name,
-    #[param(value_type = String)]
+    #[param(value_type = text::ConnectionName)]
     connection: ConnectionName,
     /// May have slashes.
     #[allow(dead_code, reason = "taken from the URL itself, with its escapes")]

@@ -25,7 +25,7 @@ use super::problem::{Answer, Failed};
 use super::room::{Allowance, Hold};
 use super::routes::{Routes, Rule};
 use super::stream::{self, ResponseFormat};
-use crate::views;
+use crate::views::{self, text};
 
 use feed::{Feed, Following, RemainingPages};
 
@@ -40,11 +40,11 @@ pub(super) fn routes(routes: Routes) -> Routes {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 struct ModelPath {
-    #[param(value_type = String)]
+    #[param(value_type = text::Name)]
     integration: Name,
-    #[param(value_type = String)]
+    #[param(value_type = text::ConnectionName)]
     connection: ConnectionName,
-    #[param(value_type = String)]
+    #[param(value_type = text::Name)]
     model: Name,
 }
 
@@ -70,8 +70,9 @@ struct RecordsQuery {
     limit: Option<u64>,
     /// Only records whose last action is one of these: `added`, `updated`, `deleted`, with commas.
     filter: Option<String>,
-    /// Only records modified at or after this time (RFC 3339). A cursor is the surer way to see
+    /// Only records modified at or after this time. A cursor is the surer way to see
     /// each change.
+    #[param(value_type = Option<text::Time>)]
     modified_after: Option<String>,
     /// Only the records with these ids, as they are now: with commas, or as a JSON list. Goes with none of
     /// cursor, filter and modified_after. A list that is too long for a URL goes to `…/records/lookup`.

@@ -9,7 +9,7 @@ use tidegate_engine::limits::API_REQUEST_BYTES;
 use utoipa::ToSchema;
 use utoipa::openapi::content::{Content, ContentBuilder};
 use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn, PathItem};
-use utoipa::openapi::schema::{Object, SchemaType};
+use utoipa::openapi::schema::ObjectBuilder;
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{OpenApi, Ref, RefOr};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
@@ -20,6 +20,9 @@ use super::problem::{Details, Type};
 
 /// The name of the document's security scheme.
 pub(super) const SCHEME: &str = "api_key";
+
+/// What an idempotency key is.
+const KEY_PATTERN: &str = "^[!-~]{1,255}$";
 
 /// What becomes of requests that come again under an idempotency key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,9 +188,11 @@ fn takes_key(operation: &mut Operation) {
         .name("Idempotency-Key")
         .parameter_in(ParameterIn::Header)
         .description(Some(text))
-        .schema(Some(Object::with_type(SchemaType::Type(
-            utoipa::openapi::Type::String,
-        ))))
+        .schema(Some(
+            ObjectBuilder::new()
+                .schema_type(utoipa::openapi::Type::String)
+                .pattern(Some(KEY_PATTERN)),
+        ))
         .build();
     operation
         .parameters

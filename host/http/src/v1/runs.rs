@@ -10,8 +10,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use tidegate_engine::limits::API_PAGE_BYTES;
-use tidegate_engine::run::{LogLine, RunId};
-use tidegate_engine::store::{OUTCOMES, RunFilter};
+use tidegate_engine::run::RunId;
+use tidegate_engine::store::RunFilter;
 use tidegate_engine::{ConnectionName, Name};
 use tidegate_service::problem::Problem;
 use utoipa::{IntoParams, ToSchema};
@@ -19,14 +19,15 @@ use utoipa_axum::routes;
 
 use super::app::App;
 use super::connections::connection_of;
-use super::extract::{Json, Path, Query};
+use super::extract::{Json, Path, Query, one_of};
 use super::jobs::accepted;
 use super::page::{Page, length, page_limit};
-use super::problem::{Answer, Failed};
+use super::problem::Answer;
 use super::room::Allowance;
 use super::routes::{Routes, Rule};
 use super::stream::{self, ResponseFormat, Source};
-use crate::views;
+use crate::views::word::Word;
+use crate::views::{self, text};
 
 /// Log lines of one part of a stream.
 const PART: usize = 100;
@@ -47,7 +48,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
 #[into_params(parameter_in = Path)]
 struct RunPath {
     /// `run_…`
-    #[param(value_type = String)]
+    #[param(value_type = text::RunId)]
     run: RunId,
 }
 
@@ -57,15 +58,16 @@ struct RunPath {
 #[into_params(parameter_in = Query)]
 struct RunsQuery {
     /// Only this integration's.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<text::Name>)]
     integration: Option<Name>,
     /// Only this connection's, of `integration`.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<text::ConnectionName>)]
     connection: Option<ConnectionName>,
-    /// Only those with this outcome, or `running`.
+    /// Only those that ended so, or run.
+    #[param(value_type = Option<views::RunState>)]
     outcome: Option<String>,
     /// Where the page before ended.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<text::RunId>)]
     cursor: Option<RunId>,
     /// Most of the page.
     #[param(minimum = 1, maximum = 1000)]
@@ -96,9 +98,7 @@ struct RunsPage {
 /// Lines of a run's log.
 #[derive(Debug, Serialize, ToSchema)]
 struct LogsPage {
-    /// Each with `index`, `at` (Unix milliseconds), `level`, `source`, `message` and perhaps `fields`.
-    #[schema(value_type = Vec<Object>)]
-    lines: Vec<LogLine>,
+    lines: Vec<views::LogLine>,
     /// Where the next page begins: there may be more lines later while the run goes on.
     next_cursor: u64,
     more: bool,
@@ -112,16 +112,11 @@ struct LogsPage {
 async fn list(State(app): State<App>, Query(query): Query<RunsQuery>) -> Answer<Json<RunsPage>> {
     let limit = page_limit(query.limit)?;
     let connection = connection_of(query.integration.as_ref(), query.connection)?;
-    if let Some(outcome) = &query.outcome
-        && !OUTCOMES.contains(&outcome.as_str())
-    {
-        let outcomes = OUTCOMES.join(", ");
-        return Err(Failed::invalid(format!("outcome: it is one of {outcomes}")));
-    }
+    let outcome = one_of::<views::RunState>("outcome", query.outcome.as_deref())?;
     let filter = RunFilter {
         integration: query.integration,
         connection,
-        outcome: query.outcome,
+        outcome: outcome.map(|outcome| outcome.word().to_owned()),
         before: query.cursor,
         limit: limit + 1,
     };
@@ -200,16 +195,18 @@ async fn logs(
         };
         return Ok(stream::answer(ResponseFormat::Lines, source, permit));
     }
-    let mut lines = app.control.logs(path.run, from, limit + 1).await?;
+    let found = app.control.logs(path.run, from, limit + 1).await?;
     let mut bytes = 0;
-    let fits = lines.iter().take(limit).take_while(|line| {
-        bytes += length(line);
-        bytes <= API_PAGE_BYTES
-    });
-    let fits = fits.count();
-    let more = lines.len() > fits;
-    lines.truncate(fits);
-    let next_cursor = lines.last().map_or(from, |last| last.index + 1);
+    let lines = found.iter().take(limit).map(views::LogLine::from);
+    let lines: Vec<views::LogLine> = lines
+        .take_while(|line| {
+            bytes += length(line);
+            bytes <= API_PAGE_BYTES
+        })
+        .collect();
+    let more = found.len() > lines.len();
+    let last = found.iter().take(lines.len()).last();
+    let next_cursor = last.map_or(from, |last| last.index + 1);
     Ok(Json(LogsPage {
         lines,
         next_cursor,
@@ -232,7 +229,8 @@ impl Log {
         let lines = self.app.control.logs(self.run, self.from, PART).await?;
         let mut out = Vec::new();
         for line in &lines {
-            serde_json::to_writer(&mut out, line).map_err(Problem::internal)?;
+            serde_json::to_writer(&mut out, &views::LogLine::from(line))
+                .map_err(Problem::internal)?;
             out.push(b'\n');
         }
         let next = lines.last().map_or(self.from, |last| last.index + 1);

@@ -6,7 +6,7 @@ use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 use tidegate_engine::schedule::ScheduleId;
 use tidegate_engine::store::{RefirePolicy, ScheduleFilter};
-use tidegate_engine::{ConnectionName, Name, Timestamp};
+use tidegate_engine::{ConnectionName, Name};
 use tidegate_service::control::{BackfillRequest, NewSchedule};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
@@ -17,7 +17,8 @@ use super::extract::{Json, Path, Query};
 use super::page::{Page, page_limit};
 use super::problem::{Answer, Failed};
 use super::routes::{Routes, Rule};
-use crate::views;
+use crate::views::word::words;
+use crate::views::{self, text};
 
 pub(super) fn routes(routes: Routes) -> Routes {
     routes
@@ -37,7 +38,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
 #[into_params(parameter_in = Path)]
 struct SchedulePath {
     /// `sch_…`
-    #[param(value_type = String)]
+    #[param(value_type = text::ScheduleId)]
     schedule: ScheduleId,
 }
 
@@ -47,10 +48,10 @@ struct SchedulePath {
 #[into_params(parameter_in = Query)]
 struct SchedulesQuery {
     /// Only this integration's.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<text::Name>)]
     integration: Option<Name>,
     /// Only this connection's, of `integration`.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<text::ConnectionName>)]
     connection: Option<ConnectionName>,
     /// With this external id.
     external_id: Option<String>,
@@ -61,7 +62,7 @@ struct SchedulesQuery {
     /// Paused ones, or the others.
     paused: Option<bool>,
     /// Where the page before ended.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<text::ScheduleId>)]
     cursor: Option<ScheduleId>,
     /// Most of the page.
     #[param(minimum = 1, maximum = 1000)]
@@ -203,6 +204,7 @@ pub(super) struct NewPause {
     /// Why.
     pub(super) note: String,
     /// It resumes by itself then.
+    #[schema(value_type = Option<text::Time>)]
     pub(super) until: Option<String>,
 }
 
@@ -247,7 +249,8 @@ async fn resume(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct PreviewQuery {
-    /// After this time (RFC 3339), instead of now.
+    /// After this time, instead of now.
+    #[param(value_type = Option<text::Time>)]
     after: Option<String>,
     /// How many moments; 10 if not said.
     #[param(minimum = 1, maximum = 1000)]
@@ -277,7 +280,7 @@ async fn preview(
     let after = query.after.as_deref().map(views::moment).transpose()?;
     let definition = app.control.schedule(path.schedule).await?.definition;
     let id = Some(path.schedule);
-    let due = app.control.preview(id, &definition, after, count).await?;
+    let due = app.control.preview(&definition, id, after, count).await?;
     let due = due.iter().map(|due| views::Due::new(due, &definition));
     Ok(Json(Preview {
         due: due.collect::<Result<_, _>>()?,
@@ -290,6 +293,7 @@ async fn preview(
 #[into_params(parameter_in = Query)]
 struct FiresQuery {
     /// Where the page before ended: a time.
+    #[param(value_type = Option<text::Time>)]
     cursor: Option<String>,
     /// Most of the page.
     #[param(minimum = 1, maximum = 1000)]
@@ -331,18 +335,31 @@ async fn fires(
     }))
 }
 
+words! {
+    /// Whether a backfill fires for moments that have a job already.
+    enum Refire: Default of RefirePolicy, and back {
+        /// Only for those without a job.
+        Never = "never" default,
+        /// For those whose job did not succeed, too.
+        Failed = "failed",
+        /// For all.
+        Always = "always",
+    }
+}
+
 /// A part of the past to fire for.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewBackfill {
     /// Inclusive.
+    #[schema(value_type = text::Time)]
     from: String,
     /// Exclusive.
+    #[schema(value_type = text::Time)]
     until: String,
-    /// `never` (the default): only moments without a job; `failed`: those whose job did not succeed, too;
-    /// `always`.
+    /// Whether moments are fired for that have a job already.
     #[serde(default)]
-    again: Option<String>,
+    again: Refire,
     /// Only say which moments there are.
     #[serde(default)]
     dry_run: bool,
@@ -352,7 +369,7 @@ struct NewBackfill {
 #[derive(Debug, Serialize, ToSchema)]
 struct Backfilled {
     /// Moments of the range at which it was due.
-    moments: Vec<String>,
+    moments: Vec<text::Time>,
     /// Those that were queued now.
     fires: Vec<views::Fire>,
 }
@@ -373,24 +390,15 @@ async fn backfill(
     Path(path): Path<SchedulePath>,
     Json(body): Json<NewBackfill>,
 ) -> Answer<impl IntoResponse> {
-    let again = match body.again.as_deref() {
-        None | Some("never") => RefirePolicy::Never,
-        Some("failed") => RefirePolicy::Failed,
-        Some("always") => RefirePolicy::Always,
-        Some(_) => return Err(Failed::invalid("again: it is never, failed or always")),
-    };
     let request = BackfillRequest {
         schedule: path.schedule,
         from: views::moment(&body.from)?,
         until: views::moment(&body.until)?,
-        again,
+        again: body.again.into(),
         dry_run: body.dry_run,
     };
     let done = app.control.backfill(request).await?;
-    let moments = done
-        .moments
-        .into_iter()
-        .map(|at: Timestamp| tidegate_service::display::time(at));
+    let moments = done.moments.into_iter().map(text::Time);
     let body = Backfilled {
         moments: moments.collect(),
         fires: done.fires.iter().map(Into::into).collect(),

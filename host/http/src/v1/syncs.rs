@@ -18,7 +18,7 @@ use super::page::{Page, PageQuery};
 use super::problem::Answer;
 use super::routes::{Routes, Rule};
 use super::schedules::NewPause;
-use crate::views;
+use crate::views::{self, text};
 
 pub(super) fn routes(routes: Routes) -> Routes {
     routes
@@ -61,11 +61,11 @@ async fn list(
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 struct SyncPath {
-    #[param(value_type = String)]
+    #[param(value_type = text::Name)]
     integration: Name,
-    #[param(value_type = String)]
+    #[param(value_type = text::ConnectionName)]
     connection: ConnectionName,
-    #[param(value_type = String)]
+    #[param(value_type = text::Name)]
     sync: Name,
 }
 

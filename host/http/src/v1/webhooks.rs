@@ -13,16 +13,14 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
 use super::app::App;
-use super::extract::{Json, Path, Query};
+use super::extract::{Json, Path, Query, one_of};
 use super::page::{Page, PageQuery, page_limit};
 use super::problem::{Answer, Failed};
 use super::routes::{Routes, Rule};
-use crate::views;
+use crate::views::word::Word;
+use crate::views::{self, text};
 
 use bodies::{CreateEndpoint, NewReplay, RotateSecret, UpdateEndpoint};
-
-/// The words of a delivery's states.
-const STATES: [&str; 3] = ["pending", "delivered", "exhausted"];
 
 pub(super) fn routes(routes: Routes) -> Routes {
     routes
@@ -41,7 +39,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
 #[into_params(parameter_in = Path)]
 struct EndpointPath {
     /// `ep_…`
-    #[param(value_type = String)]
+    #[param(value_type = text::EndpointId)]
     endpoint: EndpointId,
 }
 
@@ -183,7 +181,8 @@ async fn send_test(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct DeliveriesQuery {
-    /// Only those in this state: `pending`, `delivered` or `exhausted`.
+    /// Only those in this state.
+    #[param(value_type = Option<views::DeliveryState>)]
     state: Option<String>,
     /// Where the page before ended.
     cursor: Option<String>,
@@ -217,14 +216,11 @@ async fn deliveries(
     Query(query): Query<DeliveriesQuery>,
 ) -> Answer<Json<DeliveriesPage>> {
     let limit = page_limit(query.limit)?;
-    let state = query.state.as_deref().map(|state| {
-        let known = STATES.into_iter().find(|known| *known == state);
-        known.ok_or_else(|| Failed::invalid(format!("state: it is one of {}", STATES.join(", "))))
-    });
+    let state = one_of::<views::DeliveryState>("state", query.state.as_deref())?;
     let before = query.cursor.as_deref().map(str::parse::<u64>).transpose();
     let filter = DeliveryFilter {
         endpoint: path.endpoint,
-        state: state.transpose()?.map(Into::into),
+        state: state.map(|state| state.word().to_owned()),
         before: before.map_err(|_| Failed::invalid("cursor: use one as it was given out"))?,
         limit: limit + 1,
     };

@@ -7,22 +7,40 @@ use tidegate_engine::{ConnectionName, Name};
 use tidegate_service::problem::{Kind, Problem};
 use utoipa::ToSchema;
 
+use super::text;
+use super::word::words;
+
+words! {
+    /// What a check of a connection came to.
+    pub(crate) enum CheckResult {
+        Accepted = "accepted",
+        /// The API does not accept the credentials.
+        Credentials = "credentials",
+        /// The plugin has no check: nothing is known.
+        NoCheck = "no-check",
+        /// The grants did not let it through.
+        Refused = "refused",
+        /// The API can't be reached.
+        Unreachable = "unreachable",
+        Failed = "failed",
+    }
+}
+
 /// What a check of a connection came to.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Check {
-    #[schema(value_type = String)]
+    #[schema(value_type = text::Name)]
     integration: Name,
-    #[schema(value_type = String)]
+    #[schema(value_type = text::ConnectionName)]
     connection: ConnectionName,
-    /// `accepted`, `credentials`, `no-check`, `refused`, `unreachable` or `failed`.
-    result: &'static str,
+    result: CheckResult,
     message: Option<String>,
     hint: Option<String>,
     /// What the check warned of in its log, such as a pointer of the config that leads nowhere.
     warnings: Vec<String>,
     /// What the API answered, if it did.
     status: Option<u16>,
-    #[schema(value_type = String)]
+    #[schema(value_type = text::RunId)]
     run: RunId,
 }
 
@@ -61,8 +79,7 @@ impl Check {
 
 /// What a check came to.
 struct Verdict {
-    /// For programs.
-    result: &'static str,
+    result: CheckResult,
     problem: Option<Problem>,
 }
 
@@ -70,7 +87,7 @@ fn judge(run: &Run, plugin: &str) -> Verdict {
     let end = run.end.as_ref();
     if end.is_some_and(|end| end.outcome == Outcome::Success) {
         return Verdict {
-            result: "accepted",
+            result: CheckResult::Accepted,
             problem: None,
         };
     }
@@ -78,14 +95,14 @@ fn judge(run: &Run, plugin: &str) -> Verdict {
     let failed = |message: String| Problem::new(Kind::RunFailed, message);
     let Some(failure) = end.and_then(|end| end.failure.as_ref()) else {
         return Verdict {
-            result: "failed",
+            result: CheckResult::Failed,
             problem: Some(failed(format!("the check of connection {key} has no end"))),
         };
     };
     let said = &failure.message;
     let (result, problem) = match (failure.class, failure.code.as_deref()) {
         (FailureClass::Auth, _) => (
-            "credentials",
+            CheckResult::Credentials,
             failed(format!(
                 "the API does not accept the credentials of connection {key}{}: {said}",
                 status(failure)
@@ -100,7 +117,7 @@ fn judge(run: &Run, plugin: &str) -> Verdict {
             ),
         ),
         (FailureClass::Unsupported, _) => (
-            "no-check",
+            CheckResult::NoCheck,
             Problem::new(
                 Kind::Plugin,
                 format!("the plugin {plugin} has no check, so that nothing is known of connection {key}: {said}"),
@@ -108,19 +125,19 @@ fn judge(run: &Run, plugin: &str) -> Verdict {
             .hint("run a sync of it instead"),
         ),
         (_, Some("http-denied")) => (
-            "refused",
+            CheckResult::Refused,
             failed(format!(
                 "the check of connection {key} was not let through: {said}"
             ))
             .advise("grants are given by", command!("deploy FILE --as {integration}", key.integration)),
         ),
         (_, Some("http-connect" | "http-timeout")) => (
-            "unreachable",
+            CheckResult::Unreachable,
             failed(format!("the API of connection {key} can't be reached: {said}"))
                 .hint("is the base URL right?"),
         ),
         _ => (
-            "failed",
+            CheckResult::Failed,
             failed(format!(
                 "the check of connection {key} failed ({}){}: {said}",
                 failure.class.as_str(),

@@ -4,34 +4,46 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tidegate_engine::health::Hold;
+use tidegate_engine::health;
 use tidegate_engine::integration;
-use tidegate_engine::run::FailureClass;
 use tidegate_engine::store::ModelStats;
 use tidegate_engine::{ConnectionName, Name};
-use tidegate_service::display;
 use url::Url;
 use utoipa::ToSchema;
+
+use super::failure::FailureClass;
+use super::text::{self, Time};
+use super::word::words;
+
+words! {
+    /// Why schedules fire nothing for a sync or an action.
+    pub(crate) enum Hold of health::Hold {
+        /// Its credentials are not accepted.
+        AuthFailed = "auth_failed",
+        /// Its config or its grants can't work.
+        ConfigFailed = "config_failed",
+    }
+}
 
 /// One customer's account at an integration.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Connection {
-    #[schema(value_type = String)]
+    #[schema(value_type = text::Name)]
     integration: Name,
-    #[schema(value_type = String)]
+    #[schema(value_type = text::ConnectionName)]
     connection: ConnectionName,
-    #[schema(value_type = String)]
+    #[schema(value_type = text::Url)]
     base_url: Url,
-    #[schema(value_type = Object)]
+    #[schema(value_type = text::JsonObject)]
     config: Map<String, Value>,
-    #[schema(value_type = Object)]
+    #[schema(value_type = text::JsonObject)]
     metadata: Map<String, Value>,
     tags: BTreeMap<String, String>,
     external_id: Option<String>,
     /// The names of its secrets; these themselves are never shown.
     secrets: Vec<String>,
-    created_at: String,
-    updated_at: String,
+    created_at: Time,
+    updated_at: Time,
     /// Counts its changes.
     revision: u64,
     /// Its credentials are not accepted, by its token endpoint or its API.
@@ -45,7 +57,7 @@ pub struct Connection {
 /// Since when something can't work, and why.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Failed {
-    at: String,
+    at: Time,
     message: String,
 }
 
@@ -54,20 +66,18 @@ pub(crate) struct Failed {
 pub(crate) struct Failing {
     /// `sync` or `action`, and its name: `sync contacts`.
     target: String,
-    #[schema(value_type = String)]
     class: FailureClass,
-    since: String,
-    at: String,
+    since: Time,
+    at: Time,
     message: String,
-    /// `auth_failed` or `config_failed` if schedules fire nothing for it.
-    #[schema(value_type = Option<String>)]
+    /// Whether schedules fire nothing for it, and why.
     held: Option<Hold>,
 }
 
 impl From<&integration::Connection> for Connection {
     fn from(connection: &integration::Connection) -> Self {
         let failed = |(at, message)| Failed {
-            at: display::time(at),
+            at: Time(at),
             message,
         };
         let failing = connection
@@ -75,11 +85,11 @@ impl From<&integration::Connection> for Connection {
             .failing()
             .map(|(target, failing)| Failing {
                 target: target.to_owned(),
-                class: failing.class,
-                since: display::time(failing.since),
-                at: display::time(failing.at),
+                class: failing.class.into(),
+                since: Time(failing.since),
+                at: Time(failing.at),
                 message: failing.message.clone(),
-                held: failing.hold,
+                held: failing.hold.map(Into::into),
             });
         Self {
             integration: connection.key.integration.clone(),
@@ -90,8 +100,8 @@ impl From<&integration::Connection> for Connection {
             tags: connection.tags.clone(),
             external_id: connection.external_id.clone(),
             secrets: connection.secret_names.clone(),
-            created_at: display::time(connection.created_at),
-            updated_at: display::time(connection.updated_at),
+            created_at: Time(connection.created_at),
+            updated_at: Time(connection.updated_at),
             revision: connection.revision,
             auth_failed: connection.auth_failure().map(failed),
             config_failed: connection.config_failure().map(failed),
@@ -103,7 +113,7 @@ impl From<&integration::Connection> for Connection {
 /// A model of a connection, with how many records it has.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Model {
-    #[schema(value_type = String)]
+    #[schema(value_type = text::Name)]
     model: Name,
     live: u64,
     deleted: u64,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tidegate_engine::record::Counts;
+use tidegate_engine::record;
 use tidegate_engine::run;
 use utoipa::ToSchema;
 
@@ -11,14 +11,13 @@ use utoipa::ToSchema;
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Figures {
     commits: u64,
-    /// By model: records `added`, `updated`, `deleted`, `unchanged` and `skipped`.
-    #[schema(value_type = Object)]
+    /// By model.
     counts: BTreeMap<String, Counts>,
     /// Requests sent, retries included.
     requests: u64,
     retries: u64,
     /// Answers by status; requests without one got none.
-    #[schema(value_type = Object)]
+    #[schema(value_type = BTreeMap<String, u64>)]
     statuses: BTreeMap<u16, u64>,
     waited: WaitTimes,
     bytes_out: u64,
@@ -31,6 +30,30 @@ pub(crate) struct Figures {
     memory_bytes: u64,
     log_lines: u64,
     log_lines_dropped: u64,
+}
+
+/// How many records.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RecordCounts)]
+pub(crate) struct Counts {
+    added: u64,
+    updated: u64,
+    deleted: u64,
+    unchanged: u64,
+    /// They could not be stored, and were left out.
+    skipped: u64,
+}
+
+impl From<record::Counts> for Counts {
+    fn from(counts: record::Counts) -> Self {
+        Self {
+            added: counts.added,
+            updated: counts.updated,
+            deleted: counts.deleted,
+            unchanged: counts.unchanged,
+            skipped: counts.skipped,
+        }
+    }
 }
 
 /// How long its requests waited before they were sent, all of them together, and what for.
@@ -66,7 +89,7 @@ impl From<&run::Figures> for Figures {
         Self {
             commits: figures.commits,
             counts: counts
-                .map(|(model, counts)| (model.to_string(), *counts))
+                .map(|(model, counts)| (model.to_string(), (*counts).into()))
                 .collect(),
             requests: figures.requests,
             retries: figures.retries,

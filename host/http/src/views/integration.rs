@@ -4,31 +4,32 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tidegate_engine::Name;
 use tidegate_engine::grant::GrantFlag;
-use tidegate_engine::grant::Grants;
 use tidegate_engine::integration::{self, Digest};
 use tidegate_service::control::DeployPlan;
-use tidegate_service::display;
 use utoipa::ToSchema;
+
+use super::grants::Grants;
+use super::text::{self, Time};
 
 /// A plugin deployed under a name.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Integration {
-    #[schema(value_type = String)]
+    #[schema(value_type = text::Name)]
     integration: Name,
     /// The plugin's own name and version.
-    #[schema(value_type = String)]
+    #[schema(value_type = text::Name)]
     plugin: Name,
+    #[schema(value_type = text::Version)]
     version: String,
     /// The sha256 of the component.
-    #[schema(value_type = String)]
+    #[schema(value_type = text::Digest)]
     digest: Digest,
     /// Counts the integration's deployments, from 1.
     deployment: u32,
-    deployed_at: String,
-    #[schema(value_type = Object)]
+    deployed_at: Time,
     grants: Grants,
     /// What all its connections share.
-    #[schema(value_type = Object)]
+    #[schema(value_type = text::JsonObject)]
     config: Map<String, Value>,
 }
 
@@ -41,8 +42,8 @@ impl From<&integration::Integration> for Integration {
             version: current.manifest.version.to_string(),
             digest: current.digest,
             deployment: current.number,
-            deployed_at: display::time(current.deployed_at),
-            grants: current.grants.clone(),
+            deployed_at: Time(current.deployed_at),
+            grants: (&current.grants).into(),
             config: current.config.clone(),
         }
     }
@@ -51,15 +52,16 @@ impl From<&integration::Integration> for Integration {
 /// What was deployed.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Deployed {
-    #[schema(value_type = String)]
+    #[schema(value_type = text::Name)]
     integration: Name,
     deployment: u32,
+    #[schema(value_type = text::Version)]
     version: String,
-    #[schema(value_type = String)]
+    #[schema(value_type = text::Digest)]
     digest: Digest,
     /// The version that was deployed before.
+    #[schema(value_type = Option<text::Version>)]
     previous_version: Option<String>,
-    #[schema(value_type = Object)]
     grants: Grants,
     /// What the plugin requests and nothing grants, as the flags that would.
     missing: Vec<String>,
@@ -80,7 +82,7 @@ impl Deployed {
             version: current.manifest.version.to_string(),
             digest: current.digest,
             previous_version: plan.previous.as_ref().map(|(version, _)| version.clone()),
-            grants: current.grants.clone(),
+            grants: (&current.grants).into(),
             missing: super::flags(&plan.missing),
             signed_by,
         }

@@ -9,27 +9,40 @@ use std::io::Write;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tidegate_engine::cursor::Cursor;
-use tidegate_engine::record::{self, Action};
+use tidegate_engine::record;
 use tidegate_service::display;
 use tidegate_service::problem::{Problem, Result};
 use tidegate_service::transfer::one_line;
 use utoipa::ToSchema;
 
+use super::text::{self, Time};
+use super::word::{Word, words};
+
+words! {
+    /// What last happened to a record.
+    pub(crate) enum RecordAction of record::Action {
+        /// Saved for the first time, or again after a deletion.
+        Added = "added",
+        /// Saved with another body.
+        Updated = "updated",
+        /// Gone at the source; the last body is kept.
+        Deleted = "deleted",
+    }
+}
+
 /// A record of a model in its latest state.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Record<'a> {
     id: &'a str,
-    /// What last happened to it: `added`, `updated` or `deleted`.
-    #[schema(value_type = String)]
-    action: Action,
+    action: RecordAction,
     /// As it was saved; of a deleted record the last one.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<text::JsonObject>)]
     body: Option<Cow<'a, RawValue>>,
     /// Whether retention removed the body.
     pruned: bool,
-    first_seen_at: String,
-    last_modified_at: String,
-    deleted_at: Option<String>,
+    first_seen_at: Time,
+    last_modified_at: Time,
+    deleted_at: Option<Time>,
     /// To go on reading after this record.
     cursor: String,
 }
@@ -44,13 +57,13 @@ impl<'a> Record<'a> {
         let body = record.body.as_deref().map(raw).transpose();
         Ok(Self {
             id: &record.id,
-            action: record.action,
+            action: record.action.into(),
             body: body
                 .map_err(|error| Problem::internal(format!("record {}: {error}", record.id)))?,
             pruned: record.body.is_none(),
-            first_seen_at: display::time(record.first_seen_at),
-            last_modified_at: display::time(record.last_modified_at),
-            deleted_at: record.deleted_at.map(display::time),
+            first_seen_at: Time(record.first_seen_at),
+            last_modified_at: Time(record.last_modified_at),
+            deleted_at: record.deleted_at.map(Time),
             cursor: cursor.to_string(),
         })
     }
@@ -64,7 +77,11 @@ pub fn write_record(
 ) -> std::io::Result<()> {
     out.extend_from_slice(b"{\"id\":");
     serde_json::to_writer(&mut *out, &record.id)?;
-    write!(out, ",\"action\":\"{}\",\"body\":", record.action.as_str())?;
+    write!(
+        out,
+        ",\"action\":\"{}\",\"body\":",
+        RecordAction::from(record.action).word()
+    )?;
     match &record.body {
         Some(body) => out.extend_from_slice(one_line(body).as_bytes()),
         None => out.extend_from_slice(b"null"),
@@ -89,6 +106,7 @@ pub fn write_record(
 mod tests {
     use super::*;
     use tidegate_engine::Timestamp;
+    use tidegate_engine::record::Action;
 
     #[test]
     fn both_ways_of_writing_a_record_are_the_same() {

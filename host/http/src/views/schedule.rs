@@ -4,139 +4,88 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tidegate_engine::health::Hold;
-use tidegate_engine::job::{JobId, JobTarget, Priority, Retry};
-use tidegate_engine::schedule::{
-    self, Definition, DstGap, FireOutcome, Misfire, Origin, Overlap, ScheduleId,
-};
-use tidegate_engine::{ConnectionKey, ConnectionName, Name, Timestamp};
-use tidegate_service::display;
+use tidegate_engine::job::{JobId, JobTarget};
+use tidegate_engine::schedule::{self, Definition, ScheduleId};
+use tidegate_engine::{ConnectionKey, ConnectionName, Name};
 use tidegate_service::problem::{Problem, Result};
 use utoipa::ToSchema;
 
-/// One rule of when: `{"every": "15m"}`, `{"cron": "0 6 * * *", "timezone": "Europe/Berlin"}` or
-/// `{"at": "2027-01-01T00:00:00Z"}`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ScheduleRule {
-    /// `s`, `m`, `h` or `d`; 10s to 366d.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub every: Option<String>,
-    /// Five fields.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cron: Option<String>,
-    /// An IANA time zone.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub timezone: Option<String>,
-    /// `shift` (the default) or `skip`: a fixed time within an hour that the clock leaves out.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    pub dst_gap: Option<DstGap>,
-    /// RFC 3339.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub at: Option<String>,
-}
+use super::connection::Hold;
+use super::job::JobPriority;
+use super::text::{self, Time};
+use super::word::words;
 
-impl ScheduleRule {
-    pub fn parse(&self) -> Result<schedule::ScheduleRule> {
-        match (&self.every, &self.cron, &self.at) {
-            (Some(every), None, None) if self.timezone.is_none() => {
-                Ok(schedule::ScheduleRule::Every {
-                    every: every.parse().map_err(Problem::invalid)?,
-                })
-            }
-            (None, Some(cron), None) => Ok(schedule::ScheduleRule::Cron {
-                cron: cron.clone(),
-                timezone: self.timezone.clone().unwrap_or_else(|| "UTC".to_owned()),
-                dst_gap: self.dst_gap.unwrap_or_default(),
-            }),
-            (None, None, Some(at)) => Ok(schedule::ScheduleRule::At { at: moment(at)? }),
-            _ => Err(Problem::invalid(
-                "a rule is one of every, cron (with timezone) and at",
-            )),
-        }
+mod policy;
+mod rule;
+
+use policy::{Misfire, Overlap, Retry, ScheduleOrigin};
+pub use rule::{DstGap, ScheduleRule, moment};
+
+words! {
+    /// Whether a schedule fires.
+    pub(crate) enum ScheduleState {
+        Active = "active",
+        Paused = "paused",
+        /// It is never due again.
+        Completed = "completed",
     }
 }
 
-impl From<&schedule::ScheduleRule> for ScheduleRule {
-    fn from(when: &schedule::ScheduleRule) -> Self {
-        match when {
-            schedule::ScheduleRule::Every { every } => Self {
-                every: Some(every.to_string()),
-                ..Self::default()
-            },
-            schedule::ScheduleRule::Cron {
-                cron,
-                timezone,
-                dst_gap,
-            } => Self {
-                cron: Some(cron.clone()),
-                timezone: Some(timezone.clone()),
-                dst_gap: Some(*dst_gap),
-                ..Self::default()
-            },
-            schedule::ScheduleRule::At { at } => Self {
-                at: Some(display::time(*at)),
-                ..Self::default()
-            },
-        }
+words! {
+    /// What became of a moment of a schedule.
+    pub(crate) enum FireOutcome of schedule::FireOutcome {
+        /// A job, which says what became of it.
+        Started = "started",
+        /// An earlier one's job had not ended.
+        Overlap = "overlap",
+        /// The sync or action is held: a person has to act first.
+        Held = "held",
+        /// Nothing could fire then, and it is not made up for.
+        Missed = "missed",
     }
-}
-
-/// A moment from RFC 3339.
-pub fn moment(text: &str) -> Result<Timestamp> {
-    let parsed: jiff::Timestamp = text.parse().map_err(|_| {
-        Problem::invalid(format!("{text:?} is no time such as 2027-01-31T06:00:00Z"))
-    })?;
-    let ms = u64::try_from(parsed.as_millisecond());
-    ms.map(Timestamp)
-        .map_err(|_| Problem::invalid("a time before 1970 is no time to be due"))
 }
 
 /// What decides about a schedule, as it is asked for.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewSchedule {
-    #[schema(value_type = String)]
+    #[schema(value_type = text::Name)]
     integration: Name,
-    #[schema(value_type = String)]
+    #[schema(value_type = text::ConnectionName)]
     connection: ConnectionName,
     /// The sync to run; or `action`.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<text::Name>)]
     sync: Option<Name>,
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<text::Name>)]
     action: Option<Name>,
     /// The action's input, at most 64 KiB.
-    #[schema(value_type = Option<serde_json::Value>)]
+    #[schema(value_type = Option<text::JsonValue>)]
     input: Option<Box<RawValue>>,
     /// It is due when any of these is.
     when: Vec<ScheduleRule>,
     /// But not at the moments of these.
     #[serde(default)]
     exclude: Vec<ScheduleRule>,
+    #[schema(value_type = Option<Time>)]
     start_at: Option<String>,
+    #[schema(value_type = Option<Time>)]
     end_at: Option<String>,
     max_fires: Option<u64>,
     #[serde(default)]
     spread_ms: u64,
-    /// `{"policy": "skip"}` (the default), `queue_one`, `cancel_previous`, `{"policy": "allow", "max": 3}`.
+    /// `{"policy": "skip"}` unless it is given.
     #[serde(default)]
-    #[schema(value_type = Object)]
     overlap: Overlap,
-    /// `latest` (the default), `skip` or `all`.
+    /// `latest` unless it is given.
     #[serde(default)]
-    #[schema(value_type = String)]
     misfire: Misfire,
     catchup_window_ms: Option<u64>,
     max_catchup: Option<u32>,
     pause_on_failures: Option<u32>,
-    /// `high`, `normal` (the default) or `low`.
+    /// `normal` unless it is given.
     #[serde(default)]
-    #[schema(value_type = String)]
-    priority: Priority,
-    /// `{"max_attempts": 5, "first_ms": 5000, "max_ms": 3600000}`
+    priority: JobPriority,
     #[serde(default)]
-    #[schema(value_type = Object)]
     retry: Retry,
     queue_ttl_ms: Option<u64>,
     external_id: Option<String>,
@@ -185,13 +134,13 @@ impl NewSchedule {
         definition.end_at = moment(self.end_at)?;
         definition.max_fires = self.max_fires;
         definition.spread_ms = self.spread_ms;
-        definition.overlap = self.overlap;
-        definition.misfire = self.misfire;
+        definition.overlap = self.overlap.into();
+        definition.misfire = self.misfire.into();
         definition.catchup_window_ms = self.catchup_window_ms;
         definition.max_catchup = self.max_catchup.unwrap_or(definition.max_catchup);
         definition.pause_on_failures = self.pause_on_failures;
-        definition.priority = self.priority;
-        definition.retry = self.retry;
+        definition.priority = self.priority.into();
+        definition.retry = self.retry.into();
         definition.queue_ttl_ms = self.queue_ttl_ms;
         definition.external_id = self.external_id;
         definition.dedup_key = self.dedup_key;
@@ -204,55 +153,48 @@ impl NewSchedule {
 /// A schedule.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Schedule {
-    #[schema(value_type = String)]
+    #[schema(value_type = text::ScheduleId)]
     schedule: ScheduleId,
-    /// `active`, `paused` or `completed`.
-    state: &'static str,
-    #[schema(value_type = String)]
+    state: ScheduleState,
+    #[schema(value_type = text::Name)]
     integration: Name,
-    #[schema(value_type = String)]
+    #[schema(value_type = text::ConnectionName)]
     connection: ConnectionName,
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<text::Name>)]
     sync: Option<Name>,
     /// The variant of the sync.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<text::Name>)]
     variant: Option<Name>,
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<text::Name>)]
     action: Option<Name>,
     when: Vec<ScheduleRule>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     exclude: Vec<ScheduleRule>,
-    start_at: Option<String>,
-    end_at: Option<String>,
+    start_at: Option<Time>,
+    end_at: Option<Time>,
     max_fires: Option<u64>,
     spread_ms: u64,
-    #[schema(value_type = Object)]
     overlap: Overlap,
-    #[schema(value_type = String)]
     misfire: Misfire,
     catchup_window_ms: Option<u64>,
     max_catchup: u32,
     pause_on_failures: Option<u32>,
-    #[schema(value_type = String)]
-    priority: Priority,
-    #[schema(value_type = Object)]
+    priority: JobPriority,
     retry: Retry,
     queue_ttl_ms: Option<u64>,
     external_id: Option<String>,
     dedup_key: Option<String>,
     labels: BTreeMap<String, String>,
-    /// `manifest` or `user`.
-    #[schema(value_type = String)]
-    origin: Origin,
+    origin: ScheduleOrigin,
     revision: u64,
-    created_at: String,
-    updated_at: String,
+    created_at: Time,
+    updated_at: Time,
     /// The moment that is due next, by its rules.
-    next_fire: Option<String>,
+    next_fire: Option<Time>,
     /// When that starts: its spread later.
-    next_start: Option<String>,
-    paused_at: Option<String>,
-    paused_until: Option<String>,
+    next_start: Option<Time>,
+    paused_at: Option<Time>,
+    paused_until: Option<Time>,
     pause_note: Option<String>,
     fires: u64,
     overlaps: u64,
@@ -278,9 +220,9 @@ impl From<&schedule::Schedule> for Schedule {
         Self {
             schedule: schedule.id,
             state: match (pause.is_some(), progress.completed) {
-                (true, _) => "paused",
-                (_, true) => "completed",
-                _ => "active",
+                (true, _) => ScheduleState::Paused,
+                (_, true) => ScheduleState::Completed,
+                _ => ScheduleState::Active,
             },
             integration: key.integration.clone(),
             connection: key.connection.clone(),
@@ -289,29 +231,29 @@ impl From<&schedule::Schedule> for Schedule {
             action: action.cloned(),
             when: definition.when.iter().map(Into::into).collect(),
             exclude: definition.exclude.iter().map(Into::into).collect(),
-            start_at: definition.start_at.map(display::time),
-            end_at: definition.end_at.map(display::time),
+            start_at: definition.start_at.map(Time),
+            end_at: definition.end_at.map(Time),
             max_fires: definition.max_fires,
             spread_ms: definition.spread_ms,
-            overlap: definition.overlap,
-            misfire: definition.misfire,
+            overlap: definition.overlap.into(),
+            misfire: definition.misfire.into(),
             catchup_window_ms: definition.catchup_window_ms,
             max_catchup: definition.max_catchup,
             pause_on_failures: definition.pause_on_failures,
-            priority: definition.priority,
-            retry: definition.retry,
+            priority: definition.priority.into(),
+            retry: definition.retry.into(),
             queue_ttl_ms: definition.queue_ttl_ms,
             external_id: definition.external_id.clone(),
             dedup_key: definition.dedup_key.clone(),
             labels: definition.labels.clone(),
-            origin: schedule.origin,
+            origin: schedule.origin.into(),
             revision: schedule.revision,
-            created_at: display::time(schedule.created_at),
-            updated_at: display::time(schedule.updated_at),
-            next_fire: progress.next.map(|due| display::time(due.scheduled_for)),
-            next_start: progress.next.map(|due| display::time(due.at)),
-            paused_at: pause.map(|pause| display::time(pause.at)),
-            paused_until: pause.and_then(|pause| pause.until).map(display::time),
+            created_at: Time(schedule.created_at),
+            updated_at: Time(schedule.updated_at),
+            next_fire: progress.next.map(|due| Time(due.scheduled_for)),
+            next_start: progress.next.map(|due| Time(due.at)),
+            paused_at: pause.map(|pause| Time(pause.at)),
+            paused_until: pause.and_then(|pause| pause.until).map(Time),
             pause_note: pause.map(|pause| pause.note.clone()),
             fires: progress.fires,
             overlaps: progress.overlaps,
@@ -325,44 +267,40 @@ impl From<&schedule::Schedule> for Schedule {
 /// What became of one moment of a schedule, or of several that were missed.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Fire {
-    #[schema(value_type = String)]
+    #[schema(value_type = text::ScheduleId)]
     schedule: ScheduleId,
-    scheduled_for: String,
+    scheduled_for: Time,
     /// When that was decided.
-    at: String,
-    /// `started`, `overlap`, `held` or `missed`.
-    outcome: &'static str,
-    /// Why it was held: `auth_failed` or `config_failed`.
-    #[schema(value_type = Option<String>)]
+    at: Time,
+    outcome: FireOutcome,
+    /// Why it was held.
     reason: Option<Hold>,
     /// What it started.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<text::JobId>)]
     job: Option<JobId>,
     /// The last moment that was missed, and how many were.
-    missed_until: Option<String>,
+    missed_until: Option<Time>,
     missed: Option<u64>,
 }
 
 impl From<&schedule::Fire> for Fire {
     fn from(fire: &schedule::Fire) -> Self {
-        let (outcome, job, missed) = match &fire.outcome {
-            FireOutcome::Started { job } => ("started", Some(*job), None),
-            FireOutcome::Overlap => ("overlap", None, None),
-            FireOutcome::Held { .. } => ("held", None, None),
-            FireOutcome::Missed { until, moments } => ("missed", None, Some((*until, *moments))),
-        };
-        let reason = match &fire.outcome {
-            FireOutcome::Held { reason } => Some(*reason),
-            _ => None,
+        let (job, reason, missed) = match &fire.outcome {
+            schedule::FireOutcome::Started { job } => (Some(*job), None, None),
+            schedule::FireOutcome::Overlap => (None, None, None),
+            schedule::FireOutcome::Held { reason } => (None, Some((*reason).into()), None),
+            schedule::FireOutcome::Missed { until, moments } => {
+                (None, None, Some((*until, *moments)))
+            }
         };
         Self {
             schedule: fire.schedule,
-            scheduled_for: display::time(fire.scheduled_for),
-            at: display::time(fire.at),
-            outcome,
+            scheduled_for: Time(fire.scheduled_for),
+            at: Time(fire.at),
+            outcome: fire.outcome.clone().into(),
             reason,
             job,
-            missed_until: missed.map(|(until, _)| display::time(until)),
+            missed_until: missed.map(|(until, _)| Time(until)),
             missed: missed.map(|(_, moments)| moments),
         }
     }
@@ -372,11 +310,12 @@ impl From<&schedule::Fire> for Fire {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Due {
     /// By its rules.
-    scheduled_for: String,
+    scheduled_for: Time,
     /// The same by the clock of the rule's time zone, with its offset.
+    #[schema(value_type = Time)]
     local: String,
     /// When it starts: its spread later.
-    starts_at: String,
+    starts_at: Time,
 }
 
 impl Due {
@@ -390,9 +329,9 @@ impl Due {
         let moment = jiff::Timestamp::from_millisecond(ms).map_err(Problem::internal)?;
         let local = moment.to_zoned(zone);
         Ok(Self {
-            scheduled_for: display::time(due.scheduled_for),
+            scheduled_for: Time(due.scheduled_for),
             local: local.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
-            starts_at: display::time(due.at),
+            starts_at: Time(due.at),
         })
     }
 }

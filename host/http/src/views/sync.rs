@@ -9,20 +9,21 @@ use tidegate_service::control::SyncStatus;
 use tidegate_service::problem::Problem;
 use utoipa::ToSchema;
 
+use super::text;
 use super::{Model, Run, Schedule, in_one_line};
 
 /// A sync of a connection.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Sync {
-    #[schema(value_type = String)]
+    #[schema(value_type = text::Name)]
     sync: Name,
     /// The models that it writes.
-    #[schema(value_type = Vec<String>)]
+    #[schema(value_type = Vec<text::Name>)]
     models: Vec<Name>,
     /// How many records each of these has, whoever wrote them.
     counts: Vec<Model>,
     /// How far it has read the outside API, by variant; the plugin's own JSON.
-    #[schema(value_type = Object)]
+    #[schema(value_type = BTreeMap<String, text::JsonValue>)]
     checkpoints: BTreeMap<Name, Box<RawValue>>,
     /// When it is due, and whether it is paused; oldest first.
     schedules: Vec<Schedule>,

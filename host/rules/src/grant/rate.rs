@@ -81,6 +81,18 @@ impl RateLimit {
         Duration::from_millis(self.per_ms) / self.requests.get()
     }
 
+    /// How many in [`Self::per_ms`].
+    #[must_use]
+    pub fn requests(self) -> u32 {
+        self.requests.get()
+    }
+
+    /// Milliseconds, 1 to [`RATE_PER_MS_MAX`].
+    #[must_use]
+    pub fn per_ms(self) -> u64 {
+        self.per_ms
+    }
+
     /// How many may go at once after a time of silence.
     #[must_use]
     pub fn burst(self) -> u32 {

@@ -1,6 +1,5 @@
 //! Master keys: which one seals, which connections are under which, and rotating them.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_egress::Secret;
@@ -50,13 +49,39 @@ pub struct Rotated {
     pub environment: bool,
 }
 
+/// What a master key is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyRole {
+    /// It seals.
+    Current,
+    /// It will, once a rotation that was interrupted is finished.
+    Next,
+    /// It is not at hand.
+    Unknown,
+    /// What is sealed does not say by which key.
+    Damaged,
+}
+
+impl KeyRole {
+    /// The word for people and programs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Next => "next",
+            Self::Unknown => "unknown",
+            Self::Damaged => "damaged",
+        }
+    }
+}
+
 /// A master key, and how much is sealed under it.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct KeyStatus {
     /// `None` for credentials that are damaged, and don't say their key.
     pub key: Option<String>,
-    /// `current`, `next` while a rotation is not finished, `unknown`, or `damaged`.
-    pub role: Cow<'static, str>,
+    pub role: KeyRole,
     /// Where it comes from, if it is at hand.
     pub place: Option<String>,
     pub connections: u64,
@@ -123,14 +148,14 @@ pub(super) async fn status(local: &Local) -> Result<KeysStatus> {
     let mut counts = survey.counts.clone();
     let mut endpoints = survey.endpoints.counts.clone();
     let known = [
-        (ring.current(), "current", ring.place().to_string()),
-        (ring.next(), "next", ring.place().next()),
+        (ring.current(), KeyRole::Current, ring.place().to_string()),
+        (ring.next(), KeyRole::Next, ring.place().next()),
     ];
     for (key, role, place) in known {
         if let Some(id) = key.map(MasterKey::id) {
             keys.push(KeyStatus {
                 key: Some(id.to_string()),
-                role: Cow::Borrowed(role),
+                role,
                 place: Some(place),
                 connections: counts.remove(&Some(id)).unwrap_or_default(),
                 endpoints: endpoints.remove(&Some(id)).unwrap_or_default(),
@@ -139,7 +164,10 @@ pub(super) async fn status(local: &Local) -> Result<KeysStatus> {
     }
     let unknown: BTreeSet<Option<KeyId>> = counts.keys().chain(endpoints.keys()).copied().collect();
     keys.extend(unknown.into_iter().map(|id| KeyStatus {
-        role: Cow::Borrowed(if id.is_some() { "unknown" } else { "damaged" }),
+        role: match id {
+            Some(_) => KeyRole::Unknown,
+            None => KeyRole::Damaged,
+        },
         key: id.map(|id| id.to_string()),
         place: None,
         connections: counts.get(&id).copied().unwrap_or_default(),

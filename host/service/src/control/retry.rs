@@ -5,7 +5,7 @@ use tidegate_engine::command;
 use tidegate_engine::job::{Job, JobState, JobTarget};
 use tidegate_engine::run::{Outcome, Run, RunId, Target};
 
-use super::Control;
+use super::Management;
 use super::events;
 use super::jobs;
 use super::local::Local;
@@ -18,7 +18,7 @@ fn conflict(message: String) -> Problem {
 
 /// The job that does again what the run did not.
 pub(super) async fn run(local: &Local, id: RunId) -> Result<Job> {
-    let run = Control::run(local, id).await?;
+    let run = Management::run(local, id).await?;
     match run.end.as_ref().map(|end| end.outcome) {
         None => Err(conflict(format!("run {id} has not ended"))),
         Some(Outcome::Success) => Err(conflict(format!(

@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-use async_trait::async_trait;
 use tidegate_engine::command;
 use tidegate_engine::store::{DeliveryFilter, Replay, Replayed};
 use tidegate_engine::webhook::{
@@ -79,72 +78,7 @@ pub struct ReplayRequest {
     pub after: Option<u64>,
 }
 
-/// The part of [`Control`](super::Control) about webhooks.
-#[async_trait]
-pub trait Webhooks: Send + Sync {
-    /// Add a webhook endpoint, with a secret that is shown this once.
-    async fn add_endpoint(&self, endpoint: NewEndpoint) -> Result<EndpointSecret>;
-    /// All of them, oldest first; at most 100.
-    async fn endpoints(&self) -> Result<Vec<Endpoint>>;
-    async fn endpoint(&self, id: EndpointId) -> Result<Endpoint>;
-    async fn update_endpoint(&self, id: EndpointId, update: EndpointUpdate) -> Result<Endpoint>;
-    /// Remove an endpoint with its deliveries.
-    async fn remove_endpoint(&self, id: EndpointId) -> Result<()>;
-    /// Make a new secret. The old ones sign beside it for a day, or with `at_once` no more.
-    async fn rotate_endpoint_secret(&self, id: EndpointId, at_once: bool)
-    -> Result<EndpointSecret>;
-    /// Newest event first.
-    async fn deliveries(&self, filter: DeliveryFilter) -> Result<Vec<Delivery>>;
-    /// Deliver again; at most 10,000 in one call. A running server does the delivering.
-    async fn replay_deliveries(&self, request: ReplayRequest) -> Result<Replayed>;
-    /// Deliver a test event at once. `Ok` whatever comes of it.
-    async fn test_endpoint(&self, id: EndpointId) -> Result<Attempt>;
-}
-
-#[async_trait]
-impl Webhooks for Local {
-    async fn add_endpoint(&self, endpoint: NewEndpoint) -> Result<EndpointSecret> {
-        add(self, endpoint).await
-    }
-
-    async fn endpoints(&self) -> Result<Vec<Endpoint>> {
-        Ok(self.store.endpoints().await?)
-    }
-
-    async fn endpoint(&self, id: EndpointId) -> Result<Endpoint> {
-        find(self, id).await
-    }
-
-    async fn update_endpoint(&self, id: EndpointId, update: EndpointUpdate) -> Result<Endpoint> {
-        update_with(self, id, update).await
-    }
-
-    async fn remove_endpoint(&self, id: EndpointId) -> Result<()> {
-        remove(self, id).await
-    }
-
-    async fn rotate_endpoint_secret(
-        &self,
-        id: EndpointId,
-        at_once: bool,
-    ) -> Result<EndpointSecret> {
-        rotate_secret(self, id, at_once).await
-    }
-
-    async fn deliveries(&self, filter: DeliveryFilter) -> Result<Vec<Delivery>> {
-        deliveries(self, filter).await
-    }
-
-    async fn replay_deliveries(&self, request: ReplayRequest) -> Result<Replayed> {
-        replay(self, request).await
-    }
-
-    async fn test_endpoint(&self, id: EndpointId) -> Result<Attempt> {
-        test(self, id).await
-    }
-}
-
-async fn add(local: &Local, new: NewEndpoint) -> Result<EndpointSecret> {
+pub(super) async fn add(local: &Local, new: NewEndpoint) -> Result<EndpointSecret> {
     let now = local.clock.now();
     let id = EndpointId::from_parts(now, super::ids::next(now)?);
     let _in_use = local.key_use.read().await;
@@ -188,7 +122,7 @@ async fn check(local: &Local, endpoint: &Endpoint) -> Result<()> {
     Ok(())
 }
 
-async fn find(local: &Local, id: EndpointId) -> Result<Endpoint> {
+pub(super) async fn find(local: &Local, id: EndpointId) -> Result<Endpoint> {
     let found = local.store.endpoint(id).await.map_err(Problem::from);
     found.map_err(|problem| problem.advise("list them with", command!("webhooks list")))
 }
@@ -212,7 +146,11 @@ async fn change(
     Err(Problem::new(Kind::Conflict, message).hint("try again"))
 }
 
-async fn update_with(local: &Local, id: EndpointId, update: EndpointUpdate) -> Result<Endpoint> {
+pub(super) async fn update_with(
+    local: &Local,
+    id: EndpointId,
+    update: EndpointUpdate,
+) -> Result<Endpoint> {
     let now = local.clock.now();
     change(local, id, |endpoint| {
         if let Some(url) = update.url.as_ref().filter(|url| **url != endpoint.url) {
@@ -249,7 +187,11 @@ async fn update_with(local: &Local, id: EndpointId, update: EndpointUpdate) -> R
 }
 
 /// A new secret; the old ones sign beside it for a day, or with `at_once` no more.
-async fn rotate_secret(local: &Local, id: EndpointId, at_once: bool) -> Result<EndpointSecret> {
+pub(super) async fn rotate_secret(
+    local: &Local,
+    id: EndpointId,
+    at_once: bool,
+) -> Result<EndpointSecret> {
     let now = local.clock.now();
     let _in_use = local.key_use.read().await;
     find(local, id).await?;
@@ -270,12 +212,12 @@ async fn rotate_secret(local: &Local, id: EndpointId, at_once: bool) -> Result<E
     Ok(EndpointSecret { endpoint, secret })
 }
 
-async fn deliveries(local: &Local, filter: DeliveryFilter) -> Result<Vec<Delivery>> {
+pub(super) async fn deliveries(local: &Local, filter: DeliveryFilter) -> Result<Vec<Delivery>> {
     find(local, filter.endpoint).await?;
     Ok(local.store.deliveries(filter).await?)
 }
 
-async fn replay(local: &Local, request: ReplayRequest) -> Result<Replayed> {
+pub(super) async fn replay(local: &Local, request: ReplayRequest) -> Result<Replayed> {
     let endpoint = find(local, request.endpoint).await?;
     if endpoint.disabled.is_some() {
         let message = format!(
@@ -298,7 +240,7 @@ async fn replay(local: &Local, request: ReplayRequest) -> Result<Replayed> {
 
 /// Send an event of the type that the endpoint wants first, about nothing that happened, at once and
 /// past the queue. It is in no log. If the endpoint takes it, it does not count as failing any more.
-async fn test(local: &Local, id: EndpointId) -> Result<Attempt> {
+pub(super) async fn test(local: &Local, id: EndpointId) -> Result<Attempt> {
     let endpoint = find(local, id).await?;
     let now = local.clock.now();
     let wanted = endpoint.events.first().copied();
@@ -365,7 +307,7 @@ impl Local {
 }
 
 /// An endpoint that is there no more is what was wanted.
-async fn remove(local: &Local, id: EndpointId) -> Result<()> {
+pub(super) async fn remove(local: &Local, id: EndpointId) -> Result<()> {
     match local.store.remove_endpoint(id).await {
         Err(error @ StoreError::NotFound { .. }) => {
             Err(Problem::from(error).advise("list them with", command!("webhooks list")))

@@ -51,7 +51,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     let control = global.open().await?;
     // One more tells whether there are more.
     let listed = control
-        .connections(&args.integration, &filter, args.after.as_ref(), limit + 1)
+        .connections(&args.integration, &filter, args.after, limit + 1)
         .await;
     control.close().await?;
     let mut connections = listed?;

@@ -1,5 +1,6 @@
 //! `tidegate data check`: what is wrong in the data directory, by name.
 
+use tidegate_http::views;
 use tidegate_service::display;
 use tidegate_service::problem::{Kind, Problem, Result};
 
@@ -19,7 +20,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     let report = control.check().await?;
     control.close().await?;
     if args.json {
-        output::json(&report)?;
+        output::json(&views::CheckReport::from(report.clone()))?;
     } else {
         for finding in &report.findings {
             output::line(format!("{}: {}", finding.place, finding.what));

@@ -87,9 +87,7 @@ pub(in crate::commands) async fn would_go(control: &dyn Control, scope: &Scope) 
             let filter = ConnectionFilter::default();
             let mut after: Option<ConnectionName> = None;
             loop {
-                let page = control
-                    .connections(name, &filter, after.as_ref(), NAMES)
-                    .await?;
+                let page = control.connections(name, &filter, after, NAMES).await?;
                 for connection in &page {
                     count(control, &connection.key, None, &mut goes).await?;
                 }

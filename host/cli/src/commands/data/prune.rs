@@ -96,7 +96,7 @@ async fn connections(control: &dyn Control, args: &Args) -> Result<Vec<Connectio
     loop {
         let after = keys.last().map(|key| key.connection.clone());
         let page = control
-            .connections(integration, &filter, after.as_ref(), NAMES)
+            .connections(integration, &filter, after, NAMES)
             .await?;
         let last = page.len() < NAMES;
         keys.extend(page.into_iter().map(|connection| connection.key));

@@ -21,7 +21,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     let stats = control.stats().await?;
     control.close().await?;
     if args.json {
-        return output::json(&views::stats(&stats));
+        return output::json(&views::StoreStats::from(&stats));
     }
     let total = &stats.total;
     let components = format!(

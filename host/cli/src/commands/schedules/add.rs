@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tidegate_engine::job::{JobTarget, Priority, Retry};
-use tidegate_engine::schedule::{Definition, DstGap, Misfire, Overlap};
+use tidegate_engine::schedule::{Definition, Misfire, Overlap};
 use tidegate_engine::{ConnectionKey, ConnectionName, Name};
 use tidegate_http::views;
 use tidegate_service::control::{Control, NewSchedule};
@@ -205,8 +205,8 @@ pub(super) async fn run(control: &dyn Control, args: Args) -> Result<()> {
         if rule.cron.is_some() {
             rule.timezone.clone_from(&args.timezone);
             rule.dst_gap = args.dst_gap.map(|gap| match gap {
-                GapArg::Shift => DstGap::Shift,
-                GapArg::Skip => DstGap::Skip,
+                GapArg::Shift => views::DstGap::Shift,
+                GapArg::Skip => views::DstGap::Skip,
             });
         }
     }

@@ -12,21 +12,22 @@ use url::Url;
 use utoipa::ToSchema;
 
 use super::super::problem::{Answer, Failed};
+use crate::views::text;
 
 /// A connection to add.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CreateConnection {
-    #[schema(value_type = String, min_length = 1, max_length = 128)]
+    #[schema(value_type = text::ConnectionName)]
     connection: ConnectionName,
     /// Where the account's API is.
-    #[schema(value_type = String)]
+    #[schema(value_type = text::Url)]
     base_url: Url,
     #[serde(default)]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<text::JsonObject>)]
     config: Map<String, Value>,
     #[serde(default)]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<text::JsonObject>)]
     metadata: Map<String, Value>,
     #[serde(default)]
     #[schema(value_type = Option<BTreeMap<String, String>>)]
@@ -70,15 +71,15 @@ impl CreateConnection {
 #[serde(deny_unknown_fields)]
 pub(super) struct UpdateConnection {
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<text::Url>)]
     base_url: Option<Url>,
     /// Merged: members of `null` go.
     #[serde(default)]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<text::JsonObject>)]
     config: Map<String, Value>,
     /// Merged: members of `null` go.
     #[serde(default)]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<text::JsonObject>)]
     metadata: Map<String, Value>,
     /// Merged: tags of `null` go.
     #[serde(default)]

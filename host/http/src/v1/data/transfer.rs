@@ -11,7 +11,6 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
-use tidegate_engine::grant::Grants;
 use tidegate_engine::{ConnectionName, Name};
 use tidegate_service::problem::{Kind, Problem, Result};
 use tidegate_service::transfer::pipe::{PART_BYTES, PARTS, Part, Receiving, Sending, here};
@@ -28,6 +27,7 @@ use super::super::extract::{Json, Pace, Query};
 use super::super::problem::{Answer, Failed, Type};
 use super::super::room::{Allowance, Hold};
 use super::super::stream::{self, ResponseFormat, Source};
+use crate::views::{self, text};
 
 /// What is said of a body of which nothing comes any more.
 const STALLED: &str = "the body did not come within the limit api_stall_ms";
@@ -37,13 +37,13 @@ const STALLED: &str = "the body did not come within the limit api_stall_ms";
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ExportQuery {
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<text::Name>)]
     integration: Option<Name>,
     /// Of `integration`.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<text::ConnectionName>)]
     connection: Option<ConnectionName>,
     /// Of `connection`.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<text::Name>)]
     model: Option<Name>,
 }
 
@@ -128,17 +128,16 @@ pub(super) struct Imported {
 /// What an integration is granted that an import brought.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ImportedGrants {
-    #[schema(value_type = String)]
+    #[schema(value_type = text::Name)]
     integration: Name,
-    #[schema(value_type = Object)]
-    grants: Grants,
+    grants: views::Grants,
 }
 
 impl From<Granted> for ImportedGrants {
     fn from(granted: Granted) -> Self {
         Self {
             integration: granted.integration,
-            grants: granted.current,
+            grants: (&granted.current).into(),
         }
     }
 }

@@ -3,33 +3,33 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Deserializer};
-use tidegate_engine::webhook::EventType;
 use tidegate_engine::{ConnectionName, Name};
 use tidegate_service::control::{EndpointFilter, EndpointUpdate, NewEndpoint};
 use url::Url;
 use utoipa::ToSchema;
+
+use crate::views::{EventType, text};
 
 /// An endpoint to add.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CreateEndpoint {
     /// Where to deliver: https, or http in private ranges that the server was allowed. At most 2,048 bytes.
-    #[schema(value_type = String)]
+    #[schema(value_type = text::Url)]
     url: Url,
     /// A note, of at most 500 bytes.
     #[serde(default)]
     description: String,
     /// Only events of these types (docs/webhooks.md); none means all.
     #[serde(default)]
-    #[schema(value_type = Vec<String>)]
     events: BTreeSet<EventType>,
     /// Only what is about this integration.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<text::Name>)]
     integration: Option<Name>,
     /// Only what is about this connection of `integration`.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<text::ConnectionName>)]
     connection: Option<ConnectionName>,
 }
 
@@ -39,7 +39,7 @@ impl CreateEndpoint {
             url: self.url,
             description: self.description,
             filter: EndpointFilter {
-                events: self.events,
+                events: self.events.into_iter().map(Into::into).collect(),
                 integration: self.integration,
                 connection: self.connection,
             },
@@ -51,19 +51,18 @@ impl CreateEndpoint {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct UpdateEndpoint {
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<text::Url>)]
     url: Option<Url>,
     description: Option<String>,
     /// An empty list means all types.
-    #[schema(value_type = Option<Vec<String>>)]
     events: Option<BTreeSet<EventType>>,
     /// `null` means all integrations.
     #[serde(deserialize_with = "given")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<text::Name>)]
     integration: Option<Option<Name>>,
     /// `null` means all connections.
     #[serde(deserialize_with = "given")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<text::ConnectionName>)]
     connection: Option<Option<ConnectionName>>,
     /// True: deliver again, beginning with what waits, and count failures anew. False: deliver nothing;
     /// what waits stays.
@@ -72,10 +71,11 @@ pub(super) struct UpdateEndpoint {
 
 impl UpdateEndpoint {
     pub(super) fn into_update(self) -> EndpointUpdate {
+        let events = self.events;
         EndpointUpdate {
             url: self.url,
             description: self.description,
-            events: self.events,
+            events: events.map(|events| events.into_iter().map(Into::into).collect()),
             integration: self.integration,
             connection: self.connection,
             enabled: self.enabled,
@@ -102,7 +102,8 @@ pub(super) struct RotateSecret {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewReplay {
-    /// Events since then, RFC 3339.
+    /// Events since then.
+    #[schema(value_type = text::Time)]
     pub(super) since: String,
     /// Also what was delivered, and what the endpoint never got; else only what is exhausted or waits
     /// for another attempt.

@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 use super::*;
-use crate::control::{Control, Local, NewEndpoint, Webhooks};
+use crate::control::{Control, Local, Management, NewEndpoint, Webhooks};
 
 /// Where the child works, and whom it delivers to.
 const FOLDER: &str = "TIDEGATE_TEST_WEBHOOK_FOLDER";
