@@ -54,7 +54,7 @@ async fn livez() -> impl IntoResponse {
     (status = 200, description = "They can", body = String, content_type = "text/plain"),
 ))]
 async fn readyz(State(app): State<App>) -> Answer<impl IntoResponse> {
-    if *app.stopping.borrow() {
+    if app.stopping.is_cancelled() {
         return Err(Failed::new(Type::Stopping, "the server is about to stop"));
     }
     let unable = |detail: &str| Err(Failed::new(Type::Stopping, detail));
