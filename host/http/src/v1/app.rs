@@ -14,10 +14,10 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use utoipa::openapi::OpenApi;
 
 use super::bounds::Bounds;
-use super::health::Pulse;
 use super::host::Names;
-use super::idempotency::InFlightKeys;
+use super::in_flight::InFlightKeys;
 use super::keyring::Keyring;
+use super::pulse::Pulse;
 use super::room::Room;
 use super::strangers::Strangers;
 
@@ -55,7 +55,7 @@ pub(crate) struct Shared {
     /// Cancelled once the server is to stop: streams and waits end then.
     pub(crate) stopping: CancellationToken,
     /// What is being done under idempotency keys.
-    pub(super) under_way: InFlightKeys,
+    pub(super) in_flight: InFlightKeys,
     document: OnceLock<Bytes>,
     /// Each of its tokens is a change that is being made.
     work: TaskTracker,
@@ -106,7 +106,7 @@ impl Shared {
             signatures_only,
             metrics,
             stopping,
-            under_way: InFlightKeys::default(),
+            in_flight: InFlightKeys::default(),
             document: OnceLock::new(),
             work: TaskTracker::new(),
         }))
