@@ -245,6 +245,83 @@ fn no_file_is_too_long() {
     }
 }
 
+/// Lines of the longest function of these programs.
+const FUNCTION_LINES: usize = 80;
+
+#[test]
+fn no_function_is_too_long() {
+    let mut long = Vec::new();
+    for file in files(
+        &["host/service/src", "host/http/src", "host/cli/src"],
+        ".rs",
+    ) {
+        let is_test = |part: &std::ffi::OsStr| part == "tests" || part == "tests.rs";
+        if file.iter().any(is_test) {
+            continue;
+        }
+        let text = read(&file);
+        let code = text.split("#[cfg(test)]\nmod").next().unwrap();
+        let lines: Vec<&str> = code.lines().collect();
+        for (start, line) in lines.iter().enumerate() {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let before = words.iter().take_while(|word| **word != "fn");
+            let is_function = before.clone().count() < words.len()
+                && before
+                    .into_iter()
+                    .all(|word| word.starts_with("pub") || *word == "async" || *word == "const");
+            if !is_function {
+                continue;
+            }
+            // As rustfmt has it: the brace that closes it stands where it began.
+            let indent = &line[..line.len() - line.trim_start().len()];
+            let end = lines[start..]
+                .iter()
+                .position(|line| *line == format!("{indent}}}"));
+            let length = end.map_or(1, |end| end + 1);
+            if length > FUNCTION_LINES && !line.ends_with(';') {
+                long.push(format!("{}:{}: {length} lines", file.display(), start + 1));
+            }
+        }
+    }
+    assert!(long.is_empty(), "split these by meaning: {long:#?}");
+}
+
+/// Files of the API name one another downwards only: who reads one of them need not read those that name it.
+#[test]
+fn the_files_of_the_api_have_no_circle() {
+    let files = files(&["host/http/src/v1"], ".rs");
+    let name = |file: &PathBuf| file.file_stem().unwrap().to_str().unwrap().to_owned();
+    let is_top = |file: &&PathBuf| file.parent().unwrap().ends_with("v1");
+    let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for file in files
+        .iter()
+        .filter(is_top)
+        .filter(|file| name(file) != "mod")
+    {
+        let text = read(file);
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        let named = code.split("super::").skip(1).map(|rest| {
+            let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_'));
+            rest[..end.unwrap_or(rest.len())].to_owned()
+        });
+        names.insert(name(file), named.collect());
+    }
+    assert!(names.len() > 30, "{names:?}");
+    // Whatever names nothing that is left goes; a circle stays.
+    loop {
+        let left: BTreeSet<String> = names.keys().cloned().collect();
+        names.retain(|_, named| !named.is_disjoint(&left));
+        if names.len() == left.len() {
+            break;
+        }
+    }
+    assert_eq!(
+        names,
+        BTreeMap::new(),
+        "files that name one another, or what does"
+    );
+}
+
 #[test]
 fn every_file_says_its_job_first() {
     for file in code() {

@@ -37,8 +37,8 @@ use tidegate_service::dispatch::{self, Dispatcher};
 use tidegate_service::notice::notice;
 use tidegate_service::problem::{Problem, Result};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
 
 use crate::v1::{self, App, Bounds, Names, Parts, Places, Shared};
 
@@ -110,7 +110,9 @@ async fn serve(
     local.listens_at(vec![address]);
 
     let found = NewServerInfo::new(own.named.clone())?;
-    let (stop, stopping) = watch::channel(false);
+    let stopping = CancellationToken::new();
+    // Whatever comes after this and fails, what was started hears that it is over.
+    let stop = stopping.clone().drop_guard();
     let control: Arc<dyn ApiControl> = Arc::clone(local) as _;
     let app = Shared::load(Parts {
         control,
@@ -136,7 +138,7 @@ async fn serve(
     ports.spawn(port(Listener::Unix(own_listener), None, v1::own(&app)).serve());
 
     let dispatcher = Dispatcher::start(Arc::clone(local), options.dispatch).await?;
-    let deliveries = tokio::spawn(deliver(Arc::clone(local), stopping.clone()));
+    let deliveries = tokio::spawn(deliver(Arc::clone(local), stopping));
     let _found = found.write(data)?;
     notice(format!("listening on {scheme}://{address}"));
     tracing::info!(%address, data = %data.display(), "listening");
@@ -156,8 +158,7 @@ async fn serve(
     signals.exit_at_next();
     // First, so that a sync whose page comes after the ports were closed stops there.
     local.wind_down();
-    // Nobody listens any more if it fails.
-    let _ = stop.send(true);
+    drop(stop);
     // Together: neither takes from the other's time.
     tokio::join!(
         dispatcher.stop(options.grace),
@@ -183,12 +184,8 @@ async fn failing(local: &Local, app: &App) -> Problem {
 }
 
 /// Deliver webhooks until the server is to stop.
-async fn deliver(local: Arc<Local>, mut stopping: watch::Receiver<bool>) {
-    let stopped = async move {
-        // The server is gone, which is a stop too.
-        let _ = stopping.wait_for(|stopping| *stopping).await;
-    };
-    if let Err(problem) = local.deliver_webhooks(stopped).await {
+async fn deliver(local: Arc<Local>, stopping: CancellationToken) {
+    if let Err(problem) = local.deliver_webhooks(stopping.cancelled()).await {
         tracing::error!("webhooks are not delivered any more: {problem}");
     }
 }

@@ -14,9 +14,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
 use super::stall::Stall;
@@ -58,7 +59,7 @@ pub(super) struct Port {
     pub(super) router: Router,
     pub(super) bounds: Bounds,
     pub(super) places: Arc<Places>,
-    pub(super) stopping: watch::Receiver<bool>,
+    pub(super) stopping: CancellationToken,
 }
 
 impl Port {
@@ -70,13 +71,13 @@ impl Port {
             router,
             bounds,
             places,
-            mut stopping,
+            stopping,
         } = self;
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                () = stopped(&mut stopping) => break,
+                () = stopping.cancelled() => break,
             };
             while connections.try_join_next().is_some() {}
             let (stream, peer) = match accepted {
@@ -105,17 +106,12 @@ impl Port {
     }
 }
 
-/// Resolves when the server is to stop, or is gone.
-async fn stopped(stopping: &mut watch::Receiver<bool>) {
-    let _ = stopping.wait_for(|stopping| *stopping).await;
-}
-
 struct Connection {
     tls: Option<TlsAcceptor>,
     router: Router,
     bounds: Bounds,
     place: Place,
-    stopping: watch::Receiver<bool>,
+    stopping: CancellationToken,
 }
 
 /// The connection has its place until this is dropped.
@@ -156,7 +152,7 @@ impl Connection {
         }
     }
 
-    async fn speak(mut self, stream: impl AsyncRead + AsyncWrite + Unpin) {
+    async fn speak(self, stream: impl AsyncRead + AsyncWrite + Unpin) {
         let io = TokioIo::new(Stall::new(stream, self.bounds.stall));
         let (router, place) = (self.router, self.place);
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
@@ -183,7 +179,7 @@ impl Connection {
         tokio::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = stopped(&mut self.stopping) => {
+            () = self.stopping.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }

@@ -18,8 +18,8 @@ use utoipa::IntoParams;
 use utoipa_axum::routes;
 
 use super::app::App;
+use super::body::body_too_large;
 use super::extract::{Json, Path, Query, one_of};
-use super::guard::body_too_large;
 use super::idempotency::idempotency_key;
 use super::problem::{Answer, Failed, Type};
 use super::routes::{Routes, Rule};

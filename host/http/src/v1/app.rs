@@ -8,14 +8,16 @@ use tidegate_engine::integration::Digest;
 use tidegate_runtime::Clock;
 use tidegate_service::control::ApiControl;
 use tidegate_service::problem::Result;
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use utoipa::openapi::OpenApi;
 
 use super::bounds::Bounds;
-use super::health::Pulse;
 use super::host::Names;
-use super::idempotency::InFlightKeys;
+use super::in_flight::InFlightKeys;
 use super::keyring::Keyring;
+use super::pulse::Pulse;
 use super::room::Room;
 use super::strangers::Strangers;
 
@@ -50,13 +52,13 @@ pub(crate) struct Shared {
     /// Whether only signed components may be deployed, which only the command can check.
     pub(crate) signatures_only: bool,
     pub(crate) metrics: PrometheusHandle,
-    /// True once the server is to stop: streams and waits end then.
-    pub(crate) stopping: watch::Receiver<bool>,
+    /// Cancelled once the server is to stop: streams and waits end then.
+    pub(crate) stopping: CancellationToken,
     /// What is being done under idempotency keys.
-    pub(super) under_way: InFlightKeys,
+    pub(super) in_flight: InFlightKeys,
     document: OnceLock<Bytes>,
-    /// Each of its receivers is a change that is being made.
-    work: watch::Sender<()>,
+    /// Each of its tokens is a change that is being made.
+    work: TaskTracker,
 }
 
 impl std::fmt::Debug for Shared {
@@ -74,7 +76,7 @@ pub(crate) struct Parts {
     pub(crate) names: Names,
     pub(crate) signatures_only: bool,
     pub(crate) metrics: PrometheusHandle,
-    pub(crate) stopping: watch::Receiver<bool>,
+    pub(crate) stopping: CancellationToken,
 }
 
 impl Shared {
@@ -104,9 +106,9 @@ impl Shared {
             signatures_only,
             metrics,
             stopping,
-            under_way: InFlightKeys::default(),
+            in_flight: InFlightKeys::default(),
             document: OnceLock::new(),
-            work: watch::Sender::new(()),
+            work: TaskTracker::new(),
         }))
     }
 
@@ -122,19 +124,13 @@ impl Shared {
     }
 
     /// Something is being changed until what is returned is dropped.
-    pub(crate) fn working(&self) -> impl Send + 'static {
-        self.work.subscribe()
+    pub(crate) fn working(&self) -> TaskTrackerToken {
+        self.work.token()
     }
 
     /// Resolves when nothing is being changed any more.
     pub(crate) async fn idle(&self) {
-        self.work.closed().await;
-    }
-
-    /// Resolves when the server is to stop.
-    pub(super) async fn stopped(&self) {
-        let mut stopping = self.stopping.clone();
-        // An error means that the server is gone.
-        let _ = stopping.wait_for(|stopping| *stopping).await;
+        self.work.close();
+        self.work.wait().await;
     }
 }

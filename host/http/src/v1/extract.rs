@@ -18,7 +18,7 @@ use tidegate_engine::limits::API_STALL_BYTES;
 use tokio::time::Instant;
 
 use super::app::App;
-use super::guard::{BodyBounds, body_too_large};
+use super::body::{BodyBounds, body_too_large};
 use super::problem::{Answer, Failed, Type};
 use super::room::Hold;
 use crate::views::RateLimit;

@@ -20,24 +20,17 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::app::{App, Entrance};
+use super::body::{BodyBounds, body_too_large};
 use super::idempotency;
 use super::keyring::{Entry, Unknown, is_same};
 use super::places::Place;
 use super::problem::{Answer, Details, Failed, Type};
 use super::room::{self, Allowance, Hold};
-use super::routes::Rule;
+use super::rule::Rule;
 use super::stream;
 
 /// How long after the body's time is over the whole request's is: whoever is slow is told so.
 const AFTER_BODY: Duration = Duration::from_millis(500);
-
-/// How much body a route takes, and until when.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct BodyBounds {
-    pub(super) bytes: u64,
-    /// `None`: the connection ends when nothing comes any more.
-    pub(super) until: Option<Instant>,
-}
 
 /// Who asked, for the log; `None` for this machine's own commands.
 #[derive(Debug, Clone, Copy)]
@@ -281,11 +274,6 @@ fn too_large(rule: &Rule, headers: &HeaderMap) -> Option<Failed> {
     let length = headers.get(CONTENT_LENGTH)?.to_str().ok()?;
     let length: u64 = length.parse().ok()?;
     (length > rule.body).then(|| body_too_large(rule.body))
-}
-
-pub(super) fn body_too_large(most: u64) -> Failed {
-    let detail = format!("the body is larger than this route takes, {most} bytes");
-    Failed::new(Type::TooLarge, detail)
 }
 
 fn slow(time: Duration) -> Failed {

@@ -1,12 +1,10 @@
 //! `/livez` and `/readyz`: whether the process lives, and whether it can work.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
-use tokio::time::Instant;
 use utoipa_axum::routes;
 
 use super::app::App;
@@ -17,23 +15,6 @@ const TEXT: [(axum::http::HeaderName, &str); 1] = [(CONTENT_TYPE, "text/plain; c
 
 /// How long `/readyz` waits for the store, which may just have something larger to write.
 const ANSWER_WITHIN: Duration = Duration::from_millis(5);
-/// How long ago it may have answered, then. The server itself asks it every few seconds.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
-
-/// When the store last answered that it can write.
-#[derive(Debug, Default)]
-pub(crate) struct Pulse(Mutex<Option<Instant>>);
-
-impl Pulse {
-    pub(crate) fn beats(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-    }
-
-    fn is_fresh(&self) -> bool {
-        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        last.is_some_and(|last| last.elapsed() < ANSWERED_WITHIN)
-    }
-}
 
 pub(super) fn routes(routes: Routes) -> Routes {
     routes
@@ -54,7 +35,7 @@ async fn livez() -> impl IntoResponse {
     (status = 200, description = "They can", body = String, content_type = "text/plain"),
 ))]
 async fn readyz(State(app): State<App>) -> Answer<impl IntoResponse> {
-    if *app.stopping.borrow() {
+    if app.stopping.is_cancelled() {
         return Err(Failed::new(Type::Stopping, "the server is about to stop"));
     }
     let unable = |detail: &str| Err(Failed::new(Type::Stopping, detail));

@@ -3,8 +3,7 @@
 //! The header is that of `draft-ietf-httpapi-idempotency-key-header`. [`tidegate_engine::request`] says what
 //! is remembered.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody, to_bytes};
@@ -21,7 +20,7 @@ use tidegate_engine::request::{Fingerprint, NewRequest, RequestKey, RequestStart
 use super::app::App;
 use super::extract::whole;
 use super::problem::{Answer, Failed, Type};
-use super::routes::{Repeats, Rule};
+use super::rule::{Repeats, Rule};
 
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Says that an answer was given before, and that nothing was done now.
@@ -29,10 +28,6 @@ const REPEATED: HeaderName = HeaderName::from_static("tidegate-repeated");
 
 /// When to come again for the answer of a request that is being done.
 const COME_AGAIN: Duration = Duration::from_secs(1);
-
-/// The keys of requests that are being done.
-#[derive(Debug, Default)]
-pub(super) struct InFlightKeys(Mutex<HashSet<RequestKey>>);
 
 /// Holds a key as long as its request is being done.
 struct InFlightGuard {
@@ -42,9 +37,7 @@ struct InFlightGuard {
 
 impl InFlightGuard {
     fn new(app: &App, key: &RequestKey) -> Option<Self> {
-        let keys = app.under_way.0.lock();
-        let mut keys = keys.unwrap_or_else(PoisonError::into_inner);
-        keys.insert(key.clone()).then(|| Self {
+        app.in_flight.insert(key).then(|| Self {
             app: Arc::clone(app),
             key: key.clone(),
         })
@@ -53,9 +46,7 @@ impl InFlightGuard {
 
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
-        let keys = self.app.under_way.0.lock();
-        keys.unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.key);
+        self.app.in_flight.remove(&self.key);
     }
 }
 

@@ -15,7 +15,7 @@ use tidegate_engine::Timestamp;
 use tidegate_engine::api_key::{ApiKey, ApiKeyId, LAST_USED_MS, key_digest};
 use tidegate_engine::integration::Digest;
 use tidegate_engine::limits::{API_RATE_BURST, API_RATE_REQUESTS};
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::bounds::Bounds;
 use super::room::Share;
@@ -37,8 +37,8 @@ pub(crate) struct Entry {
     pub(super) share: Arc<Share>,
     /// When its last use was written down, in Unix milliseconds.
     touched: AtomicU64,
-    /// Whether it opens nothing any more.
-    revoked: watch::Sender<bool>,
+    /// Cancelled once it opens nothing any more.
+    revoked: CancellationToken,
 }
 
 /// Why a text opens nothing.
@@ -91,7 +91,7 @@ impl Keyring {
             })
             .collect();
         for entry in old.iter().filter(|entry| !kept.contains(&entry.key.id)) {
-            entry.revoked.send_replace(true);
+            entry.revoked.cancel();
         }
     }
 
@@ -106,7 +106,7 @@ impl Keyring {
         *entries = kept;
         let gone: Vec<Arc<Entry>> = gone;
         for entry in gone {
-            entry.revoked.send_replace(true);
+            entry.revoked.cancel();
         }
     }
 }
@@ -123,7 +123,7 @@ impl Entry {
             limiter: RateLimiter::direct(quota(&key)),
             share: Arc::new(Share::new(bounds)),
             touched: AtomicU64::new(touched),
-            revoked: watch::Sender::new(false),
+            revoked: CancellationToken::new(),
             key,
         }
     }
@@ -136,7 +136,6 @@ impl Entry {
 
     /// Resolves when the key opens nothing any more, with why.
     pub(crate) async fn ended(&self, now: Timestamp) -> Unknown {
-        let mut revoked = self.revoked.subscribe();
         let expired = async {
             match self.key.expires_at {
                 Some(at) => tokio::time::sleep(Duration::from_millis(at.since(now))).await,
@@ -144,8 +143,7 @@ impl Entry {
             }
         };
         tokio::select! {
-            // The sender is this entry's own.
-            _ = revoked.wait_for(|gone| *gone) => Unknown::Key,
+            () = self.revoked.cancelled() => Unknown::Key,
             () = expired => Unknown::Expired,
         }
     }

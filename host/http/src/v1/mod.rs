@@ -1,7 +1,7 @@
 //! The HTTP API `/v1`: routes over [`Control`](tidegate_service::control::Control), described by what they are.
 //!
 //! A group of routes is a file with a function `routes`, and a line in [`GROUPS`]. Each route is added
-//! with a [`Rule`](routes::Rule): who may ask, how much, how long. What the rule says stands in the
+//! with a [`Rule`](rule::Rule): who may ask, how much, how long. What the rule says stands in the
 //! OpenAPI document too, against which `tests/e2e/api` tries every route.
 //!
 //! | module | its one job |
@@ -12,11 +12,15 @@
 //! | `strangers` | requests without a key: how fast, and what the log tells of them |
 //! | `host` | whom a request is for |
 //! | `room` | what is held for clients at once: bytes, answers, streams |
-//! | `routes` | rules, and the document that comes of them |
+//! | `rule` | who may ask a route, how much, how long; repeats |
+//! | `routes` | routes under their rules, and the document that comes of them |
 //! | `guard` | who asks, whether they may, how much and how long |
 //! | `keyring` | the API keys in memory, and how fast each asks |
 //! | `extract` | bodies, queries and paths, or the problem with them |
 //! | `page` | pages of listings |
+//! | `body` | how much body a route takes |
+//! | `pulse` | whether the store has answered lately |
+//! | `in_flight` | idempotency keys of requests that are being done |
 //! | `problem` | problem details (RFC 9457), their types and their status |
 //! | `trace` | ids, logs and metrics of requests; problems become answers here |
 //! | `stream` | answers that go on: lines, events |
@@ -25,6 +29,7 @@
 mod actions;
 mod api_keys;
 mod app;
+mod body;
 mod bounds;
 mod connections;
 mod data;
@@ -34,6 +39,7 @@ mod guard;
 mod health;
 mod host;
 mod idempotency;
+mod in_flight;
 mod integrations;
 mod jobs;
 mod keyring;
@@ -43,9 +49,11 @@ mod page;
 mod places;
 mod problem;
 mod proxy;
+mod pulse;
 mod records;
 mod room;
 mod routes;
+mod rule;
 mod runs;
 mod schedules;
 mod strangers;

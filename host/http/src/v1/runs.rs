@@ -205,7 +205,7 @@ async fn logs(
         })
         .collect();
     let more = found.len() > lines.len();
-    let last = found.iter().take(lines.len()).last();
+    let last = found.iter().take(lines.len()).next_back();
     let next_cursor = last.map_or(from, |last| last.index + 1);
     Ok(Json(LogsPage {
         lines,
@@ -256,12 +256,12 @@ impl Source for Log {
                 self.from = from;
                 return Ok(Some(hold.carried_by(part.into())));
             }
-            if has_ended || *self.app.stopping.borrow() {
+            if has_ended || self.app.stopping.is_cancelled() {
                 return Ok(None);
             }
             tokio::select! {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
-                () = self.app.stopped() => {}
+                () = self.app.stopping.cancelled() => {}
             }
         }
     }

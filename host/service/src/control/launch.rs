@@ -1,8 +1,7 @@
 //! What every foreground run has in common: find what it needs, start it, run it, record its end.
 
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use serde_json::{Map, Value};
@@ -10,51 +9,24 @@ use tidegate_egress::{Credentials, SecretTexts};
 use tidegate_engine::cassette::Seed;
 use tidegate_engine::idempotency::{IdempotencyKey, KeyUse, Keyed};
 use tidegate_engine::integration::{Connection, Integration};
-use tidegate_engine::run::{
-    Blame, Failure, FailureClass, Figures, LogLine, NewRun, Outcome, RunEnd, RunId, Target, Trigger,
-};
+use tidegate_engine::run::{NewRun, RunId, Target, Trigger};
 use tidegate_engine::store::{Claimed, Durability, Durable, Started};
-use tidegate_engine::{ConnectionKey, Name, StoreError, Timestamp};
-use tidegate_runtime::{Meter, Observer, OutputCheck, Plugin, Recording, RunResult, RunSpec};
+use tidegate_engine::{ConnectionKey, Name, Timestamp};
+use tidegate_runtime::{OutputCheck, Plugin, Recording};
 use tracing::Instrument;
 
-use super::changes::Changes;
 use super::credentials::secrets;
 use super::deploy::ConfigSchema;
 use super::local::Local;
-use super::run_registry::{RunHandle, RunRegistry, Stop};
-use super::truncate;
-use super::upkeep::forget_cassettes;
+use super::run_registry::{RunHandle, Stop};
 use super::{Invoked, Progress};
 use crate::cassettes::CassetteWriter;
-use crate::problem::{Kind, Problem, Result};
+use crate::problem::{Problem, Result};
 use crate::spans;
 
-/// How often progress is shown.
-const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+mod drive;
 
-/// Hands a run's log lines to whoever watches, tells of its commits, and stops it at a checkpoint when the host stops.
-struct Watch {
-    run: RunId,
-    registry: RunRegistry,
-    progress: Arc<dyn Progress>,
-    changes: Arc<Changes>,
-    connection: ConnectionKey,
-}
-
-impl Observer for Watch {
-    fn log(&self, line: &LogLine) {
-        self.progress.log(line);
-    }
-
-    fn committed(&self) {
-        self.changes.tell(&self.connection);
-    }
-
-    fn at_checkpoint(&self) -> bool {
-        self.registry.stops_at_checkpoint(self.run)
-    }
-}
+use drive::drive;
 
 /// Where a run takes place.
 pub(super) struct RunSite {
@@ -258,180 +230,6 @@ pub(super) async fn run_claimed(
     Box::pin(drive(local, site, launch, prepared, begun, progress)).await
 }
 
-async fn drive(
-    local: &Local,
-    site: RunSite,
-    launch: RunRequest,
-    prepared: Prepared,
-    begun: StartedRun,
-    progress: Arc<dyn Progress>,
-) -> Result<Invoked> {
-    let (id, fence) = (begun.id, begun.started.fence);
-    progress.started(id);
-    let meter = Arc::new(Meter::default());
-    // With a checkpoint, an earlier attempt has done so, and what is there now was pulled since.
-    if launch.empty && begun.started.checkpoint.is_none() {
-        let emptied = truncate::models(local, id, fence, &launch.models, &meter).await;
-        local.changes.tell(launch.target.connection());
-        if let Err(error) = emptied {
-            let message = format!("its records could not be deleted: {error}");
-            let failure = Failure::new(FailureClass::Internal, Blame::Host, message);
-            let end = ended(local, Outcome::Failed, Some(failure), meter.figures(), None);
-            let run = local.store.finish_run(id, fence, end).await?;
-            spans::ended(&run);
-            return Ok(Invoked {
-                run,
-                output: None,
-                repeated: false,
-            });
-        }
-    }
-    let why = Arc::new(OnceLock::new());
-    let (told, stopped) = (Arc::clone(&why), begun.stopped);
-    let stopped = async move {
-        // Nobody else sets it.
-        let _ = told.set(stopped.await);
-    };
-    // What somebody waits for is repeated by nobody else, but a sync goes on from its checkpoint.
-    let goes_on = begun.is_of_job || matches!(launch.target, Target::Sync(_));
-    let spec = RunSpec {
-        run: id,
-        fence,
-        target: launch.target,
-        trigger: begun.trigger,
-        attempt: begun.attempt,
-        integration: site.integration,
-        connection: site.connection,
-        config: site.config,
-        models: launch.models,
-        credentials: prepared.credentials,
-        secrets: prepared.secrets,
-        checkpoint: begun.started.checkpoint,
-        input: launch.input,
-        idempotency_key: begun.idempotency_key,
-        output_check: launch.output_check,
-        durability: launch.durability,
-        stored: begun.stored.clone(),
-        allow_deletes: launch.allow_deletes,
-        seed: prepared.seed,
-        recording: prepared.recording,
-        meter: Arc::clone(&meter),
-        cancelled: match local.hears_signals() {
-            true => Box::pin(interrupted_or(stopped)),
-            false => Box::pin(stopped),
-        },
-    };
-    let result = watched(local, &prepared.plugin, spec, &meter, progress).await?;
-    if let Some(take) = prepared.take {
-        take.finish(id, result.recorded);
-    }
-    let end = ended(
-        local,
-        result.outcome,
-        result.failure,
-        result.figures,
-        why.get().filter(|_| goes_on),
-    );
-    drop(begun.handle);
-    let output = result.output;
-    let finish = match &output {
-        Some(output) if begun.holds_key && end.outcome == Outcome::Success => {
-            let output = output.clone();
-            local.store.finish_keyed_run(id, fence, end, output)
-        }
-        _ if begun.is_early => {
-            begun.stored.wait().await?;
-            local.store.finish_run_early(id, fence, end)
-        }
-        _ => local.store.finish_run(id, fence, end),
-    };
-    let deferred = result.deferred;
-    let (finished, ()) = tokio::join!(finish, async move { drop(deferred) });
-    if let Err(StoreError::Fenced { .. }) = finished {
-        // What it recorded came after the removal.
-        forget_cassettes(local).await?;
-        let message = format!(
-            "run {id} was stopped from outside, or its connection was removed while it ran"
-        );
-        return Err(Problem::new(Kind::Conflict, message));
-    }
-    let run = finished?;
-    spans::ended(&run);
-    Ok(Invoked {
-        run,
-        output,
-        repeated: false,
-    })
-}
-
-/// How a run ended. One that was cut because the host stops, and that another goes on with, is no fault of its own.
-fn ended(
-    local: &Local,
-    outcome: Outcome,
-    failure: Option<Failure>,
-    figures: Figures,
-    why: Option<&Stop>,
-) -> RunEnd {
-    let message = match why {
-        Some(Stop::HostStops) if outcome == Outcome::Cancelled => {
-            "the server stopped; what it had committed stays, and the next run goes on from there"
-        }
-        Some(Stop::LeaseEnded) if outcome == Outcome::Cancelled => {
-            "its lease ended; another run goes on from what it had committed"
-        }
-        _ => {
-            return RunEnd {
-                at: local.clock.now(),
-                outcome,
-                failure,
-                figures,
-            };
-        }
-    };
-    RunEnd {
-        at: local.clock.now(),
-        outcome: Outcome::Interrupted,
-        failure: Some(Failure::new(FailureClass::Internal, Blame::Host, message)),
-        figures,
-    }
-}
-
-/// Run it, and tell `progress` how it goes on.
-async fn watched(
-    local: &Local,
-    plugin: &Plugin,
-    spec: RunSpec,
-    meter: &Meter,
-    progress: Arc<dyn Progress>,
-) -> Result<RunResult> {
-    let watch: Arc<dyn Observer> = Arc::new(Watch {
-        run: spec.run,
-        registry: local.registry.clone(),
-        progress: Arc::clone(&progress),
-        changes: Arc::clone(&local.changes),
-        connection: spec.connection.key.clone(),
-    });
-    let running = local
-        .runtime()?
-        .run(plugin, spec, Arc::clone(&local.store), watch);
-    tokio::pin!(running);
-    let result = match progress.wants_figures() {
-        // A timer wakes a thread.
-        false => running.await,
-        true => {
-            let mut tick = tokio::time::interval(PROGRESS_EVERY);
-            loop {
-                tokio::select! {
-                    result = &mut running => break result,
-                    _ = tick.tick() => progress.figures(&meter.figures()),
-                }
-            }
-        }
-    };
-    progress.figures(&result.figures);
-    Ok(result)
-}
-
 async fn load(local: &Local, integration: &Integration) -> Result<Plugin> {
     let digest = integration.current.digest;
     if let Some(plugin) = local.plugins.get(digest) {
@@ -443,29 +241,4 @@ async fn load(local: &Local, integration: &Integration) -> Result<Plugin> {
     let plugin = tokio::task::block_in_place(load)?;
     local.plugins.put(plugin.clone());
     Ok(plugin)
-}
-
-/// Resolves at Ctrl-C or SIGTERM, so that a run ends as cancelled rather than torn, or when the run
-/// is told to stop.
-async fn interrupted_or(stopped: impl Future<Output = ()>) {
-    tokio::select! {
-        () = interrupted() => {}
-        () = stopped => {}
-    }
-}
-
-async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-        }
-        Err(_) => {
-            // Without the handler the signal ends the process, and the store is safe with that.
-            std::future::pending::<()>().await;
-        }
-    }
 }

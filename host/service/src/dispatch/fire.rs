@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_engine::run::RunId;
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::control::Local;
 use crate::control::run_registry::Stop;
@@ -19,7 +19,7 @@ const LEAST_WAIT: Duration = Duration::from_millis(10);
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 /// Fire until the server stops.
-pub(super) async fn run(local: Arc<Local>, mut stopping: watch::Receiver<bool>) {
+pub(super) async fn run(local: Arc<Local>, stopping: CancellationToken) {
     let mut heard = 0;
     loop {
         let wait = match fire(&local).await {
@@ -31,8 +31,7 @@ pub(super) async fn run(local: Arc<Local>, mut stopping: watch::Receiver<bool>) 
         };
         tokio::select! {
             biased;
-            // The sender goes with the server.
-            _ = stopping.wait_for(|stop| *stop) => return,
+            () = stopping.cancelled() => return,
             version = local.schedules_changed.wait_past(heard) => heard = version,
             () = tokio::time::sleep(wait) => {}
         }

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_engine::board::ConcurrencyLimits;
-use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::control::run_registry::Stop;
 use crate::control::{Local, ensure_schedules};
@@ -37,7 +37,8 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Dispatcher {
     local: Arc<Local>,
-    stop: watch::Sender<bool>,
+    /// Its drop is a stop, too.
+    stop: DropGuard,
     loops: JoinSet<()>,
     workers: JoinHandle<()>,
 }
@@ -50,16 +51,16 @@ impl Dispatcher {
             if made > 0 {
                 tracing::info!(made, "schedules that manifests want were missing");
             }
-            let (stop, stopping) = watch::channel(false);
+            let stopping = CancellationToken::new();
             let mut loops = JoinSet::new();
             loops.spawn(fire::run(Arc::clone(&local), stopping.clone()));
             loops.spawn(keep::run(Arc::clone(&local), options.keep_runs));
             let running = work::Running::default();
             loops.spawn(keep::leases(Arc::clone(&local), running.clone()));
-            let worker = work::run(Arc::clone(&local), options.caps, running, stopping);
+            let worker = work::run(Arc::clone(&local), options.caps, running, stopping.clone());
             Ok(Self {
                 local,
-                stop,
+                stop: stopping.drop_guard(),
                 loops,
                 workers: tokio::spawn(worker),
             })
@@ -71,8 +72,7 @@ impl Dispatcher {
     /// server again.
     pub fn stop(mut self, grace: Duration) -> BoxFuture<'static, ()> {
         Box::pin(async move {
-            // The loops hear it, or are gone.
-            let _ = self.stop.send(true);
+            drop(self.stop);
             if tokio::time::timeout(grace, &mut self.workers)
                 .await
                 .is_err()

@@ -8,8 +8,8 @@ use tidegate_engine::Timestamp;
 use tidegate_engine::board::ConcurrencyLimits;
 use tidegate_engine::run::{Fence, RunId};
 use tidegate_engine::store::{Claim, Claimed};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::control::{Local, new_run_id};
@@ -52,7 +52,7 @@ pub(super) async fn run(
     local: Arc<Local>,
     caps: ConcurrencyLimits,
     running: Running,
-    mut stopping: watch::Receiver<bool>,
+    stopping: CancellationToken,
 ) {
     let mut runs: JoinSet<()> = JoinSet::new();
     let mut heard = 0;
@@ -67,7 +67,7 @@ pub(super) async fn run(
         tokio::select! {
             biased;
             // First: nothing is claimed after the signal.
-            _ = stopping.wait_for(|stop| *stop) => break,
+            () = stopping.cancelled() => break,
             version = local.jobs_changed.wait_past(heard) => heard = version,
             // One has made room.
             Some(_) = runs.join_next() => {}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tidegate_engine::job::{JobTarget, Priority, Retry};
-use tidegate_engine::schedule::{Definition, Misfire, Overlap};
+use tidegate_engine::schedule::{Definition, Misfire, Overlap, ScheduleRule};
 use tidegate_engine::{ConnectionKey, ConnectionName, Name};
 use tidegate_http::views;
 use tidegate_service::control::{Control, NewSchedule};
@@ -172,49 +172,20 @@ fn ms(span: Duration) -> Result<u64> {
 }
 
 pub(super) async fn run(control: &dyn Control, args: Args) -> Result<()> {
+    let json = args.json;
+    let new = NewSchedule {
+        id: None,
+        revision: None,
+        definition: definition(args)?,
+    };
+    super::show(&control.put_schedule(new).await?, json)
+}
+
+fn definition(args: Args) -> Result<Definition> {
+    let rules = Rules::of(&args)?;
     let connection = ConnectionKey {
         integration: args.function.integration,
         connection: args.connection,
-    };
-    let target = match args.input {
-        Some(input) => JobTarget::Action {
-            connection,
-            action: args.function.function,
-            input: input.into(),
-        },
-        None => JobTarget::Sync {
-            connection,
-            sync: args.function.function,
-            variant: Name::base_variant(),
-            reset: false,
-            empty: false,
-            allow_deletes: false,
-        },
-    };
-    let every = args.every.into_iter().map(every_rule);
-    let cron = args.cron.into_iter().map(cron_rule);
-    let at = args.at.into_iter().map(at_rule);
-    let mut when: Vec<views::ScheduleRule> = every.chain(cron).chain(at).collect();
-    let mut exclude = args.exclude;
-    let rules = || when.iter().chain(&exclude);
-    if (args.timezone.is_some() || args.dst_gap.is_some()) && !rules().any(|r| r.cron.is_some()) {
-        let message = "--timezone and --dst-gap are about cron expressions, and there is none";
-        return Err(Problem::invalid(message));
-    }
-    for rule in when.iter_mut().chain(&mut exclude) {
-        if rule.cron.is_some() {
-            rule.timezone.clone_from(&args.timezone);
-            rule.dst_gap = args.dst_gap.map(|gap| match gap {
-                GapArg::Shift => views::DstGap::Shift,
-                GapArg::Skip => views::DstGap::Skip,
-            });
-        }
-    }
-    let parsed = |rules: &[views::ScheduleRule]| {
-        rules
-            .iter()
-            .map(views::ScheduleRule::parse)
-            .collect::<Result<Vec<_>>>()
     };
     let moment = |text: Option<String>| text.as_deref().map(views::moment).transpose();
     let given = args.label.len();
@@ -222,11 +193,10 @@ pub(super) async fn run(control: &dyn Control, args: Args) -> Result<()> {
     if labels.len() < given {
         return Err(Problem::invalid("a label is given twice"));
     }
-    let when = parsed(&when)?;
-    let definition = Definition {
-        target,
-        when,
-        exclude: parsed(&exclude)?,
+    Ok(Definition {
+        target: target(connection, args.function.function, args.input),
+        when: rules.when,
+        exclude: rules.exclude,
         start_at: moment(args.start_at)?,
         end_at: moment(args.end_at)?,
         max_fires: args.max_fires,
@@ -254,11 +224,63 @@ pub(super) async fn run(control: &dyn Control, args: Args) -> Result<()> {
         external_id: args.external_id,
         dedup_key: args.dedup_key,
         labels,
-    };
-    let new = NewSchedule {
-        id: None,
-        revision: None,
-        definition,
-    };
-    super::show(&control.put_schedule(new).await?, args.json)
+    })
+}
+
+/// An action if there is an input, else a sync.
+fn target(connection: ConnectionKey, name: Name, input: Option<String>) -> JobTarget {
+    match input {
+        Some(input) => JobTarget::Action {
+            connection,
+            action: name,
+            input: input.into(),
+        },
+        None => JobTarget::Sync {
+            connection,
+            sync: name,
+            variant: Name::base_variant(),
+            reset: false,
+            empty: false,
+            allow_deletes: false,
+        },
+    }
+}
+
+/// When it is due, and when not.
+struct Rules {
+    when: Vec<ScheduleRule>,
+    exclude: Vec<ScheduleRule>,
+}
+
+impl Rules {
+    fn of(args: &Args) -> Result<Self> {
+        let every = args.every.iter().cloned().map(every_rule);
+        let cron = args.cron.iter().cloned().map(cron_rule);
+        let at = args.at.iter().cloned().map(at_rule);
+        let when: Vec<views::ScheduleRule> = every.chain(cron).chain(at).collect();
+        let mut rules = when.iter().chain(&args.exclude);
+        let is_zoned = args.timezone.is_some() || args.dst_gap.is_some();
+        if is_zoned && !rules.any(|rule| rule.cron.is_some()) {
+            let message = "--timezone and --dst-gap are about cron expressions, and there is none";
+            return Err(Problem::invalid(message));
+        }
+        let gap = args.dst_gap.map(|gap| match gap {
+            GapArg::Shift => views::DstGap::Shift,
+            GapArg::Skip => views::DstGap::Skip,
+        });
+        let parsed = |rules: &[views::ScheduleRule]| {
+            let zoned = rules.iter().cloned().map(|mut rule| {
+                if rule.cron.is_some() {
+                    rule.timezone.clone_from(&args.timezone);
+                    rule.dst_gap = gap;
+                }
+                rule.parse()
+            });
+            zoned.collect::<Result<Vec<_>>>()
+        };
+        Ok(Self {
+            when: parsed(&when)?,
+            exclude: parsed(&args.exclude)?,
+        })
+    }
 }

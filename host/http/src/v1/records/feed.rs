@@ -164,7 +164,7 @@ impl Feed {
             // An error means that nobody tells any more; then the time decides.
             Ok(()) = commits.changed() => true,
             () = tokio::time::sleep(left.min(LOOK_EVERY)) => true,
-            () = self.app.stopped() => false,
+            () = self.app.stopping.cancelled() => false,
         }
     }
 }
@@ -315,7 +315,7 @@ impl Source for RemainingPages {
             out.push(b'\n');
         }
         // A server that stops ends the stream early: the last line says so.
-        let stopping = *self.feed.app.stopping.borrow();
+        let stopping = self.feed.app.stopping.is_cancelled();
         if !changes.more || stopping {
             self.ended = true;
             let (next, more) = (changes.next, changes.more);
@@ -372,11 +372,11 @@ impl Source for Following {
             if changes.more {
                 continue;
             }
-            if *self.feed.app.stopping.borrow() {
+            if self.feed.app.stopping.is_cancelled() {
                 return Ok(None);
             }
             if !self.feed.wait(&mut self.commits, quiet_until).await {
-                return match *self.feed.app.stopping.borrow() {
+                return match self.feed.app.stopping.is_cancelled() {
                     true => Ok(None),
                     false => Ok(Some(Bytes::from_static(b": nothing new\n\n"))),
                 };
