@@ -128,17 +128,7 @@ impl Template {
         &self,
         mut value: impl FnMut(&Place) -> Option<Cow<'v, str>>,
     ) -> Result<String, FillError> {
-        let mut filled = String::new();
-        for part in &self.0 {
-            match part {
-                Part::Text(text) => filled.push_str(text),
-                Part::Place(place) => {
-                    let value = value(place).ok_or_else(|| FillError::Missing(place.clone()))?;
-                    filled.push_str(&value);
-                }
-            }
-        }
-        Ok(filled)
+        self.filled(|_, place| value(place))
     }
 
     /// The path or URL, with what `value` gives for each place, percent-encoded ([`encode`]): a value fills
@@ -146,14 +136,15 @@ impl Template {
     ///
     /// # Errors
     ///
-    /// [`FillError::Missing`], when it gives nothing or an empty text for a place; [`FillError::Elsewhere`], when a
-    /// segment becomes `.` or `..`.
+    /// [`FillError::Missing`], when it gives nothing for a place, or an empty text for one in the path;
+    /// [`FillError::Elsewhere`], when a segment becomes `.` or `..`.
     pub fn fill_path<'v>(
         &self,
         mut value: impl FnMut(&Place) -> Option<Cow<'v, str>>,
     ) -> Result<String, FillError> {
-        let filled = self.fill(|place| {
-            let value = value(place).filter(|value| !value.is_empty());
+        let filled = self.filled(|before, place| {
+            let is_in_path = !before.contains(['?', '#']);
+            let value = value(place).filter(|value| !is_in_path || !value.is_empty());
             value.map(|value| Cow::Owned(encode(&value)))
         })?;
         let path = filled.split(['?', '#']).next().unwrap_or_default();
@@ -161,6 +152,25 @@ impl Template {
             true => Err(FillError::Elsewhere(filled)),
             false => Ok(filled),
         }
+    }
+
+    /// `value` gets what comes before the place, too.
+    fn filled<'v>(
+        &self,
+        mut value: impl FnMut(&str, &Place) -> Option<Cow<'v, str>>,
+    ) -> Result<String, FillError> {
+        let mut filled = String::new();
+        for part in &self.0 {
+            match part {
+                Part::Text(text) => filled.push_str(text),
+                Part::Place(place) => {
+                    let value = value(&filled, place);
+                    let value = value.ok_or_else(|| FillError::Missing(place.clone()))?;
+                    filled.push_str(&value);
+                }
+            }
+        }
+        Ok(filled)
     }
 }
 
@@ -246,6 +256,8 @@ mod tests {
             ("/a/{id}", "...", "/a/..."),
             ("/a/.{id}", "x", "/a/.x"),
             ("/a?b={id}/..", "x", "/a?b=x/.."),
+            // So is an empty value.
+            ("/a?b={id}&c={/e}", "", "/a?b=&c="),
             // Encoded dots and slashes are a name like any other.
             ("/a/{id}", "%2e%2e", "/a/%252e%252e"),
             ("/a/{id}", "../x", "/a/..%2Fx"),
@@ -271,6 +283,7 @@ mod tests {
             ("/a/{/b}", "/b"),
             ("/a/{/o}", "/o"),
             ("/a/{/e}", "/e"),
+            ("/a/{/e}?x={/t}", "/e"),
             ("/a/{id}", "id"),
             ("/a/{config.x}", "config.x"),
         ] {

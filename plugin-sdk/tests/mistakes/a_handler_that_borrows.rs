@@ -1,3 +1,5 @@
+//! A handler that borrows: the lines below are what the compiler has to say of it.
+
 // error[E0631]: type mismatch in function arguments
 // expected function signature `fn(tidegate_sdk::Cx) -> _`
 use tidegate_sdk::prelude::*;

@@ -1,3 +1,5 @@
+//! A handler that is not async: the lines below are what the compiler has to say of it.
+
 // error[E0277]: this is no handler: it has to be an `async fn` that returns `tidegate_sdk::Result<()>`
 // gives `std::result::Result<(), Failure>`
 use tidegate_sdk::prelude::*;

@@ -1,3 +1,5 @@
+//! A record that is not serialize: the lines below are what the compiler has to say of it.
+
 // error[E0277]: the trait bound `Todo: serde::Serialize` is not satisfied
 // consider adding `#[derive(serde::Serialize)]` to your `Todo` type
 use tidegate_sdk::prelude::*;

@@ -1,3 +1,5 @@
+//! A sync with an input: the lines below are what the compiler has to say of it.
+
 // error[E0593]: function is expected to take 1 argument, but it takes 2 arguments
 use tidegate_sdk::prelude::*;
 

@@ -1,3 +1,5 @@
+//! An action of other types: the lines below are what the compiler has to say of it.
+
 // error[E0277]: the trait bound `New: serde::de::DeserializeOwned` is not satisfied
 // error[E0277]: the trait bound `Made: serde::Serialize` is not satisfied
 use tidegate_sdk::prelude::*;

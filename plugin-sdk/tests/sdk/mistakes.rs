@@ -1,4 +1,4 @@
-//! What the compiler says of the usual mistakes: each file of `tests/mistakes` is one, and begins with lines that the
+//! What the compiler says of the usual mistakes: each file of `tests/mistakes` is one, and its third line begins what the
 //! compiler has to say of it.
 //!
 //! `rustc` is called on each file with the library that these tests link, as nothing is to be built for it:
@@ -68,10 +68,8 @@ fn the_compiler_says_what_is_wrong() {
     assert!(files.len() > 5, "{files:?}");
     for file in files {
         let code = fs::read_to_string(&file).unwrap();
-        let expected: Vec<&str> = code
-            .lines()
-            .map_while(|line| line.strip_prefix("// "))
-            .collect();
+        let lines = code.lines().skip(2);
+        let expected: Vec<&str> = lines.map_while(|line| line.strip_prefix("// ")).collect();
         assert!(!expected.is_empty(), "{}", file.display());
         let said = said(&library, &file);
         for line in &expected {
