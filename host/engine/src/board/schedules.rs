@@ -251,13 +251,7 @@ impl Board {
             return Ok(None);
         };
         let plan = calendar.plan(first, now);
-        let mut fresh = Vec::new();
-        for moment in plan.fires {
-            let fire = readable(outcomes.of(id, moment))?;
-            if !fire.is_some_and(|fire| fire.outcome.is_own()) {
-                fresh.push(moment);
-            }
-        }
+        let fresh = without_outcome(id, plan.fires, outcomes)?;
         let mut rows: Vec<Fire> = Vec::new();
         let mut cancelled = Vec::new();
         for missed in plan.missed {
@@ -360,6 +354,22 @@ impl Board {
         let place = self.place(definition.target.connection(), priority, now, now);
         Job::queued(new, place)
     }
+}
+
+/// The moments that have no outcome of their own yet.
+fn without_outcome(
+    id: ScheduleId,
+    moments: Vec<Timestamp>,
+    outcomes: &dyn Outcomes,
+) -> Result<Vec<Timestamp>, StoreError> {
+    let mut fresh = Vec::new();
+    for moment in moments {
+        let fire = readable(outcomes.of(id, moment))?;
+        if !fire.is_some_and(|fire| fire.outcome.is_own()) {
+            fresh.push(moment);
+        }
+    }
+    Ok(fresh)
 }
 
 /// One that can't be read must not stop its schedule, and with it all others.

@@ -240,6 +240,23 @@ impl Definition {
         {
             return Err(DefinitionError::Order);
         }
+        self.check_numbers()?;
+        self.check_labels()?;
+        self.retry.check()?;
+        if let Some(payload) = self.target.input() {
+            bounds(
+                "the payload's length",
+                payload.len() as u64,
+                1,
+                SCHEDULE_PAYLOAD_BYTES,
+            )?;
+            serde_json::from_str::<serde::de::IgnoredAny>(payload)
+                .map_err(|error| DefinitionError::Payload(error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    fn check_numbers(&self) -> Result<(), DefinitionError> {
         let window = self.catchup_window_ms.unwrap_or_default();
         let max_allowed = match self.overlap {
             Overlap::Allow { max } => max,
@@ -281,40 +298,20 @@ impl Definition {
                 1,
                 KEY_BYTES_MAX as u64,
             ),
-            (
-                "the number of labels",
-                self.labels.len() as u64,
-                0,
-                LABELS_MAX as u64,
-            ),
         ];
         for (name, value, min, max) in rows {
             bounds(name, value, min, max)?;
         }
+        Ok(())
+    }
+
+    fn check_labels(&self) -> Result<(), DefinitionError> {
+        let count = self.labels.len() as u64;
+        bounds("the number of labels", count, 0, LABELS_MAX as u64)?;
         for (name, value) in &self.labels {
-            bounds(
-                "a label's name's length",
-                name.len() as u64,
-                1,
-                KEY_BYTES_MAX as u64,
-            )?;
-            bounds(
-                "a label's length",
-                value.len() as u64,
-                0,
-                KEY_BYTES_MAX as u64,
-            )?;
-        }
-        self.retry.check()?;
-        if let Some(payload) = self.target.input() {
-            bounds(
-                "the payload's length",
-                payload.len() as u64,
-                1,
-                SCHEDULE_PAYLOAD_BYTES,
-            )?;
-            serde_json::from_str::<serde::de::IgnoredAny>(payload)
-                .map_err(|error| DefinitionError::Payload(error.to_string()))?;
+            let (name, value) = (name.len() as u64, value.len() as u64);
+            bounds("a label's name's length", name, 1, KEY_BYTES_MAX as u64)?;
+            bounds("a label's length", value, 0, KEY_BYTES_MAX as u64)?;
         }
         Ok(())
     }

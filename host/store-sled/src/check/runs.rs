@@ -107,21 +107,40 @@ pub(super) fn check(
                 }
                 Ok(())
             }
-            Kind::Log => {
-                let (id, first) = rest.split_at_checked(16).ok_or(Corrupt("a key without the run id it should have")).map_err(bad)?;
-                let id = keys::decode_run(id).map_err(bad)?;
-                let (first, _) = keys::split_number(first).map_err(bad)?;
-                let lines: Vec<LogLine> = rows::decode(value).map_err(bad)?;
-                if lines.first().map(|line| line.index) != Some(first) || !lines.is_sorted_by(|a, b| a.index < b.index) {
-                    look.wrong(format!("{id}"), format!("its log lines from {first} are not in their order"));
-                }
-                if look.view.get(&keys::run(id))?.is_none() {
-                    look.wrong(format!("{id}"), "it has log lines, and there is no such run");
-                }
-                Ok(())
-            }
+            Kind::Log => log_lines(look, key, rest, value),
         }
     })
+}
+
+fn log_lines(
+    look: &mut Checker<'_>,
+    key: &[u8],
+    rest: &[u8],
+    value: &[u8],
+) -> Result<(), StoreError> {
+    let bad = |corrupt| damaged(key, corrupt);
+    let (id, first) = rest
+        .split_at_checked(16)
+        .ok_or(Corrupt("a key without the run id it should have"))
+        .map_err(bad)?;
+    let id = keys::decode_run(id).map_err(bad)?;
+    let (first, _) = keys::split_number(first).map_err(bad)?;
+    let lines: Vec<LogLine> = rows::decode(value).map_err(bad)?;
+    if lines.first().map(|line| line.index) != Some(first)
+        || !lines.is_sorted_by(|a, b| a.index < b.index)
+    {
+        look.wrong(
+            format!("{id}"),
+            format!("its log lines from {first} are not in their order"),
+        );
+    }
+    if look.view.get(&keys::run(id))?.is_none() {
+        look.wrong(
+            format!("{id}"),
+            "it has log lines, and there is no such run",
+        );
+    }
+    Ok(())
 }
 
 /// A run is in the lists of its integration and its connection, and among the running ones as long

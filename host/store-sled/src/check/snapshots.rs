@@ -13,12 +13,14 @@ use crate::layout::seqset::read_runs;
 
 use super::checker::Checker;
 
-pub(super) fn check(
+/// The snapshots of a feed that have begun, by sync, each with the sequence at which it began; `None` for a row that
+/// can't be read.
+fn begun(
     look: &mut Checker<'_>,
     connection: u64,
     feed: u64,
     last_seq: u64,
-) -> Result<(), StoreError> {
+) -> Result<BTreeMap<u64, Option<u64>>, StoreError> {
     let mut syncs = Vec::new();
     for item in look.view.prefix(&keys::syncs(connection)) {
         // Damage there has been found already.
@@ -30,7 +32,6 @@ pub(super) fn check(
         }
     }
     let prefix = keys::of_feed(Tag::Snapshot, feed);
-    // By sync; `None` for a row that can't be read.
     let mut begun: BTreeMap<u64, Option<u64>> = BTreeMap::new();
     look.rows(&prefix, |look, key, value| {
         let bad = |corrupt| damaged(key, corrupt);
@@ -57,7 +58,16 @@ pub(super) fn check(
         }
         Ok(())
     })?;
+    Ok(begun)
+}
 
+pub(super) fn check(
+    look: &mut Checker<'_>,
+    connection: u64,
+    feed: u64,
+    last_seq: u64,
+) -> Result<(), StoreError> {
+    let begun = begun(look, connection, feed, last_seq)?;
     let prefix = keys::of_feed(Tag::SeenDelta, feed);
     look.rows(&prefix, |look, key, value| {
         let bad = |corrupt| damaged(key, corrupt);

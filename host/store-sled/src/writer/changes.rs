@@ -5,6 +5,7 @@
 //! sequences follow the order of the page.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 
 use tidegate_engine::canonical::BodyHash;
 use tidegate_engine::record::{Action, Counts};
@@ -89,6 +90,56 @@ pub(super) struct Plan<'a> {
     bodies: HashMap<u64, Option<String>>,
 }
 
+/// What the operations so far come to.
+struct Decided {
+    /// One for each operation.
+    changes: Vec<Option<Change>>,
+    /// Sequences of records that a pull saw and left as they are.
+    seen: Vec<u64>,
+    /// Sequences of records that were deleted.
+    gone: Vec<u64>,
+}
+
+impl Decided {
+    /// Decide the operations on one id, in their order. The last that changes the record is what its pack shows.
+    fn of_one_id(
+        &mut self,
+        ops: &[Op<'_>],
+        same: &[usize],
+        stored: Option<PriorState>,
+        now: Timestamp,
+        counts: &mut [Counts],
+    ) -> Option<usize> {
+        let mut before = stored;
+        let mut last = None;
+        for number in same {
+            let Some(op) = ops.get(*number) else { continue };
+            let change = decide(op, before, now);
+            if let Some(counts) = counts.get_mut(op.page)
+                && !matches!(op.what, RecordEffect::Skip)
+            {
+                count(counts, change.as_ref());
+            }
+            if let Some(PriorState::Stored(entry)) = before {
+                let kept = matches!(op.what, RecordEffect::Save(..) | RecordEffect::Skip);
+                match &change {
+                    None if kept => self.seen.push(entry.seq),
+                    Some(change) if change.action == Action::Deleted => self.gone.push(entry.seq),
+                    _ => {}
+                }
+            }
+            if let Some(change) = change {
+                before = Some(PriorState::Op(*number, change.after));
+                last = Some(*number);
+                if let Some(slot) = self.changes.get_mut(*number) {
+                    *slot = Some(change);
+                }
+            }
+        }
+        last
+    }
+}
+
 /// Work out what `ops` do to the feed `number`; adds up `counts` by page.
 pub(super) fn plan<'a>(
     view: &View<'_>,
@@ -103,10 +154,12 @@ pub(super) fn plan<'a>(
         // Stable: operations on one id stay in their order.
         order.sort_by(|a, b| id(a).cmp(id(b)));
     }
-    let mut changes: Vec<Option<Change>> = vec![None; ops.len()];
+    let mut decided = Decided {
+        changes: vec![None; ops.len()],
+        seen: Vec::new(),
+        gone: Vec::new(),
+    };
     let mut packs = Vec::new();
-    let mut seen = Vec::new();
-    let mut gone = Vec::new();
 
     let prefix = keys::of_feed(Tag::Pack, number);
     let mut rest = order.chunk_by(|a, b| id(a) == id(b)).peekable();
@@ -125,42 +178,8 @@ pub(super) fn plan<'a>(
                 .is_some_and(|op| pack.covers(id(op).as_bytes()))
         }) {
             let stored = same.first().and_then(|op| pack.get(id(op).as_bytes()));
-            let mut before = stored.copied().map(PriorState::Stored);
-            let mut last = None;
-            for number in same {
-                let Some(op) = ops.get(*number) else { continue };
-                let change = decide(op, before, now);
-                if let Some(counts) = counts.get_mut(op.page)
-                    && !matches!(op.what, RecordEffect::Skip)
-                {
-                    count(counts, change.as_ref());
-                }
-                match (&change, before) {
-                    (None, Some(PriorState::Stored(entry)))
-                        if matches!(op.what, RecordEffect::Save(..) | RecordEffect::Skip) =>
-                    {
-                        seen.push(entry.seq);
-                    }
-                    (
-                        Some(Change {
-                            action: Action::Deleted,
-                            ..
-                        }),
-                        Some(PriorState::Stored(entry)),
-                    ) => {
-                        gone.push(entry.seq);
-                    }
-                    _ => {}
-                }
-                if let Some(change) = change {
-                    before = Some(PriorState::Op(*number, change.after));
-                    last = Some(*number);
-                    if let Some(slot) = changes.get_mut(*number) {
-                        *slot = Some(change);
-                    }
-                }
-            }
-            changed.extend(last);
+            let stored = stored.copied().map(PriorState::Stored);
+            changed.extend(decided.of_one_id(&ops, same, stored, now, counts));
         }
         if !changed.is_empty() {
             let first_id = keys::rest(&key, &prefix).map_err(bad)?.to_vec();
@@ -171,6 +190,11 @@ pub(super) fn plan<'a>(
             });
         }
     }
+    let Decided {
+        changes,
+        mut seen,
+        mut gone,
+    } = decided;
     seen.sort_unstable();
     seen.dedup();
     gone.sort_unstable();
@@ -352,18 +376,8 @@ impl Plan<'_> {
         self.put_packs(number, &sequences, writes)?;
 
         superseded.sort_unstable();
-        feed.live.insert_range(first_new, feed.header.last_seq);
-        for seq in &superseded {
-            feed.live.remove(*seq);
-            feed.tombs.remove(*seq);
-            feed.pruned.remove(*seq);
-        }
-        for seq in tombs.iter().filter(|seq| feed.live.contains(**seq)) {
-            feed.tombs.insert(*seq);
-        }
-        for seq in pruned.iter().filter(|seq| feed.live.contains(**seq)) {
-            feed.pruned.insert(*seq);
-        }
+        let new = first_new..=feed.header.last_seq;
+        update_sets(feed, new, &superseded, &tombs, &pruned);
         feed.put_sets(view, writes, &superseded, &tombs, &pruned)?;
         Ok(Some(Publication::Changed {
             feed: feed.published.clone(),
@@ -439,6 +453,28 @@ fn count_stats(stats: &mut ModelStats, change: &Change, was_pruned: bool, is_pru
     } else {
         stats.live += 1;
         stats.live_bytes += if is_pruned { 0 } else { change.after.body_len };
+    }
+}
+
+/// Take the new sequences into the feed's sets, and those that they supersede out of them.
+fn update_sets(
+    feed: &mut FeedState,
+    new: RangeInclusive<u64>,
+    superseded: &[u64],
+    tombs: &[u64],
+    pruned: &[u64],
+) {
+    feed.live.insert_range(*new.start(), *new.end());
+    for seq in superseded {
+        feed.live.remove(*seq);
+        feed.tombs.remove(*seq);
+        feed.pruned.remove(*seq);
+    }
+    for seq in tombs.iter().filter(|seq| feed.live.contains(**seq)) {
+        feed.tombs.insert(*seq);
+    }
+    for seq in pruned.iter().filter(|seq| feed.live.contains(**seq)) {
+        feed.pruned.insert(*seq);
     }
 }
 

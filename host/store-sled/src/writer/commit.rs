@@ -34,48 +34,7 @@ impl Writer {
             Some(_) => Some(self.writing_sync(id, fence)?.1),
             None => None,
         };
-        // In the order of the pages; a commit has few models.
-        let mut by_model: Vec<(&Name, Vec<Op<'_>>)> = Vec::new();
-        // Those of which a record without an id was skipped.
-        let mut holes: Vec<&Name> = Vec::new();
-        for (index, (page, hashes)) in commit.pages.iter().zip(hashes).enumerate() {
-            if page.is_empty() {
-                continue;
-            }
-            let own = match by_model.iter().position(|(model, _)| **model == page.model) {
-                Some(own) => own,
-                None => {
-                    by_model.push((&page.model, Vec::new()));
-                    by_model.len() - 1
-                }
-            };
-            let Some((_, ops)) = by_model.get_mut(own) else {
-                continue;
-            };
-            ops.reserve(page.len());
-            ops.extend(page.delete.iter().map(|id| Op {
-                id,
-                page: index,
-                what: RecordEffect::Delete,
-            }));
-            let saves = page.save.iter().zip(hashes);
-            ops.extend(saves.map(|(save, hash)| Op {
-                id: &save.id,
-                page: index,
-                what: RecordEffect::Save(&save.body, *hash),
-            }));
-            ops.extend(page.skipped.iter().filter_map(|skipped| {
-                Some(Op {
-                    id: skipped.id.as_deref()?,
-                    page: index,
-                    what: RecordEffect::Skip,
-                })
-            }));
-            if page.skipped.iter().any(|skipped| skipped.id.is_none()) {
-                holes.push(&page.model);
-            }
-        }
-
+        let (by_model, holes) = ops_by_model(commit, hashes);
         let mut writes = Writes::default();
         let none = |page: &Page| Counts {
             skipped: page.skipped.len() as u64,
@@ -178,4 +137,54 @@ impl Writer {
         writes.put_new(key, &keys::encode_number(self.counters.feed));
         Ok(self.counters.feed)
     }
+}
+
+type ModelOps<'a> = (&'a Name, Vec<Op<'a>>);
+
+/// The operations of each model, in the order of the pages; and the models of which a record without an id was skipped.
+fn ops_by_model<'a>(
+    commit: &'a Commit,
+    hashes: &[Vec<BodyHash>],
+) -> (Vec<ModelOps<'a>>, Vec<&'a Name>) {
+    // A commit has few models.
+    let mut by_model: Vec<ModelOps<'a>> = Vec::new();
+    let mut holes = Vec::new();
+    for (index, (page, hashes)) in commit.pages.iter().zip(hashes).enumerate() {
+        if page.is_empty() {
+            continue;
+        }
+        let own = match by_model.iter().position(|(model, _)| **model == page.model) {
+            Some(own) => own,
+            None => {
+                by_model.push((&page.model, Vec::new()));
+                by_model.len() - 1
+            }
+        };
+        let Some((_, ops)) = by_model.get_mut(own) else {
+            continue;
+        };
+        ops.reserve(page.len());
+        ops.extend(page.delete.iter().map(|id| Op {
+            id,
+            page: index,
+            what: RecordEffect::Delete,
+        }));
+        let saves = page.save.iter().zip(hashes);
+        ops.extend(saves.map(|(save, hash)| Op {
+            id: &save.id,
+            page: index,
+            what: RecordEffect::Save(&save.body, *hash),
+        }));
+        ops.extend(page.skipped.iter().filter_map(|skipped| {
+            Some(Op {
+                id: skipped.id.as_deref()?,
+                page: index,
+                what: RecordEffect::Skip,
+            })
+        }));
+        if page.skipped.iter().any(|skipped| skipped.id.is_none()) {
+            holes.push(&page.model);
+        }
+    }
+    (by_model, holes)
 }

@@ -8,7 +8,8 @@ use tidegate_sdk::prelude::*;
 
 use super::Puller;
 use crate::latest;
-use crate::page::Changes;
+use crate::page::{Changes, Record};
+use crate::plan::Plan;
 
 /// So many ids that came twice are remembered, of at most so many bytes each: they are part of the checkpoint.
 const TWICE_MAX: usize = 200;
@@ -52,44 +53,13 @@ impl Puller<'_> {
         let bodies: Vec<Option<Box<RawValue>>> =
             self.cx.get_records(&self.plan.model, &ids).await?;
         let stored: BTreeMap<&String, Option<Box<RawValue>>> = ids.iter().zip(bodies).collect();
-        let time = |body: &RawValue| latest::time(self.plan, body);
-        let mut best: BTreeMap<&String, (BestVersion, Option<i64>)> = BTreeMap::new();
-        let mut seen_before = BTreeSet::new();
-        for id in &ids {
-            let here = changes
-                .save
-                .iter()
-                .filter(|record| record.id == *id)
-                .count();
-            let was_before = again.get(id).is_some_and(|again| *again >= here);
-            if was_before {
-                seen_before.insert(id);
-            }
-            if let Some(Some(body)) = stored.get(id) {
-                best.insert(id, (BestVersion::Stored, time(body)));
-            }
-        }
-        for (place, record) in changes.save.iter().enumerate() {
-            let Some(id) = ids.get(&record.id) else {
-                continue;
-            };
-            let new = time(record.body);
-            let wins = match best.get(id) {
-                None => true,
-                Some((of, old)) => match (old, new) {
-                    (Some(old), Some(new)) if *old == new => {
-                        // Of two in one pull the first; but what is stored from before may have changed since.
-                        matches!(of, BestVersion::Stored) && !seen_before.contains(id)
-                    }
-                    (Some(old), Some(new)) => *old < new,
-                    // Nothing to compare: the last one.
-                    _ => true,
-                },
-            };
-            if wins {
-                best.insert(id, (BestVersion::New(place), new));
-            }
-        }
+        let candidates = Candidates {
+            plan: self.plan,
+            ids: &ids,
+            stored: &stored,
+            again: &again,
+        };
+        let (best, seen_before) = candidates.best(&changes.save);
         for (id, (of, _)) in &best {
             if matches!(of, BestVersion::Stored)
                 && !seen_before.contains(*id)
@@ -121,5 +91,59 @@ impl Puller<'_> {
             twice.extend(before.take(room).cloned());
         }
         twice
+    }
+}
+
+/// The versions of the ids in question: what is stored, and what this page has.
+struct Candidates<'a> {
+    plan: &'a Plan,
+    ids: &'a BTreeSet<String>,
+    stored: &'a BTreeMap<&'a String, Option<Box<RawValue>>>,
+    /// How often each came in this pull.
+    again: &'a BTreeMap<String, usize>,
+}
+
+impl<'a> Candidates<'a> {
+    /// The version that counts of each id, with its time; and the ids that this pull has stored already.
+    fn best(
+        &self,
+        save: &[Record<'_>],
+    ) -> (
+        BTreeMap<&'a String, (BestVersion, Option<i64>)>,
+        BTreeSet<&'a String>,
+    ) {
+        let mut best = BTreeMap::new();
+        let mut seen_before = BTreeSet::new();
+        for id in self.ids {
+            let here = save.iter().filter(|record| record.id == *id).count();
+            if self.again.get(id).is_some_and(|again| *again >= here) {
+                seen_before.insert(id);
+            }
+            if let Some(Some(body)) = self.stored.get(id) {
+                best.insert(id, (BestVersion::Stored, latest::time(self.plan, body)));
+            }
+        }
+        for (place, record) in save.iter().enumerate() {
+            let Some(id) = self.ids.get(&record.id) else {
+                continue;
+            };
+            let new = latest::time(self.plan, record.body);
+            let wins = match best.get(id) {
+                None => true,
+                Some((of, old)) => match (old, new) {
+                    (Some(old), Some(new)) if *old == new => {
+                        // Of two in one pull the first; but what is stored from before may have changed since.
+                        matches!(of, BestVersion::Stored) && !seen_before.contains(id)
+                    }
+                    (Some(old), Some(new)) => *old < new,
+                    // Nothing to compare: the last one.
+                    _ => true,
+                },
+            };
+            if wins {
+                best.insert(id, (BestVersion::New(place), new));
+            }
+        }
+        (best, seen_before)
     }
 }
