@@ -56,8 +56,8 @@ macro_rules! words {
     }) => {
         impl From<$engine> for $name {
             fn from(of: $engine) -> Self {
-                type Of = $engine;
-                match of { $(Of::$variant { .. } => Self::$variant,)* }
+                type Engine = $engine;
+                match of { $(Engine::$variant { .. } => Self::$variant,)* }
             }
         }
     };

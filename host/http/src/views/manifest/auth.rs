@@ -134,7 +134,7 @@ impl From<AuthName> for ParameterName {
 
 impl From<manifest::Auth> for Auth {
     fn from(auth: manifest::Auth) -> Self {
-        use manifest::Auth as Of;
+        use manifest::Auth as Engine;
         let templates = |templates: BTreeMap<String, manifest::SecretTemplate>| {
             let texts = templates.into_iter();
             texts
@@ -142,9 +142,9 @@ impl From<manifest::Auth> for Auth {
                 .collect()
         };
         match auth {
-            Of::Bearer { token } => Self::Bearer { token },
-            Of::Basic { username, password } => Self::Basic { username, password },
-            Of::Header {
+            Engine::Bearer { token } => Self::Bearer { token },
+            Engine::Basic { username, password } => Self::Basic { username, password },
+            Engine::Header {
                 name,
                 value,
                 prefix,
@@ -153,22 +153,22 @@ impl From<manifest::Auth> for Auth {
                 value,
                 prefix,
             },
-            Of::Query { name, value } => Self::Query {
+            Engine::Query { name, value } => Self::Query {
                 name: name.into(),
                 value,
             },
-            Of::Template { headers, query } => Self::Template {
+            Engine::Template { headers, query } => Self::Template {
                 headers: templates(headers),
                 query: templates(query),
             },
-            Of::ClientCredentials(auth) => Self::ClientCredentials {
+            Engine::ClientCredentials(auth) => Self::ClientCredentials {
                 token_url: auth.token_url.into(),
                 client_id: auth.client_id,
                 client_secret: auth.client_secret,
                 scopes: auth.scopes.into(),
                 client_auth: auth.client_auth.into(),
             },
-            Of::RefreshToken(auth) => Self::RefreshToken {
+            Engine::RefreshToken(auth) => Self::RefreshToken {
                 token_url: auth.token_url.into(),
                 client_id: auth.client_id,
                 client_secret: auth.client_secret,
