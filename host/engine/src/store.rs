@@ -26,6 +26,9 @@
 //! - **Times are the caller's.** A store has no clock. It compares the `now` of the caller with times that other callers
 //!   have given, so the clocks of hosts must agree to within a fraction of a lease. The board never goes back: it uses
 //!   the latest time of which it has heard.
+//!
+//! Two things do not have a form for several hosts yet, and say so: [`Queue::recover_runs`], as runs that no job is for have no
+//! lease, and [`Outbox::due_deliveries`], as only the caller knows what is on its way.
 
 mod catalog;
 mod durable;

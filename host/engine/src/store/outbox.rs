@@ -121,7 +121,8 @@ pub trait Outbox: Send + Sync {
     async fn remove_endpoint(&self, id: EndpointId) -> Result<(), StoreError>;
 
     /// What is due: of each endpoint that is enabled, and of each of its streams, the oldest delivery
-    /// that is pending, once its time has come. Changes nothing.
+    /// that is pending, once its time has come. Changes nothing. **For one host only**: a second one would be handed the same
+    /// deliveries.
     async fn due_deliveries(&self, due: DueDeliveries) -> Result<Due, StoreError>;
     /// Write what came of the attempt that was begun when there had been `made` attempts, decide what
     /// comes next ([`crate::webhook::settled`]), and disable the endpoint if that is to be, with an

@@ -152,7 +152,9 @@ pub trait Queue: Send + Sync {
     async fn claim(&self, claim: Claim) -> Result<Vec<Claimed>, StoreError>;
     /// The next moment after `now` at which a job may start or expires.
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
-    /// Prolong the leases of runs. Returns those that have lost theirs: they may write no more.
+    /// Prolong the leases of runs of jobs, which only the host that has them does. Returns those that have lost theirs: they may
+    /// write no more. Leases need not be stored durably where one process has all of a store, as with a locked data directory:
+    /// they live in its memory then, and end with it. A backend that several processes share keeps them in rows.
     async fn heartbeat(
         &self,
         runs: Vec<(RunId, Fence)>,
@@ -162,7 +164,8 @@ pub trait Queue: Send + Sync {
     /// that have waited for too long. Every host may do so; each run ends once.
     async fn reap(&self, why: Failure, now: Timestamp) -> Result<Vec<RunId>, StoreError>;
     /// Forget the idempotency keys that have expired, and end all runs that are still `running` though nothing
-    /// runs them, as `Interrupted` with `why`; returns those. Called once, when the only host starts.
+    /// runs them, as `Interrupted` with `why`; returns those. **For one host only**, as it starts: all that runs is taken for its
+    /// predecessor's.
     async fn recover_runs(&self, why: Failure, now: Timestamp) -> Result<Vec<RunId>, StoreError>;
     /// Cancel a job: one that waits ends; one that runs is marked, and whoever runs it stops it.
     async fn cancel_job(&self, id: JobId, now: Timestamp) -> Result<Job, StoreError>;

@@ -6,7 +6,6 @@ use tidegate_engine::run::{Outcome, RunEnd, RunId, Trigger};
 use tidegate_engine::schedule::{
     Definition, Misfire, Origin, Overlap, Pause, ScheduleId, ScheduleRule,
 };
-use tidegate_engine::store::parts::*;
 use tidegate_engine::store::{
     Backfill, Claim, JobFilter, PutSchedule, RefirePolicy, ScheduleFilter,
 };
