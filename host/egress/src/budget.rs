@@ -4,10 +4,10 @@
 //! worst moment. Retries are therefore paid for: requests earn a tenth of one each, and a few are
 //! free, so that one who asks seldom can retry at all (the idea of Finagle's and tower's budgets).
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::registry::Remembered;
+use parking_lot::{Mutex, MutexGuard};
 
 /// What a request earns, in thousandths of a retry.
 const EARNED: u64 = 100;
@@ -56,8 +56,8 @@ impl Budget {
         left.is_some()
     }
 
-    fn refilled(&self, now: Instant) -> std::sync::MutexGuard<'_, Bucket> {
-        let mut bucket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn refilled(&self, now: Instant) -> MutexGuard<'_, Bucket> {
+        let mut bucket = self.0.lock();
         let since = bucket
             .counted
             .map(|counted| now.saturating_duration_since(counted));
@@ -79,7 +79,7 @@ impl Remembered for Budget {
     }
 
     fn used(&self) -> Option<Instant> {
-        let bucket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let bucket = self.0.lock();
         bucket.counted
     }
 }

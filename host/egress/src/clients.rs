@@ -3,10 +3,10 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, PoisonError};
 
 use ipnet::IpNet;
 use lru::LruCache;
+use parking_lot::Mutex;
 use reqwest::Client;
 use tidegate_engine::{ConnectionKey, Timestamp};
 
@@ -61,7 +61,7 @@ impl Clients {
             headers: policy.limits.http_headers,
             header_bytes: policy.limits.http_header_bytes,
         };
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.0.lock();
         kept.try_get_or_insert(key, make).cloned()
     }
 }
@@ -128,6 +128,6 @@ mod tests {
         let before = made.get();
         assert_eq!(get(&acme, true), before, "always used");
         assert_eq!(get(&policy("globex"), true), before + 1, "forgotten");
-        assert_eq!(clients.0.lock().unwrap().len(), CLIENTS_MAX.get());
+        assert_eq!(clients.0.lock().len(), CLIENTS_MAX.get());
     }
 }

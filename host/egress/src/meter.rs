@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use http::StatusCode;
+use parking_lot::Mutex;
 use tidegate_engine::limits::Limits;
 use tidegate_engine::run::WaitTimes;
 
@@ -73,14 +73,14 @@ impl Meter {
 
     /// A request has its answer's head.
     pub(crate) fn answered(&self, status: StatusCode) {
-        let mut statuses = self.statuses.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut statuses = self.statuses.lock();
         *statuses.entry(status.as_u16()).or_default() += 1;
     }
 
     /// A request has waited for so long.
     pub(crate) fn waited(&self, why: WaitReason, time: Duration) {
         let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let mut waited = self.waited.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waited = self.waited.lock();
         let sum = match why {
             WaitReason::RateLimit => &mut waited.rate_limit_ms,
             WaitReason::Pace => &mut waited.pace_ms,
@@ -92,7 +92,7 @@ impl Meter {
 
     /// A request was not repeated, as the retry budget is spent.
     pub(crate) fn unpaid(&self) {
-        let mut waited = self.waited.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waited = self.waited.lock();
         waited.retries_unpaid += 1;
     }
 
@@ -116,12 +116,8 @@ impl Meter {
             retries: self.retries.load(Ordering::Relaxed),
             bytes_in: self.bytes_in.load(Ordering::Relaxed),
             bytes_out: self.bytes_out.load(Ordering::Relaxed),
-            statuses: self
-                .statuses
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
-            waited: *self.waited.lock().unwrap_or_else(PoisonError::into_inner),
+            statuses: self.statuses.lock().clone(),
+            waited: *self.waited.lock(),
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tidegate_engine::redact::Secret;
 use url::{Host, Url};
 
@@ -126,14 +126,14 @@ impl Route {
 
     /// The proxy's name has these addresses now. The operator chose it, so they are not judged.
     pub(crate) fn leads_to(&self, answers: &[IpAddr]) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         known.clear();
         known.extend_from_slice(answers);
     }
 
     /// Is this open connection the proxy's?
     pub(crate) fn judge_peer(&self, peer: SocketAddr) -> Result<(), Refused> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.lock();
         let same = |ip: &IpAddr| ip.to_canonical() == peer.ip().to_canonical();
         if self.proxy.url.port_or_known_default() == Some(peer.port()) && known.iter().any(same) {
             return Ok(());

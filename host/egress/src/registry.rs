@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::Mutex;
 /// Most origins that are remembered of one owner. A plugin that asks more of them forgets its own,
 /// not others'.
 pub(crate) const ORIGINS_MAX: usize = 64;
@@ -47,7 +48,7 @@ impl<O, T> fmt::Debug for Registry<O, T> {
 impl<O: Clone + Eq + Hash, T: Remembered> Registry<O, T> {
     /// The value of this owner and origin, the same for everybody who asks.
     pub(crate) fn get(&self, owner: &O, origin: &str, now: Instant) -> Arc<T> {
-        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.0.lock();
         if let Some(found) = inner.owners.get(owner).and_then(|of| of.get(origin)) {
             return Arc::clone(found);
         }
@@ -75,7 +76,7 @@ impl<O: Clone + Eq + Hash, T: Remembered> Registry<O, T> {
 
     #[cfg(test)]
     fn len(&self) -> usize {
-        let inner = self.0.lock().unwrap();
+        let inner = self.0.lock();
         inner.owners.values().map(HashMap::len).sum()
     }
 }

@@ -3,10 +3,11 @@
 mod pace;
 
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
+use parking_lot::{Mutex, MutexGuard};
 use tidegate_engine::ConnectionKey;
 use tidegate_engine::grant::RateLimit;
 use tokio::sync::Notify;
@@ -124,7 +125,7 @@ impl Drop for Permit {
 
 impl OriginLimiter {
     fn lock(&self) -> MutexGuard<'_, Pace> {
-        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pace.lock()
     }
 }
 

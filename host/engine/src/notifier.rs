@@ -1,9 +1,9 @@
 //! Waiting for something to happen in a store, whatever the async runtime.
 
 use std::future::poll_fn;
-use std::sync::{Mutex, PoisonError};
 use std::task::{Poll, Waker};
 
+use parking_lot::Mutex;
 /// A version that only grows, and those who wait for it to pass the one they know: nothing is missed
 /// between looking and waiting.
 #[derive(Debug, Default)]
@@ -18,7 +18,7 @@ struct State {
 impl Notifier {
     /// Wake everybody who waits.
     pub fn notify(&self) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock();
         state.version += 1;
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
@@ -29,7 +29,7 @@ impl Notifier {
     /// dropped is forgotten at the next ring.
     pub async fn wait_past(&self, version: u64) -> u64 {
         poll_fn(|context| {
-            let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.0.lock();
             if state.version > version {
                 return Poll::Ready(state.version);
             }

@@ -6,8 +6,9 @@
 //! `log_held_bytes`, however many lines that are.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 use tidegate_engine::limits::{LOG_HELD_BYTES, Limits};
 use tidegate_engine::redact::SecretTexts;
@@ -105,7 +106,7 @@ impl RunLog {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock()
     }
 
     /// Tell the observer that records were committed.
@@ -250,7 +251,7 @@ impl Lines {
 
     /// Write the line that has no end yet: the run is over.
     pub(crate) fn flush_partial(&self) {
-        let mut partial = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut partial = self.partial.lock();
         self.emit(&partial);
         partial.clear();
     }
@@ -266,7 +267,7 @@ impl Lines {
 
 impl Sink for Lines {
     fn take(&self, bytes: &[u8]) {
-        let mut partial = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut partial = self.partial.lock();
         for byte in bytes {
             if *byte == b'\n' {
                 self.emit(&partial);

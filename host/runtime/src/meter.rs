@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tidegate_egress::Session;
 use tidegate_engine::Name;
 use tidegate_engine::record::Counts;
@@ -56,11 +57,7 @@ impl Meter {
         let egress = self.session.get().map(Session::figures).unwrap_or_default();
         Figures {
             commits: get(&self.commits),
-            counts: self
-                .counts
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
+            counts: self.counts.lock().clone(),
             requests: egress.requests,
             retries: egress.retries,
             statuses: egress.statuses,
@@ -82,7 +79,7 @@ impl Meter {
 
     /// Count records that were committed.
     pub fn committed(&self, model: &Name, counts: Counts) {
-        let mut all = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.counts.lock();
         all.entry(model.clone()).or_default().add(counts);
     }
 

@@ -1,10 +1,11 @@
 //! One run, from a fresh wasmtime store to its outcome.
 
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, Either, select};
+use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use tidegate_egress::{Credentials, Policy, Session};
 use tidegate_engine::cassette::{End, Head, PluginId, VERSION};
@@ -211,8 +212,7 @@ impl Runtime {
             }
             let (lines, kept, dropped) = log.finish();
             meter.logged(kept, dropped);
-            let notes =
-                std::mem::take(&mut *live.notes.lock().unwrap_or_else(PoisonError::into_inner));
+            let notes = std::mem::take(&mut *live.notes.lock());
             let evidence = Evidence {
                 ending: ended.ending,
                 notes,

@@ -1,7 +1,8 @@
 //! What a guest's calls reach: the state of one run.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde_json::{Map, Value};
 use tidegate_egress::{Account, Overdrawn, Share};
 use tidegate_engine::cassette::Refusal;
@@ -71,7 +72,7 @@ pub(crate) struct HostNotes {
 impl Live {
     /// Note something for the judgement.
     pub(crate) fn note(&self, change: impl FnOnce(&mut HostNotes)) {
-        change(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.notes.lock());
     }
 
     /// Note what a refusal means for how the run ends. Returns what the guest hands back when it fails because of it.

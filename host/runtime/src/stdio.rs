@@ -1,9 +1,10 @@
 //! Where a guest's stdout and stderr go.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use parking_lot::Mutex;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
@@ -24,7 +25,7 @@ pub(crate) struct PrintedTail(Arc<Mutex<Vec<u8>>>);
 impl PrintedTail {
     /// As text, without the part of a line that it begins with; `None` when nothing was printed.
     pub(crate) fn text(&self) -> Option<String> {
-        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = self.0.lock();
         let whole = match bytes.len() < LAST_BYTES_MAX {
             true => bytes.as_slice(),
             false => {
@@ -42,7 +43,7 @@ impl PrintedTail {
 
 impl Sink for PrintedTail {
     fn take(&self, bytes: &[u8]) {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.0.lock();
         last.extend_from_slice(bytes);
         let surplus = last.len().saturating_sub(LAST_BYTES_MAX);
         last.drain(..surplus);

@@ -3,8 +3,9 @@
 use futures::future::BoxFuture;
 use std::fs;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde::Serialize;
 use tidegate_egress::{Gate, GateOptions, SecretTexts};
 use tidegate_engine::Name;
@@ -127,7 +128,7 @@ struct Lines(Mutex<Vec<LoggedLine>>);
 
 impl Observer for Lines {
     fn log(&self, line: &LogLine) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.0.lock();
         lines.push(LoggedLine::of(line));
     }
 }
@@ -186,7 +187,7 @@ impl Stage {
             let mut differences = replayed.differences(cassette);
             let incomplete = replayed.missing.is_some();
             if options.logs && !incomplete {
-                let lines = lines.0.lock().unwrap_or_else(PoisonError::into_inner);
+                let lines = lines.0.lock();
                 differences.extend(log_differences(&cassette.log, &lines));
             }
             if let Some(take) = options.take.filter(|_| !incomplete) {

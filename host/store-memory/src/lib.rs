@@ -20,8 +20,8 @@ mod webhooks;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tidegate_engine::api_key::{ApiKey, ApiKeyId};
 use tidegate_engine::board::Board;
 use tidegate_engine::integration::{Connection, Digest, Integration, NewDeployment};
@@ -100,7 +100,7 @@ impl MemoryStore {
         command: impl FnOnce(&mut State) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.calls.fetch_add(1, Ordering::Relaxed);
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         if state.closed {
             return Err(StoreError::Backend("the store is closed".into()));
         }

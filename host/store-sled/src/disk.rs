@@ -14,12 +14,10 @@ mod writes;
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
-use std::sync::{
-    Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-    TryLockError,
-};
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tidegate_engine::StoreError;
 
 use crate::identity::Identity;
@@ -275,13 +273,8 @@ impl Disk {
 
     /// Rows for readers, unless something is being changed.
     pub(crate) fn rows_at_once(&self) -> Option<Rows<'_>> {
-        match self.state.try_read() {
-            Ok(state) => Some(Rows::of(self, Some(state))),
-            Err(TryLockError::Poisoned(poisoned)) => {
-                Some(Rows::of(self, Some(poisoned.into_inner())))
-            }
-            Err(TryLockError::WouldBlock) => None,
-        }
+        let state = self.state.try_read()?;
+        Some(Rows::of(self, Some(state)))
     }
 
     /// A view for the writer thread, which is the only one to apply writes; and of rows that it leaves alone.
@@ -332,11 +325,11 @@ impl Disk {
     }
 
     fn look(&self) -> RwLockReadGuard<'_, State> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner)
+        self.state.read()
     }
 
     fn change(&self) -> RwLockWriteGuard<'_, State> {
-        self.state.write().unwrap_or_else(PoisonError::into_inner)
+        self.state.write()
     }
 
     fn settle_state(&self, state: &mut State) -> Result<(), StoreError> {
@@ -395,7 +388,7 @@ impl Disk {
     }
 
     fn wal(&self) -> MutexGuard<'_, Wal> {
-        self.wal.lock().unwrap_or_else(PoisonError::into_inner)
+        self.wal.lock()
     }
 
     /// Bytes of files on disk.

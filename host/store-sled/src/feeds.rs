@@ -5,8 +5,9 @@
 //! that are in use are kept here as of the last flush, and readers go by that.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tidegate_engine::StoreError;
 use tidegate_engine::store::ModelStats;
 
@@ -78,7 +79,7 @@ pub(crate) struct Feeds {
 impl Feeds {
     /// The feed `number`; loaded when it is first looked at.
     pub(crate) fn get(&self, number: u64) -> Arc<Feed> {
-        let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut in_use = self.in_use.lock();
         let new = || {
             Arc::new(Feed {
                 number,
@@ -91,7 +92,7 @@ impl Feeds {
     /// Forget all feeds but those for which `keep` says otherwise. Only the writer may do this, and
     /// only when everything is published: what is loaded next is what is on disk.
     pub(crate) fn forget(&self, keep: impl Fn(u64) -> bool) {
-        let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut in_use = self.in_use.lock();
         in_use.retain(|number, _| keep(*number));
     }
 
@@ -112,23 +113,20 @@ impl Feeds {
                 stats,
             } => feed.end(*last_seq, deleted, *stats),
             Publication::Dropped(number) => {
-                let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut in_use = self.in_use.lock();
                 let Some(feed) = in_use.remove(number) else {
                     return;
                 };
                 drop(in_use);
                 // Readers that found it before go on with an empty feed.
-                let mut state = feed.state.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut state = feed.state.lock();
                 *state = Some(Published::default());
             }
         }
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.in_use
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
+        self.in_use.lock().len()
     }
 }
 
@@ -163,7 +161,7 @@ impl Feed {
         view: &View<'_>,
         look: impl FnOnce(&Published) -> T,
     ) -> Result<T, StoreError> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         if let Some(published) = &*state {
             return Ok(look(published));
         }
@@ -174,21 +172,21 @@ impl Feed {
     /// What the writer has loaded, which has not changed anything of the feed yet. It must not load while it
     /// holds what readers wait for: they have the database's lock by then, which loading waits for.
     pub(crate) fn offer(&self, loaded: &Loaded) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         state.get_or_insert_with(|| Published::of(loaded));
     }
 
     /// A snapshot ends in steps and deletes these. Until it is published that it has, readers are shown the feed as
     /// it is now. The writer calls this before the first step, having made its [`Self::offer`].
     pub(crate) fn begin_ending(&self, unseen: Arc<SeqSet>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         if let Some(published) = &mut *state {
             published.ending = Some(unseen);
         }
     }
 
     fn end(&self, last_seq: u64, deleted: &SeqSet, stats: ModelStats) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let Some(published) = &mut *state else { return };
         published.live.remove_all(deleted);
         published
@@ -201,7 +199,7 @@ impl Feed {
     }
 
     fn change(&self, last_seq: u64, pruned_seq: u64, superseded: &[u64], stats: ModelStats) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let Some(published) = &mut *state else { return };
         published
             .live

@@ -2,9 +2,10 @@
 //! with the manifests of all its deployments.
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use lru::LruCache;
+use parking_lot::{Mutex, MutexGuard};
 use tidegate_engine::integration::Integration;
 use tidegate_engine::{Name, StoreError};
 
@@ -63,6 +64,6 @@ impl Integrations {
     }
 
     fn known(&self) -> MutexGuard<'_, LruCache<Name, Known>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use parking_lot::Mutex;
 use tidegate_engine::command;
 use tidegate_engine::run::{Figures, Level, LogLine, Outcome, Run, RunId};
 use tidegate_engine::store::Durability;
@@ -200,10 +201,7 @@ impl Progress for RunProgress {
         match &self.bar {
             Some(bar) => bar.set_message(text),
             None => {
-                let mut last = self
-                    .last_line
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner);
+                let mut last = self.last_line.lock();
                 if last.elapsed() >= PLAIN_EVERY {
                     *last = Instant::now();
                     output::notice(format!("{} {text}", display::duration(figures.wall_ms)));

@@ -7,7 +7,7 @@
 //! Requests carry a bearer token. Errors are `{"error": "…"}`.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::Json;
 use axum::Router;
@@ -15,6 +15,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::get;
+use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tidegate_service::problem::{Problem, Result};
@@ -97,7 +98,7 @@ impl Source {
 
     /// Read or change the CRM.
     pub(super) fn with<T>(&self, act: impl FnOnce(&mut Crm) -> T) -> T {
-        act(&mut self.crm.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.crm.lock())
     }
 
     /// Answer what is under way, and stop.
@@ -152,7 +153,7 @@ async fn list(
     };
     let from = after.max(since).unwrap_or(Tick::START);
     let page = {
-        let crm = api.crm.lock().unwrap_or_else(PoisonError::into_inner);
+        let crm = api.crm.lock();
         crm.page(kind, from, since.is_some(), limit)
     };
     Ok(Json(json!({

@@ -1,8 +1,9 @@
 //! Secret texts: one, and all that one run may come across.
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
+use parking_lot::RwLock;
 use zeroize::Zeroizing;
 
 use super::Redactor;
@@ -75,15 +76,10 @@ impl SecretTexts {
 
     /// Add one, unless it is there.
     pub fn learn(&self, secret: &Secret) {
-        if self
-            .0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .knows(secret)
-        {
+        if self.0.read().knows(secret) {
             return;
         }
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.write();
         if known.knows(secret) {
             return;
         }
@@ -97,12 +93,12 @@ impl SecretTexts {
     /// What takes out all of them that are known now.
     #[must_use]
     pub fn redactor(&self) -> Arc<Redactor> {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.0.read();
         if let Some(redactor) = &known.redactor {
             return Arc::clone(redactor);
         }
         drop(known);
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.write();
         let made = Arc::new(Redactor::new(known.all()));
         Arc::clone(known.redactor.get_or_insert(made))
     }

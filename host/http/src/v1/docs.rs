@@ -1,7 +1,7 @@
 //! The document of the API: as OpenAPI 3.1, and as a page for people that needs no network.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -10,6 +10,7 @@ use axum::http::header::{
 };
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use parking_lot::Mutex;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Components, InfoBuilder, OpenApi, RefOr, ResponseBuilder};
 use utoipa::{PartialSchema, ToSchema};
@@ -97,7 +98,7 @@ fn file(name: &str) -> Answer<Response> {
 }
 
 fn load(name: &str) -> Answer<File> {
-    let files = || FILES.lock().unwrap_or_else(PoisonError::into_inner);
+    let files = || FILES.lock();
     if let Some(file) = files().get(name) {
         return Ok(file.clone());
     }

@@ -4,12 +4,13 @@
 //! the keyring.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use parking_lot::RwLock;
 use subtle::ConstantTimeEq;
 use tidegate_engine::Timestamp;
 use tidegate_engine::api_key::{ApiKey, ApiKeyId, LAST_USED_MS, key_digest};
@@ -64,7 +65,7 @@ impl Keyring {
     /// The key with this text. It is compared with each one in constant time.
     pub(crate) fn find(&self, text: &str, now: Timestamp) -> Result<Arc<Entry>, Unknown> {
         let digest = key_digest(text).ok_or(Unknown::Key)?;
-        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let entries = self.entries.read();
         let mut found = None;
         for entry in entries.iter() {
             if is_same(entry.key.digest, digest) {
@@ -80,7 +81,7 @@ impl Keyring {
 
     /// These are all there are; those that were there already go on counting.
     pub(crate) fn set(&self, keys: Vec<ApiKey>) {
-        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.entries.write();
         let old = std::mem::take(&mut *entries);
         let kept: BTreeSet<ApiKeyId> = keys.iter().map(|key| key.id).collect();
         *entries = keys
@@ -96,12 +97,12 @@ impl Keyring {
     }
 
     pub(crate) fn add(&self, key: ApiKey) {
-        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.entries.write();
         entries.push(Arc::new(Entry::new(key, &self.bounds)));
     }
 
     pub(crate) fn remove(&self, id: ApiKeyId) {
-        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.entries.write();
         let (gone, kept) = entries.drain(..).partition(|entry| entry.key.id == id);
         *entries = kept;
         let gone: Vec<Arc<Entry>> = gone;

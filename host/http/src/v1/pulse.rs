@@ -1,8 +1,8 @@
 //! Whether the store has answered lately.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// How long ago it may have answered, then. The server itself asks it every few seconds.
@@ -14,11 +14,11 @@ pub(crate) struct Pulse(Mutex<Option<Instant>>);
 
 impl Pulse {
     pub(crate) fn beats(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        *self.0.lock() = Some(Instant::now());
     }
 
     pub(super) fn is_fresh(&self) -> bool {
-        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = *self.0.lock();
         last.is_some_and(|last| last.elapsed() < ANSWERED_WITHIN)
     }
 }

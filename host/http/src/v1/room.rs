@@ -1,11 +1,12 @@
 //! What the server holds for its clients at once, bounded in all and for each key: bytes of bodies and answers, answers
 //! of many parts, streams, exports and imports.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::response::{IntoResponse, Response};
+use parking_lot::Mutex;
 use tidegate_engine::limits::{API_PART_BYTES, API_TRANSFERS};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -199,12 +200,12 @@ impl Hold {
         let Allowance { room, share, .. } = &self.allowance;
         let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
         let most = units.min(share.bytes.all).min(room.bytes.all);
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = self.held.lock();
         most.saturating_sub(held.units)
     }
 
     fn add(&self, units: u32, permits: [OwnedSemaphorePermit; 2]) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.lock();
         held.units += units;
         for permit in permits {
             match held

@@ -1,7 +1,5 @@
 //! `state`: what the plugin knows of its run.
 
-use std::sync::PoisonError;
-
 use serde_json::{Map, Value};
 use tidegate_contract::tidegate::plugin::records::Error;
 use tidegate_contract::tidegate::plugin::state::{Host, HostWithStore};
@@ -24,7 +22,7 @@ impl Host for RunState {
 
     fn metadata(&mut self) -> wasmtime::Result<String> {
         let live = self.live("state.metadata")?;
-        let metadata = live.metadata.lock().unwrap_or_else(PoisonError::into_inner);
+        let metadata = live.metadata.lock();
         Ok(Value::Object(metadata.clone()).to_string())
     }
 
@@ -59,7 +57,7 @@ impl<T: Send> HostWithStore<T> for Imports {
         let stored = live.calls.merge_metadata(&patch, METADATA_BYTES_MAX).await;
         Ok(match stored {
             Ok(()) => {
-                let mut metadata = live.metadata.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut metadata = live.metadata.lock();
                 integration::merge(&mut metadata, &patch);
                 Ok(())
             }

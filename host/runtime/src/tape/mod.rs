@@ -22,9 +22,9 @@ mod turns;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
+use parking_lot::{Mutex, MutexGuard};
 use tidegate_engine::Timestamp;
 use tidegate_engine::cassette::{Answer, Ask, End, Event, Head, LoggedLine, Playback, Player};
 use tidegate_engine::run::LogLine;
@@ -120,7 +120,7 @@ impl Tape {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// What the guest's clock says: `now` in a recording, what was recorded in a replay.

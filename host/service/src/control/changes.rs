@@ -1,8 +1,8 @@
 //! Who waits for changes of a connection's records, and is told when a commit has made some.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tidegate_engine::ConnectionKey;
 use tokio::sync::watch;
 
@@ -14,7 +14,7 @@ pub(super) struct Changes(Mutex<HashMap<ConnectionKey, watch::Sender<()>>>);
 impl Changes {
     /// Sees every commit for this connection from now on.
     pub(super) fn watch(&self, connection: &ConnectionKey) -> watch::Receiver<()> {
-        let mut watched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watched = self.0.lock();
         if let Some(sender) = watched.get(connection) {
             return sender.subscribe();
         }
@@ -26,7 +26,7 @@ impl Changes {
 
     /// Something of this connection was committed.
     pub(super) fn tell(&self, connection: &ConnectionKey) {
-        let watched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let watched = self.0.lock();
         if let Some(sender) = watched.get(connection) {
             sender.send_replace(());
         }

@@ -1,8 +1,7 @@
 //! Chance for new ids. What is made later sorts later, within a millisecond too, as lists are in the order of ids
 //! (the ULID specification, "Monotonicity").
 
-use std::sync::{Mutex, PoisonError};
-
+use parking_lot::Mutex;
 use tidegate_engine::Timestamp;
 
 use crate::problem::Result;
@@ -37,7 +36,7 @@ impl Sequence {
 pub(super) fn next(now: Timestamp) -> Result<u128> {
     let mut random = [0; 16];
     crate::secrets::random(&mut random)?;
-    let mut sequence = SEQUENCE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut sequence = SEQUENCE.lock();
     Ok(sequence.next(now, u128::from_be_bytes(random)))
 }
 

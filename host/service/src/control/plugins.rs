@@ -1,9 +1,9 @@
 //! Plugins that are compiled, linked and in memory, so that a run needs not read and hash its component.
 
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, PoisonError};
 
 use lru::LruCache;
+use parking_lot::Mutex;
 use tidegate_engine::integration::Digest;
 use tidegate_runtime::Plugin;
 
@@ -25,12 +25,12 @@ impl Default for Plugins {
 
 impl Plugins {
     pub(super) fn get(&self, digest: Digest) -> Option<Plugin> {
-        let mut loaded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut loaded = self.0.lock();
         loaded.get(&digest).cloned()
     }
 
     pub(super) fn put(&self, plugin: Plugin) {
-        let mut loaded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut loaded = self.0.lock();
         loaded.put(plugin.digest(), plugin);
     }
 }

@@ -1,11 +1,12 @@
 //! Runs in flight in this process, so that they can be told to stop.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 use tidegate_engine::ConnectionKey;
 use tidegate_engine::run::RunId;
 use tokio::sync::oneshot;
@@ -46,7 +47,7 @@ impl RunRegistry {
         connection: &ConnectionKey,
     ) -> (RunHandle, BoxFuture<'static, Stop>) {
         let (stop, stopped) = oneshot::channel();
-        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut runs = self.runs.lock();
         runs.insert(run, (connection.clone(), stop));
         let handle = RunHandle {
             run,
@@ -64,14 +65,14 @@ impl RunRegistry {
 
     /// Stop all runs of a connection; they end by themselves, shortly.
     pub(super) fn stop(&self, connection: &ConnectionKey) {
-        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut runs = self.runs.lock();
         let own = runs.extract_if(.., |_, (key, _)| key == connection);
         own.for_each(|(_, (_, stop))| tell(stop, Stop::Cancelled));
     }
 
     /// Stop one; `false` if it is not one of this process.
     pub(crate) fn stop_run(&self, run: RunId, why: Stop) -> bool {
-        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut runs = self.runs.lock();
         let found = runs.remove(&run);
         let is_ours = found.is_some();
         found.into_iter().for_each(|(_, stop)| tell(stop, why));
@@ -95,7 +96,7 @@ impl RunRegistry {
 
     /// Stop all of them; returns how many there were.
     pub(crate) fn stop_all(&self, why: Stop) -> usize {
-        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut runs = self.runs.lock();
         let all = std::mem::take(&mut *runs);
         let count = all.len();
         all.into_values().for_each(|(_, stop)| tell(stop, why));
@@ -110,7 +111,7 @@ fn tell(stop: oneshot::Sender<Stop>, why: Stop) {
 
 impl Drop for RunHandle {
     fn drop(&mut self) {
-        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut runs = self.runs.lock();
         runs.remove(&self.run);
     }
 }

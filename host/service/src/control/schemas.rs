@@ -1,8 +1,9 @@
 //! Compiled schemas of the components that run, so that a call needs not compile them again.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use lru::LruCache;
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 use tidegate_engine::integration::Digest;
 use tidegate_engine::limits::SCHEMA_CACHE_BYTES;
@@ -61,7 +62,7 @@ impl Schemas {
     }
 
     fn kept(&self) -> MutexGuard<'_, CachedSchema> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock()
     }
 
     /// The schema at `path` of the component's manifest, compiled.

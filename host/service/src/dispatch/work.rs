@@ -1,9 +1,10 @@
 //! Claiming jobs and running them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tidegate_engine::Timestamp;
 use tidegate_engine::board::ConcurrencyLimits;
 use tidegate_engine::run::{Fence, RunId};
@@ -31,18 +32,18 @@ pub(super) struct Running(Arc<Mutex<BTreeMap<RunId, Fence>>>);
 
 impl Running {
     fn insert(&self, claimed: &Claimed) {
-        let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut runs = self.0.lock();
         runs.insert(claimed.run, claimed.started.fence);
     }
 
     fn remove(&self, run: RunId) {
-        let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut runs = self.0.lock();
         runs.remove(&run);
     }
 
     /// All of them.
     pub(super) fn held(&self) -> Vec<(RunId, Fence)> {
-        let runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let runs = self.0.lock();
         runs.iter().map(|(run, fence)| (*run, *fence)).collect()
     }
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use tidegate_egress::{EgressError, Gate, Secret, TokenEndpoint, TokenFault};
 use tidegate_engine::integration::{AuthFailed, Connection};
 use tidegate_engine::manifest::TokenRequest;
@@ -84,7 +85,7 @@ struct Opened {
 
 impl CacheEntry {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     fn usable(&self, now: Timestamp, refused: Option<&Secret>) -> Option<CachedToken> {
@@ -128,7 +129,7 @@ impl TokenManager {
 
     /// The slot that all runs of a connection share.
     pub(crate) fn slot(&self, key: &ConnectionKey) -> Arc<CacheEntry> {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = self.slots.lock();
         slots.retain(|_, slot| slot.strong_count() > 0);
         if let Some(slot) = slots.get(key).and_then(Weak::upgrade) {
             return slot;
@@ -141,7 +142,7 @@ impl TokenManager {
     /// The credentials of a connection have been changed, and are stored: the tokens of the old ones
     /// is not used any more.
     pub(crate) fn forget(&self, key: &ConnectionKey) {
-        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let slots = self.slots.lock();
         if let Some(slot) = slots.get(key).and_then(Weak::upgrade) {
             let mut state = slot.state();
             state.generation += 1;

@@ -1,13 +1,13 @@
 //! One attempt of a delivery: signed, sent, and what came of it.
 
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use bytes::Bytes;
 use ipnet::IpNet;
 use lru::LruCache;
+use parking_lot::Mutex;
 use tidegate_egress::{EgressError, Gate, Receiver, Secret};
 use tidegate_engine::redact::Redactor;
 use tidegate_engine::webhook::{
@@ -42,7 +42,7 @@ impl Receivers {
     }
 
     fn get(&self, endpoint: &Endpoint) -> Result<Receiver, EgressError> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         if let Some((url, receiver)) = known.get(&endpoint.id)
             && *url == endpoint.url
         {

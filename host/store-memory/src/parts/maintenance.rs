@@ -1,7 +1,5 @@
 //! Retention, imports and sizes: each command takes the lock, and does its part of the state's work.
 
-use std::sync::PoisonError;
-
 use async_trait::async_trait;
 use tidegate_engine::store::Maintenance;
 use tidegate_engine::transfer::{ImportId, ImportPart, Imported};
@@ -61,7 +59,7 @@ impl Maintenance for MemoryStore {
     }
 
     async fn close(&self) -> Result<(), StoreError> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         state.closed = true;
         Ok(())
     }

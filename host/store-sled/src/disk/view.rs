@@ -1,8 +1,8 @@
 //! Looking at the database: rows, ranges, and long values put together from their parts.
 
 use std::ops::Bound;
-use std::sync::RwLockReadGuard;
 
+use parking_lot::RwLockReadGuard;
 use tidegate_engine::StoreError;
 
 use super::{Disk, State, damaged, failed};

@@ -1,10 +1,11 @@
 //! The queue before the writer thread, and the thread's loop.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tidegate_engine::StoreError;
 use tidegate_engine::store::Durability;
 use tokio::sync::oneshot;
@@ -115,7 +116,7 @@ impl Queue {
         if let Some(failed) = self.failed.get() {
             return Err(stopped(failed));
         }
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let thread = self.thread.lock();
         let works = thread.as_ref().is_some_and(|thread| !thread.is_finished());
         works.then_some(()).ok_or_else(closed)
     }
@@ -135,11 +136,7 @@ impl Drop for Queue {
     fn drop(&mut self) {
         // An error means that the thread has ended already.
         let _ = self.jobs.send(Job::Stop(Box::new(drop)));
-        let thread = self
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let thread = self.thread.lock().take();
         if let Some(thread) = thread {
             // A panic in the thread has been printed by then.
             let _ = thread.join();
