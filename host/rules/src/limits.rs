@@ -1,4 +1,8 @@
-//! Every bound of a run with its unit, default and reason, in one table.
+//! Every bound of a run with its unit, default and reason, in one table: [`TABLE`], made by `limits!` below, whose
+//! columns are those of [`LimitInfo`].
+//!
+//! A bound that nobody can change is in `fixed` ([`FIXED`]). Bounds on the arguments of single calls are in `calls`. Each is
+//! enforced where the thing is that it bounds: search for its name.
 //!
 //! A limit's value is the operator's override if there is one, else the plugin's request (never
 //! above `request_max`), else the default. Nobody sets one above its ceiling, which is the most that

@@ -1,4 +1,5 @@
-//! What becomes of a delivery, and of its endpoint, after an attempt.
+//! What becomes of a delivery, and of its endpoint, after an attempt: when it is tried again, and when its endpoint is
+//! disabled. Attempts of an endpoint that has never answered, or has just begun to fail, are `early`'s.
 
 use super::early::{self, THROTTLED_MS};
 use super::{
@@ -41,7 +42,7 @@ pub struct AttemptedDelivery {
     pub disabled: bool,
 }
 
-/// The wait after `failed` failed attempts, the last of which is `last`; `None` if there is no other.
+/// The wait after `failed` failed attempts, the last of which is `last`; `None` if there is no further attempt.
 #[must_use]
 pub fn delay_ms(event: EventId, endpoint: EndpointId, failed: u32, last: &Attempt) -> Option<u64> {
     let index = usize::try_from(failed.checked_sub(1)?).ok()?;

@@ -1,4 +1,8 @@
-//! Runs in flight in this process, so that they can be told to stop.
+//! Runs in flight in this process, so that they can be cancelled.
+//!
+//! `Local::cancel_run` (`delegate.rs`), the lease keeper and the end of the server call `stop_run`. The future that `enter` gives
+//! resolves then; `launch/drive.rs` hands it to the run (`RunSpec::cancelled`), and `host/runtime/src/guest.rs` ends the guest at its
+//! next await. A run of another process is not here: `stop_run` answers `false`, and its lease ends it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -56,7 +60,7 @@ impl RunRegistry {
         let stopped = async {
             match stopped.await {
                 Ok(why) => why,
-                // It has landed: nobody will stop it any more.
+                // The run has ended: nobody will stop it any more.
                 Err(_) => std::future::pending().await,
             }
         };

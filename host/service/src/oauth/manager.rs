@@ -54,14 +54,14 @@ pub(crate) struct TokenManager {
     slots: Mutex<BTreeMap<ConnectionKey, Weak<CacheEntry>>>,
     /// Read by each renewal while it goes on.
     in_flight: Arc<RwLock<()>>,
-    /// `Local::key_use`
+    /// Read while a token is sealed and stored, so that a rotation of the master key waits (`Local::key_use`).
     key_use: Arc<RwLock<()>>,
 }
 
 /// The token of one connection.
 #[derive(Debug, Default)]
 pub(crate) struct CacheEntry {
-    /// Whose it is renews.
+    /// Held by the task that renews the token.
     turn: Turn<()>,
     state: Mutex<State>,
 }
@@ -140,7 +140,7 @@ impl TokenManager {
     }
 
     /// The credentials of a connection have been changed, and are stored: the tokens of the old ones
-    /// is not used any more.
+    /// are not used any more.
     pub(crate) fn forget(&self, key: &ConnectionKey) {
         let slots = self.slots.lock();
         if let Some(slot) = slots.get(key).and_then(Weak::upgrade) {
@@ -321,7 +321,7 @@ impl TokenManager {
         kept.await.map(drop)
     }
 
-    /// Note that the server rejects `price`; `false` when the connection has other credentials now.
+    /// Note that the server rejects `credentials`; `false` when the connection has other credentials now.
     async fn mark(
         &self,
         requester: &TokenRequester,
@@ -339,7 +339,7 @@ impl TokenManager {
     }
 
     /// Change the connection in one command of the store, on top of what others changed, as long as
-    /// it still has the credentials of `price`.
+    /// it still has these `credentials`.
     async fn change<T>(
         &self,
         requester: &TokenRequester,

@@ -1,4 +1,13 @@
-//! The on-disk format, version 7: what is stored under which key. `docs/store-format.md` explains it.
+//! The bytes on disk: which row is stored under which key, and how. `docs/store-format.md` has the table of all rows.
+//!
+//! | module | its one job |
+//! |---|---|
+//! | `keys` | the key of each row, by its tag |
+//! | `rows` | small values: counters, connections, syncs, open snapshots |
+//! | `header`, `segment`, `pack`, `seqset` | a feed: its header, runs of changes, the index by id, sets of sequences |
+//! | `ends` | the outcome of a run or job as a byte of its keys, so that lists by outcome are ranges |
+//! | `wal` | records of the write-ahead log |
+//! | `codec` | numbers and byte strings |
 //!
 //! Nothing in here does I/O. Decoding never trusts what it reads: [`Corrupt`] says what is wrong.
 
