@@ -279,7 +279,12 @@ fn no_function_is_too_long() {
                 .iter()
                 .position(|line| *line == format!("{indent}}}"));
             let length = end.map_or(1, |end| end + 1);
-            if length > FUNCTION_LINES && !line.ends_with(';') {
+            // A method of a trait that has no body: its `;` comes before any brace.
+            let opens = lines[start..]
+                .iter()
+                .find(|line| line.ends_with(['{', ';']));
+            let has_body = opens.is_some_and(|line| line.ends_with('{'));
+            if length > FUNCTION_LINES && has_body {
                 long.push(format!("{}:{}: {length} lines", file.display(), start + 1));
             }
         }
