@@ -197,7 +197,9 @@ fn one_event_that_is_refused_is_not_used_up_by_those_that_are_taken() {
         .filter(|(_, seq, _)| *seq == 0)
         .map(|(at, ..)| *at)
         .collect();
-    assert!(tried.len() <= 10 + 16, "{}", tried.len());
+    // While others come: after the last of them the endpoint takes nothing any more, and is probed.
+    let beside = tried.iter().filter(|at| **at < 2_000 * 30_000).count();
+    assert!(beside <= 10 + 16, "{beside}");
     // Its own attempts are as far apart as ever: it is given up after more than a day, or not yet.
     let lasted = tried.last().unwrap() - tried[0];
     assert!(lasted > 15 * HOUR_MS, "{lasted}");

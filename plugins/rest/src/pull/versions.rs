@@ -94,6 +94,9 @@ impl Puller<'_> {
     }
 }
 
+/// By id, with the time of the version.
+type BestVersions<'a> = BTreeMap<&'a String, (BestVersion, Option<i64>)>;
+
 /// The versions of the ids in question: what is stored, and what this page has.
 struct Candidates<'a> {
     plan: &'a Plan,
@@ -105,13 +108,7 @@ struct Candidates<'a> {
 
 impl<'a> Candidates<'a> {
     /// The version that counts of each id, with its time; and the ids that this pull has stored already.
-    fn best(
-        &self,
-        save: &[Record<'_>],
-    ) -> (
-        BTreeMap<&'a String, (BestVersion, Option<i64>)>,
-        BTreeSet<&'a String>,
-    ) {
+    fn best(&self, save: &[Record<'_>]) -> (BestVersions<'a>, BTreeSet<&'a String>) {
         let mut best = BTreeMap::new();
         let mut seen_before = BTreeSet::new();
         for id in self.ids {
